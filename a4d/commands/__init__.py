@@ -1,0 +1,1 @@
+"""Commands that inspect or prepare and are no stage of a pipeline."""

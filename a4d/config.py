@@ -1,0 +1,196 @@
+"""Configurations: pydantic models in, plain YAML out, unknown keys refused by name; numbers that may be schedules."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from a4d.errors import ConfigError
+
+Spec = dict[str, Any]
+"""A nested configuration whose `kind` says which class reads it; validated when it is built."""
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, finite numbers, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+ConfigType = TypeVar("ConfigType", bound=Config)
+
+
+class Schedule(Config):
+    """A number that changes over the iterations, from `start` to `end` (`from` and `to` in YAML) within `steps`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    start: float
+    end: float
+    steps: int
+    delay: int = 0
+    curve: Literal["linear", "cosine", "exponential"] = "linear"
+
+    def at(self, step: int) -> float:
+        """The value at an iteration counted from 0; constant before `delay` and after `delay + steps`."""
+        fraction = min(max((step - self.delay) / max(self.steps, 1), 0.0), 1.0)
+        if self.curve == "exponential":
+            return self.start * (self.end / self.start) ** fraction
+        if self.curve == "cosine":
+            fraction = 0.5 - 0.5 * math.cos(math.pi * fraction)
+        return self.start + (self.end - self.start) * fraction
+
+
+def _read_schedule(value: Any) -> Any:
+    """Translate the YAML spelling, in which `from` and `to` read as a sentence but are not Python names."""
+    if isinstance(value, Mapping) and "from" in value:
+        value = {{"from": "start", "to": "end"}.get(key, key): item for key, item in value.items()}
+        return Schedule.model_validate(value)
+    return value
+
+
+Number = Annotated[float | Schedule, BeforeValidator(_read_schedule)]
+"""A float, or a schedule such as `{from: 0.98, to: 0.5, steps: 8000, curve: linear}`."""
+
+
+def value_at(number: float | Schedule, step: int) -> float:
+    """The value of a number or schedule at an iteration counted from 0."""
+    return number.at(step) if isinstance(number, Schedule) else number
+
+
+def parse(model: type[ConfigType], values: Mapping[str, Any], where: str = "") -> ConfigType:
+    """Validate plain values against a configuration class.
+
+    Raises:
+        ConfigError: naming the offending key with its full path and, for an unknown key, the nearest valid one.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join([*([where] if where else []), *(str(part) for part in first["loc"])])
+        if first["type"] == "extra_forbidden":
+            raise unknown_key(path, str(first["loc"][-1]), _valid_keys(model, first["loc"][:-1])) from None
+        raise ConfigError(f"{path or model.__name__}: {first['msg'].lower()} (got {first['input']!r:.80})") from None
+
+
+def unknown_key(path: str, key: str, valid: Iterable[str]) -> ConfigError:
+    """The error for a key, name or kind that does not exist, naming the nearest one that does."""
+    valid = sorted(valid)
+    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
+    return ConfigError(
+        f"unknown key '{path}'", f"Did you mean '{near[0]}'?" if near else f"Valid are: {', '.join(valid)}"
+    )
+
+
+def _valid_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = getattr(field, "annotation", None)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)
+
+
+def plain(config: BaseModel) -> dict[str, Any]:
+    """A configuration as plain scalars, lists and dicts, ready for YAML or JSON; schedules in their YAML spelling."""
+    return _plain(config.model_dump(mode="json"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        if {"start", "end", "steps", "curve"} <= value.keys():
+            value = {{"start": "from", "end": "to"}.get(key, key): item for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def to_yaml(values: Any) -> str:
+    """Plain values as YAML text, in the order given."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from None
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = f" at line {line + 1}" if line is not None else ""
+        raise ConfigError(f"{path} is not valid YAML{at}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold 'key: value' lines, not a {type(values).__name__}")
+    return values
+
+
+def set_value(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `--set a.b.0.c=value` to plain values in place; the right side is read as YAML.
+
+    Raises:
+        ConfigError: there is no `=`, the path runs through something without keys, or an index is out of range.
+    """
+    path, separator, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise ConfigError(f"--set {assignment!r} is not of the form key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None
+    node: Any = values
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise ConfigError(f"--set {path}: '{key}' is not an index into a list of {len(node)}")
+            index: Any = int(key)
+        elif isinstance(node, dict):
+            index = key
+            if not last:
+                node.setdefault(key, {})
+        else:
+            raise ConfigError(f"--set {path}: '{'.'.join(keys[:depth])}' has no keys below it")
+        if last:
+            node[index] = value
+        else:
+            node = node[index]
+
+
+def digest(values: Any) -> str:
+    """SHA-256 of plain values, independent of key order."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """The leaves in which two plain values differ, as `key: old -> new` lines."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            line
+            for key in keys
+            for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differences(a, b, f"{path}.{i}")
+        ]
+    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]

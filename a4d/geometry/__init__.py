@@ -1,0 +1,1 @@
+"""Data and pure functions of space: transforms, cameras, Gaussians, meshes, and shapes made from silhouettes."""

@@ -1,0 +1,85 @@
+"""Triangle meshes as plain tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A triangle mesh, wound counter-clockwise when seen from outside.
+
+    Args:
+        vertices: (V, 3) float, world, metres.
+        faces: (F, 3) int64 vertex indices.
+        colours: (V, 3) sRGB in [0, 1], or None.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    colours: Tensor | None = None
+
+    @property
+    def face_normals(self) -> Tensor:
+        """(F, 3) outward normals scaled to twice each triangle's area."""
+        a, b, c = self.vertices[self.faces].unbind(1)
+        return torch.linalg.cross(b - a, c - a, dim=-1)
+
+    @property
+    def vertex_normals(self) -> Tensor:
+        """(V, 3) unit normals, the area-weighted mean over adjacent faces; zero at vertices without a face."""
+        sums = torch.zeros_like(self.vertices)
+        sums.index_add_(0, self.faces.flatten(), self.face_normals.repeat_interleave(3, dim=0))
+        return torch.nn.functional.normalize(sums, dim=-1)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether every edge borders exactly two faces that run along it in opposite directions."""
+        directed = torch.cat([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        forward = directed[:, 0] * len(self.vertices) + directed[:, 1]
+        backward = directed[:, 1] * len(self.vertices) + directed[:, 0]
+        is_unique = len(forward.unique()) == len(forward)
+        return len(forward) > 0 and is_unique and torch.equal(forward.sort().values, backward.sort().values)
+
+    @property
+    def volume(self) -> float:
+        """Signed volume in cubic metres; positive for a closed mesh with outward winding."""
+        a, b, c = self.vertices[self.faces].double().unbind(1)
+        return float((a * torch.linalg.cross(b, c, dim=-1)).sum() / 6)
+
+    def with_vertices(self, vertices: Tensor) -> Mesh:
+        """The same topology and colours at other positions, (V, 3)."""
+        return replace(self, vertices=vertices)
+
+    def to(self, device: torch.device | str) -> Mesh:
+        """The same mesh on another device."""
+        colours = None if self.colours is None else self.colours.to(device)
+        return Mesh(self.vertices.to(device), self.faces.to(device), colours)
+
+
+def sample_surface(mesh: Mesh, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Points spread evenly over the surface by area.
+
+    Stratified along the cumulated area, so that the spacing is more even than that of independent draws.
+
+    Args:
+        mesh: at least one face of positive area.
+        count: number of points.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        (count, 3) points; (count,) int64 the face of each; (count, 3) barycentric weights of its corners.
+    """
+    areas = mesh.face_normals.norm(dim=-1).double().cpu()
+    cumulated = areas.cumsum(0) / areas.sum()
+    strata = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    face = torch.searchsorted(cumulated, strata).clamp(max=len(areas) - 1)
+    u, v = torch.rand(2, count, generator=generator)
+    root = u.sqrt()
+    weights = torch.stack([1 - root, root * (1 - v), root * v], dim=-1).to(mesh.vertices)
+    face = face.to(mesh.faces.device)
+    points = (mesh.vertices[mesh.faces[face]] * weights[..., None]).sum(1)
+    return points, face, weights

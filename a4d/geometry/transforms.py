@@ -1,0 +1,122 @@
+"""Rotations and rigid transforms on tensors.
+
+Convention: a transform is named `a_from_b` and maps points in b to points in a; matrices act on column vectors;
+quaternions are wxyz; angles are radians unless a name ends in `_degrees`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def rotation_from_quaternion(quaternions: Tensor) -> Tensor:
+    """Rotation matrices of quaternions, which are normalised first.
+
+    Args:
+        quaternions: (..., 4) wxyz, any non-zero length.
+
+    Returns:
+        (..., 3, 3) rotations.
+    """
+    w, x, y, z = normalize(quaternions, dim=-1).unbind(-1)
+    rows = (
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def quaternion_from_rotation(rotations: Tensor) -> Tensor:
+    """Unit quaternions of rotation matrices, with w >= 0.
+
+    Of the four algebraically equal forms the one with the largest divisor is taken, so that no half turn loses digits.
+
+    Args:
+        rotations: (..., 3, 3).
+
+    Returns:
+        (..., 4) wxyz.
+    """
+    m = rotations
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    squares = torch.stack([1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz], dim=-1)
+    yz, zx, xy = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    yz_, zx_, xy_ = m[..., 2, 1] + m[..., 1, 2], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 0] + m[..., 0, 1]
+    candidates = torch.stack(
+        [
+            torch.stack([squares[..., 0], yz, zx, xy], dim=-1),
+            torch.stack([yz, squares[..., 1], xy_, zx_], dim=-1),
+            torch.stack([zx, xy_, squares[..., 2], yz_], dim=-1),
+            torch.stack([xy, zx_, yz_, squares[..., 3]], dim=-1),
+        ],
+        dim=-2,
+    )
+    best = squares.argmax(dim=-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
+    quaternions = normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
+    return torch.where(quaternions[..., :1] < 0, -quaternions, quaternions)
+
+
+def quaternion_product(a: Tensor, b: Tensor) -> Tensor:
+    """Hamilton product: the rotation `b` followed by the rotation `a`.
+
+    Args:
+        a: (..., 4) wxyz.
+        b: (..., 4) wxyz.
+
+    Returns:
+        (..., 4) wxyz.
+    """
+    aw, ax, ay, az = a.unbind(-1)
+    bw, bx, by, bz = b.unbind(-1)
+    return torch.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        dim=-1,
+    )
+
+
+def rigid_from_parts(rotation: Tensor, translation: Tensor) -> Tensor:
+    """Homogeneous matrices from rotations and translations.
+
+    Args:
+        rotation: (..., 3, 3).
+        translation: (..., 3).
+
+    Returns:
+        (..., 4, 4).
+    """
+    bottom = rotation.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*rotation.shape[:-2], 1, 4)
+    return torch.cat([torch.cat([rotation, translation[..., None]], dim=-1), bottom], dim=-2)
+
+
+def invert_rigid(a_from_b: Tensor) -> Tensor:
+    """Inverse of rigid transforms, without a general matrix inversion.
+
+    Args:
+        a_from_b: (..., 4, 4) rotation and translation.
+
+    Returns:
+        (..., 4, 4) b_from_a.
+    """
+    rotation = a_from_b[..., :3, :3].transpose(-1, -2)
+    return rigid_from_parts(rotation, -(rotation @ a_from_b[..., :3, 3:]).squeeze(-1))
+
+
+def transform_points(a_from_b: Tensor, points_in_b: Tensor) -> Tensor:
+    """Apply transforms to points.
+
+    Args:
+        a_from_b: (..., 4, 4) affine.
+        points_in_b: (..., N, 3).
+
+    Returns:
+        (..., N, 3) points in a.
+    """
+    return points_in_b @ a_from_b[..., :3, :3].transpose(-1, -2) + a_from_b[..., None, :3, 3]

@@ -1,0 +1,1 @@
+"""One file per format; every foreign convention is converted here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Objectives: what a scene's renders should satisfy."""

@@ -1,0 +1,1 @@
+"""Renderers, each one function over interchangeable backends."""

@@ -1,0 +1,24 @@
+"""What every renderer returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Render:
+    """Images of a scene from B cameras.
+
+    Args:
+        rgb: (B, H, W, 3) sRGB, composited over the background the renderer was given (black if none).
+        alpha: (B, H, W, 1) coverage in [0, 1].
+        depth: (B, H, W, 1) expected depth along the viewing axis in metres, 0 where nothing is seen.
+        normal: (B, H, W, 3) world-space normals scaled by alpha, or None where the renderer was not asked for them.
+    """
+
+    rgb: Tensor
+    alpha: Tensor
+    depth: Tensor
+    normal: Tensor | None = None

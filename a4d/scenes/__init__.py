@@ -1,0 +1,1 @@
+"""Scenes: anything with parameters that can be rendered, optimised, saved and exported."""

@@ -1,0 +1,61 @@
+"""The first of the four nouns: a scene is anything with parameters that can be rendered, saved and exported."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from a4d.config import Config
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.mesh import Mesh
+from a4d.render.render import Render
+
+
+class Scene(nn.Module, ABC):
+    """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`."""
+
+    kind: str
+    config: Config
+
+    @abstractmethod
+    def render(
+        self,
+        cameras: Cameras,
+        times: Tensor | None = None,  # (B,) seconds in [0, 1] of the clip; None for a static scene
+        background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
+    ) -> Render:
+        """Images from B cameras."""
+
+    @abstractmethod
+    def parameter_groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+        """Optimiser groups, one per rate: `{"name", "params", "lr"}`.
+
+        Raises:
+            ConfigError: a rate names no group of this scene.
+        """
+
+    def after_step(self, step: int, optimiser: torch.optim.Optimizer) -> None:
+        """Adapt the scene after an optimiser step: densify, unmask levels, extract a mesh anew."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write `scene.yaml`, `tensors.safetensors` and standard forms of this scene into an existing folder."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Scene:
+        """Read what `save` wrote."""
+
+    def gaussians(self, time: float = 0.0) -> Gaussians | None:
+        """The scene as Gaussians at a time in [0, 1], or None where it has no such form."""
+        return None
+
+    def mesh(self, time: float = 0.0) -> Mesh | None:
+        """The scene as a mesh at a time in [0, 1], or None where it has no such form."""
+        return None
