@@ -1,0 +1,1 @@
+"""Numba kernels on contiguous arrays; what is differentiable about them lives one folder up."""
