@@ -8,14 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from a4d.errors import BackendUnavailableError, Interrupted
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass
@@ -71,15 +67,6 @@ class Runtime:
     seed: int = 0
     console: Console = field(default_factory=lambda: Console(stderr=True))
     stop: StopRequest = field(default_factory=StopRequest)
-
-    def generator(self, step: int) -> torch.Generator:
-        """The source of randomness of one step, on the CPU.
-
-        It depends on the seed and the step alone, so that a resumed run draws the same numbers as an uninterrupted one.
-        """
-        import torch
-
-        return torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
 
 
 def resolve_device(device: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Config
+from a4d.config import Config, Number
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
@@ -33,15 +33,19 @@ class Scene(nn.Module, ABC):
         """Images from B cameras."""
 
     @abstractmethod
-    def parameter_groups(self, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """Optimiser groups, one per rate: `{"name", "params", "lr"}`.
 
         Raises:
             ConfigError: a rate names no group of this scene.
         """
 
-    def after_step(self, step: int, optimiser: torch.optim.Optimizer) -> None:
+    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Adapt the scene after an optimiser step: densify, unmask levels, extract a mesh anew."""
+
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
+        """Take over the `state_dict` of a checkpoint that was written after `step` iterations."""
+        self.load_state_dict(state)
 
     @abstractmethod
     def save(self, folder: Path) -> None:
