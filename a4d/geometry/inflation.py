@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label, map_coordinates
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 from skimage.measure import marching_cubes
@@ -151,13 +151,12 @@ def _grid(alpha: Array, resolution: int) -> _Grid:
     centre = np.array([columns[-1] + 1 + columns[0], rows[-1] + 1 + rows[0]]) / 2
     x, y = (centre[i] + cell * (np.arange(counts[i]) - (counts[i] - 1) / 2) for i in range(2))
 
-    padded = np.pad(alpha, 8)
-    smooth = gaussian_filter(padded, 0.35 * max(cell, 1.4))
-    level = _sample(smooth, x + 8, y + 8) - 0.5
-    inside = np.pad(inside, 8)
+    margin = int(4 * cell) + 4
+    inside, x_padded, y_padded = np.pad(inside, margin), x + margin, y + margin
+    level = _sample(gaussian_filter(np.pad(alpha, margin), 0.35 * max(cell, 1.4)), x_padded, y_padded) - 0.5
     spine = skeletonize(inside) & (distance_transform_edt(inside) - 0.5 < THIN * cell)
     if spine.any():
-        distance = _sample(distance_transform_edt(~spine), x + 8, y + 8)
+        distance = _sample(distance_transform_edt(~spine), x_padded, y_padded)
         level = np.maximum(level, np.clip(THIN - distance / cell, -0.5, 0.5))
     # A node exactly on the outline would make a triangle without area.
     return _Grid(x, y, cell, np.where(np.abs(level) < 1e-3, -1e-3, level))
@@ -203,20 +202,28 @@ def _squared_height(level: Array) -> Array:
     return height
 
 
-def _depth_factor(height: Array, thickness: float) -> float:
-    """How much deeper than round to make a shape with the given squared half thickness, in cells.
+def _depth_factor(height: Array, thickness: float) -> Array:
+    """How much deeper than round to make each part with the given squared half thickness, in cells.
 
     A round balloon is as deep as its widest part. Compact things seen from the front, animals above all, are deeper:
     their depth is nearer to the longer side of their outline. A ring, a branch or a figure with its arms stretched out
     is not compact (its widest part is thin compared with a disc of the same area) and shows its depth by the width of
-    its strands. In between, the two rules blend.
+    its strands. In between, the two rules blend. Parts that do not touch are judged one by one.
     """
-    inside = height > 0
-    widest = np.sqrt(height.max())
-    compactness = widest / np.sqrt(inside.sum() / np.pi)
-    blend = np.clip((compactness - 0.5) / 0.15, 0, 1)
-    longer_side = max(np.ptp(indices) + 1 for indices in np.nonzero(inside))
-    return 1 + float(blend) * max(thickness * longer_side / (2 * widest) - 1, 0.0)
+    parts, count = label(height > 0, structure=np.ones((3, 3)))
+    factors = np.ones(count + 1)
+    for part in range(1, count + 1):
+        inside = parts == part
+        widest = np.sqrt(height[inside].max())
+        compactness = widest / np.sqrt(inside.sum() / np.pi)
+        blend = np.clip((compactness - 0.5) / 0.15, 0, 1)
+        # Whiskers and antennae do not count towards the outline's size.
+        body = np.nonzero(inside & (height > (0.06 * widest) ** 2))
+        longer_side = max(np.ptp(indices) + 1 for indices in body)
+        factors[part] += blend * max(thickness * longer_side / (2 * widest) - 1, 0.0)
+    # The continuation of the height outside takes the factor of the part it continues.
+    nearest = distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
+    return factors[parts[tuple(nearest)]]
 
 
 def _with_relief(height: Array, nearness: Array, amount: float) -> tuple[Array, Array]:
