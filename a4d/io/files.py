@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -94,3 +95,29 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidInputError(f"{path} holds no JSON object at its top level")
     return content
+
+
+def require_file(path: Path) -> None:
+    """Check that there is a file with something in it.
+
+    Raises:
+        MissingInputError: nothing is there.
+        InvalidInputError: it is a folder, a device, empty, or not readable for this user.
+    """
+    try:
+        if not path.exists():
+            raise MissingInputError(f"{path} does not exist")
+        if not path.is_file():
+            raise InvalidInputError(f"{path} is a folder, not a file" if path.is_dir() else f"{path} is not a file")
+        if path.stat().st_size == 0:
+            raise InvalidInputError(f"{path} is empty")
+        if not os.access(path, os.R_OK):
+            raise InvalidInputError(f"{path} may not be read by this user")
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"cannot read {path}: {error}") from None
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key by which `frame9` comes before `frame10`."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
