@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import opencv_from_colmap
 from a4d.geometry.transforms import invert_rigid, quaternion_from_rotation
 from a4d.io.capture import Lens, PosedCapture, fitted_intrinsics, missing_images
-from a4d.io.colmap_model import ColmapCamera, ColmapImage, ColmapModel, read_colmap_model, write_colmap_model
+from a4d.io.colmap_model import (
+    CAMERA_MODELS,
+    ColmapCamera,
+    ColmapImage,
+    ColmapModel,
+    read_colmap_model,
+    write_colmap_model,
+)
 
+UNREADABLE_MODELS = ("FOV", "THIN_PRISM_FISHEYE")
 MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")
 
 
@@ -89,35 +99,22 @@ def _capture(model_folder: Path, model: ColmapModel, entries: list[ColmapImage],
     )
 
 
-def _pinhole_and_lens(model_folder: Path, camera: ColmapCamera) -> tuple[np.ndarray, Lens | None]:
+def _pinhole_and_lens(model_folder: Path, camera: ColmapCamera) -> tuple[NDArray[np.float64], Lens | None]:
     """(4,) fx, fy, cx, cy and the lens of a COLMAP camera."""
-    params = camera.params
-    valid = camera.width > 0 and camera.height > 0 and bool(np.isfinite(params).all()) and params[0] > 0
-    lens: Lens | None = None
-    match camera.model, *params:
-        case "SIMPLE_PINHOLE", f, cx, cy:
-            pinhole = (f, f, cx, cy)
-        case "PINHOLE", fx, fy, cx, cy:
-            pinhole = (fx, fy, cx, cy)
-        case ("SIMPLE_RADIAL" | "SIMPLE_RADIAL_FISHEYE") as model, f, cx, cy, k:
-            pinhole, lens = (f, f, cx, cy), Lens((k, 0.0, 0.0, 0.0), is_fisheye="FISHEYE" in model)
-        case ("RADIAL" | "RADIAL_FISHEYE") as model, f, cx, cy, k1, k2:
-            pinhole, lens = (f, f, cx, cy), Lens((k1, k2, 0.0, 0.0), is_fisheye="FISHEYE" in model)
-        case "OPENCV", fx, fy, cx, cy, k1, k2, p1, p2:
-            pinhole, lens = (fx, fy, cx, cy), Lens((k1, k2, 0.0, 0.0), (p1, p2))
-        case "OPENCV_FISHEYE", fx, fy, cx, cy, k1, k2, k3, k4:
-            pinhole, lens = (fx, fy, cx, cy), Lens((k1, k2, k3, k4), is_fisheye=True)
-        case "FULL_OPENCV", fx, fy, cx, cy, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0:
-            pinhole, lens = (fx, fy, cx, cy), Lens((k1, k2, k3, 0.0), (p1, p2))
-        case _:
-            raise InvalidInputError(
-                f"{model_folder} has a {camera.model} camera, which is not read here",
-                "Run `colmap image_undistorter` and use its output",
-            )
-    if not valid or pinhole[1] <= 0:
+    named = dict(zip(CAMERA_MODELS[camera.model][1].split(), camera.params, strict=True))
+    if camera.model in UNREADABLE_MODELS or any(named.get(f"divisor_{i}") for i in (1, 2, 3)):
+        raise InvalidInputError(
+            f"{model_folder} has a {camera.model} camera, which is not read here",
+            "Run `colmap image_undistorter` and use its output",
+        )
+    fx, fy = named.get("fx", named.get("f", 0.0)), named.get("fy", named.get("f", 0.0))
+    is_finite = all(math.isfinite(value) for value in camera.params)
+    if not is_finite or fx <= 0 or fy <= 0 or camera.width <= 0 or camera.height <= 0:
         raise InvalidInputError(f"{model_folder} has a camera with an impossible size or focal length")
-    is_straight = lens is not None and not lens.is_fisheye and not any((*lens.radial, *lens.tangential))
-    return np.array(pinhole, np.float64), None if is_straight else lens
+    k1, k2, k3, k4, p1, p2 = (named.get(name, 0.0) for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    lens = Lens((k1, k2, k3, k4), (p1, p2), is_fisheye="FISHEYE" in camera.model)
+    is_straight = not lens.is_fisheye and not any((*lens.radial, *lens.tangential))
+    return np.array([fx, fy, named["cx"], named["cy"]]), None if is_straight else lens
 
 
 def write_colmap(folder: Path, capture: PosedCapture, images_folder: Path, is_binary: bool = True) -> None:

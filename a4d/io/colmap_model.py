@@ -14,11 +14,19 @@ from a4d.io.files import read_bytes, read_text, write_bytes, write_text
 from a4d.io.ply import PointCloud
 
 CAMERA_MODELS = {
-    "SIMPLE_PINHOLE": (0, 3), "PINHOLE": (1, 4), "SIMPLE_RADIAL": (2, 4), "RADIAL": (3, 5), "OPENCV": (4, 8),
-    "OPENCV_FISHEYE": (5, 8), "FULL_OPENCV": (6, 12), "FOV": (7, 5), "SIMPLE_RADIAL_FISHEYE": (8, 4),
-    "RADIAL_FISHEYE": (9, 5), "THIN_PRISM_FISHEYE": (10, 12),
-}  # fmt: skip
-"""Number of each camera model in binary files, and how many parameters it has."""
+    "SIMPLE_PINHOLE": (0, "f cx cy"),
+    "PINHOLE": (1, "fx fy cx cy"),
+    "SIMPLE_RADIAL": (2, "f cx cy k1"),
+    "RADIAL": (3, "f cx cy k1 k2"),
+    "OPENCV": (4, "fx fy cx cy k1 k2 p1 p2"),
+    "OPENCV_FISHEYE": (5, "fx fy cx cy k1 k2 k3 k4"),
+    "FULL_OPENCV": (6, "fx fy cx cy k1 k2 p1 p2 k3 divisor_1 divisor_2 divisor_3"),
+    "FOV": (7, "fx fy cx cy omega"),
+    "SIMPLE_RADIAL_FISHEYE": (8, "f cx cy k1"),
+    "RADIAL_FISHEYE": (9, "f cx cy k1 k2"),
+    "THIN_PRISM_FISHEYE": (10, "fx fy cx cy k1 k2 p1 p2 k3 k4 prism_x prism_y"),
+}
+"""Number of each camera model in binary files, and its parameters in order."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +112,13 @@ class _Cursor:
 
 def _read_cameras_binary(path: Path) -> dict[int, ColmapCamera]:
     cursor = _Cursor(path)
-    names = {number: (name, count) for name, (number, count) in CAMERA_MODELS.items()}
+    models = {number: (name, len(params.split())) for name, (number, params) in CAMERA_MODELS.items()}
     cameras = {}
     for _ in range(cursor.read("Q")[0]):
         camera_id, number, width, height = cursor.read("IiQQ")
-        if number not in names:
+        if number not in models:
             raise InvalidInputError(f"{path} has a camera of the unknown model {number}")
-        name, count = names[number]
+        name, count = models[number]
         cameras[camera_id] = ColmapCamera(name, width, height, cursor.read(f"{count}d"))
     return cameras
 
@@ -161,7 +169,7 @@ def _read_cameras_text(path: Path) -> dict[int, ColmapCamera]:
             cameras[int(camera_id)] = camera
         except ValueError as error:
             raise _broken_line(path, words) from error
-        if model not in CAMERA_MODELS or len(params) != CAMERA_MODELS[model][1]:
+        if model not in CAMERA_MODELS or len(params) != len(CAMERA_MODELS[model][1].split()):
             raise _broken_line(path, words)
     return cameras
 
@@ -216,14 +224,15 @@ def write_colmap_model(folder: Path, model: ColmapModel, is_binary: bool = True)
 def _write_binary(folder: Path, model: ColmapModel, positions: np.ndarray, rgb: np.ndarray) -> None:
     cameras = [struct.pack("<Q", len(model.cameras))]
     for camera_id, camera in model.cameras.items():
-        number, count = CAMERA_MODELS[camera.model]
-        cameras.append(struct.pack(f"<IiQQ{count}d", camera_id, number, camera.width, camera.height, *camera.params))
+        layout = f"<IiQQ{len(camera.params)}d"
+        number = CAMERA_MODELS[camera.model][0]
+        cameras.append(struct.pack(layout, camera_id, number, camera.width, camera.height, *camera.params))
     images = [struct.pack("<Q", len(model.images))]
     for i, image in enumerate(model.images, start=1):
         images.append(struct.pack("<I7dI", i, *image.quaternion, *image.translation, image.camera_id))
         images.append(image.name.encode("utf-8") + b"\0" + struct.pack("<Q", 0))
-    layout = [("id", "<u8"), ("xyz", "<f8", 3), ("rgb", "u1", 3), ("error", "<f8"), ("track", "<u8")]
-    table = np.zeros(len(positions), layout)
+    record = [("id", "<u8"), ("xyz", "<f8", 3), ("rgb", "u1", 3), ("error", "<f8"), ("track", "<u8")]
+    table = np.zeros(len(positions), record)
     table["id"], table["xyz"], table["rgb"] = np.arange(1, len(positions) + 1), positions, rgb
     write_bytes(folder / "cameras.bin", *cameras)
     write_bytes(folder / "images.bin", *images)

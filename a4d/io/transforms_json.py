@@ -41,7 +41,7 @@ class _Frame:
 
 
 def find_transforms(folder: Path) -> list[Path]:
-    """The capture's files in a folder: `transforms.json`, else those of `transforms_{train,val,test}.json` there are."""
+    """The capture's files in a folder: `transforms.json`, else `transforms_{train,val,test}.json` as far as they exist."""
     if (folder / "transforms.json").is_file():
         return [folder / "transforms.json"]
     return [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]
@@ -313,8 +313,8 @@ def write_transforms(path: Path, capture: PosedCapture) -> None:
 def _camera_values(capture: PosedCapture, index: int) -> dict[str, Any]:
     lens = None if capture.lenses is None else capture.lenses[index]
     width, height = capture.sizes[index].tolist()
-    values = {"camera_model": FISHEYE_MODEL if lens is not None and lens.is_fisheye else "OPENCV"}
-    values |= {"w": width, "h": height}
+    model = FISHEYE_MODEL if lens is not None and lens.is_fisheye else "OPENCV"
+    values: dict[str, Any] = {"camera_model": model, "w": width, "h": height}
     values |= dict(zip(("fl_x", "fl_y", "cx", "cy"), capture.intrinsics[index].tolist(), strict=True))
     if lens is not None:
         values |= dict(zip((*RADIAL, *TANGENTIAL), (*lens.radial, *lens.tangential), strict=True))

@@ -37,7 +37,8 @@ class Undistortion:
         has_alpha = image.shape[2] == 4
         # Colours of transparent pixels mean nothing and must not bleed into their neighbours.
         source = np.concatenate([image[..., :3] * image[..., 3:], image[..., 3:]], axis=2) if has_alpha else image
-        result = cv2.remap(source, self.map_x, self.map_y, cv2.INTER_LINEAR).reshape(*self.map_x.shape, -1)
+        straight = cv2.remap(source, self.map_x, self.map_y, cv2.INTER_LINEAR)
+        result = np.asarray(straight, np.float32).reshape(*self.map_x.shape, -1)
         if has_alpha:
             result[..., :3] /= np.maximum(result[..., 3:], 1e-6)
         return result.clip(0.0, 1.0)
@@ -69,7 +70,7 @@ def undistortion(
     result = np.array([straight[0, 0], straight[1, 1], straight[0, 2], straight[1, 2]]) + HALF_PIXEL
     if not np.isfinite(result).all() or (result[:2] <= 0).any():
         raise InvalidInputError("the lens's distortion cannot be undone: no pinhole sees what it saw")
-    return Undistortion(maps[0], maps[1], result)
+    return Undistortion(np.asarray(maps[0], np.float32), np.asarray(maps[1], np.float32), result)
 
 
 def without_distortion(capture: PosedCapture) -> tuple[PosedCapture, tuple[Undistortion | None, ...]]:
