@@ -45,7 +45,7 @@ def write_bytes(path: Path, *parts: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file with `\\n` line ends, or nothing.
+    """Write a whole UTF-8 file, or nothing; line ends stay as they are in `text`.
 
     Raises:
         WorkspaceError: it cannot be written.
