@@ -79,13 +79,12 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
     """Guess the shape, start a scene on it, optimise it against the images, and save it."""
-    from a4d.workspace.frames import load_frames
-
     from a4d.objectives import build_objectives
     from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
     from a4d.randomness import generator
     from a4d.scenes import scene_class
     from a4d.views import build_views
+    from a4d.workspace.frames import load_frames
 
     views, objectives = build_views(config.views), build_objectives(config.objectives)
     loop = LoopConfig(
@@ -133,10 +132,10 @@ def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
 
 def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
     from a4d.geometry.colouring import colour_from_view
-    from a4d.workspace.frames import load_depth
 
     from a4d.geometry.inflation import InflationSettings, inflate
     from a4d.scenes.seed import Seed
+    from a4d.workspace.frames import load_depth
 
     rgba, camera = frames.rgba[0], frames.cameras[0]
     settings = InflationSettings(thickness=config.thickness)

@@ -274,7 +274,7 @@ def _positive(settings: Mapping[str, Any], key: str, path: Path, default: float,
 def write_transforms(path: Path, capture: PosedCapture) -> None:
     """Write a capture as nerfstudio and instant-ngp read it, with `time`, `split` and `up_axis` of our own.
 
-    Camera values that all images share stand once at the top. Points go to `<stem>_points.ply` beside the file.
+    Camera values that all images share stand once at the top. Points go to `points.ply` beside the file.
 
     Args:
         path: the `.json` file; paths inside are relative to its folder.
@@ -292,7 +292,7 @@ def write_transforms(path: Path, capture: PosedCapture) -> None:
     if capture.world_from_source is not None:
         document["world_from_source"] = capture.world_from_source.tolist()
     if capture.points is not None:
-        points_path = path.with_name(f"{path.stem}_points.ply")
+        points_path = path.with_name("points.ply")
         write_point_cloud(points_path, capture.points)
         document["ply_file_path"] = points_path.name
     document["frames"] = []

@@ -176,7 +176,8 @@ def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opaci
     pairs = int(tile_counts.sum(dtype=np.int64))
     if pairs > np.iinfo(np.int32).max:
         raise OutOfMemoryError(
-            f"{len(means)} Gaussians cover {pairs} tiles of the image", "Render fewer or smaller Gaussians, or fewer pixels"
+            f"{len(means)} Gaussians cover {pairs} tiles of the image",
+            "Render fewer or smaller Gaussians, or fewer pixels",
         )
     columns, rows = -(-size.width // TILE), -(-size.height // TILE)
     order = sort_by_depth(splats, tile_counts)
