@@ -92,4 +92,6 @@ def read_document(path: Path, model: type[Document]) -> Document:
 
 def write_document(path: Path, document: BaseModel) -> None:
     """Write a JSON file of the workspace's own, whole or not at all."""
-    write_whole(path, json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_whole(
+        path, json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )

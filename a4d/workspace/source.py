@@ -64,6 +64,7 @@ class RawInput(BaseModel):
             return []
         if self.kind == "images":
             return sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
+
         # A workspace that was made inside the folder is not part of what it was made from.
         def foreign(file: Path) -> bool:
             parts = file.relative_to(self.path or file).parts
