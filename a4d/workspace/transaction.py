@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,7 +76,7 @@ class Transaction:
         if resumed:
             discard(folder / OUTPUTS)
         else:
-            discard(folder)
+            abandon(workspace, name)
             folder.mkdir(parents=True)
             write_document(folder / PLAN, plan)
         transaction = cls(workspace, name, config, plan, resumed)
@@ -227,6 +226,13 @@ def can_resume(workspace: Workspace, name: str, plan: Plan) -> bool:
         return False
 
 
+def abandon(workspace: Workspace, name: str) -> None:
+    """Throw away what an unfinished run has left; half of it gone must not look like something to resume."""
+    folder = workspace.partial_folder(name)
+    discard(folder / PLAN)
+    discard(folder)
+
+
 def complete_commit(workspace: Workspace, name: str) -> None:
     """Carry out what the journal says, from wherever an earlier attempt stopped.
 
@@ -241,12 +247,23 @@ def complete_commit(workspace: Workspace, name: str) -> None:
         final.mkdir(exist_ok=True)
         discard(final / RECORD)
         for index, target in enumerate(journal.removals):
-            if (workspace.path / target).exists():
-                move(workspace.path / target, trash / f"removal-{index}")
+            _remove(workspace.path, target, trash / f"removal-{index}")
         for index, (source, target) in enumerate(journal.moves):
             _move_into_place(workspace.path / source, workspace.path / target, trash / str(index))
         move(folder / RECORD, final / RECORD)
-    shutil.rmtree(folder)
+    # The journal goes last: as long as it is there the next process takes this up again.
+    for path in folder.iterdir():
+        if path.name != JOURNAL:
+            discard(path)
+    discard(folder)
+
+
+def _remove(root: Path, target: str, trash: Path) -> None:
+    if (root / target).exists():
+        move(root / target, trash)
+    for parent in PurePosixPath(target).parents[:-1]:
+        if (root / parent).is_dir() and not any((root / parent).iterdir()):
+            (root / parent).rmdir()
 
 
 def _move_into_place(source: Path, target: Path, trash: Path) -> None:
