@@ -42,6 +42,14 @@ class GaussianScene(Scene):
 
     kind = "gaussians"
     config: GaussianSceneConfig
+    means: nn.Parameter
+    quaternions: nn.Parameter
+    log_scales: nn.Parameter
+    opacity_logits: nn.Parameter
+    sh_base: nn.Parameter
+    sh_detail: nn.Parameter
+    gradient_sum: Tensor
+    seen_count: Tensor
 
     def __init__(self, config: GaussianSceneConfig, start: Gaussians) -> None:
         super().__init__()
