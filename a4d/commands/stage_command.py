@@ -38,7 +38,8 @@ class RunControl:
         typer.Option("--set", help="A setting, nested ones too.", metavar="KEY=VALUE", rich_help_panel=CONTROL),
     ] = None
     name: Annotated[
-        str | None, typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL)
+        str | None,
+        typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL),
     ] = None
     from_scene: Annotated[
         str | None,
@@ -46,7 +47,9 @@ class RunControl:
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0
-    force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = False
+    force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = (
+        False
+    )
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=CONTROL)
     ] = False
@@ -56,9 +59,9 @@ class RunControl:
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Details, too.", rich_help_panel=OUTPUT)] = False
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)
-    ] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = (
+        False
+    )
 
 
 def make_command(stage: Stage, find_stage: StageFinder) -> Callable[..., None]:

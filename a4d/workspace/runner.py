@@ -194,9 +194,7 @@ def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
     return Outcome(stage.name, name, status, decision.reason, str(place.path), inputs, outputs)
 
 
-def _run_in_place(
-    stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder
-) -> Outcome:
+def _run_in_place(stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
     try:
         lock = acquire(place.path)
     except OSError:
@@ -225,9 +223,7 @@ def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) ->
     return _outcome_of(workspace, record, decision) if record and decision.action == "up to date" else None
 
 
-def _run_needs(
-    stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder
-) -> None:
+def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder) -> None:
     for name in stage.needs:
         if name not in workspace.read_records():
             logger.info("%s comes first", name)
@@ -252,7 +248,9 @@ def _run_in_new_workspace(
             with logging_to(console, options.level):
                 if first is not stage:
                     logger.info("%s comes first", first.name)
-                outcome = _run(first, workspace, options if first is stage else _with_defaults(options, first.name), console)
+                outcome = _run(
+                    first, workspace, options if first is stage else _with_defaults(options, first.name), console
+                )
                 _rename(workspace, place.path, lock)
                 if first is stage:
                     return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))

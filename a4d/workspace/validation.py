@@ -129,7 +129,9 @@ def _check_records(workspace: Workspace, report: Report) -> None:
     records: dict[str, Record] = {}
     for folder in sorted((workspace.path / "stages").glob("*/")):
         if folder.suffix == PARTIAL:
-            state = "an interrupted commit; the next command completes it" if (folder / JOURNAL).exists() else "unfinished"
+            state = (
+                "an interrupted commit; the next command completes it" if (folder / JOURNAL).exists() else "unfinished"
+            )
             report.warnings.append(f"stages/{folder.name}: {state}")
             continue
         if not (folder / RECORD).is_file():
