@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from a4d.workspace.stage import Stage
 
 STAGES = {
-    "preprocess": ("a4d.stages.preprocess:STAGE", "Take an image, folder, video, mesh, capture or text into a workspace"),
+    "preprocess": (
+        "a4d.stages.preprocess:STAGE",
+        "Take an image, folder, video, mesh, capture or text into a workspace",
+    ),
     "estimate-pose": ("a4d.stages.estimate_pose:STAGE", "Find or import the cameras of the images"),
     "fit-static": ("a4d.stages.fit_static:STAGE", "Fit a static scene to images, one image or points"),
     "export": ("a4d.stages.export:STAGE", "Write meshes, splats, turntables and frames to take away"),

@@ -1,4 +1,4 @@
-"""The sub-command of a stage, made from its configuration: one flag per plain setting, and the same run control for all."""
+"""The sub-command of a stage, made from its configuration: a flag per plain setting, and run control as for all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class RunControl:
         typer.Option("--set", help="A setting, nested ones too.", metavar="KEY=VALUE", rich_help_panel=CONTROL),
     ] = None
     name: Annotated[
-        str | None, typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL)
+        str | None,
+        typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL),
     ] = None
     from_scene: Annotated[
         str | None,
@@ -46,7 +47,9 @@ class RunControl:
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0
-    force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = False
+    force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = (
+        False
+    )
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=CONTROL)
     ] = False
@@ -56,9 +59,9 @@ class RunControl:
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Details, too.", rich_help_panel=OUTPUT)] = False
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)
-    ] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = (
+        False
+    )
 
 
 def make_command(stage: Stage, find_stage: StageFinder) -> Callable[..., None]:
@@ -161,8 +164,14 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
 
 def _read_flag(field: FieldInfo, value: Any) -> Any:
     """A flag's value as the configuration takes it; where several types are possible, as YAML would read it."""
-    if not isinstance(value, str) or flag_type(field) is str and str in _members(field.annotation):
-        return str(value) if isinstance(value, Path) else value
+    members = _members(field.annotation)
+    choices = {str(choice): choice for member in members for choice in get_args(member)}
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or str in members:
+        return value
+    if value in choices:
+        return choices[value]
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError:

@@ -11,7 +11,11 @@ LIBRARIES = ("torch", "numpy", "numba", "cv2", "scipy", "diffusers", "gsplat")
 def library_versions() -> dict[str, str]:
     """Python and those of the libraries that this process has loaded."""
     loaded = {name: str(getattr(sys.modules.get(name), "__version__", "")) for name in LIBRARIES}
-    return {"python": platform.python_version(), "platform": platform.platform(), **{k: v for k, v in loaded.items() if v}}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{k: v for k, v in loaded.items() if v},
+    }
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,12 +19,13 @@ from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
 from a4d.workspace.environment import is_out_of_memory, library_versions
 from a4d.workspace.files import discard, storage_error
+from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
 from a4d.workspace.logs import logging_into, logging_to
 from a4d.workspace.record import Record
 from a4d.workspace.source import RawInput, recognise, require_same
 from a4d.workspace.stage import Stage
-from a4d.workspace.transaction import JOURNAL, Transaction, abandon, complete_interrupted_commits
+from a4d.workspace.transaction import Transaction, abandon
 from a4d.workspace.workspace import METADATA, PARTIAL, Metadata, Workspace
 
 logger = logging.getLogger(__name__)
@@ -194,9 +195,7 @@ def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
     return Outcome(stage.name, name, status, decision.reason, str(place.path), inputs, outputs)
 
 
-def _run_in_place(
-    stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder
-) -> Outcome:
+def _run_in_place(stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
     try:
         lock = acquire(place.path)
     except OSError:
@@ -225,9 +224,7 @@ def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) ->
     return _outcome_of(workspace, record, decision) if record and decision.action == "up to date" else None
 
 
-def _run_needs(
-    stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder
-) -> None:
+def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder) -> None:
     for name in stage.needs:
         if name not in workspace.read_records():
             logger.info("%s comes first", name)
@@ -252,7 +249,9 @@ def _run_in_new_workspace(
             with logging_to(console, options.level):
                 if first is not stage:
                     logger.info("%s comes first", first.name)
-                outcome = _run(first, workspace, options if first is stage else _with_defaults(options, first.name), console)
+                outcome = _run(
+                    first, workspace, options if first is stage else _with_defaults(options, first.name), console
+                )
                 _rename(workspace, place.path, lock)
                 if first is stage:
                     return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))

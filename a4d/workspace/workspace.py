@@ -22,6 +22,7 @@ ENTRIES = frozenset(
         METADATA,
         "source",
         "transforms.json",
+        "points.ply",
         "images",
         "depth",
         "normal",

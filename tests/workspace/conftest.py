@@ -117,7 +117,9 @@ def run():
     from rich.console import Console
 
     def run(stage="count", target="picture.png", **options):
-        values = {key: options.pop(key) for key in list(options) if key in (*CountConfig.model_fields, "copies", "matting")}
+        values = {
+            key: options.pop(key) for key in list(options) if key in (*CountConfig.model_fields, "copies", "matting")
+        }
         console = Console(file=sys.stderr, width=200)
         return execute(STAGES[stage], str(target), Options(values=values, **options), console, STAGES.__getitem__)
 
