@@ -44,14 +44,16 @@ def print_json(value: Any) -> None:
     print_result(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Write a table to standard output; in a pipe its width is what it needs."""
-    table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False, title_style="bold")
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to standard output; in a pipe it is as wide as it needs to be."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = max(console.measure(table).maximum, len(title), 1)
+        console.width = 1000
     console.print(table)
 
 
@@ -151,5 +153,5 @@ class StageProgress(Progress):
 
 
 def progress(console: Console) -> StageProgress:
-    """Progress for a loop: `with progress(console) as bar`, then `add_task`, `update` and `advance` as in rich."""
+    """The progress of a loop, used as rich's: in a `with` block, by `add_task`, `update` and `advance`."""
     return StageProgress(console)

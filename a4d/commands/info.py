@@ -10,11 +10,11 @@ import typer
 
 from a4d.config import load_yaml
 from a4d.console import format_metrics, format_size, print_json, print_result, print_table
-from a4d.errors import A4DError, WorkspaceError
+from a4d.errors import A4DError
 from a4d.workspace.decision import examine
-from a4d.workspace.files import files_below, storage_error
-from a4d.workspace.lock import locked, read_holder
-from a4d.workspace.transaction import complete_interrupted_commits
+from a4d.workspace.files import files_below
+from a4d.workspace.journal import open_for_reading
+from a4d.workspace.lock import read_holder
 from a4d.workspace.workspace import Workspace
 
 
@@ -24,25 +24,11 @@ def info(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show the runs of a workspace, which of them are out of date, its scenes and sizes."""
-    opened = Workspace.open(workspace)
-    recover(opened)
-    facts = gather(opened)
+    facts = gather(open_for_reading(workspace))
     if json:
         print_json(facts)
     else:
         _print(facts)
-
-
-def recover(workspace: Workspace) -> None:
-    """Complete interrupted commits, where nobody is writing and this process may."""
-    try:
-        with locked(workspace.path):
-            complete_interrupted_commits(workspace)
-    except WorkspaceError:
-        return
-    except OSError as error:
-        if storage_error(error, workspace.path) is None:
-            raise
 
 
 def gather(workspace: Workspace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The sub-command of a stage, made from its configuration: one flag per plain setting, and the same run control for all."""
+"""The sub-command of a stage, made from its configuration: a flag per plain setting, and run control as for all."""
 
 from __future__ import annotations
 
@@ -164,8 +164,14 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
 
 def _read_flag(field: FieldInfo, value: Any) -> Any:
     """A flag's value as the configuration takes it; where several types are possible, as YAML would read it."""
-    if not isinstance(value, str) or flag_type(field) is str and str in _members(field.annotation):
-        return str(value) if isinstance(value, Path) else value
+    members = _members(field.annotation)
+    choices = {str(choice): choice for member in members for choice in get_args(member)}
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or str in members:
+        return value
+    if value in choices:
+        return choices[value]
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError:

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from a4d.commands.info import recover
 from a4d.console import print_json, print_result
 from a4d.errors import WorkspaceError
+from a4d.workspace.journal import open_for_reading
 from a4d.workspace.validation import validate as check
-from a4d.workspace.workspace import Workspace
 
 
 def validate(
@@ -21,8 +20,7 @@ def validate(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Check a workspace against the specification of its format; every problem is listed, and the exit code is 3."""
-    recover(Workspace.open(workspace))
-    report = check(workspace)
+    report = check(open_for_reading(workspace))
     if json:
         print_json({"workspace": str(workspace), "valid": not report.problems, **asdict(report)})
     else:

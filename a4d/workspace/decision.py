@@ -115,7 +115,7 @@ def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: 
         return Decision(fresh, "resumes from its checkpoint" if fresh == "resume" else "has not been run")
     if force:
         return Decision(fresh, "is made anew because of --force")
-    changes = differences(_completed(stage, record), {**plan.config, "seed": plan.seed})
+    changes = differences(_completed(stage, record), {**plan.config, "--seed": plan.seed})
     if changes:
         raise WorkspaceError(
             f"'{name}' in {workspace.path} is finished with other settings: {'; '.join(changes)}",
@@ -143,7 +143,7 @@ def _completed(stage: Stage, record: Record) -> dict[str, object]:
         config = plain(parse(stage.config, record.config))
     except ConfigError:
         config = record.config
-    return {**config, "seed": record.seed}
+    return {**config, "--seed": record.seed}
 
 
 def _few(items: list[str]) -> str:

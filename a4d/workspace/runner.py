@@ -19,12 +19,13 @@ from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
 from a4d.workspace.environment import is_out_of_memory, library_versions
 from a4d.workspace.files import discard, storage_error
+from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
 from a4d.workspace.logs import logging_into, logging_to
 from a4d.workspace.record import Record
 from a4d.workspace.source import RawInput, recognise, require_same
 from a4d.workspace.stage import Stage
-from a4d.workspace.transaction import JOURNAL, Transaction, abandon, complete_interrupted_commits
+from a4d.workspace.transaction import Transaction, abandon
 from a4d.workspace.workspace import METADATA, PARTIAL, Metadata, Workspace
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 from a4d.errors import A4DError
 from a4d.workspace.decision import examine
 from a4d.workspace.record import RECORD, Record, read_document
-from a4d.workspace.transaction import JOURNAL
+from a4d.workspace.journal import JOURNAL
 from a4d.workspace.workspace import ENTRIES, PARTIAL, Workspace
 
 SIZE_KEYS = ("w", "h")
@@ -30,19 +30,14 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
 
-def validate(path: Path) -> Report:
-    """Check everything that can be checked without computing.
-
-    Raises:
-        A4DError: there is no workspace, or its `workspace.yaml` cannot be read.
-    """
-    workspace = Workspace.open(path)
+def validate(workspace: Workspace) -> Report:
+    """Check everything that can be checked without computing."""
     report = Report()
     _check_entries(workspace, report)
     _check_source(workspace, report)
     _check_frames(workspace, report)
     _check_records(workspace, report)
-    for scene in sorted(path.glob("scenes/*/")):
+    for scene in sorted(workspace.path.glob("scenes/*/")):
         _check_scene(scene, report)
     return report
 
