@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import Field
 
-from a4d.config import Config, Spec, parse
+from a4d.config import Config, Spec, parse, plain
 from a4d.errors import UsageError
 from a4d.runtime import Runtime
+from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -58,7 +59,12 @@ class FitStatic(Config):
 
 
 def resolve(workspace: Workspace, values: dict[str, Any]) -> FitStatic:
-    """A profile's keys, replaced as a whole by those the user gives."""
+    """A profile's keys, replaced as a whole by those the user gives; nested ones are completed with their defaults."""
+    from a4d.objectives import build_objectives
+    from a4d.optimise import OptimiserConfig
+    from a4d.scenes import scene_class
+    from a4d.views import build_views
+
     source = workspace.metadata.source
     profile = values.get("profile", "auto")
     if profile == "auto":
@@ -69,7 +75,16 @@ def resolve(workspace: Workspace, values: dict[str, Any]) -> FitStatic:
             )
         profile = PROFILES[kind]
     text = files("a4d.stages").joinpath(f"profiles/{profile}.yaml").read_text(encoding="utf-8")
-    return parse(FitStatic, {**yaml.safe_load(text), **values, "profile": profile})
+    config = parse(FitStatic, {**yaml.safe_load(text), **values, "profile": profile})
+    scene = parse(scene_class(str(config.scene.get("kind"))).config_class, config.scene, "scene")
+    return config.model_copy(
+        update={
+            "scene": plain(scene),
+            "views": {name: plain(views) for name, views in build_views(config.views).items()},
+            "objectives": [plain(objective) for objective in build_objectives(config.objectives)],
+            "optimiser": plain(parse(OptimiserConfig, config.optimiser, "optimiser")),
+        }
+    )
 
 
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
@@ -99,11 +114,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
     if config.proxies is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed, frames, config.proxies))
-    scene = (
-        scene_class(str(config.scene.get("kind")))
-        .begin(config.scene, seed, generator(runtime.seed, "begin"))
-        .to(runtime.device)
-    )
+    scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
+    scene.to(runtime.device)
     metrics = optimise(Problem(scene, views, objectives, frames), loop, work.folder, runtime)
     scene.save(work.scene())
     return metrics

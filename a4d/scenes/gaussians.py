@@ -41,6 +41,7 @@ class GaussianScene(Scene):
     """Gaussians as parameters, with optional adaptive density control."""
 
     kind = "gaussians"
+    config_class = GaussianSceneConfig
     config: GaussianSceneConfig
     means: nn.Parameter
     quaternions: nn.Parameter
