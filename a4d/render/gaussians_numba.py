@@ -153,7 +153,7 @@ class _Splatting(torch.autograd.Function):
         grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
         grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
         leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
-        return None, None, None, grad_normals, grad_probe, *leaves
+        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, *leaves
 
 
 def _numbers(cameras: Cameras) -> Array:
