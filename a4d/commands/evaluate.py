@@ -123,7 +123,9 @@ def _print(facts: dict[str, Any]) -> None:
         columns = ["name", "psnr", "ssim", "iou"]
         rows = [[format_value(view[column]) for column in columns] for view in views]
         mean = ["mean", *(format_value(facts[column]) for column in columns[1:])]
-        print_table(columns, [*rows, mean], f"{facts['scene']} against {facts['split']} frames of {facts['against']}")
+        print_table(
+            columns, [*rows, mean], title=f"{facts['scene']} against {facts['split']} frames of {facts['against']}"
+        )
         return
     rows = [[key, format_value(value)] for key, value in facts.items()]
     print_table(["", ""], rows)

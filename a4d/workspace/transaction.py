@@ -13,7 +13,7 @@ from typing import Any
 from a4d import __version__
 from a4d.config import Config, to_yaml
 from a4d.errors import WorkspaceError
-from a4d.workspace.files import FileStamp, discard, files_below, move, stamp, write_whole
+from a4d.workspace.files import FileStamp, discard, files_below, stamp, write_whole
 from a4d.workspace.journal import JOURNAL, Journal, complete_commit
 from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
 from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
