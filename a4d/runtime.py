@@ -8,14 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from a4d.errors import BackendUnavailableError, Interrupted
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass
@@ -25,8 +21,12 @@ class StopRequest:
     signal_number: int | None = None
 
     @contextmanager
-    def listening(self) -> Iterator[StopRequest]:
-        """Take SIGINT, SIGTERM and SIGUSR1 as requests while the block runs; a second signal acts at once."""
+    def listening(self, at_once: bool = False) -> Iterator[StopRequest]:
+        """Take SIGINT, SIGTERM and SIGUSR1 as requests while the block runs; a second signal acts at once.
+
+        Args:
+            at_once: nothing in the block looks at the request, so that already the first signal raises.
+        """
         names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
         former = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
 
@@ -34,6 +34,8 @@ class StopRequest:
             if self.signal_number is not None:
                 raise KeyboardInterrupt
             self.signal_number = number
+            if at_once:
+                self.raise_if_requested()
 
         for number in former:
             signal.signal(number, request)
@@ -53,7 +55,7 @@ class StopRequest:
         if self.signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal_number is not None:
-            raise Interrupted("stopped after a checkpoint", "Run the same command again to go on")
+            raise Interrupted("stopped on request", "Run the same command again to go on")
 
 
 @dataclass
@@ -71,15 +73,6 @@ class Runtime:
     seed: int = 0
     console: Console = field(default_factory=lambda: Console(stderr=True))
     stop: StopRequest = field(default_factory=StopRequest)
-
-    def generator(self, step: int) -> torch.Generator:
-        """The source of randomness of one step, on the CPU.
-
-        It depends on the seed and the step alone, so that a resumed run draws the same numbers as an uninterrupted one.
-        """
-        import torch
-
-        return torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
 
 
 def resolve_device(device: str) -> str:

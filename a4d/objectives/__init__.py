@@ -1,1 +1,31 @@
 """Objectives: what a scene's renders should satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from a4d.config import Spec, parse, unknown_key
+from a4d.objectives.objective import Objective
+
+KINDS = {
+    "photometric": "a4d.objectives.photometric:Photometric",
+    "mask": "a4d.objectives.photometric:Mask",
+}
+
+
+def build_objectives(specs: Sequence[Spec]) -> list[Objective]:
+    """Objectives from their configurations.
+
+    Raises:
+        ConfigError: an unknown kind or key.
+    """
+    objectives = []
+    for index, spec in enumerate(specs):
+        kind = str(spec.get("kind"))
+        if kind not in KINDS:
+            raise unknown_key(f"objectives.{index}.kind: {kind}", kind, KINDS)
+        module, _, name = KINDS[kind].partition(":")
+        objective: type[Objective] = getattr(import_module(module), name)
+        objectives.append(parse(objective, spec, f"objectives.{index}"))
+    return objectives

@@ -1,1 +1,36 @@
 """Scenes: anything with parameters that can be rendered, optimised, saved and exported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from a4d.config import load_yaml, unknown_key
+
+if TYPE_CHECKING:
+    from a4d.scenes.scene import Scene
+
+KINDS = {"gaussians": "a4d.scenes.gaussians:GaussianScene"}
+
+
+def scene_class(kind: str) -> type[Scene]:
+    """The class of a kind of scene.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise unknown_key(f"scene.kind: {kind}", kind, KINDS)
+    module, _, name = KINDS[kind].partition(":")
+    found: type[Scene] = getattr(import_module(module), name)
+    return found
+
+
+def load_scene(folder: Path, device: str = "cpu") -> Scene:
+    """Read a scene of any kind from its folder.
+
+    Raises:
+        ConfigError: the folder's `scene.yaml` is missing or names no known kind.
+    """
+    return scene_class(str(load_yaml(folder / "scene.yaml").get("kind"))).load(folder, device)

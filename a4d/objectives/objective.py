@@ -1,0 +1,74 @@
+"""The third of the four nouns: an objective reads the renders of one step and says how far they are from the aim."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from a4d.config import Config, Number
+from a4d.errors import ConfigError
+from a4d.render.render import Render
+from a4d.scenes.scene import Scene
+from a4d.views import Frames, ViewBatch, Views
+
+
+@dataclass
+class Step:
+    """One iteration, as objectives see it: each view set is sampled and rendered once, when it is first asked for.
+
+    Args:
+        index: iterations done before this one.
+        seed: the run's seed.
+        scene: what is optimised.
+        views: the run's view sets by name.
+        frames: the workspace's images, or None.
+        device: where the scene lives.
+    """
+
+    index: int
+    seed: int
+    scene: Scene
+    views: Mapping[str, Views]
+    frames: Frames | None = None
+    device: str = "cpu"
+    _batches: dict[str, ViewBatch] = field(default_factory=dict)
+    _renders: dict[str, Render] = field(default_factory=dict)
+
+    def batch(self, name: str) -> ViewBatch:
+        """This step's sample of a view set.
+
+        Raises:
+            ConfigError: there is no such view set.
+        """
+        if name not in self.views:
+            raise ConfigError(f"no view set is called '{name}'", f"There are: {', '.join(self.views)}")
+        if name not in self._batches:
+            self._batches[name] = self.views[name].sample(self.index, self.seed, self.frames).to(self.device)
+        return self._batches[name]
+
+    def render(self, name: str) -> Render:
+        """The scene as this step's sample of a view set sees it."""
+        if name not in self._renders:
+            batch = self.batch(name)
+            self._renders[name] = self.scene.render(batch.cameras, batch.times, batch.background)
+        return self._renders[name]
+
+
+class Objective(Config, ABC):
+    """Base of all objectives; its fields are its configuration."""
+
+    kind: str
+    weight: Number = 1.0
+
+    @property
+    def label(self) -> str:
+        """Name in logs: the kind, with the view set where it reads one."""
+        views = getattr(self, "views", None)
+        return f"{self.kind}/{views}" if views else self.kind
+
+    @abstractmethod
+    def __call__(self, step: Step) -> Tensor:
+        """The unweighted value of this objective, a scalar to be made small."""

@@ -1,0 +1,189 @@
+"""A static scene of 3D Gaussians."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.io.gaussian_ply import write_gaussian_ply
+from a4d.render.gaussians import render_gaussians
+from a4d.render.render import Render
+from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
+from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_surface
+from a4d.scenes.scene import Scene
+from a4d.scenes.seed import Seed
+
+PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
+"""Names of the parameters, which are also the names of their learning rates."""
+
+
+class GaussianSceneConfig(Config):
+    """What a Gaussian scene is made of besides its tensors."""
+
+    kind: Literal["gaussians"] = "gaussians"
+    count: int = Field(default=20_000, ge=1, description="Gaussians to start with; given points are thinned to it")
+    opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
+    sh_degree: int = Field(default=0, ge=0, le=3)
+    sh_degree_every: int = Field(default=1000, ge=1, description="steps after which one more degree takes part")
+    density: DensityControl | None = None
+
+
+class GaussianScene(Scene):
+    """Gaussians as parameters, with optional adaptive density control."""
+
+    kind = "gaussians"
+    config_class = GaussianSceneConfig
+    config: GaussianSceneConfig
+    means: nn.Parameter
+    quaternions: nn.Parameter
+    log_scales: nn.Parameter
+    opacity_logits: nn.Parameter
+    sh_base: nn.Parameter
+    sh_detail: nn.Parameter
+    gradient_sum: Tensor
+    seen_count: Tensor
+
+    def __init__(self, config: GaussianSceneConfig, start: Gaussians) -> None:
+        super().__init__()
+        self.config = config
+        bases = (config.sh_degree + 1) ** 2
+        sh = torch.nn.functional.pad(start.sh[:, :bases], (0, 0, 0, max(0, bases - start.sh.shape[1])))
+        values = (start.means, start.quaternions, start.log_scales, start.opacity_logits, sh[:, :1], sh[:, 1:])
+        for name, value in zip(PARAMETERS, values, strict=True):
+            setattr(self, name, nn.Parameter(value.detach().float().contiguous().clone()))
+        self.active_sh_degree: int | None = None
+        self._reset_statistics()
+
+    def _reset_statistics(self) -> None:
+        device = self.means.device
+        self.register_buffer("gradient_sum", torch.zeros(len(self.means), device=device))
+        self.register_buffer("seen_count", torch.zeros(len(self.means), device=device))
+        self._probes: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @classmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
+        """Start on the seed's surface, else at its points, else anywhere in its ball."""
+        config = parse(GaussianSceneConfig, spec, "scene")
+        if seed.mesh is not None:
+            return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
+        if seed.points is None:
+            return cls(config, gaussians_in_ball(config.count, seed.radius, config.opacity, generator))
+        chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values
+        colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
+        return cls(config, gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity))
+
+    def gaussians(self, time: float = 0.0) -> Gaussians:
+        """The Gaussians as they stand, part of the autograd graph."""
+        sh = torch.cat([self.sh_base, self.sh_detail], dim=1) if self.config.sh_degree else self.sh_base
+        return Gaussians(self.means, self.quaternions, self.log_scales, self.opacity_logits, sh)
+
+    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+        """Splat the Gaussians; `times` do not matter to a static scene."""
+        gaussians = self.gaussians()
+        if self.config.density is None or not torch.is_grad_enabled():
+            return render_gaussians(gaussians, cameras, background, sh_degree=self.active_sh_degree)
+        probe = torch.zeros(len(cameras), len(gaussians), 2, device=self.means.device, requires_grad=True)
+        render = render_gaussians(gaussians, cameras, background, sh_degree=self.active_sh_degree, screen_probe=probe)
+        assert render.visible is not None
+        half_size = probe.new_tensor([cameras.width / 2, cameras.height / 2])
+        self._probes.append((probe, render.visible, half_size))
+        return render
+
+    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
+        """One group per named rate; a parameter without a rate stays as it is."""
+        for name in rates:
+            if name not in PARAMETERS:
+                raise unknown_key(f"optimiser.rates.{name}", name, PARAMETERS)
+        return [
+            {"name": name, "params": [getattr(self, name)], "lr": value_at(rate, 0)}
+            for name, rate in rates.items()
+            if getattr(self, name).numel()
+        ]
+
+    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """Raise the active degree of the harmonics; adapt the number of Gaussians where the control says so."""
+        self.active_sh_degree = min(self.config.sh_degree, (step + 1) // self.config.sh_degree_every)
+        control = self.config.density
+        if control is None:
+            return
+        self._collect_gradients()
+        if control.is_due(step):
+            parameters = {name: getattr(self, name).detach() for name in PARAMETERS}
+            gradients = self.gradient_sum / self.seen_count.clamp_min(1)
+            adapted, origin = adapt(parameters, gradients, control, generator)
+            for name, value in adapted.items():
+                _replace_parameter(self, name, value, optimiser, origin)
+            self._reset_statistics()
+        if control.resets(step):
+            highest = torch.logit(torch.tensor(RESET_OPACITY)).item()
+            value = self.opacity_logits.detach().clamp(max=highest)
+            _replace_parameter(self, "opacity_logits", value, optimiser, torch.full((len(value),), -1))
+
+    def _collect_gradients(self) -> None:
+        for probe, visible, half_size in self._probes:
+            if probe.grad is not None:
+                self.gradient_sum += ((probe.grad * half_size).norm(dim=-1) * visible).sum(0)
+                self.seen_count += visible.sum(0)
+        self._probes.clear()
+
+    def facts(self) -> dict[str, float]:
+        """The number of Gaussians."""
+        return {"gaussians": len(self.means)}
+
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
+        """Take over a checkpoint's state, whose number of Gaussians may differ."""
+        for name in PARAMETERS:
+            setattr(self, name, nn.Parameter(state[name].to(self.means.device)))
+        self._reset_statistics()
+        self.gradient_sum.copy_(state["gradient_sum"])
+        self.seen_count.copy_(state["seen_count"])
+        self.active_sh_degree = min(self.config.sh_degree, step // self.config.sh_degree_every) if step else None
+
+    def save(self, folder: Path) -> None:
+        """Write `scene.yaml`, `tensors.safetensors` and the standard `gaussians.ply`."""
+        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in PARAMETERS}
+        save_file(tensors, folder / "tensors.safetensors")
+        write_gaussian_ply(folder / "gaussians.ply", self.gaussians().detach().to("cpu"))
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> GaussianScene:
+        """Read what `save` wrote."""
+        config = parse(GaussianSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
+        tensors = load_file(folder / "tensors.safetensors", device=str(device))
+        sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
+        return cls(config, Gaussians(*[tensors[name] for name in PARAMETERS[:4]], sh)).to(device)
+
+
+def _replace_parameter(
+    scene: GaussianScene,
+    name: str,
+    value: Tensor,  # (M, ...)
+    optimiser: torch.optim.Optimizer,
+    origin: Tensor,  # (M,) former row of each, or -1 where the optimiser's memory starts anew
+) -> None:
+    """Swap a parameter for one of another length, carrying the optimiser's moments of the rows that remain."""
+    former = getattr(scene, name)
+    parameter = nn.Parameter(value.contiguous())
+    setattr(scene, name, parameter)
+    for group in optimiser.param_groups:
+        if group["params"][0] is not former:
+            continue
+        group["params"][0] = parameter
+        state = optimiser.state.pop(former, None)
+        if state is None:
+            continue
+        origin = origin.to(value.device)
+        is_old = (origin >= 0).view(-1, *[1] * (value.dim() - 1))
+        for key in ("exp_avg", "exp_avg_sq"):
+            state[key] = torch.where(is_old, state[key][origin.clamp_min(0)], torch.zeros_like(parameter))
+        optimiser.state[parameter] = state

@@ -1,0 +1,82 @@
+"""Gaussians to start from: on a surface, at points, or anywhere."""
+
+from __future__ import annotations
+
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from a4d.geometry.gaussians import Gaussians, sh_from_colours
+from a4d.geometry.mesh import Mesh, sample_surface
+from a4d.geometry.transforms import quaternion_from_rotation
+
+FLATNESS = 0.2
+"""Thickness of a Gaussian on a surface, relative to its radius."""
+
+
+def gaussians_on_surface(mesh: Mesh, count: int, opacity: float, generator: torch.Generator) -> Gaussians:
+    """Flat discs spread evenly over a surface, wide enough to cover it.
+
+    Args:
+        mesh: with colours, or grey.
+        count: number of Gaussians.
+        opacity: of every one, in (0, 1).
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        `count` Gaussians of degree 0.
+    """
+    points, face, weights = sample_surface(mesh, count, generator)
+    normals = torch.nn.functional.normalize(mesh.face_normals[face], dim=-1)
+    if mesh.colours is None:
+        colours = torch.full_like(points, 0.5)
+    else:
+        colours = (mesh.colours[mesh.faces[face]] * weights[..., None]).sum(1)
+    radius = _spacing(points)
+    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
+    return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+
+
+def gaussians_at_points(points: Tensor, colours: Tensor, opacity: float) -> Gaussians:
+    """Round Gaussians at given points, as wide as the mean distance to their three nearest neighbours.
+
+    Args:
+        points: (N, 3) world, metres.
+        colours: (N, 3) sRGB in [0, 1].
+        opacity: of every one, in (0, 1).
+
+    Returns:
+        N Gaussians of degree 0.
+    """
+    scales = _spacing(points)[:, None].expand(-1, 3)
+    identity = points.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(points), 4)
+    return _assemble(points, identity, scales, colours, opacity)
+
+
+def gaussians_in_ball(count: int, radius: float, opacity: float, generator: torch.Generator) -> Gaussians:
+    """Round grey Gaussians spread evenly through a ball around the origin, radius in metres."""
+    direction = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    distance = radius * torch.rand(count, 1, generator=generator) ** (1 / 3)
+    return gaussians_at_points(direction * distance, torch.full((count, 3), 0.5), opacity)
+
+
+def _assemble(means: Tensor, quaternions: Tensor, scales: Tensor, colours: Tensor, opacity: float) -> Gaussians:
+    logits = torch.logit(torch.full((len(means),), opacity, dtype=means.dtype))
+    return Gaussians(means, quaternions, scales.clamp_min(1e-6).log(), logits, sh_from_colours(colours)[:, None])
+
+
+def _spacing(points: Tensor) -> Tensor:
+    """(N,) mean distance of each of (N, 3) points to its three nearest others, bounded against outliers."""
+    neighbours = min(4, len(points))
+    if neighbours < 2:
+        return torch.full((len(points),), 0.01)
+    distances, _ = cKDTree(points.numpy()).query(points.numpy(), k=neighbours)
+    mean = torch.from_numpy(distances[:, 1:].mean(axis=1)).to(points)
+    return mean.clamp(max=4 * float(mean.median()))
+
+
+def _frame(normals: Tensor) -> Tensor:
+    """(N, 3, 3) rotations whose third axis is the (N, 3) unit normal."""
+    helper = torch.where(normals[:, :1].abs() < 0.9, normals.new_tensor([1.0, 0, 0]), normals.new_tensor([0, 1.0, 0]))
+    first = torch.nn.functional.normalize(torch.linalg.cross(helper, normals, dim=-1), dim=-1)
+    return torch.stack([first, torch.linalg.cross(normals, first, dim=-1), normals], dim=-1)

@@ -1,0 +1,234 @@
+"""The second of the four nouns: view sets say from where a scene is looked at, and what was seen from there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from a4d.config import Config, Number, Spec, parse, unknown_key, value_at
+from a4d.errors import ConfigError, MissingInputError
+from a4d.geometry.cameras import Cameras, orbit
+from a4d.randomness import generator
+
+Background = Literal["black", "white", "grey", "random"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The observed images of a workspace, of one size per frame.
+
+    Args:
+        rgba: F images, each (H, W, 4) sRGB in [0, 1] with straight alpha.
+        cameras: F single cameras, one per image.
+        times: (F,) seconds in [0, 1] of the clip, or None for a static capture.
+        names: F image names, for messages.
+        splits: F of `train`, `test` or `proxy`.
+    """
+
+    rgba: list[Tensor]
+    cameras: list[Cameras]
+    times: Tensor | None
+    names: list[str]
+    splits: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rgba)
+
+    def extended(self, other: Frames) -> Frames:
+        """These frames followed by others of the same kind."""
+        times = None if self.times is None or other.times is None else torch.cat([self.times, other.times])
+        return Frames(
+            self.rgba + other.rgba, self.cameras + other.cameras, times, self.names + other.names,
+            self.splits + other.splits,
+        )  # fmt: skip
+
+    def select(self, split: str) -> list[int]:
+        """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
+        return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name != "proxy")]
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """What one sample of a view set asks to be rendered.
+
+    Args:
+        cameras: B cameras.
+        times: (B,) in [0, 1], or None.
+        background: (B, 3) sRGB.
+        rgba: (B, H, W, 4) what was observed, straight alpha, or None where nothing was.
+    """
+
+    cameras: Cameras
+    times: Tensor | None
+    background: Tensor
+    rgba: Tensor | None = None
+
+    @property
+    def rgb(self) -> Tensor:
+        """(B, H, W, 3) the observation over the background."""
+        assert self.rgba is not None
+        alpha = self.rgba[..., 3:]
+        return self.rgba[..., :3] * alpha + self.background[:, None, None] * (1 - alpha)
+
+    def to(self, device: torch.device | str) -> ViewBatch:
+        """The same batch on another device."""
+        return ViewBatch(
+            self.cameras.to(device),
+            None if self.times is None else self.times.to(device),
+            self.background.to(device),
+            None if self.rgba is None else self.rgba.to(device),
+        )
+
+
+class Views(Config, ABC):
+    """Base of all view sets: a batch of cameras, times and backgrounds per step."""
+
+    kind: str
+    batch: int = Field(default=1, ge=1)
+    background: Background = "black"
+
+    @abstractmethod
+    def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
+        """The views of one step, a function of the step and the seed alone."""
+
+    @abstractmethod
+    def preview(self, frames: Frames | None) -> ViewBatch:
+        """The one view that shows progress best."""
+
+    def backgrounds(self, step: int, seed: int) -> Tensor:
+        """(B, 3) sRGB backgrounds of one step."""
+        if self.background == "random":
+            return torch.rand(self.batch, 3, generator=generator(seed, "background", step))
+        level = {"black": 0.0, "white": 1.0, "grey": 0.5}[self.background]
+        return torch.full((self.batch, 3), level)
+
+
+class ObservedViews(Views):
+    """Frames of the workspace, every one once per epoch in an order that the seed decides."""
+
+    kind: Literal["observed"] = "observed"
+    split: Literal["train", "test", "all", "proxy"] = "train"
+    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+
+    def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
+        """The next frames of the epoch's order."""
+        frames, indices = self._frames(frames)
+        chosen = []
+        for position in range(step * self.batch, (step + 1) * self.batch):
+            epoch, place = divmod(position, len(indices))
+            order = torch.randperm(len(indices), generator=generator(seed, "order", self.split, epoch))
+            chosen.append(indices[int(order[place])])
+        return self._batch(frames, chosen, self.backgrounds(step, seed))
+
+    def preview(self, frames: Frames | None) -> ViewBatch:
+        """The first frame."""
+        frames, indices = self._frames(frames)
+        return self._batch(frames, indices[:1], self.backgrounds(0, 0)[:1])
+
+    def every_frame(self, frames: Frames | None) -> Iterator[ViewBatch]:
+        """Each frame of the split once, alone, in the workspace's order."""
+        frames, indices = self._frames(frames)
+        for index in indices:
+            yield self._batch(frames, [index], self.backgrounds(0, 0)[:1])
+
+    def _frames(self, frames: Frames | None) -> tuple[Frames, list[int]]:
+        indices = [] if frames is None else frames.select(self.split)
+        if frames is None or not indices:
+            raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
+        return frames, indices
+
+    def _batch(self, frames: Frames, indices: list[int], background: Tensor) -> ViewBatch:
+        parts = [_resized(frames.rgba[i], frames.cameras[i], self.size) for i in indices]
+        sizes = {tuple(rgba.shape) for rgba, _ in parts}
+        if len(sizes) > 1:
+            raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
+        if len(parts) == 1:
+            rgba, cameras = parts[0][0][None], parts[0][1]
+        else:
+            first = parts[0][1]
+            rgba = torch.stack([part[0] for part in parts])
+            cameras = Cameras(
+                torch.cat([camera.world_from_camera for _, camera in parts]),
+                torch.cat([camera.intrinsics for _, camera in parts]),
+                first.width,
+                first.height,
+            )
+        times = None if frames.times is None else frames.times[indices]
+        return ViewBatch(cameras, times, background, rgba)
+
+
+class OrbitViews(Views):
+    """Random cameras on a sphere around the object that look at it."""
+
+    kind: Literal["orbit"] = "orbit"
+    azimuth: Interval = (-180.0, 180.0)
+    elevation: Interval = (-10.0, 45.0)
+    radius: Interval | Number = 3.0
+    fov: Interval | Number = 40.0
+    size: int = Field(default=128, ge=8)
+    stratified: bool = Field(default=False, description="one camera per equal sector of azimuth")
+
+    def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
+        """Uniform azimuth, elevation, radius and field of view; the field of view is shared by a batch."""
+        draw = torch.rand(4, self.batch, generator=generator(seed, "orbit", step))
+        sector = torch.arange(self.batch) if self.stratified else torch.zeros(self.batch)
+        share = (sector + draw[0]) / self.batch if self.stratified else draw[0]
+        fov = float(_between(self.fov, draw[1, :1], step))
+        cameras = orbit(
+            _between(self.azimuth, share, step), _between(self.elevation, draw[2], step),
+            _between(self.radius, draw[3], step), fov, self.size, self.size,
+        )  # fmt: skip
+        return ViewBatch(cameras, None, self.backgrounds(step, seed))
+
+    def preview(self, frames: Frames | None) -> ViewBatch:
+        """A three-quarter view."""
+        half = torch.full((1,), 0.5)
+        cameras = orbit(
+            torch.tensor([30.0]), torch.tensor([15.0]), _between(self.radius, half, 0),
+            float(_between(self.fov, half, 0)), self.size, self.size,
+        )  # fmt: skip
+        return ViewBatch(cameras, None, self.backgrounds(0, 0)[:1])
+
+
+KINDS: dict[str, type[Views]] = {"observed": ObservedViews, "orbit": OrbitViews}
+
+
+def build_views(specs: Mapping[str, Spec]) -> dict[str, Views]:
+    """View sets from their configurations, by name.
+
+    Raises:
+        ConfigError: an unknown kind or key.
+    """
+    views = {}
+    for name, spec in specs.items():
+        kind = str(spec.get("kind"))
+        if kind not in KINDS:
+            raise unknown_key(f"views.{name}.kind: {kind}", kind, KINDS)
+        views[name] = parse(KINDS[kind], spec, f"views.{name}")
+    return views
+
+
+def _between(interval: Interval | Number, share: Tensor, step: int) -> Tensor:
+    if isinstance(interval, tuple):
+        low, high = interval
+        return low + (high - low) * share
+    return torch.full_like(share, value_at(interval, step))
+
+
+def _resized(rgba: Tensor, camera: Cameras, size: int | None) -> tuple[Tensor, Cameras]:
+    """An image and its camera at another size; resampled with premultiplied colours, so that edges stay clean."""
+    longer = max(camera.width, camera.height)
+    if size is None or size >= longer:
+        return rgba, camera
+    width, height = max(1, round(camera.width * size / longer)), max(1, round(camera.height * size / longer))
+    premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(premultiplied, (height, width), mode="area")[0].permute(1, 2, 0)
+    alpha = small[..., 3:]
+    return torch.cat([small[..., :3] / alpha.clamp_min(1e-6), alpha], dim=-1), camera.resized(width, height)
