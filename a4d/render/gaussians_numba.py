@@ -153,7 +153,7 @@ class _Splatting(torch.autograd.Function):
         grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
         grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
         leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
-        return None, None, None, grad_normals, grad_probe, *leaves
+        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, *leaves
 
 
 def _numbers(cameras: Cameras) -> Array:
@@ -176,7 +176,8 @@ def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opaci
     pairs = int(tile_counts.sum(dtype=np.int64))
     if pairs > np.iinfo(np.int32).max:
         raise OutOfMemoryError(
-            f"{len(means)} Gaussians cover {pairs} tiles of the image", "Render fewer or smaller Gaussians, or fewer pixels"
+            f"{len(means)} Gaussians cover {pairs} tiles of the image",
+            "Render fewer or smaller Gaussians, or fewer pixels",
         )
     columns, rows = -(-size.width // TILE), -(-size.height // TILE)
     order = sort_by_depth(splats, tile_counts)

@@ -128,9 +128,7 @@ def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe:
 
     position = camera.positions[0].to(gaussians.means)
     colours = view_dependent_colours(gaussians.sh, gaussians.means - position, sh_degree)
-    splats = Splats(
-        indices, means, inverse_covariances, extents, gaussians.opacities, in_camera[:, 2], colours
-    )
+    splats = Splats(indices, means, inverse_covariances, extents, gaussians.opacities, in_camera[:, 2], colours)
     is_inside = ((means + extents > 0) & (means - extents < size)).all(-1)
     is_resolved = ((means.abs() < REACH_MAX) & (extents < REACH_MAX)).all(-1) & (determinants > 0)
     return splats[is_inside & is_resolved]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ from a4d.scenes.seed import Seed
 class Scene(nn.Module, ABC):
     """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`."""
 
-    kind: str
+    kind: ClassVar[str]
+    config_class: ClassVar[type[Config]]
     config: Config
 
     @classmethod
@@ -56,6 +57,10 @@ class Scene(nn.Module, ABC):
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Take over the `state_dict` of a checkpoint that was written after `step` iterations."""
         self.load_state_dict(state)
+
+    def facts(self) -> dict[str, float]:
+        """Numbers that change during optimisation and belong into its log, such as a count of primitives."""
+        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:

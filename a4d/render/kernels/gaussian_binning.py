@@ -3,6 +3,8 @@
 The order of the pairs of tile and splat is the same for any number of threads.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
@@ -10,7 +12,7 @@ from a4d.render.kernels.gaussian_projection import DEPTH
 
 RADIX_BITS = np.uint32(11)
 RADIX = 1 << 11
-OPTIONS = {"cache": True, "error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
 
 
 @njit(**OPTIONS)
