@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -162,7 +163,7 @@ def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd):
     originals["deep"] = cv2.imencode(".png", DEEP)[1].tobytes()
     originals["deep-tiff"] = cv2.imencode(".tiff", DEEP)[1].tobytes()
     path, random = tmp_path / "broken", np.random.default_rng(1)
-    for form, content in originals.items():
+    for content in originals.values():
         for trial in range(60):
             broken = bytearray(content)
             if trial % 3 == 0:
@@ -170,12 +171,8 @@ def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd):
             for place in random.integers(0, len(broken), trial % 5 + 1) if trial % 3 else []:
                 broken[place] = random.integers(0, 256)
             path.write_bytes(broken)
-            try:
-                image = read_image(path)
-            except A4DError:
-                assert form  # refused, as it may be
-            else:
-                assert np.isfinite(image).all()
+            with suppress(A4DError):  # refused, as it may be
+                assert np.isfinite(read_image(path)).all()
     assert capfd.readouterr().err == ""
 
 

