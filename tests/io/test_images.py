@@ -146,7 +146,7 @@ def test_refusals_name_the_file(tmp_path):
         read_image(tmp_path / "nul\0.png")
 
 
-def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd):
+def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd, damaged):
     originals = {}
     for form, picture in {
         "PNG": Image.fromarray(WITH_ALPHA),
@@ -162,14 +162,9 @@ def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd):
         originals[form] = stream.getvalue()
     originals["deep"] = cv2.imencode(".png", DEEP)[1].tobytes()
     originals["deep-tiff"] = cv2.imencode(".tiff", DEEP)[1].tobytes()
-    path, random = tmp_path / "broken", np.random.default_rng(1)
+    path = tmp_path / "broken"
     for content in originals.values():
-        for trial in range(60):
-            broken = bytearray(content)
-            if trial % 3 == 0:
-                del broken[random.integers(1, len(broken)) :]
-            for place in random.integers(0, len(broken), trial % 5 + 1) if trial % 3 else []:
-                broken[place] = random.integers(0, 256)
+        for broken in damaged(content, 60):
             path.write_bytes(broken)
             with suppress(A4DError):  # refused, as it may be
                 assert np.isfinite(read_image(path)).all()
