@@ -115,7 +115,7 @@ def nearest_fill(values: Array, known: NDArray[np.bool_]) -> Array:
 
 
 def extend_colours(rgba: Array, faint: float = 0.0) -> Array:
-    """Replace the meaningless colours where alpha is zero, or very small, by those of the nearest opaque pixels; alpha stays.
+    """Replace the meaningless colours under zero alpha by those of the nearest opaque pixels; alpha stays.
 
     Filters that look beyond a silhouette, of a resampler or of a texture unit, then find the subject's colour there.
 
