@@ -124,22 +124,30 @@ def test_reduction_does_not_mix_hidden_colours_in(tmp_path):
         assert image[image[..., 3] > 0.1][:, 1].max() < 0.02
 
 
-def png_header(width: int, height: int) -> bytes:
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    written = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
 def test_refusals_name_the_file(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
-    (tmp_path / "huge.png").write_bytes(png_header(30000, 30000))
-    (tmp_path / "large.png").write_bytes(png_header(10001, 10000))
+    (tmp_path / "huge.png").write_bytes(png_of_size(30000, 30000))
+    (tmp_path / "large.png").write_bytes(png_of_size(10001, 10000))
     (tmp_path / "vector.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     for name in ("empty.png", "text.png", "folder.png", "huge.png", "large.png", "vector.png"):
         with pytest.raises(InvalidInputError, match=name) as caught:
             read_image(tmp_path / name)
         assert "\n" not in str(caught.value)
+    for name in ("huge.png", "large.png"):
+        with pytest.raises(InvalidInputError, match="megapixels"):
+            read_image(tmp_path / name)
     with pytest.raises(MissingInputError, match=r"none\.png"):
         read_image(tmp_path / "none.png")
     with pytest.raises(A4DError):

@@ -121,7 +121,6 @@ def test_mistakes_are_named(tmp_path, monkeypatch):
     path = numbered_film(tmp_path)
     (tmp_path / "text.mp4").write_text("no film")
     (tmp_path / "text.gif").write_text("no film")
-    (tmp_path / "cut.mp4").write_bytes(path.read_bytes()[:-200])
     for name in ("text.mp4", "text.gif"):
         with pytest.raises(InvalidInputError, match=name):
             read_video(tmp_path / name)
@@ -141,6 +140,19 @@ def test_mistakes_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "no-ffmpeg"))
     with pytest.raises(BackendUnavailableError, match="IMAGEIO_FFMPEG_EXE"):
         read_video(path)
+
+
+def test_a_film_cut_short_gives_its_sound_frames_and_then_says_so(tmp_path):
+    random = np.random.default_rng(0)
+    write_video(tmp_path / "whole.mp4", list(random.random((20, 64, 64, 3)).astype(np.float32)), fps=20)
+    path = tmp_path / "cut.mp4"
+    content = (tmp_path / "whole.mp4").read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    taken = []
+    with pytest.raises(InvalidInputError, match=r"cut\.mp4") as caught:
+        taken.extend(frame.shape for frame in read_video(path).frames)
+    assert 5 < len(taken) < 20
+    assert f"first {len(taken)} frames" in str(caught.value)
 
 
 def test_damage_anywhere_is_refused_or_read_but_never_a_crash(tmp_path, capfd, damaged):
