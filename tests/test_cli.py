@@ -62,11 +62,11 @@ def test_json_is_one_object_and_nothing_else_on_stdout(a4d):
     assert json.loads(a4d("info", "picture.a4d", "--json")[1])["runs"][1]["status"] == "current"
 
 
-def test_file_set_and_flag_win_in_that_order(a4d, tmp_path):
+def test_file_flag_and_set_win_in_that_order(a4d, tmp_path):
     (tmp_path / "c.yaml").write_text("iterations: 3\nfailure: x\nnested: {rate: 2}\nlevel: 4")
     code, out, _ = a4d(
-        "fit-static", "picture.png", "--config", "c.yaml", "--set", "iterations=4", "--set", "nested.rate=3",
-        "--set", "failure=y", "--iterations", 6, "--fast", "--print-config",
+        "fit-static", "picture.png", "--config", "c.yaml", "--iterations", 4, "--failure", "y", "--fast",
+        "--set", "nested.rate=3", "--set", "iterations=6", "--print-config",
     )  # fmt: skip
     assert code == 0
     config = yaml.safe_load(out)
