@@ -168,7 +168,7 @@ def test_a_field_that_is_newer_than_a_record_counts_as_its_default(picture, run)
 
 def test_a_bad_input_leaves_nothing(picture, run):
     picture.write_bytes(b"bad pixels")
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError, match=r"^picture.png is damaged"):  # not its copy, which is gone
         run()
     assert os.listdir(picture.parent) == ["picture.png"]
     with pytest.raises(ConfigError, match="Did you mean 'iterations'"):
