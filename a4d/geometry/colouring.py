@@ -108,6 +108,6 @@ def _softened(colours: Image, mask: NDArray[np.bool_]) -> Image:
         sigma = fraction * size
         weight = cv2.GaussianBlur(inside, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         mean = cv2.GaussianBlur(colours * inside[..., None], (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        mean /= np.maximum(weight, 1e-6)[..., None]
-        layers.append(np.where((weight > 1e-3)[..., None], mean, colours))
+        known = (weight > 1e-3)[..., None]
+        layers.append(np.where(known, mean / np.maximum(weight, 1e-3)[..., None], colours))
     return np.stack(layers).transpose(0, 3, 1, 2)

@@ -127,8 +127,8 @@ def _prepare(view: DepthView) -> _Prepared:
 
 def _distance_field(
     views: list[_Prepared],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
+    low: NDArray[np.float64],  # (3,)
+    high: NDArray[np.float64],  # (3,)
     spacing: float,
     settings: FusionSettings,
 ) -> Floats:
@@ -158,7 +158,7 @@ def _without_specks(field: Floats, settings: FusionSettings) -> Floats:
     volumes[0] = 0
     is_speck = volumes < settings.smallest_part * volumes.max()
     is_speck[0] = False
-    return np.where(is_speck[parts], np.float32(settings.truncation), field)
+    return np.where(is_speck[parts], np.float32(settings.truncation), field).astype(np.float32)
 
 
 def _surface(field: Floats, settings: FusionSettings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -170,7 +170,7 @@ def _surface(field: Floats, settings: FusionSettings) -> tuple[NDArray[np.float6
 
 
 def _taubin(mesh: Mesh, rounds: int) -> Tensor:
-    """Vertices after Taubin's (1995) smoothing: a step toward the neighbours' mean, then one that undoes the shrinkage."""
+    """Vertices after Taubin's (1995) smoothing: a step to the neighbours' mean, then one that undoes the shrinkage."""
     edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]).numpy()
     count = len(mesh.vertices)
     neighbours = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
@@ -191,8 +191,8 @@ def _colours(mesh: Mesh, views: list[_Prepared], tolerance: float) -> Floats:
         )
     seen = weight > 1e-6
     if not seen.any():
-        return np.full((len(vertices), 3), 0.5, np.float32)
-    colours = total / np.maximum(weight, 1e-9)[:, None]
+        return np.full_like(total, 0.5)
+    colours = (total / np.maximum(weight, 1e-9)[:, None]).astype(np.float32)
     _, nearest = cKDTree(vertices[seen]).query(vertices[~seen])
     colours[~seen] = colours[seen][nearest]
     return colours

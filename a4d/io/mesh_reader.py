@@ -87,7 +87,7 @@ def _load_parts(path: Path, is_linear: bool) -> list[Part]:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             # With a material, trimesh drops the vertex colours of an OBJ file.
-            options = {"skip_materials": True} if _is_obj_with_colours(path) else {}
+            options: dict[str, Any] = {"skip_materials": True} if _is_obj_with_colours(path) else {}
             scene = trimesh.load_scene(path, process=False, **options)
             parts = []
             for node in scene.graph.nodes_geometry:

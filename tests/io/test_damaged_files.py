@@ -44,21 +44,28 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     return content[:start] + content[start + chance.randrange(1, 40) :]
 
 
+def refusals(path, read, count: int) -> list[str]:
+    """What a reader said of `count` damaged copies of a file, those aside that it could read all the same."""
+    whole, chance, messages = path.read_bytes(), random.Random(path.name), []
+    for _ in range(count):
+        path.write_bytes(damaged(whole, chance))
+        try:
+            read()
+        except A4DError as error:
+            messages.append(str(error))
+    path.write_bytes(whole)
+    return messages
+
+
 @pytest.mark.parametrize(
     ("name", "write", "read"), SHAPES, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(SHAPES)]
 )
 def test_damaged_shapes(tmp_path, name, write, read):
     path = tmp_path / name
     write(path)
-    whole, chance, refused = path.read_bytes(), random.Random(name), []
-    for _ in range(150):
-        path.write_bytes(damaged(whole, chance))
-        try:
-            read(path)
-        except A4DError as error:
-            refused.append(str(error))
-    assert len(refused) > 10
-    assert not any("\n" in message for message in refused)
+    messages = refusals(path, lambda: read(path), count=150)
+    assert len(messages) > 10
+    assert not any("\n" in message for message in messages)
 
 
 @pytest.mark.parametrize("kind", ["json", "bin", "txt"])
@@ -70,18 +77,9 @@ def test_damaged_captures(tmp_path, kind):
     else:
         write_colmap(tmp_path / "sparse" / "0", capture, tmp_path / "images", is_binary=kind == "bin")
         files = sorted((tmp_path / "sparse" / "0").iterdir())
-    chance, refused = random.Random(kind), []
-    for file in files:
-        whole = file.read_bytes()
-        for _ in range(100):
-            file.write_bytes(damaged(whole, chance))
-            try:
-                read_capture(tmp_path)
-            except A4DError as error:
-                refused.append(str(error))
-        file.write_bytes(whole)
-    assert len(refused) > 50
-    assert not any("\n" in message for message in refused)
+    messages = [message for file in files for message in refusals(file, lambda: read_capture(tmp_path), count=100)]
+    assert len(messages) > 50
+    assert not any("\n" in message for message in messages)
 
 
 def write_half(path, error):

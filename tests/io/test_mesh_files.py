@@ -9,6 +9,7 @@ import trimesh
 from glb_rules import checked_glb
 from PIL import Image
 
+from a4d import __version__
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.mesh import Mesh
 from a4d.io.arrays import mesh_arrays
@@ -46,7 +47,7 @@ def test_glb_bytes_of_a_triangle(tmp_path):
     triangle = Mesh(TETRAHEDRON.vertices[:3], torch.tensor([[0, 1, 2]]))
     write_glb(tmp_path / "t.glb", triangle, GlbOptions(name="t", has_normals=False))
     text = (
-        b'{"asset":{"version":"2.0","generator":"a4d 0.1.0"},"bufferViews":['
+        b'{"asset":{"version":"2.0","generator":"a4d VERSION"},"bufferViews":['
         b'{"buffer":0,"byteOffset":0,"byteLength":36,"target":34962},'
         b'{"buffer":0,"byteOffset":36,"byteLength":6,"target":34963}],"accessors":['
         b'{"bufferView":0,"componentType":5126,"count":3,"type":"VEC3","min":[0.0,0.0,0.0],"max":[1.0,2.0,0.0]},'
@@ -55,6 +56,7 @@ def test_glb_bytes_of_a_triangle(tmp_path):
         b'"meshes":[{"name":"t","primitives":[{"attributes":{"POSITION":0},"indices":1,"mode":4,"material":0}]}],'
         b'"nodes":[{"name":"t","mesh":0}],"scenes":[{"nodes":[0]}],"scene":0,"buffers":[{"byteLength":42}]}'
     )
+    text = text.replace(b"VERSION", __version__.encode())
     text += b" " * (-len(text) % 4)
     binary = struct.pack("<9f3H2x", 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 1, 2)
     expected = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(binary))
