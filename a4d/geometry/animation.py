@@ -20,7 +20,7 @@ class Curve:
     """A value over time, given at K keys and constant before the first and after the last.
 
     Args:
-        times: (K,) seconds, strictly increasing, K >= 1.
+        times: (K,) seconds, not decreasing, K >= 1; where two are equal the value jumps.
         values: (K, C); for "cubic" (K, 3, C): in-tangent, value and out-tangent, tangents per second.
         interpolation: between keys.
         is_rotation: the values are wxyz quaternions: "linear" is spherical, and results have unit length.

@@ -145,6 +145,7 @@ class Asset:
         skins: also those that no instance uses.
         materials: what the primitives refer to.
         clips: in the order of the file.
+        missing_pictures: file names of pictures that materials would use but that do not exist.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Asset:
     skins: tuple[Skin, ...]
     materials: tuple[Material, ...]
     clips: tuple[Clip, ...]
+    missing_pictures: tuple[str, ...] = ()
 
     def clip(self, name: str) -> Clip:
         """The first clip of that name.

@@ -13,7 +13,7 @@ from torch import Tensor
 from a4d.io.gltf.container import Container
 from a4d.io.gltf.schema import Sparse
 
-COMPONENTS = {
+COMPONENTS: dict[int, np.dtype] = {
     5120: np.dtype("i1"),
     5121: np.dtype("u1"),
     5122: np.dtype("<i2"),

@@ -7,6 +7,7 @@ import math
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from a4d.errors import MissingInputError
 from a4d.geometry.material import AlphaMode, Material, TextureMap, Wrap
 from a4d.io.gltf import schema
 from a4d.io.gltf.container import Container
+from a4d.io.gltf.resources import read_resource
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 PIXEL_LIMIT = 2**26
@@ -30,22 +33,42 @@ DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeE
 """What Pillow's decoders raise on damaged pictures."""
 
 
-def read_images(container: Container) -> list[Tensor | None]:
-    """All pictures of a file, (H, W, 3) or (H, W, 4) float32 in [0, 1] as stored; None for formats we do not read.
+@dataclass(frozen=True)
+class Pictures:
+    """The images of a file.
+
+    Args:
+        samples: (H, W, 3) or (H, W, 4) float32 in [0, 1] as stored; None for those missing, and of unknown format.
+        missing: those whose file does not exist, by index.
+    """
+
+    samples: list[Tensor | None]
+    missing: dict[int, str]
+
+
+def read_pictures(container: Container) -> Pictures:
+    """All images of a file.
 
     Raises:
-        MissingInputError: a file does not exist.
-        InvalidInputError: a picture is damaged or larger than 67 megapixels.
+        InvalidInputError: one is damaged, larger than 67 megapixels, or outside the asset's folder.
     """
-    return [_read_image(container, index) for index in range(len(container.gltf.images))]
+    samples: list[Tensor | None] = []
+    missing: dict[int, str] = {}
+    for index, image in enumerate(container.gltf.images):
+        try:
+            samples.append(_read_picture(container, index))
+        except MissingInputError:
+            samples.append(None)
+            missing[index] = image.uri or ""
+    return Pictures(samples, missing)
 
 
-def _read_image(container: Container, index: int) -> Tensor | None:
+def _read_picture(container: Container, index: int) -> Tensor | None:
     image = container.gltf.images[index]
     if image.buffer_view is not None:
         content = bytes(container.view(image.buffer_view))
     elif image.uri is not None:
-        content = container.resource(image.uri)
+        content = read_resource(container.path, image.uri)
     else:
         return None
     is_known = content.startswith((b"\x89PNG", b"\xff\xd8")) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
@@ -61,7 +84,7 @@ def _read_image(container: Container, index: int) -> Tensor | None:
                 raise container.invalid(f"image {index} has {size} pixels", "Scale it to at most 8192 x 8192")
             return torch.from_numpy(_samples(picture))
     except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
-        raise container.invalid(f"image {index} cannot be decoded: {error}") from error
+        raise container.invalid(f"image {index} is damaged or no picture") from error
 
 
 def _samples(picture: Image.Image) -> NDArray[np.float32]:
@@ -73,20 +96,26 @@ def _samples(picture: Image.Image) -> NDArray[np.float32]:
     return np.asarray(picture.convert("RGBA" if has_alpha else "RGB"), dtype=np.float32) / np.float32(255)
 
 
-def read_materials(container: Container) -> tuple[Material, ...]:
+def read_materials(container: Container, pictures: Pictures) -> tuple[Material, ...]:
     """The materials of a file, and after them the one of primitives that name none.
 
     Raises:
-        MissingInputError: the file of a picture does not exist.
-        InvalidInputError: a texture does not exist, or its picture is damaged or of an unknown format.
+        InvalidInputError: a texture, image or sampler does not exist, or an image has an unknown format.
     """
-    images = read_images(container)
-    return (*(_read_material(container, images, material) for material in container.gltf.materials), Material())
+    gltf = container.gltf
+    for texture in gltf.textures:
+        for items, index, what in (
+            (gltf.images, texture.picture, "image"),
+            (gltf.samplers, texture.sampler, "sampler"),
+        ):
+            if index is not None:
+                container.item(items, index, what)
+    return (*(_read_material(container, pictures, material) for material in gltf.materials), Material())
 
 
-def _read_material(container: Container, images: list[Tensor | None], material: schema.Material) -> Material:
+def _read_material(container: Container, pictures: Pictures, material: schema.Material) -> Material:
     def texture(info: schema.TextureInfo | None) -> TextureMap | None:
-        return None if info is None else _read_texture(container, images, info)
+        return None if info is None else _read_texture(container, pictures, info)
 
     surface, normal, occlusion = material.pbr_metallic_roughness, material.normal_texture, material.occlusion_texture
     base_colour, base_colour_map = surface.base_color_factor, surface.base_color_texture
@@ -117,21 +146,16 @@ def _read_material(container: Container, images: list[Tensor | None], material: 
     )
 
 
-def _read_texture(container: Container, images: list[Tensor | None], info: schema.TextureInfo) -> TextureMap | None:
-    """The texture, or None where it has no picture: an extension that we do not know has it."""
-    gltf = container.gltf
-    texture = container.item(gltf.textures, info.index, "texture")
-    webp = texture.extensions.webp
-    source = texture.source if webp is None else webp.source
-    if source is None:
+def _read_texture(container: Container, pictures: Pictures, info: schema.TextureInfo) -> TextureMap | None:
+    """The texture, or None where its picture is missing or belongs to an extension that we do not know."""
+    texture = container.item(container.gltf.textures, info.index, "texture")
+    source = texture.picture
+    if source is None or source in pictures.missing:
         return None
-    container.item(gltf.images, source, "image")
-    image = images[source]
+    image = pictures.samples[source]
     if image is None:
         raise container.invalid(f"image {source} is neither PNG, JPEG nor WebP", "Convert it to PNG")
-    sampler = schema.Sampler()
-    if texture.sampler is not None:
-        sampler = container.item(gltf.samplers, texture.sampler, "sampler")
+    sampler = schema.Sampler() if texture.sampler is None else container.gltf.samplers[texture.sampler]
     return TextureMap(
         image,
         info.uv_set,

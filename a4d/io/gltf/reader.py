@@ -11,9 +11,8 @@ from a4d.errors import InvalidInputError
 from a4d.geometry.asset import Asset, CompositeMesh, Instance, Skin, TransformParts
 from a4d.geometry.skeleton import Skeleton, joint_in_loop
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
-from a4d.io.gltf import schema
 from a4d.io.gltf.accessors import Accessors
-from a4d.io.gltf.appearance import read_materials
+from a4d.io.gltf.appearance import read_materials, read_pictures
 from a4d.io.gltf.container import Container, read_container
 from a4d.io.gltf.motion import WXYZ, read_clips
 from a4d.io.gltf.surfaces import read_mesh
@@ -24,14 +23,14 @@ SUFFIXES = frozenset({".gltf", ".glb"})
 def read_gltf(path: Path | str) -> Asset:
     """Read a .gltf or .glb file (glTF 2.0) with its buffers and pictures.
 
-    Shown is the scene that the file names, else its first, else all nodes. Lights, cameras and extensions that
-    multiply meshes are left out; a file that requires them is refused.
+    Shown is the scene that the file names, else its first, else all nodes. Cameras, lights and extensions that multiply
+    meshes are left out. A picture that does not exist is left out too, and noted in the asset's `missing_pictures`.
 
     Args:
         path: the file; buffers and pictures outside its folder are refused.
 
     Raises:
-        MissingInputError: the file, or one that it refers to, does not exist.
+        MissingInputError: the file, or a buffer that it refers to, does not exist.
         InvalidInputError: it is of another format, damaged, inconsistent, or requires an unknown extension; names the
             reason.
     """
@@ -42,8 +41,8 @@ def read_gltf(path: Path | str) -> Asset:
         )
     container = read_container(path)
     accessors = Accessors(container)
-    nodes, parts = _read_nodes(container)
     # Also what nothing uses is read, so that a damaged file is refused whole rather than surprising later.
+    nodes, parts = _read_nodes(container)
     for index in range(len(container.gltf.buffer_views)):
         container.view(index)
     for index in range(len(container.gltf.accessors)):
@@ -51,10 +50,8 @@ def read_gltf(path: Path | str) -> Asset:
     meshes = tuple(read_mesh(accessors, index) for index in range(len(container.gltf.meshes)))
     skins = tuple(_read_skin(accessors, index) for index in range(len(container.gltf.skins)))
     instances = _read_instances(container, meshes, skins)
-    morph_counts = [
-        0 if node.mesh is None else len(container.item(list(meshes), node.mesh, "mesh").morph_names)
-        for node in container.gltf.nodes
-    ]
+    morph_counts = [0 if node.mesh is None else len(meshes[node.mesh].morph_names) for node in container.gltf.nodes]
+    pictures = read_pictures(container)
     return Asset(
         path.name,
         nodes,
@@ -62,8 +59,9 @@ def read_gltf(path: Path | str) -> Asset:
         instances,
         meshes,
         skins,
-        read_materials(container),
+        read_materials(container, pictures),
         read_clips(accessors, morph_counts),
+        tuple(pictures.missing.values()),
     )
 
 
@@ -91,8 +89,17 @@ def _read_nodes(container: Container) -> tuple[Skeleton, TransformParts]:
     rest = rigid_from_parts(rotation_from_quaternion(parts.rotations) * parts.scales[:, None, :], parts.translations)
     for index, node in enumerate(nodes):
         if node.matrix is not None:
-            rest[index] = torch.tensor(node.matrix, dtype=torch.float64).reshape(4, 4).T
+            rest[index] = _affine(torch.tensor(node.matrix, dtype=torch.float64).reshape(4, 4).T)
     return Skeleton(tuple(node.name for node in nodes), torch.tensor(parents, dtype=torch.int64), rest), parts
+
+
+def _affine(
+    matrices: Tensor,  # (..., 4, 4)
+) -> Tensor:
+    """The same with the last row that the specification demands and some exporters get wrong."""
+    matrices = matrices.clone()
+    matrices[..., 3, :] = matrices.new_tensor([0.0, 0.0, 0.0, 1.0])
+    return matrices
 
 
 def _read_skin(accessors: Accessors, index: int) -> Skin:
@@ -109,7 +116,7 @@ def _read_skin(accessors: Accessors, index: int) -> Skin:
         matrices = accessors.floats(skin.inverse_bind_matrices, (4, 4), what, torch.float64)
         if len(matrices) < count:
             raise container.invalid(f"skin {index} has {len(matrices)} inverse bind matrices for {count} joints")
-        inverse_bind = matrices[:count]
+        inverse_bind = _affine(matrices[:count])
     return Skin(skin.name, torch.tensor(skin.joints, dtype=torch.int64), inverse_bind)
 
 
@@ -119,7 +126,9 @@ def _read_instances(
     """The meshes of the scene, depth first; every node's references are checked, in the scene or not."""
     nodes = container.gltf.nodes
     instances = {
-        index: _read_instance(container, index, meshes, skins) for index, node in enumerate(nodes) if node.mesh is not None
+        index: _read_instance(container, index, node.mesh, meshes, skins)
+        for index, node in enumerate(nodes)
+        if node.mesh is not None
     }
     order: dict[int, None] = {}
     waiting = list(reversed(_scene_roots(container)))
@@ -145,19 +154,19 @@ def _scene_roots(container: Container) -> list[int]:
 
 
 def _read_instance(
-    container: Container, index: int, meshes: tuple[CompositeMesh, ...], skins: tuple[Skin, ...]
+    container: Container, index: int, mesh_index: int, meshes: tuple[CompositeMesh, ...], skins: tuple[Skin, ...]
 ) -> Instance:
-    node: schema.Node = container.gltf.nodes[index]
-    mesh = container.item(list(meshes), node.mesh or 0, "mesh")
+    node = container.gltf.nodes[index]
+    mesh = container.item(meshes, mesh_index, "mesh")
     weights = mesh.morph_weights
     if node.weights is not None:
         if len(node.weights) != len(weights):
             raise container.invalid(f"node {index} has {len(node.weights)} weights for {len(weights)} morph targets")
         weights = torch.tensor(node.weights, dtype=torch.float64)
     if node.skin is not None:
-        skin = container.item(list(skins), node.skin, "skin")
+        skin = container.item(skins, node.skin, "skin")
         for primitive in mesh.primitives:
             if primitive.influences is not None and int(primitive.influences.joints.max()) >= len(skin.joints):
                 highest = int(primitive.influences.joints.max())
-                raise container.invalid(f"mesh {node.mesh} names joint {highest} of {len(skin.joints)}")
-    return Instance(index, node.mesh or 0, node.skin, weights)
+                raise container.invalid(f"mesh {mesh_index} names joint {highest} of {len(skin.joints)}")
+    return Instance(index, mesh_index, node.skin, weights)

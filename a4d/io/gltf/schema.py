@@ -79,17 +79,23 @@ class Sampler(GltfObject):
 
 
 class TextureWebp(GltfObject):
-    source: Index
+    source: Index | None = None
 
 
 class TextureExtensions(GltfObject):
-    webp: TextureWebp | None = Field(None, alias="EXT_texture_webp")
+    webp: TextureWebp | None = Field(default=None, alias="EXT_texture_webp")
 
 
 class Texture(GltfObject):
     source: Index | None = None
     sampler: Index | None = None
     extensions: TextureExtensions = TextureExtensions()
+
+    @property
+    def picture(self) -> int | None:
+        """Index of its image."""
+        webp = self.extensions.webp
+        return self.source if webp is None or webp.source is None else webp.source
 
 
 class TextureTransform(GltfObject):
@@ -100,7 +106,7 @@ class TextureTransform(GltfObject):
 
 
 class TextureInfoExtensions(GltfObject):
-    transform: TextureTransform | None = Field(None, alias="KHR_texture_transform")
+    transform: TextureTransform | None = Field(default=None, alias="KHR_texture_transform")
 
 
 class TextureInfo(GltfObject):
@@ -138,9 +144,9 @@ class EmissiveStrength(GltfObject):
 
 
 class MaterialExtensions(GltfObject):
-    unlit: dict[str, Any] | None = Field(None, alias="KHR_materials_unlit")
-    emissive_strength: EmissiveStrength = Field(EmissiveStrength(), alias="KHR_materials_emissive_strength")
-    specular_glossiness: SpecularGlossiness | None = Field(None, alias="KHR_materials_pbrSpecularGlossiness")
+    unlit: dict[str, Any] | None = Field(default=None, alias="KHR_materials_unlit")
+    emissive_strength: EmissiveStrength = Field(default=EmissiveStrength(), alias="KHR_materials_emissive_strength")
+    specular_glossiness: SpecularGlossiness | None = Field(default=None, alias="KHR_materials_pbrSpecularGlossiness")
 
 
 class Material(GltfObject):
@@ -200,9 +206,18 @@ class AnimationSampler(GltfObject):
     interpolation: Literal["LINEAR", "STEP", "CUBICSPLINE"] = "LINEAR"
 
 
+class AnimationPointer(GltfObject):
+    pointer: str = ""
+
+
+class ChannelTargetExtensions(GltfObject):
+    pointer: AnimationPointer | None = Field(default=None, alias="KHR_animation_pointer")
+
+
 class ChannelTarget(GltfObject):
     path: str
     node: Index | None = None
+    extensions: ChannelTargetExtensions = ChannelTargetExtensions()
 
 
 class Channel(GltfObject):

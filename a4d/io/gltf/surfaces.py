@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -28,18 +29,17 @@ def read_mesh(accessors: Accessors, index: int) -> CompositeMesh:
     """
     container = accessors.container
     mesh = container.gltf.meshes[index]
-    surfaces = [primitive for primitive in mesh.primitives if primitive.mode >= TRIANGLES]
-    counts = {len(primitive.targets) for primitive in surfaces}
+    counts = {len(primitive.targets) for primitive in mesh.primitives}
     if len(counts) > 1:
         raise container.invalid(f"the primitives of mesh {index} have different numbers of morph targets")
     count = counts.pop() if counts else 0
-    if surfaces and mesh.weights is not None and len(mesh.weights) != count:
+    if mesh.weights is not None and len(mesh.weights) != count:
         raise container.invalid(f"mesh {index} has {count} morph targets but {len(mesh.weights)} weights")
     primitives = [
         _read_primitive(accessors, primitive, f"mesh {index}")
-        for primitive in surfaces
+        for primitive in mesh.primitives
         # Without positions there is nothing to show; an extension may know better.
-        if "POSITION" in primitive.attributes
+        if primitive.mode >= TRIANGLES and "POSITION" in primitive.attributes
     ]
     weights = torch.tensor(mesh.weights or [0.0] * count, dtype=torch.float64)
     return CompositeMesh(mesh.name, tuple(primitives), _morph_names(mesh.extras, count), weights)
@@ -127,7 +127,8 @@ def _read_colours(accessors: Accessors, attributes: dict[str, int], count: int, 
 
 def _read_influences(accessors: Accessors, attributes: dict[str, int], count: int, what: str) -> Influences | None:
     """All sets of joints and weights; a vertex that nothing weighs follows the first joint it names."""
-    joints, weights = [], []
+    joints: list[Tensor] = []
+    weights: list[Tensor] = []
     while (joint_name := f"JOINTS_{len(joints)}") in attributes:
         weight_name = f"WEIGHTS_{len(joints)}"
         if weight_name not in attributes:
@@ -166,8 +167,11 @@ def _read_faces(accessors: Accessors, primitive: schema.Primitive, count: int, w
         corners = torch.arange(count)
     else:
         corners = accessors.integers(primitive.indices, (), f"{what}'s indices")
-        if int(corners.max()) >= count:
-            raise accessors.container.invalid(f"{what} has index {int(corners.max())} for {count} vertices")
+        highest = int(corners.max())
+        if highest >= count:
+            raise accessors.container.invalid(f"{what} has index {highest} for {count} vertices")
+        if highest == np.iinfo(accessors.array(primitive.indices).dtype).max:
+            raise accessors.container.invalid(f"{what} has index {highest}, which restarts primitives in other readers")
     if primitive.mode == TRIANGLES:
         return corners[: len(corners) // 3 * 3].reshape(-1, 3)
     if len(corners) < 3:
