@@ -18,6 +18,7 @@ from a4d.geometry.transforms import quaternion_product, rigid_from_parts, rotati
 from a4d.io.files import read_text
 
 MOTION = re.compile(r"\bMOTION\s+Frames\s*:\s*(?P<frames>\d{1,9})\s+Frame\s+Time\s*:\s*(?P<seconds>\S+)", re.IGNORECASE)
+WORD = re.compile(r"[{}]|[^\s{}]+")
 CHANNEL = re.compile(r"(?P<axis>[XYZ])(?P<kind>position|rotation)", re.IGNORECASE)
 
 POSE_LIMIT = 2**24
@@ -53,7 +54,7 @@ def read_bvh(path: Path | str) -> Motion:
     header = MOTION.search(text)
     if header is None:
         raise InvalidInputError(f"{path} is no BVH file: it has no MOTION with Frames and Frame Time")
-    joints = _read_hierarchy(path, iter(text[: header.start()].split()))
+    joints = _read_hierarchy(path, iter(WORD.findall(text, 0, header.start())))
     channels = sum(len(joint.channels) for joint in joints)
     values = _read_values(path, text[header.end() :], int(header["frames"]), channels)
     seconds = _number(path, header["seconds"])
