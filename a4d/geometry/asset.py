@@ -28,7 +28,7 @@ class Influences:
 
 @dataclass(frozen=True)
 class MorphTargets:
-    """Displacements of M targets; those of normals and tangents are zero where the file gives none.
+    """Displacements of M targets, zero where only some targets give them, None where none does.
 
     Args:
         positions: (M, V, 3) float32.
@@ -36,9 +36,9 @@ class MorphTargets:
         tangents: (M, V, 3) float32.
     """
 
-    positions: Tensor
-    normals: Tensor
-    tangents: Tensor
+    positions: Tensor | None
+    normals: Tensor | None
+    tangents: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Primitive:
         uvs: (S, V, 2) float32 texture coordinate sets, u right and v down.
         colours: (V, 4) float32 sRGB and straight alpha in [0, 1], or None.
         influences: of the skin's joints, or None.
-        morphs: M targets, may be none.
+        morphs: the targets of the mesh.
     """
 
     positions: Tensor
@@ -183,16 +183,14 @@ class Asset:
         nodes = self.skins[skin].joints.tolist()
         joint_of_node = {node: joint for joint, node in enumerate(nodes)}
         node_parents = self.nodes.parents.tolist()
-        parents = []
+        parents, rest = [], []
         for node in nodes:
+            parent_from_joint = self.nodes.rest[node]
             above = node_parents[node]
             while above >= 0 and above not in joint_of_node:
+                parent_from_joint = self.nodes.rest[above] @ parent_from_joint
                 above = node_parents[above]
             parents.append(joint_of_node.get(above, -1))
-        world = self.nodes.rest_world[self.skins[skin].joints]
-        rest = [
-            world[joint] if parent < 0 else torch.linalg.solve(world[parent], world[joint])
-            for joint, parent in enumerate(parents)
-        ]
+            rest.append(parent_from_joint)
         names = tuple(self.nodes.names[node] for node in nodes)
         return Skeleton(names, torch.tensor(parents, dtype=torch.int64), torch.stack(rest))

@@ -143,17 +143,15 @@ def _deform_primitive(
         if torch.linalg.det(transforms[0, :3, :3]) < 0:
             faces = faces.flip(1)
     morphs = primitive.morphs
-    positions = blend_morph_targets(primitive.positions.double(), morphs.positions.double(), morph_weights)
-    vertices = apply_per_vertex(transforms, positions)
+    vertices = apply_per_vertex(transforms, _morphed(primitive.positions, morphs.positions, morph_weights))
     if primitive.normals is None:
         normals = Mesh(vertices, faces).vertex_normals
     else:
-        normals = blend_morph_targets(primitive.normals.double(), morphs.normals.double(), morph_weights)
-        normals = rotate_normals(transforms, normals)
+        normals = rotate_normals(transforms, _morphed(primitive.normals, morphs.normals, morph_weights))
     count = len(vertices)
     tangents = vertices.new_zeros(count, 4)
     if primitive.tangents is not None:
-        directions = blend_morph_targets(primitive.tangents[:, :3].double(), morphs.tangents.double(), morph_weights)
+        directions = _morphed(primitive.tangents[:, :3], morphs.tangents, morph_weights)
         tangents = torch.cat([rotate_tangents(transforms, directions), primitive.tangents[:, 3:].double()], dim=1)
     return PosedMesh(
         vertices.float(),
@@ -164,6 +162,10 @@ def _deform_primitive(
         torch.ones(count, 4) if primitive.colours is None else primitive.colours,
         torch.full((len(faces),), primitive.material),
     )
+
+
+def _morphed(base: Tensor, deltas: Tensor | None, weights: Tensor) -> Tensor:
+    return base.double() if deltas is None else blend_morph_targets(base.double(), deltas.double(), weights)
 
 
 def _merge(pieces: list[PosedMesh]) -> PosedMesh:

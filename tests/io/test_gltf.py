@@ -143,6 +143,19 @@ def test_sparse_accessors(tmp_path: Path, index_type: str, has_base: bool) -> No
     assert array(file, tmp_path, index).tolist() == [kept[0], [9, 8], kept[1], [7, 6]]
 
 
+def test_quantised_meshes(tmp_path: Path) -> None:
+    file = GltfBuilder(extensionsUsed=["KHR_mesh_quantization"], extensionsRequired=["KHR_mesh_quantization"])
+    normals = file.accessor([[0, 0, 127]] * 3, np.int8, normalized=True)
+    file.mesh(NORMAL=normals, TEXCOORD_0=file.accessor([[300, 2]] * 3, np.uint16))
+    corners = file.accessor([[0, 0, 0], [32767, 0, 0], [0, -32767, 0]], np.int16, normalized=True)
+    file.json["meshes"][0]["primitives"][0]["attributes"]["POSITION"] = corners
+    file.add("nodes", mesh=0, scale=[3, 3, 3], translation=[1, 1, 1])
+    posed = deform(read(file, tmp_path))
+    assert posed.vertices.tolist() == [[1, 1, 1], [4, 1, 1], [1, -2, 1]]
+    assert posed.normals.tolist() == [[0, 0, 1]] * 3
+    assert posed.uvs[0].tolist() == [[300, 2]] * 3
+
+
 def test_small_matrices_have_padded_columns(tmp_path: Path) -> None:
     file = GltfBuilder()
     two = file.view(bytes([1, 2, 99, 99, 3, 4, 99, 99, 5, 6, 99, 99, 7, 8]))

@@ -96,6 +96,17 @@ def test_indices_and_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
         read(file, tmp_path)
 
 
+def test_counts_that_no_buffer_bounds_are_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    file = triangle()
+    file.json["meshes"][0]["primitives"][0] = {"attributes": {"POSITION": 1}, "targets": [{}] * 100}
+    file.bare_accessor(count=2**20, type="VEC3", componentType=5126)
+    with pytest.raises(InvalidInputError, match="100 morph targets"):
+        read(file, tmp_path)
+    file.bare_accessor(count=2**23, type="VEC3", componentType=5126)
+    with pytest.raises(InvalidInputError, match="no buffer view"):
+        read(file, tmp_path)
+
+
 def test_huge_pictures_are_refused_by_their_header(tmp_path: Path) -> None:
     file = triangle()
     content = bytearray(png(np.zeros((1, 1), np.uint8)))
@@ -190,7 +201,7 @@ def test_the_validators_cases_are_refused_where_unusable(real_data: Path) -> Non
             read_gltf(path)
         except A4DError as error:
             reasons.append(str(error))
-            assert errors or any(name in path.as_posix() for name in UNUSABLE_BUT_VALID), (path, reasons[-1])  # noqa: PT017
+            assert errors or any(name in path.as_posix() for name in UNUSABLE_BUT_VALID), (path, reasons[-1])
         else:
             harmless_file = any(name in path.as_posix() for name in HARMLESS_FILES)
             assert errors <= HARMLESS or harmless_file, (path, errors - HARMLESS)

@@ -54,6 +54,17 @@ def test_eight_influences_and_quantised_weights(tmp_path: Path) -> None:
     assert deform(read(file, tmp_path)).vertices[0].tolist() == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_shared_skin_and_vertices_without_weights(tmp_path: Path) -> None:
+    file = two_bones()
+    file.json["nodes"][2]["children"] = [file.add("nodes", mesh=0, skin=0, scale=[7, 7, 7])]
+    file.json["meshes"][0]["primitives"][0]["attributes"]["WEIGHTS_0"] = file.accessor([[0.0] * 4] * 6)
+    posed = deform(asset := read(file, tmp_path), asset.clips[0], 1.0).vertices
+    # Both follow the first joint that each vertex names, and neither follows its own node.
+    assert torch.equal(posed[:6], posed[6:])
+    assert torch.allclose(posed[:4, 0], torch.tensor([5, 5.1, 5, 5.1]))
+    assert torch.allclose(posed[4:6], torch.tensor([[4, 1, 0], [4, 1.1, 0]]))
+
+
 def test_morph_targets_take_their_weights_from_mesh_node_and_clip(tmp_path: Path) -> None:
     file = GltfBuilder()
     up, turn = file.accessor([[0.0, 0, 2]] * 3), file.accessor([[3.0, 0, 0]] * 3)

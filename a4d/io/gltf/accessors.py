@@ -32,8 +32,8 @@ SHAPES = {
 }
 """Columns and rows of an element; a vector is one column."""
 
-ZERO_LIMIT = 2**22
-"""Elements of an accessor without a buffer view, whose count no buffer bounds."""
+ZERO_LIMIT = 2**24
+"""Numbers in an accessor without a buffer view, whose count no buffer bounds."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Accessors:
         if accessor.buffer_view is not None:
             source = Source(accessor.buffer_view, accessor.byte_offset, accessor.count)
             elements = self._elements(source, shape, component, what)
-        elif accessor.count > ZERO_LIMIT:
+        elif accessor.count * math.prod(shape) > ZERO_LIMIT:
             raise self.container.invalid(f"{what} has {accessor.count} elements but no buffer view")
         else:
             elements = np.zeros((accessor.count, *shape), component)

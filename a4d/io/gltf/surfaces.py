@@ -17,6 +17,9 @@ from a4d.io.gltf.accessors import Accessors
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
 
+DELTA_LIMIT = 2**26
+"""Morph targets times vertices; targets may be empty, so that no buffer bounds their number."""
+
 
 def read_mesh(accessors: Accessors, index: int) -> CompositeMesh:
     """The triangles of a mesh; points and lines are left out.
@@ -149,7 +152,13 @@ def _read_influences(accessors: Accessors, attributes: dict[str, int], count: in
 
 
 def _read_morphs(accessors: Accessors, primitive: schema.Primitive, count: int, what: str) -> MorphTargets:
-    def deltas(name: str) -> Tensor:
+    if len(primitive.targets) * count > DELTA_LIMIT:
+        problem = f"{what} has {len(primitive.targets)} morph targets of {count} vertices"
+        raise accessors.container.invalid(problem, "Export fewer of them")
+
+    def deltas(name: str) -> Tensor | None:
+        if not any(name in target for target in primitive.targets):
+            return None
         stacked = torch.zeros(len(primitive.targets), count, 3)
         for number, target in enumerate(primitive.targets):
             if name in target:
