@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.io.files import muted_terminal, natural_key, atomic_path, require_file
+from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
 from a4d.pixels import Array, shrink
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
