@@ -1,15 +1,15 @@
 """Multi-resolution grid interpolation and its two gradients, in 2 to 4 dimensions.
 
-Points are taken in chunks that keep a level's table in cache, and within a chunk in strips whose corner indices and
+Points are taken in chunks that keep a level's table in cache, and within a chunk in strips whose corner entries and
 weights are built by vector instructions in scratch arrays of the first-level cache. Indices are unsigned: signed ones
 may be negative to the compiler, which then emits wrap-around code and no vector instructions.
+
+Everywhere `positions` is (N, D) in [0, 1], `table` and its gradient are (entries, F), `levels` are the (L,) records of
+a layout, `level_weights` is (L,), and encoded features and their gradient are (N, L * F); floats are single precision,
+arrays contiguous. `channels` is a tuple of F zeros: its type carries F, so that loops over the features are unrolled.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -22,37 +22,39 @@ RELAXED = {"reassoc", "contract", "nsz", "arcp"}
 U32, U64, F32 = np.uint32, np.uint64, np.float32
 
 
-class GridKernels(NamedTuple):
-    """The compiled functions for one number of features per entry; see `grid_kernels`."""
-
-    forward: Callable[..., None]
-    backward_table: Callable[..., None]
-    backward_positions: Callable[..., None]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _locate_on_axis(column, scale, last, multiplier, smooth, terms, factors, slopes):
+    # In double precision the product of two single ones is exact: every backend finds the same cell and fraction.
+    exact_scale = np.float64(scale)
+    for b in range(U64(len(column))):
+        scaled = column[b] * exact_scale + 0.5
+        cell = np.int32(scaled)
+        terms[0, b] = U32(cell)
+        factors[1, b] = F32(scaled - np.float64(cell))
+    for b in range(U64(len(column))):
+        term = U32(min(terms[0, b], last) * multiplier)  # a NaN has no cell, but must not leave the table
+        terms[0, b] = term
+        terms[1, b] = U32(term + multiplier)
+    for b in range(U64(len(column))):
+        fraction, slope = factors[1, b], F32(1.0)
+        if smooth:
+            slope = F32(6.0) * fraction * (F32(1.0) - fraction)
+            fraction = fraction * fraction * (F32(3.0) - F32(2.0) * fraction)
+        factors[0, b] = F32(1.0) - fraction
+        factors[1, b] = fraction
+        slopes[0, b] = -slope * scale
+        slopes[1, b] = slope * scale
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate(positions, start, count, level, smooth, terms, factors, slopes):
+def _locate(columns, start, count, level, smooth, terms, factors, slopes):
     """Cell and fraction of each point: per axis and side, its index term, its weight and the weight's derivative."""
-    # In double precision the product of two single ones is exact: every backend finds the same cell and fraction.
-    scale = np.float64(level.scale)
     last = U32(level.resolution - U32(1))
-    for axis in range(U64(positions.shape[1])):
+    for axis in range(U64(columns.shape[0])):
+        # A function of its own, given plain numbers: only then are its loops vectorised.
+        column = columns[axis, start : start + count]
         multiplier = level.multipliers[axis]
-        for b in range(U64(count)):
-            scaled = positions[start + b, axis] * scale + 0.5
-            cell = min(U32(np.int32(scaled)), last)  # a NaN has no cell, but must not leave the table
-            fraction = F32(scaled - np.float64(np.int32(cell)))
-            slope = F32(1.0)
-            if smooth:
-                slope = F32(6.0) * fraction * (F32(1.0) - fraction)
-                fraction = fraction * fraction * (F32(3.0) - F32(2.0) * fraction)
-            term = U32(cell * multiplier)
-            terms[axis, 0, b] = term
-            terms[axis, 1, b] = U32(term + multiplier)
-            factors[axis, 0, b] = F32(1.0) - fraction
-            factors[axis, 1, b] = fraction
-            slopes[axis, 0, b] = -slope * level.scale
-            slopes[axis, 1, b] = slope * level.scale
+        _locate_on_axis(column, level.scale, last, multiplier, smooth, terms[axis], factors[axis], slopes[axis])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -93,124 +95,149 @@ def _corner_weights(factors, count, weights):
                 weights[corner, b] = weights[corner, b] * factors[axis, 0, b]
 
 
-@cache
-def grid_kernels(features: int) -> GridKernels:
-    """Compiled kernels for a number of features per entry, which they must know to unroll over it.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scratch(dimensions, channels):
+    """Index terms, factors and slopes per axis and side; entries and weights per corner; a value per feature."""
+    sides = (dimensions, 2, STRIP)
+    corners = (1 << dimensions, STRIP)
+    per_axis = np.empty(sides, U32), np.empty(sides, F32), np.empty(sides, F32)
+    return per_axis, (np.empty(corners, U32), np.empty(corners, F32)), np.empty((len(channels), STRIP), F32)
 
-    `positions` is (N, D) in [0, 1]; `table` and its gradient are (entries, features); `levels` are the (L,) records of
-    a layout; `level_weights` is (L,), and a level of weight 0 is skipped; encoded features and their gradient are
-    (N, L * features). All floats are single precision, all arrays contiguous. Outputs are overwritten, except that
-    entries no point touches keep their gradient: hand in zeros.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _transpose(positions, start, end, columns):
+    for axis in range(U64(positions.shape[1])):
+        for point in range(U64(start), U64(end)):
+            columns[axis, point - U64(start)] = positions[point, axis]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
+def _gather(table, entries, weights, count, channels, sums):
+    """Sum of the corners' features by their weights."""
+    sums[:] = F32(0.0)
+    for corner in range(U64(entries.shape[0])):
+        for b in range(U64(count)):
+            weight, entry = weights[corner, b], U64(entries[corner, b])
+            for channel in range(U64(len(channels))):
+                sums[channel, b] += weight * table[entry, channel]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
+def _scatter(values, entries, weights, count, channels, table):
+    """Add values to the corners' features by their weights; the transpose of `_gather`."""
+    for corner in range(U64(entries.shape[0])):
+        for b in range(U64(count)):
+            weight, entry = weights[corner, b], U64(entries[corner, b])
+            for channel in range(U64(len(channels))):
+                table[entry, channel] += weight * values[channel, b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
+def _corner_products(values, table, entries, count, channels, products):
+    """Inner product of values with the features of each corner."""
+    for corner in range(U64(entries.shape[0])):
+        for b in range(U64(count)):
+            entry, total = U64(entries[corner, b]), F32(0.0)
+            for channel in range(U64(len(channels))):
+                total += values[channel, b] * table[entry, channel]
+            products[corner, b] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _read_level(gradient, start, count, level, level_weight, channels, values):
+    first = U64(level) * U64(len(channels))
+    for b in range(U64(count)):
+        for channel in range(U64(len(channels))):
+            values[channel, b] = level_weight * gradient[start + b, first + channel]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write_level(sums, start, count, level, level_weight, channels, encoded):
+    first = U64(level) * U64(len(channels))
+    for b in range(U64(count)):
+        for channel in range(U64(len(channels))):
+            encoded[start + b, first + channel] = level_weight * sums[channel, b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def encode(positions, table, levels, level_weights, smooth, channels, encoded):
+    """Interpolated features, into `encoded`; a level of weight 0 is filled with zeros."""
+    N, D = positions.shape
+    for chunk in prange((N + CHUNK - 1) // CHUNK):
+        (terms, factors, slopes), (entries, weights), sums = _scratch(D, channels)
+        columns = np.empty((D, CHUNK), F32)
+        begin, end = U64(chunk * CHUNK), U64(min(N, (chunk + 1) * CHUNK))
+        _transpose(positions, begin, end, columns)
+        for level in range(len(levels)):
+            for start in range(begin, end, U64(STRIP)):
+                count = min(U64(STRIP), end - start)
+                sums[:] = F32(0.0)
+                if level_weights[level] != F32(0.0):
+                    _locate(columns, start - begin, count, levels[level], smooth, terms, factors, slopes)
+                    _corner_entries(terms, count, levels[level], entries)
+                    _corner_weights(factors, count, weights)
+                    _gather(table, entries, weights, count, channels, sums)
+                _write_level(sums, start, count, level, level_weights[level], channels, encoded)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def backward_table(positions, levels, level_weights, smooth, channels, gradient, workers, table_gradient):
+    """Add the table's gradient to `table_gradient`.
+
+    A level's entries belong to one worker, so that no two threads add to one number: there are no atomics, and the sums
+    are the same, in the same order, however many workers there are.
     """
-    options = {"parallel": True, "fastmath": RELAXED, "cache": True, "error_model": "numpy", "nogil": True}
-
-    @njit(**options)
-    def forward(positions, table, levels, level_weights, smooth, encoded):
-        N, D = positions.shape
-        for chunk in prange((N + CHUNK - 1) // CHUNK):
-            terms, factors, slopes = (
-                np.empty((D, 2, STRIP), U32),
-                np.empty((D, 2, STRIP), F32),
-                np.empty((D, 2, STRIP), F32),
-            )
-            entries, weights = np.empty((1 << D, STRIP), U32), np.empty((1 << D, STRIP), F32)
-            sums = np.empty((features, STRIP), F32)
-            for level in range(U64(len(levels))):
-                channel = U64(level * U64(features))
-                for start in range(U64(chunk * CHUNK), U64(min(N, (chunk + 1) * CHUNK)), U64(STRIP)):
-                    count = min(U64(STRIP), U64(N) - start)
-                    sums[:] = F32(0.0)
-                    if level_weights[level] != F32(0.0):
-                        _locate(positions, start, count, levels[level], smooth, terms, factors, slopes)
-                        _corner_entries(terms, count, levels[level], entries)
-                        _corner_weights(factors, count, weights)
-                        for corner in range(U64(1) << U64(D)):
-                            for b in range(count):
-                                weight, entry = weights[corner, b], U64(entries[corner, b])
-                                for feature in range(U64(features)):
-                                    sums[feature, b] += weight * table[entry, feature]
-                    for b in range(count):
-                        for feature in range(U64(features)):
-                            encoded[start + b, channel + feature] = level_weights[level] * sums[feature, b]
-
-    @njit(**options)
-    def backward_table(positions, levels, level_weights, smooth, gradient, table_gradient, workers):
-        # A level's entries belong to one worker, so that no two add to one number: no atomics, and the same sums in
-        # the same order however many workers there are.
-        N, D = positions.shape
-        for worker in prange(workers):
-            terms, factors, slopes = (
-                np.empty((D, 2, STRIP), U32),
-                np.empty((D, 2, STRIP), F32),
-                np.empty((D, 2, STRIP), F32),
-            )
-            entries, weights = np.empty((1 << D, STRIP), U32), np.empty((1 << D, STRIP), F32)
-            for chunk in range(U64(0), U64(N), U64(CHUNK)):
-                for level in range(U64(worker), U64(len(levels)), U64(workers)):
-                    if level_weights[level] == F32(0.0):
-                        continue
-                    channel = U64(level * U64(features))
-                    for start in range(chunk, min(U64(N), chunk + U64(CHUNK)), U64(STRIP)):
-                        count = min(U64(STRIP), U64(N) - start)
-                        _locate(positions, start, count, levels[level], smooth, terms, factors, slopes)
-                        _corner_entries(terms, count, levels[level], entries)
-                        _corner_weights(factors, count, weights)
-                        for b in range(count):
-                            for corner in range(U64(1) << U64(D)):
-                                weight = level_weights[level] * weights[corner, b]
-                                entry = U64(entries[corner, b])
-                                for feature in range(U64(features)):
-                                    table_gradient[entry, feature] += weight * gradient[start + b, channel + feature]
-
-    @njit(**options)
-    def backward_positions(positions, table, levels, level_weights, smooth, gradient, position_gradient):
-        N, D = positions.shape
-        for chunk in prange((N + CHUNK - 1) // CHUNK):
-            terms, factors, slopes = (
-                np.empty((D, 2, STRIP), U32),
-                np.empty((D, 2, STRIP), F32),
-                np.empty((D, 2, STRIP), F32),
-            )
-            entries, weights = np.empty((1 << D, STRIP), U32), np.empty((1 << D, STRIP), F32)
-            corner_gradients = np.empty((1 << D, STRIP), F32)
-            inner = np.empty((features, STRIP), F32)
-            sums = np.empty((D, CHUNK), F32)
-            sums[:] = F32(0.0)
-            chunk_start, chunk_end = U64(chunk * CHUNK), U64(min(N, (chunk + 1) * CHUNK))
-            for level in range(U64(len(levels))):
+    N, D = positions.shape
+    for worker in prange(workers):
+        (terms, factors, slopes), (entries, weights), values = _scratch(D, channels)
+        columns = np.empty((D, CHUNK), F32)
+        for begin in range(U64(0), U64(N), U64(CHUNK)):
+            end = min(U64(N), begin + U64(CHUNK))
+            _transpose(positions, begin, end, columns)
+            for level in range(worker, len(levels), workers):
                 if level_weights[level] == F32(0.0):
                     continue
-                channel = U64(level * U64(features))
-                for start in range(chunk_start, chunk_end, U64(STRIP)):
-                    count = min(U64(STRIP), U64(N) - start)
-                    _locate(positions, start, count, levels[level], smooth, terms, factors, slopes)
+                for start in range(begin, end, U64(STRIP)):
+                    count = min(U64(STRIP), end - start)
+                    _locate(columns, start - begin, count, levels[level], smooth, terms, factors, slopes)
                     _corner_entries(terms, count, levels[level], entries)
-                    for b in range(count):
-                        for feature in range(U64(features)):
-                            inner[feature, b] = level_weights[level] * gradient[start + b, channel + feature]
-                    for corner in range(U64(1) << U64(D)):
-                        for b in range(count):
-                            entry = U64(entries[corner, b])
-                            total = F32(0.0)
-                            for feature in range(U64(features)):
-                                total += inner[feature, b] * table[entry, feature]
-                            corner_gradients[corner, b] = total
-                    for axis in range(U64(D)):
-                        # Along one axis the weights' derivative is the product with that axis' factors exchanged.
-                        for side in range(U64(2)):
-                            for b in range(count):
-                                kept = factors[axis, side, b]
-                                factors[axis, side, b] = slopes[axis, side, b]
-                                slopes[axis, side, b] = kept
-                        _corner_weights(factors, count, weights)
-                        for corner in range(U64(1) << U64(D)):
-                            for b in range(count):
-                                sums[axis, start - chunk_start + b] += weights[corner, b] * corner_gradients[corner, b]
-                        for side in range(U64(2)):
-                            for b in range(count):
-                                factors[axis, side, b] = slopes[axis, side, b]
-            for point in range(chunk_start, chunk_end):
-                for axis in range(U64(D)):
-                    position_gradient[point, axis] = sums[axis, point - chunk_start]
+                    _corner_weights(factors, count, weights)
+                    _read_level(gradient, start, count, level, level_weights[level], channels, values)
+                    _scatter(values, entries, weights, count, channels, table_gradient)
 
-    return GridKernels(forward, backward_table, backward_positions)
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_slopes(products, factors, slopes, count, weights, sums, first):
+    """Along an axis the weights' derivative is the product with that axis' factors replaced by their slopes."""
+    for axis in range(U64(factors.shape[0])):
+        kept = factors[axis].copy()
+        factors[axis] = slopes[axis]
+        _corner_weights(factors, count, weights)
+        factors[axis] = kept
+        for corner in range(U64(weights.shape[0])):
+            for b in range(U64(count)):
+                sums[axis, first + b] += weights[corner, b] * products[corner, b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def backward_positions(positions, table, levels, level_weights, smooth, channels, gradient, position_gradient):
+    """The positions' gradient (N, D), into `position_gradient`."""
+    N, D = positions.shape
+    for chunk in prange((N + CHUNK - 1) // CHUNK):
+        (terms, factors, slopes), (entries, weights), values = _scratch(D, channels)
+        products, sums, columns = np.empty_like(weights), np.zeros((D, CHUNK), F32), np.empty((D, CHUNK), F32)
+        begin, end = U64(chunk * CHUNK), U64(min(N, (chunk + 1) * CHUNK))
+        _transpose(positions, begin, end, columns)
+        for level in range(len(levels)):
+            if level_weights[level] == F32(0.0):
+                continue
+            for start in range(begin, end, U64(STRIP)):
+                count = min(U64(STRIP), end - start)
+                _locate(columns, start - begin, count, levels[level], smooth, terms, factors, slopes)
+                _corner_entries(terms, count, levels[level], entries)
+                _read_level(gradient, start, count, level, level_weights[level], channels, values)
+                _corner_products(values, table, entries, count, channels, products)
+                _add_slopes(products, factors, slopes, count, weights, sums, start - begin)
+        for point in range(begin, end):
+            for axis in range(U64(D)):
+                position_gradient[point, axis] = sums[axis, point - begin]
