@@ -10,13 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from a4d.config import Config
 from a4d.render.grid_layout import GridLayout
+from a4d.render.hexplane_layout import HexplaneLayout
 
 UINT32 = 2**32
 
 
 def unavailable() -> str:
     """Why this backend cannot be used here; empty, for it always can."""
+    return ""
+
+
+def refuses(values: Tensor, config: Config) -> str:
+    """Why this backend does not take an encoding's parameters; empty, for it takes all."""
     return ""
 
 
@@ -32,13 +39,13 @@ def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, level_weig
     Returns:
         (N, L * F) features, level by level.
     """
-    entries = table.view(-1, layout.features)
+    entries = table.view(-1, layout.config.features)
     encoded = []
     for level, weight in zip(layout.levels, level_weights, strict=True):
         if weight == 0:
-            encoded.append(entries.new_zeros(len(positions), layout.features))
+            encoded.append(entries.new_zeros(len(positions), entries.shape[1]))
         else:
-            encoded.append(weight * _encode_level(positions, entries, level, layout.smooth))
+            encoded.append(weight * _encode_level(positions, entries, level, layout.config.smooth))
     return torch.cat(encoded, dim=1)
 
 
@@ -69,3 +76,35 @@ def _entry(vertex: Tensor, level: np.void) -> Tensor:
     for term in terms[1:]:
         index = index ^ term if level["hashed"] else index + term
     return int(level["offset"]) + index % int(level["size"])
+
+
+def encode_hexplane(coordinates: Tensor, space: Tensor, time: Tensor, layout: HexplaneLayout) -> Tensor:
+    """Multiply the six bilinearly interpolated planes of every level.
+
+    Args:
+        coordinates: (N, 4) x, y, z, t in [0, 1], or (N, 3) where the time planes have one row.
+        space: (layout.space_parameters,) flat planes, of the same dtype.
+        time: (layout.time_parameters,) flat planes, of the same dtype.
+        layout: where the planes lie.
+
+    Returns:
+        (N, L * F) features, level by level.
+    """
+    levels = []
+    for planes in layout.planes:
+        product = coordinates.new_ones(layout.features, len(coordinates))
+        for plane in planes:
+            product = product * _sample_plane(coordinates, time if plane["timed"] else space, plane, layout.features)
+        levels.append(product.t())
+    return torch.cat(levels, dim=1)
+
+
+def _sample_plane(coordinates: Tensor, values: Tensor, plane: np.void, features: int) -> Tensor:
+    """One plane's interpolated features, (F, N)."""
+    rows, columns = int(plane["rows"]), int(plane["columns"])
+    strides = (1, int(plane["row_step"]), features)
+    image = values.as_strided((features, rows, columns), strides, int(plane["offset"]))
+    column = coordinates[:, int(plane["column_axis"])]
+    row = coordinates[:, int(plane["row_axis"])] if rows > 1 else torch.zeros_like(column)
+    where = 2 * torch.stack([column, row], dim=-1) - 1
+    return F.grid_sample(image[None], where[None, None], align_corners=True, padding_mode="border")[0, :, 0]

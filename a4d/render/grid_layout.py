@@ -68,6 +68,11 @@ class GridConfig(Config):
         return self
 
     @property
+    def smooth(self) -> bool:
+        """Whether cell fractions f pass through 3f² - 2f³ on their way to weights."""
+        return self.interpolation == "smoothstep"
+
+    @property
     def growth(self) -> float:
         """Ratio of the resolutions of two neighbouring levels."""
         if self.per_level_scale is not None:
@@ -82,15 +87,11 @@ class GridLayout:
     """Where each level's entries lie in the flat parameter vector, and how a vertex finds its entry.
 
     Args:
-        dimensions: D of the positions.
-        features: F per entry; entry e holds parameters e * F to e * F + F - 1.
-        smooth: whether cell fractions pass through 3f² - 2f³.
+        config: the grid; entry e holds the F parameters from e * F on.
         levels: (L,) records of type `LEVEL`, coarsest first.
     """
 
-    dimensions: int
-    features: int
-    smooth: bool
+    config: GridConfig
     levels: np.ndarray
 
     @property
@@ -103,7 +104,7 @@ class GridLayout:
     @property
     def parameters(self) -> int:
         """Length of the flat parameter vector."""
-        return self.offsets[-1] * self.features
+        return self.offsets[-1] * self.config.features
 
 
 @lru_cache(maxsize=64)
@@ -129,7 +130,7 @@ def grid_layout(config: GridConfig) -> GridLayout:
         level["offset"], level["size"], level["resolution"], level["scale"] = offset, size, resolution, scale
         offset += size
     levels.setflags(write=False)
-    return GridLayout(config.dimensions, config.features, config.interpolation == "smoothstep", levels)
+    return GridLayout(config, levels)
 
 
 def _scale(config: GridConfig, level: int) -> np.float32:
