@@ -176,9 +176,7 @@ class HexplaneEncoding(nn.Module):
         positions = positions.to(self.space.dtype).clamp(0, 1)
         times = times.to(self.space.dtype).clamp(0, 1)
         if times.ndim == 0:
-            features: Tensor = backend.encode_hexplane(
-                positions, self.space, self._lines_at(times), self.frozen_layout
-            )
+            features: Tensor = backend.encode_hexplane(positions, self.space, self._lines_at(times), self.frozen_layout)
         else:
             coordinates = torch.cat([positions, times[:, None]], dim=1)
             features = backend.encode_hexplane(coordinates, self.space, self.time, self.layout)
@@ -225,7 +223,9 @@ class FrequencyEncoding(nn.Module):
         """Features at positions, (N, D * 2 * frequencies), the coordinates before them where they are included."""
         _check_columns("positions", positions, self.config.dimensions)
         weights = positions.new_tensor(_checked_level_weights(self.config.frequencies, level_weights))
-        angles = positions[..., None] * (math.pi * 2.0 ** torch.arange(self.config.frequencies, device=positions.device))
+        angles = positions[..., None] * (
+            math.pi * 2.0 ** torch.arange(self.config.frequencies, device=positions.device)
+        )
         waves = torch.stack([angles.sin(), angles.cos()], dim=-1) * weights[:, None]
         waves = waves.flatten(start_dim=1)
         return torch.cat([positions, waves], dim=1) if self.config.include_input else waves

@@ -136,7 +136,9 @@ def grid_layout(config: GridConfig) -> GridLayout:
 def _scale(config: GridConfig, level: int) -> np.float32:
     # Rounded to single precision after every step: near an integer the last bit decides the resolution.
     log2_growth = np.float32(math.log2(np.float32(config.growth)))
-    return np.float32(2.0 ** float(np.float32(level) * log2_growth)) * np.float32(config.base_resolution) - np.float32(1)
+    return np.float32(2.0 ** float(np.float32(level) * log2_growth)) * np.float32(config.base_resolution) - np.float32(
+        1
+    )
 
 
 def _strides(resolution: int, dimensions: int, size: int) -> list[int]:

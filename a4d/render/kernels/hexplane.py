@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange
 
 CHUNK = 512
-STRIP = 16
+STRIP = 32
 PLANES = 6
 
 RELAXED = {"reassoc", "contract", "nsz", "arcp"}

@@ -1,0 +1,405 @@
+import math
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from a4d.config import parse
+from a4d.errors import BackendUnavailableError, ConfigError
+from a4d.render import encoding_numba, encoding_tinycudann
+from a4d.render.encoding import (
+    BACKENDS,
+    FrequencyConfig,
+    FrequencyEncoding,
+    GridConfig,
+    GridEncoding,
+    availability,
+    progressive_level_weights,
+)
+from a4d.render.grid_layout import grid_layout
+
+GRIDS = {
+    "hash-2d": GridConfig(dimensions=2, levels=6, features=4, table=2**8, finest_resolution=200),
+    "hash-3d": GridConfig(dimensions=3, levels=6, table=2**10, finest_resolution=256),
+    "hash-3d-fine": GridConfig(dimensions=3, levels=16, table=2**12, finest_resolution=2048),
+    "hash-3d-smooth": GridConfig(levels=4, features=1, table=2**10, finest_resolution=64, interpolation="smoothstep"),
+    "hash-4d": GridConfig(dimensions=4, levels=5, features=8, table=2**12, base_resolution=4, finest_resolution=64),
+    "tiled-3d": GridConfig(kind="tiled-grid", levels=8, table=2**10, finest_resolution=256),
+    "tiled-4d": GridConfig(kind="tiled-grid", dimensions=4, levels=4, table=2**9, base_resolution=3, per_level_scale=2),
+}
+
+
+def grids(config: GridConfig) -> dict[str, GridEncoding]:
+    """The same grid with random features under the two backends that are always there."""
+    reference = GridEncoding(config, "torch")
+    reference.initialise(torch.Generator().manual_seed(0), bound=1.0)
+    kernels = GridEncoding(config, "numba")
+    kernels.load_state_dict(reference.state_dict())
+    return {"torch": reference, "numba": kernels}
+
+
+def random_positions(config: GridConfig, count: int = 999) -> torch.Tensor:
+    return torch.rand(count, config.dimensions, generator=torch.Generator().manual_seed(1))
+
+
+# Layout
+
+
+def test_offsets_are_those_of_tiny_cuda_nn_where_every_resolution_is_a_power_of_two() -> None:
+    layout = grid_layout(GridConfig(levels=5, table=2**16, base_resolution=16, per_level_scale=2))
+    assert layout.levels["scale"].tolist() == [15, 31, 63, 127, 255]
+    assert layout.levels["resolution"].tolist() == [16, 32, 64, 128, 256]
+    assert layout.offsets == [0, 16**3, 16**3 + 32**3, 102400, 167936, 233472]
+    assert layout.levels["hashed"].tolist() == [0, 0, 1, 1, 1]
+
+
+def test_dense_levels_are_padded_to_a_multiple_of_eight_entries() -> None:
+    config = GridConfig(dimensions=2, levels=3, features=4, table=512, base_resolution=10, per_level_scale=1.55)
+    layout = grid_layout(config)
+    assert layout.levels["resolution"].tolist() == [10, 16, 25]  # ceil(9) + 1, ceil(14.5) + 1, ceil(23.025) + 1
+    assert layout.offsets == [0, 104, 104 + 256, 360 + 512]
+    assert GridEncoding(config).state_dict()["table"].shape == (872 * 4,)
+
+
+@pytest.mark.parametrize(("per_level_scale", "parameters"), [(1.38191, 12196240), (1.51572, 13074912)])
+def test_the_number_of_parameters_is_the_one_instant_ngp_prints_for_its_own_scenes(per_level_scale, parameters) -> None:
+    assert grid_layout(GridConfig(table=2**19, per_level_scale=per_level_scale)).parameters == parameters
+
+
+def test_a_tiled_grid_ignores_the_axes_behind_the_one_whose_stride_exceeds_the_table() -> None:
+    levels = grid_layout(GridConfig(kind="tiled-grid", table=2**16, finest_resolution=2048)).levels
+    assert (levels["multipliers"][:, 2] == 0).tolist() == [False] * 9 + [True] * 7  # 256^2 is the table
+    assert not levels["hashed"].any()
+    positions = torch.rand(50, 3)
+    moved = torch.stack([positions[:, 0], positions[:, 1], torch.rand(50)], dim=1)
+    grid = GridEncoding(GridConfig(kind="tiled-grid", table=2**16, finest_resolution=2048))
+    before, after = grid(positions).view(50, 16, 2), grid(moved).view(50, 16, 2)
+    assert torch.equal(before[:, 9:], after[:, 9:])
+    assert not torch.allclose(before[:, :9], after[:, :9], atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_colliding_vertices_share_the_entry_the_hash_says(backend) -> None:
+    config = GridConfig(levels=1, features=1, table=2**6, base_resolution=101)  # cells of 0.01, all hashed
+    grid = GridEncoding(config, backend)
+    vertices = torch.randint(1, 100, (40, 3), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        grid.table.copy_(torch.arange(64.0))
+    found = grid((vertices - 0.5) / 100.0)[:, 0]
+    expected = [(x ^ (y * 2654435761 % 2**32) ^ (z * 805459861 % 2**32)) % 64 for x, y, z in vertices.tolist()]
+    assert torch.allclose(found, torch.tensor(expected, dtype=torch.float32), atol=2e-3)
+
+
+@pytest.mark.parametrize("table", [2**3, 2**5, 2**12, 2**15, 2**20])
+def test_no_level_exceeds_its_table_and_hashed_levels_fill_it(table) -> None:
+    levels = grid_layout(
+        GridConfig(dimensions=4, levels=8, table=table, base_resolution=2, finest_resolution=64)
+    ).levels
+    assert int(levels["size"].max()) <= table
+    assert (levels["size"][levels["hashed"] == 1] == table).all()
+    assert (np.diff(levels["offset"].astype(np.int64)) == levels["size"][:-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"table": 1000}, "table: .*power of two"),
+        ({"dimensions": 5}, "dimensions"),
+        ({"features": 3}, "features"),
+        ({"base_resolution": 64, "finest_resolution": 32}, "below base_resolution"),
+        ({"per_level_scale": 2, "levels": 20}, "vertices per axis"),
+        ({"level": 3}, "Did you mean 'levels'"),
+    ],
+)
+def test_impossible_grids_are_refused_by_name(values, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(GridConfig, values)
+
+
+# Values and gradients
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_backends_agree_on_values_and_gradients(name) -> None:
+    config = GRIDS[name]
+    positions = random_positions(config)
+    positions[0], positions[1] = 0, 1
+    weights = progressive_level_weights(config.levels, config.levels - 0.5)
+    results = {}
+    for backend, grid in grids(config).items():
+        inputs = positions.clone().requires_grad_()
+        encoded = grid(inputs, weights)
+        encoded.backward(torch.randn(encoded.shape, generator=torch.Generator().manual_seed(2)))
+        results[backend] = (encoded.detach(), grid.table.grad, inputs.grad)
+    for ours, reference in zip(results["numba"], results["torch"], strict=True):
+        assert float((ours - reference).abs().max()) < 1e-5 * max(1.0, float(reference.abs().max()))
+        assert float(reference.abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("name", ["hash-2d", "hash-3d-smooth", "hash-4d", "tiled-3d", "tiled-4d"])
+def test_reference_gradients_in_double_precision(name) -> None:
+    config = GRIDS[name]
+    grid = GridEncoding(config, "torch").double()
+    grid.initialise(torch.Generator().manual_seed(0), bound=1.0)
+    positions = random_positions(config, 3).double().requires_grad_()
+    weights = progressive_level_weights(config.levels, 2.5)
+
+    def encode(positions: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(grid, {"table": table}, (positions, weights))
+
+    assert torch.autograd.gradcheck(encode, (positions, grid.table), fast_mode=True)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_table_gradient_is_the_transpose_of_the_encoding(backend) -> None:
+    config = GRIDS["hash-3d"]
+    grid = grids(config)[backend]
+    encoded = grid(random_positions(config))
+    cotangent = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(3))
+    encoded.backward(cotangent)
+    # The encoding is linear in the table, so <encode(table), y> = <table, gradient> exactly.
+    assert float((encoded * cotangent).sum()) == pytest.approx(float((grid.table * grid.table.grad).sum()), rel=1e-3)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "smoothstep"])
+def test_position_gradient_matches_finite_differences(interpolation) -> None:
+    config = GridConfig(levels=3, table=2**10, finest_resolution=64, interpolation=interpolation)
+    grid = grids(config)["numba"]
+    step = 1e-4
+    cell = torch.rand(500, 3, generator=torch.Generator().manual_seed(4))
+    scales = torch.tensor(grid.layout.levels["scale"])
+    inside = [((cell * scale + 0.5) % 1 - 0.5).abs() < 0.5 - 2 * step * float(scale) for scale in scales]
+    positions = cell[torch.stack(inside).all(dim=0).all(dim=1)].requires_grad_()
+    assert len(positions) > 300
+    grid(positions).sum().backward()
+    with torch.no_grad():
+        for axis in range(3):
+            offset = step * torch.eye(3)[axis]
+            difference = (grid(positions + offset).double() - grid(positions - offset).double()).sum(dim=1) / (2 * step)
+            assert torch.allclose(positions.grad[:, axis].double(), difference, atol=0.2)
+    assert float(positions.grad.abs().mean()) > 10
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("dimensions", [2, 3, 4])
+def test_a_dense_level_reproduces_a_linear_function_and_its_slope(backend, dimensions) -> None:
+    config = GridConfig(dimensions=dimensions, levels=1, features=1, table=2**16, base_resolution=9)
+    grid = GridEncoding(config, backend)
+    slope = torch.tensor([1.0, -2.0, 0.5, 3.0][:dimensions])
+    axis = (torch.arange(9) - 0.5) / 8  # where the vertices lie: half a cell before the edge of the unit cube
+    vertices = torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1)
+    with torch.no_grad():
+        values = (vertices * slope).sum(dim=-1)
+        # The first axis runs fastest.
+        grid.table[: 9**dimensions] = values.permute(*reversed(range(dimensions))).reshape(-1)
+    positions = random_positions(config) * (7.5 / 8 - 1e-3)  # the last half cell wraps
+    positions.requires_grad_()
+    encoded = grid(positions)[:, 0]
+    encoded.sum().backward()
+    assert torch.allclose(encoded, positions @ slope, atol=1e-6)
+    assert torch.allclose(positions.grad, slope.expand_as(positions), atol=1e-5)
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("name", GRIDS)
+def test_positions_outside_are_clamped_and_get_no_gradient(backend, name) -> None:
+    config = GRIDS[name]
+    grid = grids(config)[backend]
+    inside = torch.zeros(2, config.dimensions)
+    inside[1] = 1
+    outside = torch.tensor([[-3.0], [1.5]]).repeat(1, config.dimensions).requires_grad_()
+    encoded = grid(outside)
+    assert torch.equal(encoded, grid(inside))
+    encoded.sum().backward()
+    assert torch.equal(outside.grad, torch.zeros_like(outside))
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_position_that_is_no_number_gives_no_number_and_harms_no_other(name) -> None:
+    config = GRIDS[name]
+    grid = grids(config)["numba"]
+    positions = random_positions(config, 8)
+    expected = grid(positions)
+    positions[3] = math.nan
+    encoded = grid(positions)
+    assert bool(encoded[3].isnan().all())
+    others = [index for index in range(8) if index != 3]
+    assert torch.equal(encoded[others], expected[others])
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_no_points_give_no_features(backend) -> None:
+    grid = GridEncoding(GRIDS["hash-3d"], backend)
+    positions = torch.zeros(0, 3, requires_grad=True)
+    encoded = grid(positions)
+    encoded.sum().backward()
+    assert encoded.shape == (0, 12)
+    assert torch.equal(grid.table.grad, torch.zeros_like(grid.table))
+
+
+# Level weights
+
+
+def test_progressive_weights_fade_one_level_in_at_a_time() -> None:
+    assert progressive_level_weights(4, 0) == (0, 0, 0, 0)
+    assert progressive_level_weights(4, 2.25) == (1, 1, 0.25, 0)
+    assert progressive_level_weights(4, 9) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_a_masked_level_is_exactly_zero_even_where_its_features_are_not_finite(backend) -> None:
+    config = GRIDS["hash-3d"]
+    grid = grids(config)[backend]
+    offsets = [offset * config.features for offset in grid.layout.offsets]
+    positions = random_positions(config).requires_grad_()
+    full = grid(positions).detach()
+    with torch.no_grad():
+        grid.table[offsets[2] : offsets[3]] = math.inf
+    encoded = grid(positions, (1, 0.5, 0, 0, 1, 0))
+    encoded.sum().backward()
+    factors = torch.tensor([1, 0.5, 0, 0, 1, 0]).repeat_interleave(2)
+    assert torch.allclose(encoded.detach(), full * factors, atol=1e-6)
+    assert not encoded[:, 4:8].any()
+    assert not grid.table.grad[offsets[2] : offsets[4]].any()
+    assert bool(grid.table.grad[offsets[4] : offsets[5]].any())
+    assert bool(positions.grad.isfinite().all())
+
+
+def test_weights_of_the_wrong_number_or_range_are_refused() -> None:
+    grid = GridEncoding(GRIDS["hash-3d"])
+    for weights in [(1.0,) * 5, (2.0,) * 6, (math.nan,) * 6]:
+        with pytest.raises(ValueError, match="6 numbers"):
+            grid(torch.rand(1, 3), weights)
+
+
+# Backends
+
+
+def test_every_backend_says_whether_it_is_available() -> None:
+    reasons = availability()
+    assert set(reasons) == set(BACKENDS)
+    assert reasons["torch"] == reasons["numba"] == ""
+
+
+def test_the_automatic_backend_follows_the_parameters() -> None:
+    config = GRIDS["hash-3d"]
+    grid = GridEncoding(config)
+    positions = random_positions(config)
+    assert "Grid" in grid(positions).grad_fn.name()  # the custom function of the kernels
+    assert grid.double()(positions).dtype == torch.float64
+    with pytest.raises(BackendUnavailableError, match="float32 on the CPU"):
+        GridEncoding(config, "numba").double()(positions)
+    with pytest.raises(BackendUnavailableError, match=r"CUDA.*auto"):
+        GridEncoding(config, "tinycudann")(positions)
+
+
+def test_tinycudann_leaves_to_torch_what_it_does_not_have() -> None:
+    class OnCuda:
+        device = torch.device("cuda", 0)
+        dtype = torch.float32
+
+    assert encoding_tinycudann.refuses(OnCuda(), GRIDS["hash-3d"]) == ""
+    assert "hash grids" in encoding_tinycudann.refuses(OnCuda(), GRIDS["tiled-3d"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", GRIDS)
+def test_cuda_agrees_with_the_cpu(name) -> None:
+    config = GRIDS[name]
+    reference = grids(config)["torch"]
+    positions = random_positions(config)
+    expected = reference(positions)
+    cotangent = torch.randn(expected.shape, generator=torch.Generator().manual_seed(2))
+    expected.backward(cotangent)
+    device_grid = GridEncoding(config)
+    device_grid.load_state_dict(reference.state_dict())
+    device_grid.cuda()
+    encoded = device_grid(positions.cuda())
+    encoded.backward(cotangent.cuda())
+    # tiny-cuda-nn finds fractions in single precision: 1e-4 of a cell at the finest resolution.
+    assert float((encoded.cpu() - expected).abs().max()) < 1e-3
+    assert float((device_grid.table.grad.cpu() - reference.table.grad).abs().max()) < 1e-2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(bool(encoding_tinycudann.unavailable()), reason="tinycudann is not installed")
+def test_tinycudann_has_our_layout() -> None:
+    grid = GridEncoding(GridConfig(), "tinycudann").cuda()
+    assert grid(torch.rand(1000, 3).cuda()).shape == (1000, 32)
+
+
+# Determinism and use
+
+
+def test_the_kernels_give_the_same_bits_whatever_the_number_of_threads() -> None:
+    config = GRIDS["hash-3d-fine"]
+    positions = random_positions(config, 20000)
+    most = numba.get_num_threads()
+    results = []
+    for threads in (1, most, most):
+        numba.set_num_threads(threads)
+        grid = grids(config)["numba"]
+        inputs = positions.clone().requires_grad_()
+        encoded = grid(inputs)
+        encoded.square().sum().backward()
+        results.append((encoded.detach(), grid.table.grad, inputs.grad))
+    for other in results[1:]:
+        for first, second in zip(results[0], other, strict=True):
+            assert torch.equal(first, second)
+
+
+def test_a_small_grid_learns_a_function() -> None:
+    torch.manual_seed(0)
+    grid = GridEncoding(GridConfig(dimensions=2, levels=6, table=2**12, base_resolution=4, finest_resolution=128))
+    read_out = torch.nn.Linear(grid.output_features, 1)
+    optimiser = torch.optim.Adam([*grid.parameters(), *read_out.parameters()], lr=2e-2, eps=1e-15)
+
+    def wanted(positions: torch.Tensor) -> torch.Tensor:
+        return (positions[:, :1] * 9).sin() * (positions[:, 1:] * 13).cos()
+
+    for _ in range(150):
+        positions = torch.rand(2000, 2)
+        loss = (read_out(grid(positions)) - wanted(positions)).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    held_out = torch.rand(5000, 2)
+    error = (read_out(grid(held_out)) - wanted(held_out)).square().mean().sqrt()
+    assert float(error) < 0.03  # the function's own root mean square is 0.5
+
+
+def test_warm_up_compiles_every_kernel() -> None:
+    encoding_numba.warm_up()
+    from a4d.render.kernels import encoding_grid, hexplane
+
+    for module in (encoding_grid, hexplane):
+        kernels = [item for item in vars(module).values() if hasattr(item, "signatures")]
+        assert len(kernels) > 8
+        assert all(kernel.signatures for kernel in kernels)
+
+
+# Frequencies
+
+
+def test_frequencies_double_and_come_per_coordinate() -> None:
+    encoding = FrequencyEncoding(FrequencyConfig(dimensions=2, frequencies=3, include_input=True))
+    encoded = encoding(torch.tensor([[0.1, -0.3]]))[0]
+    expected = [0.1, -0.3] + [
+        wave(math.pi * 2**k * x) for x in (0.1, -0.3) for k in range(3) for wave in (math.sin, math.cos)
+    ]
+    assert encoding.output_features == 14
+    assert torch.allclose(encoded, torch.tensor(expected), atol=1e-6)
+
+
+def test_masked_frequencies_are_zero() -> None:
+    encoding = FrequencyEncoding(FrequencyConfig(dimensions=1, frequencies=3))
+    encoded = encoding(torch.rand(5, 1), progressive_level_weights(3, 1))
+    assert bool(encoded[:, :2].any())
+    assert not encoded[:, 2:].any()
+    positions = torch.rand(4, 1, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(encoding, positions)
