@@ -1,4 +1,4 @@
-"""Encodings of positions and time: multi-resolution grids, hexplanes and frequencies, each over interchangeable backends.
+"""Encodings of positions and time: multi-resolution grids, hexplanes and frequencies, over interchangeable backends.
 
 Grids and hexplanes take coordinates in [0, 1] and clamp what lies outside, where the coordinate's gradient is zero.
 """
@@ -51,7 +51,7 @@ def availability() -> dict[str, str]:
 
 
 def progressive_level_weights(levels: int, active_levels: float) -> tuple[float, ...]:
-    """Weights of a coarse-to-fine schedule: 1 for the first `active_levels` levels, the fraction for the next, then 0."""
+    """Weights of a coarse-to-fine schedule: 1 for the first `active_levels`, the fraction for the next, then 0."""
     return tuple(min(max(active_levels - level, 0.0), 1.0) for level in range(levels))
 
 
@@ -111,7 +111,7 @@ class GridEncoding(nn.Module):
         A level of weight 0 gives exact zeros and gets no gradient; without weights every level counts in full.
 
         Raises:
-            BackendUnavailableError: the backend asked for is not installed, or does not take these tensors or this grid.
+            BackendUnavailableError: the backend asked for is not installed, or does not take this grid or device.
         """
         weights = _checked_level_weights(self.config.levels, level_weights)
         _check_columns("positions", positions, self.config.dimensions)
@@ -125,8 +125,8 @@ class HexplaneEncoding(nn.Module):
     """Six planes of learnt features over pairs of x, y, z and time, multiplied; levels are concatenated.
 
     The product over planes and the concatenation over levels are those of K-Planes (Fridovich-Keil et al. 2023),
-    4D Gaussian Splatting and Animate3D. Planes of space start uniform in [0.1, 0.5] and planes of time at 1, so that the
-    encoding starts out constant in time.
+    4D Gaussian Splatting and Animate3D. Planes of space start uniform in [0.1, 0.5] and planes of time at 1, so that
+    the encoding starts out constant in time.
 
     Args:
         config: the planes.
@@ -204,10 +204,10 @@ class FrequencyConfig(Config):
 
 
 class FrequencyEncoding(nn.Module):
-    """sin(2^k pi x) and cos(2^k pi x) for k = 0, 1, ... (Mildenhall et al. 2020, section 5.1); no parameters, no clamping.
+    """sin(2^k pi x) and cos(2^k pi x) for k = 0, 1, ... (Mildenhall et al. 2020, section 5.1), of any real x.
 
-    Features are ordered by coordinate, then frequency, then sine before cosine, as in tiny-cuda-nn; with `include_input`
-    the coordinates come first.
+    Features are ordered by coordinate, then frequency, then sine before cosine, as in tiny-cuda-nn; with
+    `include_input` the coordinates come first.
     """
 
     def __init__(self, config: FrequencyConfig) -> None:
@@ -223,9 +223,8 @@ class FrequencyEncoding(nn.Module):
         """Features at positions, (N, D * 2 * frequencies), the coordinates before them where they are included."""
         _check_columns("positions", positions, self.config.dimensions)
         weights = positions.new_tensor(_checked_level_weights(self.config.frequencies, level_weights))
-        angles = positions[..., None] * (
-            math.pi * 2.0 ** torch.arange(self.config.frequencies, device=positions.device)
-        )
+        factors = positions.new_tensor([math.pi * 2**k for k in range(self.config.frequencies)])
+        angles = positions[..., None] * factors
         waves = torch.stack([angles.sin(), angles.cos()], dim=-1) * weights[:, None]
         waves = waves.flatten(start_dim=1)
         return torch.cat([positions, waves], dim=1) if self.config.include_input else waves

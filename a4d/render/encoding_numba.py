@@ -29,9 +29,14 @@ def refuses(values: Tensor, config: Config) -> str:
 
 
 def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, level_weights: Sequence[float]) -> Tensor:
-    """Interpolate every level of a multi-resolution grid; see `encoding_reference.encode_grid`, here float32 on the CPU."""
+    """Interpolate every level of a grid; see `encoding_reference.encode_grid`, here float32 on the CPU."""
     encoded: Tensor = _Grid.apply(positions, table, layout, tuple(level_weights))
     return encoded
+
+
+def _entries(values: Tensor, layout: GridLayout) -> np.ndarray:
+    """Flat parameters as an array (entries, F) on the same memory."""
+    return values.detach().numpy().reshape(-1, layout.config.features)
 
 
 class _Grid(torch.autograd.Function):
@@ -46,7 +51,7 @@ class _Grid(torch.autograd.Function):
         encoded = positions.new_empty(len(positions), len(layout.levels) * len(ctx.channels))
         encoding_grid.encode(
             positions.detach().numpy(),
-            table.detach().numpy().reshape(-1, len(ctx.channels)),
+            _entries(table, layout),
             layout.levels,
             ctx.level_weights,
             layout.config.smooth,
@@ -60,18 +65,19 @@ class _Grid(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         positions, table = ctx.saved_tensors
         layout: GridLayout = ctx.layout
-        gradient = gradient.contiguous().numpy()
-        shared = (layout.levels, ctx.level_weights, layout.config.smooth, ctx.channels, gradient)
+        weights, smooth, channels = ctx.level_weights, layout.config.smooth, ctx.channels
+        points, arriving = positions.detach().numpy(), gradient.contiguous().numpy()
         position_gradient = table_gradient = None
         if ctx.needs_input_grad[0]:
             position_gradient = torch.empty_like(positions)
-            entries = table.detach().numpy().reshape(-1, len(ctx.channels))
-            encoding_grid.backward_positions(positions.detach().numpy(), entries, *shared, position_gradient.numpy())
+            entries, result = _entries(table, layout), position_gradient.numpy()
+            encoding_grid.backward_positions(
+                points, entries, layout.levels, weights, smooth, channels, arriving, result
+            )
         if ctx.needs_input_grad[1]:
             table_gradient = torch.zeros_like(table)
-            entries = table_gradient.numpy().reshape(-1, len(ctx.channels))
-            workers = min(numba.get_num_threads(), len(layout.levels))
-            encoding_grid.backward_table(positions.detach().numpy(), *shared, workers, entries)
+            workers, result = min(numba.get_num_threads(), len(layout.levels)), _entries(table_gradient, layout)
+            encoding_grid.backward_table(points, layout.levels, weights, smooth, channels, arriving, workers, result)
         return position_gradient, table_gradient, None, None
 
 
@@ -88,19 +94,27 @@ class _Hexplane(torch.autograd.Function):
         ctx.save_for_backward(coordinates, space, time)
         ctx.planes, ctx.channels = layout.planes, (0,) * layout.features
         encoded = coordinates.new_empty(len(coordinates), len(layout.planes) * layout.features)
-        arrays = [tensor.detach().numpy() for tensor in (coordinates, space, time)]
-        hexplane.encode(*arrays, ctx.planes, ctx.channels, encoded.numpy())
+        hexplane.encode(
+            coordinates.detach().numpy(),
+            space.detach().numpy(),
+            time.detach().numpy(),
+            ctx.planes,
+            ctx.channels,
+            encoded.numpy(),
+        )
         return encoded
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         coordinates, space, time = ctx.saved_tensors
-        arrays = [tensor.detach().numpy() for tensor in (coordinates, space, time)]
+        points = coordinates.detach().numpy()
         coordinate_gradient = torch.empty_like(coordinates)
         plane_gradients = np.empty((*ctx.planes.shape, len(coordinates), len(ctx.channels)), np.float32)
         hexplane.backward_points(
-            *arrays,
+            points,
+            space.detach().numpy(),
+            time.detach().numpy(),
             ctx.planes,
             ctx.channels,
             gradient.contiguous().numpy(),
@@ -112,7 +126,7 @@ class _Hexplane(torch.autograd.Function):
         space_gradient, time_gradient = torch.zeros_like(space), torch.zeros_like(time)
         workers = min(numba.get_num_threads(), ctx.planes.size)
         hexplane.backward_planes(
-            arrays[0],
+            points,
             ctx.planes,
             ctx.channels,
             plane_gradients,
@@ -124,14 +138,13 @@ class _Hexplane(torch.autograd.Function):
 
 
 def warm_up() -> None:
-    """Compile every kernel for the usual numbers of features, or load it from the cache."""
-    for features in (1, 2, 4, 8):
-        layout = grid_layout(GridConfig(dimensions=2, levels=1, features=features, finest_resolution=16))
-        positions = torch.zeros(1, 2, requires_grad=True)
-        table = torch.zeros(layout.parameters, requires_grad=True)
-        encode_grid(positions, table, layout, (1.0,)).sum().backward()
-    plane_layout = hexplane_layout(HexplaneConfig(resolutions=((2, 2, 2, 2),)))
+    """Compile every kernel for the default numbers of features, or load it from the cache."""
+    layout = grid_layout(GridConfig(levels=1))
+    positions = torch.zeros(1, 3, requires_grad=True)
+    table = torch.zeros(layout.parameters, requires_grad=True)
+    encode_grid(positions, table, layout, (1.0,)).sum().backward()
+    planes = hexplane_layout(HexplaneConfig(resolutions=((2, 2, 2, 2),)))
     coordinates = torch.zeros(1, 4, requires_grad=True)
-    space = torch.zeros(plane_layout.space_parameters, requires_grad=True)
-    time = torch.zeros(plane_layout.time_parameters, requires_grad=True)
-    encode_hexplane(coordinates, space, time, plane_layout).sum().backward()
+    space = torch.zeros(planes.space_parameters, requires_grad=True)
+    time = torch.zeros(planes.time_parameters, requires_grad=True)
+    encode_hexplane(coordinates, space, time, planes).sum().backward()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from a4d.config import Config
 from a4d.render.grid_layout import GridLayout
@@ -64,7 +64,7 @@ def _encode_level(positions: Tensor, entries: Tensor, level: np.void, smooth: bo
         bits = [corner >> axis & 1 for axis in range(dimensions)]
         vertex = cell.long() + torch.tensor(bits, device=positions.device)
         weight = math.prod((upper if bit else lower)[:, axis, None] for axis, bit in enumerate(bits))
-        encoded = encoded + weight * F.embedding(_entry(vertex, level), entries)
+        encoded = encoded + weight * functional.embedding(_entry(vertex, level), entries)
     return encoded
 
 
@@ -107,4 +107,4 @@ def _sample_plane(coordinates: Tensor, values: Tensor, plane: np.void, features:
     column = coordinates[:, int(plane["column_axis"])]
     row = coordinates[:, int(plane["row_axis"])] if rows > 1 else torch.zeros_like(column)
     where = 2 * torch.stack([column, row], dim=-1) - 1
-    return F.grid_sample(image[None], where[None, None], align_corners=True, padding_mode="border")[0, :, 0]
+    return functional.grid_sample(image[None], where[None, None], align_corners=True, padding_mode="border")[0, :, 0]

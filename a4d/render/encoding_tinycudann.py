@@ -1,4 +1,4 @@
-"""Hash grids on CUDA through tiny-cuda-nn, which builds against the user's own toolkit and is never installed for them."""
+"""Hash grids on CUDA through tiny-cuda-nn, where the user has built it."""
 
 from __future__ import annotations
 

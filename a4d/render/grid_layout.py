@@ -1,4 +1,4 @@
-"""How a multi-resolution grid lays its parameters out: the layout of tiny-cuda-nn, so that a scene opens on any backend."""
+"""How a multi-resolution grid lays its parameters out: as tiny-cuda-nn does, so that a scene opens on any backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from a4d.config import Config
 
 PRIMES = (1, 2654435761, 805459861, 3674653429)
-"""Multipliers of the spatial hash per dimension (Müller et al. 2022, section 3); the first is 1 for memory coherence."""
+"""Multipliers of the spatial hash per axis (Müller et al. 2022, section 3); the first is 1 for memory coherence."""
 
 ENTRIES_MULTIPLE = 8
 """Dense levels are padded to a multiple of this many entries."""
@@ -37,9 +37,9 @@ unit of position, the multiplier of each coordinate, and whether products are co
 class GridConfig(Config):
     """A multi-resolution grid of features over the unit cube [0, 1]^dimensions.
 
-    A level whose vertices fit into `table` entries is dense. Above that, `hash-grid` scatters vertices by a spatial hash
-    (Müller et al. 2022), and `tiled-grid` repeats: strides are taken until one exceeds the table, coordinates after it
-    are ignored, and the sum wraps at the table's end, as in the released Animate124.
+    A level whose vertices fit into `table` entries is dense. Above that, `hash-grid` scatters vertices by a spatial
+    hash (Müller et al. 2022), and `tiled-grid` repeats: strides are taken until one exceeds the table, coordinates
+    after it are ignored, and the sum wraps at the table's end, as in the released Animate124.
     """
 
     kind: Literal["hash-grid", "tiled-grid"] = "hash-grid"
@@ -111,9 +111,9 @@ class GridLayout:
 def grid_layout(config: GridConfig) -> GridLayout:
     """The layout of a grid.
 
-    Level l has `scale = growth^l * base_resolution - 1` cells per unit and `ceil(scale) + 1` vertices per axis, in single
-    precision as on the GPU. A position x falls at `x * scale + 0.5`: the half cell staggers the levels against each other
-    and lets the last vertex of an axis wrap onto the first one of the next row.
+    Level l has `scale = growth^l * base_resolution - 1` cells per unit and `ceil(scale) + 1` vertices per axis, in
+    single precision as on the GPU. A position x falls at `x * scale + 0.5`: the half cell staggers the levels against
+    each other, and lets the last vertex of an axis wrap onto the first one of the next row.
     """
     levels = np.zeros(config.levels, LEVEL)
     offset = 0

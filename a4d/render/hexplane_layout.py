@@ -77,6 +77,7 @@ class HexplaneLayout:
             planes["offset"][level, 3:] -= np.uint64(before)
             before += (rows - 1) * columns * features
         planes["rows"][:, 3:] = 1
+        planes.setflags(write=False)
         return replace(self, planes=planes, time_blocks=blocks)
 
 

@@ -31,7 +31,7 @@ def _locate_on_axis(coordinates, start, count, axis, size, step, corners, fracti
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _locate(coordinates, start, count, plane, features, corners, us, vs):
-    """Per point the first parameter of its cell and the fractions along columns and rows; 0 along the one row of a line."""
+    """Per point the first parameter of its cell and the fractions along columns and rows; 0 along a line's one row."""
     corners[:] = plane.offset
     vs[:] = F32(0.0)
     _locate_on_axis(coordinates, start, count, plane.column_axis, plane.columns, U64(features), corners, us)
