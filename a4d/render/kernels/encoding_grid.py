@@ -17,7 +17,8 @@ from numba import njit, prange
 CHUNK = 4096
 STRIP = 256
 
-RELAXED = {"reassoc", "contract", "nsz", "arcp"}
+# Sums may be reordered and fused with products; infinities and NaNs keep their meaning.
+RELAXED = {"reassoc", "contract"}
 
 U32, U64, F32 = np.uint32, np.uint64, np.float32
 

@@ -15,7 +15,8 @@ CHUNK = 512
 STRIP = 32
 PLANES = 6
 
-RELAXED = {"reassoc", "contract", "nsz", "arcp"}
+# Sums may be reordered and fused with products; infinities and NaNs keep their meaning.
+RELAXED = {"reassoc", "contract"}
 
 U32, U64, F32 = np.uint32, np.uint64, np.float32
 
