@@ -11,14 +11,16 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
+from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_surface
 from a4d.scenes.scene import Scene
+from a4d.scenes.seed import Seed
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
@@ -28,6 +30,8 @@ class GaussianSceneConfig(Config):
     """What a Gaussian scene is made of besides its tensors."""
 
     kind: Literal["gaussians"] = "gaussians"
+    count: int = Field(default=20_000, ge=1, description="Gaussians to start with; given points are thinned to it")
+    opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
     sh_degree: int = Field(default=0, ge=0, le=3)
     sh_degree_every: int = Field(default=1000, ge=1, description="steps after which one more degree takes part")
     density: DensityControl | None = None
@@ -37,7 +41,16 @@ class GaussianScene(Scene):
     """Gaussians as parameters, with optional adaptive density control."""
 
     kind = "gaussians"
+    config_class = GaussianSceneConfig
     config: GaussianSceneConfig
+    means: nn.Parameter
+    quaternions: nn.Parameter
+    log_scales: nn.Parameter
+    opacity_logits: nn.Parameter
+    sh_base: nn.Parameter
+    sh_detail: nn.Parameter
+    gradient_sum: Tensor
+    seen_count: Tensor
 
     def __init__(self, config: GaussianSceneConfig, start: Gaussians) -> None:
         super().__init__()
@@ -55,6 +68,18 @@ class GaussianScene(Scene):
         self.register_buffer("gradient_sum", torch.zeros(len(self.means), device=device))
         self.register_buffer("seen_count", torch.zeros(len(self.means), device=device))
         self._probes: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @classmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
+        """Start on the seed's surface, else at its points, else anywhere in its ball."""
+        config = parse(GaussianSceneConfig, spec, "scene")
+        if seed.mesh is not None:
+            return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
+        if seed.points is None:
+            return cls(config, gaussians_in_ball(config.count, seed.radius, config.opacity, generator))
+        chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values
+        colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
+        return cls(config, gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity))
 
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians as they stand, part of the autograd graph."""
@@ -110,6 +135,10 @@ class GaussianScene(Scene):
                 self.seen_count += visible.sum(0)
         self._probes.clear()
 
+    def facts(self) -> dict[str, float]:
+        """The number of Gaussians."""
+        return {"gaussians": len(self.means)}
+
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Take over a checkpoint's state, whose number of Gaussians may differ."""
         for name in PARAMETERS:
@@ -132,7 +161,8 @@ class GaussianScene(Scene):
         config = parse(GaussianSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
         tensors = load_file(folder / "tensors.safetensors", device=str(device))
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
-        return cls(config, Gaussians(*(tensors[name] for name in PARAMETERS[:4]), sh)).to(device)
+        gaussians = Gaussians(sh=sh, **{name: tensors[name] for name in PARAMETERS[:4]})
+        return cls(config, gaussians).to(device)
 
 
 def _replace_parameter(

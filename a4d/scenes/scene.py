@@ -5,23 +5,34 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Config, Number
+from a4d.config import Config, Number, Spec
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.render.render import Render
+from a4d.scenes.seed import Seed
 
 
 class Scene(nn.Module, ABC):
     """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`."""
 
-    kind: str
+    kind: ClassVar[str]
+    config_class: ClassVar[type[Config]]
     config: Config
+
+    @classmethod
+    @abstractmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> Scene:
+        """A scene to be optimised, of the configuration `spec`, that starts from what is known of the shape.
+
+        Raises:
+            ConfigError: an unknown key or a value out of range in the configuration.
+        """
 
     @abstractmethod
     def render(
@@ -46,6 +57,10 @@ class Scene(nn.Module, ABC):
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Take over the `state_dict` of a checkpoint that was written after `step` iterations."""
         self.load_state_dict(state)
+
+    def facts(self) -> dict[str, float]:
+        """Numbers that change during optimisation and belong into its log, such as a count of primitives."""
+        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -1,0 +1,240 @@
+"""fit-static: a static scene from one image, from photographs with cameras, or from a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from a4d.config import Config, Spec, parse, plain, unknown_key
+from a4d.errors import UsageError
+from a4d.runtime import Runtime
+from a4d.workspace.stage import Stage
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.scenes.seed import Seed
+    from a4d.views import Frames
+
+PROFILES = {"image": "fit-static-image", "video": "fit-static-image", "capture": "fit-static-capture"}
+"""The defaults that suit each kind of source."""
+
+
+class SeedConfig(Config):
+    """Where the first guess of the shape comes from."""
+
+    kind: Literal["inflation", "capture", "points", "visual-hull", "ball"] = "ball"
+    thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
+    resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
+    radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
+
+
+class ProxyConfig(Config):
+    """Renders of the first guess that stand in for observations where there are none."""
+
+    count: int = Field(default=24, ge=1)
+    size: int = Field(default=256, ge=16)
+    elevations: list[float] = Field(default=[-15.0, 15.0, 45.0], description="degrees, one ring of views each")
+
+
+class FitStatic(Config):
+    """Everything that decides a static scene; a profile for the kind of source fills in what is not given."""
+
+    profile: str = Field(default="auto", description="the built-in defaults; auto chooses by the kind of source")
+    seed: SeedConfig
+    proxies: ProxyConfig | None = None
+    scene: Spec
+    views: dict[str, Spec]
+    objectives: list[Spec]
+    iterations: int = Field(ge=0, description="steps of the optimisation")
+    optimiser: dict[str, Any]
+    checkpoint_seconds: float = Field(default=60.0, gt=0, description="time between two checkpoints")
+    preview_seconds: float = Field(default=20.0, gt=0, description="time between two previews")
+
+
+def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile that the user names, else the one that suits the kind of source."""
+    source = workspace.metadata.source
+    profile = values.get("profile", "auto")
+    if profile == "auto":
+        kind = source.kind if source else "capture"
+        if kind not in PROFILES:
+            raise UsageError(
+                f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
+            )
+        profile = PROFILES[kind]
+    file = files("a4d.stages").joinpath(f"profiles/{profile}.yaml")
+    if not file.is_file():
+        raise unknown_key(f"profile: {profile}", str(profile), PROFILES.values())
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {**values, "profile": profile}
+
+
+def complete(config: FitStatic) -> FitStatic:
+    """Check scene, views, objectives and optimiser, and fill in their defaults."""
+    from a4d.objectives import build_objectives
+    from a4d.optimise import OptimiserConfig
+    from a4d.scenes import scene_class
+    from a4d.views import build_views
+
+    scene = parse(scene_class(str(config.scene.get("kind"))).config_class, config.scene, "scene")
+    return config.model_copy(
+        update={
+            "scene": plain(scene),
+            "views": {name: plain(views) for name, views in build_views(config.views).items()},
+            "objectives": [plain(objective) for objective in build_objectives(config.objectives)],
+            "optimiser": plain(parse(OptimiserConfig, config.optimiser, "optimiser")),
+        }
+    )
+
+
+def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
+    """The images and their cameras, and whatever else is known of the shape."""
+    return [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
+
+
+def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
+    """Guess the shape, start a scene on it, optimise it against the images, and save it."""
+    from a4d.objectives import build_objectives
+    from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
+    from a4d.randomness import generator
+    from a4d.scenes import scene_class
+    from a4d.views import build_views
+    from a4d.workspace.frames import load_frames
+
+    views, objectives = build_views(config.views), build_objectives(config.objectives)
+    loop = LoopConfig(
+        iterations=config.iterations,
+        optimiser=parse(OptimiserConfig, config.optimiser, "optimiser"),
+        checkpoint_seconds=config.checkpoint_seconds,
+        preview_seconds=config.preview_seconds,
+    )
+    frames = load_frames(work.workspace)
+    seed = make_seed(work.workspace, frames, config.seed)
+    if config.seed.kind == "inflation":
+        runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
+    if config.proxies is not None and seed.mesh is not None:
+        frames = frames.extended(render_proxies(seed, frames, config.proxies))
+    scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
+    scene.to(runtime.device)
+    metrics = optimise(Problem(scene, views, objectives, frames), loop, work.folder, runtime)
+    scene.save(work.scene())
+    return metrics
+
+
+def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
+    """What the workspace says of the shape; a capture says it by its points, else by its masks, else not at all.
+
+    Raises:
+        MissingInputError: the kind of seed needs something that the workspace does not hold.
+        InvalidInputError: the silhouettes leave nothing.
+    """
+    from a4d.scenes.seed import Seed
+
+    kind = config.kind
+    if kind == "capture":
+        has_masks = all(float(rgba[..., 3].min()) < 0.5 for rgba in frames.rgba) and len(frames) > 1
+        has_points = (workspace.path / "points.ply").is_file()
+        kind = "points" if has_points else "visual-hull" if has_masks else "ball"
+    if kind == "inflation":
+        return _inflated(workspace, frames, config)
+    if kind == "points":
+        return _given(workspace, config)
+    if kind == "visual-hull":
+        return _carved(frames, config)
+    return Seed(radius=config.radius)
+
+
+def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
+    from a4d.geometry.colouring import colour_from_view
+    from a4d.geometry.inflation import InflationSettings, inflate
+    from a4d.scenes.seed import Seed
+    from a4d.workspace.frames import load_depth
+
+    rgba, camera = frames.rgba[0], frames.cameras[0]
+    settings = InflationSettings(thickness=config.thickness)
+    mesh = inflate(rgba[..., 3], camera, load_depth(workspace, frames.names[0]), settings)
+    return Seed(mesh=colour_from_view(mesh, rgba, camera))
+
+
+def _given(workspace: Workspace, config: SeedConfig) -> Seed:
+    import torch
+
+    from a4d.io.ply import read_point_cloud
+    from a4d.scenes.seed import Seed
+
+    path = workspace.require("points.ply", "Only a capture with points has it; choose another seed.kind")
+    cloud = read_point_cloud(path)
+    points = torch.from_numpy(cloud.positions).float()
+    # What lies far outside is background, and would spread the Gaussians thin.
+    near = points.norm(dim=-1) < 4 * config.radius
+    colours = None if cloud.colours is None else torch.from_numpy(cloud.colours)[near]
+    return Seed(points=points[near], colours=colours, radius=config.radius)
+
+
+def _carved(frames: Frames, config: SeedConfig) -> Seed:
+    import torch
+
+    from a4d.geometry.cameras import concatenate
+    from a4d.geometry.visual_hull import surface_colours, visual_hull
+    from a4d.scenes.seed import Seed
+
+    train = frames.select("train")
+    rgba = torch.stack([frames.rgba[i] for i in train])
+    cameras = concatenate([frames.cameras[i] for i in train])
+    bounds = torch.tensor([[-config.radius] * 3, [config.radius] * 3])
+    hull = visual_hull(rgba[..., 3], cameras, bounds, config.resolution)
+    points, normals = hull.surface()
+    colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
+    return Seed(points=points, colours=colours, radius=config.radius)
+
+
+def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:
+    """Renders of the first guess from around it, but not from where the reference was taken."""
+    import torch
+
+    from a4d.geometry.cameras import orbit
+    from a4d.render.mesh import render_mesh
+    from a4d.views import Frames
+
+    assert seed.mesh is not None
+    position = frames.cameras[0].positions[0]
+    radius = float(position.norm())
+    front = float(torch.rad2deg(torch.atan2(position[0], position[2])))
+    fov = 2 * torch.rad2deg(torch.atan(frames.cameras[0].height / 2 / frames.cameras[0].intrinsics[0, 1]))
+    rings = len(config.elevations)
+    indices = torch.arange(config.count)
+    # Each ring is turned a little against its neighbours; none looks from within 20 degrees of the reference.
+    azimuth = front + 20 + 320 * (indices // rings + (indices % rings) / rings) / max(config.count / rings, 1)
+    elevation = torch.tensor(config.elevations)[indices % rings]
+    cameras = orbit(azimuth, elevation, radius, float(fov), config.size, config.size)
+    images = []
+    for index in range(config.count):
+        render = render_mesh(seed.mesh, cameras[index])
+        straight = render.rgb / render.alpha.clamp_min(1e-3)
+        images.append(torch.cat([straight.clamp(0, 1), render.alpha], dim=-1)[0])
+    names = [f"proxy-{index:03d}" for index in range(config.count)]
+    singles = [cameras[index] for index in range(config.count)]
+    times = None if frames.times is None else torch.zeros(config.count)
+    return Frames(images, singles, times, names, ["proxy"] * config.count)
+
+
+STAGE = Stage(
+    name="fit-static",
+    summary="Fit a static scene to one image, or to photographs with known cameras.",
+    example="a4d fit-static photo.png",
+    config=FitStatic,
+    run=run,
+    defaults=defaults,
+    complete=complete,
+    inputs=inputs,
+    needs=("preprocess", "estimate-pose"),
+    writes_scene=True,
+    resumable=True,
+    memory_knobs=("scene.count", "proxies.size"),
+)
