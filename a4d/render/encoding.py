@@ -6,9 +6,7 @@ Grids and hexplanes take coordinates in [0, 1] and clamp what lies outside, wher
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -17,37 +15,45 @@ from torch import Tensor, nn
 
 from a4d.config import Config
 from a4d.errors import BackendUnavailableError
+from a4d.render import backends
 from a4d.render.grid_layout import GridConfig, grid_layout
 from a4d.render.hexplane_layout import SPACE_PLANES, TIME_PLANES, HexplaneConfig, hexplane_layout
 
 __all__ = [
-    "BACKENDS",
+    "GRID_BACKENDS",
+    "HEXPLANE_BACKENDS",
     "SPACE_PLANES",
     "TIME_PLANES",
-    "Backend",
     "FrequencyConfig",
     "FrequencyEncoding",
     "GridConfig",
     "GridEncoding",
     "HexplaneConfig",
     "HexplaneEncoding",
-    "availability",
+    "encoding_backends",
     "progressive_level_weights",
 ]
 
-Backend = Literal["auto", "torch", "numba", "tinycudann"]
-
-BACKENDS = {
-    "torch": "a4d.render.encoding_reference",
-    "numba": "a4d.render.encoding_numba",
-    "tinycudann": "a4d.render.encoding_tinycudann",
+GRID_BACKENDS = {
+    "reference": "a4d.render.encoding_reference:encode_grid",
+    "numba": "a4d.render.encoding_numba:encode_grid",
+    "tinycudann": "a4d.render.encoding_tinycudann:encode_grid",
 }
-"""The module of each backend, imported when it is first used."""
+HEXPLANE_BACKENDS = {
+    "reference": "a4d.render.encoding_reference:encode_hexplane",
+    "numba": "a4d.render.encoding_numba:encode_hexplane",
+}
+REMEDIES = {
+    "numba": "Install it with: pip install numba",
+    "tinycudann": "Build it for this GPU with the command in pyproject.toml, or use the backend 'auto'",
+}
+DEVICES = {"numba": "cpu", "tinycudann": "cuda"}
+"""Where a backend runs, in single precision; the reference runs anywhere, in any."""
 
 
-def availability() -> dict[str, str]:
-    """Why each backend cannot be used here, by name; an empty string where it can."""
-    return {name: import_module(module).unavailable() for name, module in BACKENDS.items()}
+def encoding_backends() -> dict[str, str | None]:
+    """For each backend, None if it can be used on this machine, else the reason why not."""
+    return backends.availability(GRID_BACKENDS)
 
 
 def progressive_level_weights(levels: int, active_levels: float) -> tuple[float, ...]:
@@ -55,19 +61,34 @@ def progressive_level_weights(levels: int, active_levels: float) -> tuple[float,
     return tuple(min(max(active_levels - level, 0.0), 1.0) for level in range(levels))
 
 
-def _choose(backend: Backend, values: Tensor, config: Config) -> ModuleType:
-    """The module that encodes with these parameters: the one asked for, or the fastest that takes them.
+def _choose(table: Mapping[str, str], backend: str, values: Tensor, kind: str) -> Callable[..., Tensor]:
+    """The function that encodes with these parameters: of the backend asked for, or of the fastest that takes them.
 
     Raises:
-        BackendUnavailableError: the backend asked for is not installed, or does not take them.
+        UsageError: there is no such backend.
+        BackendUnavailableError: the backend is not installed, or does not take them.
     """
-    reason = ""
-    for name in ("numba", "tinycudann", "torch") if backend == "auto" else (backend,):
-        module = import_module(BACKENDS[name])
-        reason = module.refuses(values, config) or module.unavailable()
-        if not reason:
-            return module
-    raise BackendUnavailableError(reason, "Use backend 'auto', or see `a4d doctor`")
+    single = values.dtype == torch.float32
+    # The tiled grids of tiny-cuda-nn have neither a table of our size nor our way of wrapping.
+    has_kind = {"tinycudann": kind == "hash-grid"}
+    if backend == "auto":
+        fitting = [
+            name
+            for name, device in DEVICES.items()
+            if name in table and device == values.device.type and single and has_kind.get(name, True)
+        ]
+        usable = [name for name in fitting if not isinstance(backends.load(table[name]), str)]
+        return backends.choose(table, usable[0] if usable else "reference", REMEDIES)
+    function = backends.choose(table, backend, REMEDIES)
+    device = DEVICES.get(backend, values.device.type)
+    if values.device.type != device or (backend in DEVICES and not single):
+        raise BackendUnavailableError(
+            f"the backend '{backend}' encodes float32 on {device}, not {values.dtype} on {values.device.type}",
+            "Use the backend 'auto'",
+        )
+    if not has_kind.get(backend, True):
+        raise BackendUnavailableError(f"the backend '{backend}' has no {kind}", "Use the backend 'auto'")
+    return function
 
 
 def _checked_level_weights(levels: int, level_weights: Sequence[float] | None) -> tuple[float, ...]:
@@ -84,10 +105,11 @@ class GridEncoding(nn.Module):
 
     Args:
         config: the grid.
-        backend: `auto` takes numba on the CPU, tinycudann on CUDA where it is installed and has this grid, else torch.
+        backend: `reference` (any device and precision, slow), `numba` (CPU, float32), `tinycudann` (CUDA, float32, hash
+            grids), or `auto` for the fastest that can be used.
     """
 
-    def __init__(self, config: GridConfig, backend: Backend = "auto") -> None:
+    def __init__(self, config: GridConfig, backend: str = "auto") -> None:
         super().__init__()
         self.config = config
         self.backend = backend
@@ -111,14 +133,14 @@ class GridEncoding(nn.Module):
         A level of weight 0 gives exact zeros and gets no gradient; without weights every level counts in full.
 
         Raises:
+            UsageError: there is no backend of that name.
             BackendUnavailableError: the backend asked for is not installed, or does not take this grid or device.
         """
         weights = _checked_level_weights(self.config.levels, level_weights)
         _check_columns("positions", positions, self.config.dimensions)
-        backend = _choose(self.backend, self.table, self.config)
+        encode = _choose(GRID_BACKENDS, self.backend, self.table, self.config.kind)
         positions = positions.to(self.table.dtype).clamp(0, 1)
-        features: Tensor = backend.encode_grid(positions, self.table, self.layout, weights)
-        return features
+        return encode(positions, self.table, self.layout, weights)
 
 
 class HexplaneEncoding(nn.Module):
@@ -130,10 +152,10 @@ class HexplaneEncoding(nn.Module):
 
     Args:
         config: the planes.
-        backend: `auto` takes numba for float32 on the CPU, else torch.
+        backend: `reference` (any device and precision), `numba` (CPU, float32), or `auto` for the faster one here.
     """
 
-    def __init__(self, config: HexplaneConfig, backend: Backend = "auto") -> None:
+    def __init__(self, config: HexplaneConfig, backend: str = "auto") -> None:
         super().__init__()
         self.config = config
         self.backend = backend
@@ -167,20 +189,19 @@ class HexplaneEncoding(nn.Module):
         Many points at one instant are faster with a single time: the planes of time are interpolated once.
 
         Raises:
+            UsageError: there is no backend of that name.
             BackendUnavailableError: the backend asked for is not installed, or does not take these tensors.
         """
         _check_columns("positions", positions, 3)
         if times.shape not in ((), positions.shape[:1]):
             raise ValueError(f"times must be () or ({len(positions)},), not {tuple(times.shape)}")
-        backend = _choose(self.backend, self.space, self.config)
+        encode = _choose(HEXPLANE_BACKENDS, self.backend, self.space, self.config.kind)
         positions = positions.to(self.space.dtype).clamp(0, 1)
         times = times.to(self.space.dtype).clamp(0, 1)
         if times.ndim == 0:
-            features: Tensor = backend.encode_hexplane(positions, self.space, self._lines_at(times), self.frozen_layout)
-        else:
-            coordinates = torch.cat([positions, times[:, None]], dim=1)
-            features = backend.encode_hexplane(coordinates, self.space, self.time, self.layout)
-        return features
+            return encode(positions, self.space, self._lines_at(times), self.frozen_layout)
+        coordinates = torch.cat([positions, times[:, None]], dim=1)
+        return encode(coordinates, self.space, self.time, self.layout)
 
     def _lines_at(self, time: Tensor) -> Tensor:
         """The planes of time at one instant, flat in the layout that is frozen in time."""

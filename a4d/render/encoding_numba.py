@@ -10,22 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a4d.config import Config
 from a4d.render.grid_layout import GridConfig, GridLayout, grid_layout
 from a4d.render.hexplane_layout import HexplaneConfig, HexplaneLayout, hexplane_layout
 from a4d.render.kernels import encoding_grid, hexplane
-
-
-def unavailable() -> str:
-    """Why this backend cannot be used here; empty, for it always can."""
-    return ""
-
-
-def refuses(values: Tensor, config: Config) -> str:
-    """Why this backend does not take an encoding's parameters, or an empty string."""
-    if values.device.type == "cpu" and values.dtype == torch.float32:
-        return ""
-    return f"the numba encodings take float32 on the CPU, not {values.dtype} on {values.device}"
 
 
 def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, level_weights: Sequence[float]) -> Tensor:

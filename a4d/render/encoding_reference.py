@@ -10,21 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from a4d.config import Config
 from a4d.render.grid_layout import GridLayout
 from a4d.render.hexplane_layout import HexplaneLayout
 
 UINT32 = 2**32
-
-
-def unavailable() -> str:
-    """Why this backend cannot be used here; empty, for it always can."""
-    return ""
-
-
-def refuses(values: Tensor, config: Config) -> str:
-    """Why this backend does not take an encoding's parameters; empty, for it takes all."""
-    return ""
 
 
 def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, level_weights: Sequence[float]) -> Tensor:

@@ -50,7 +50,7 @@ def row(name: str, kind: type, config: GridConfig | HexplaneConfig, *inputs: tor
         ("forward + backward, positions too", True, True),
     ):
         arguments = (inputs[0].clone().requires_grad_(by_positions), *inputs[1:])
-        modules = [kind(config, backend) for backend in ("numba", "torch")]
+        modules = [kind(config, backend) for backend in ("numba", "reference")]
         kernels, reference = fastest([step(module, arguments, backward) for module in modules], [15, 2])
         rate = len(inputs[0]) / kernels / 1e6
         print(

@@ -4,7 +4,7 @@ import numba
 import pytest
 import torch
 
-from a4d.errors import BackendUnavailableError
+from a4d.errors import BackendUnavailableError, UsageError
 from a4d.render.encoding import SPACE_PLANES, TIME_PLANES, HexplaneConfig, HexplaneEncoding
 
 CONFIG = HexplaneConfig(features=4, resolutions=((5, 6, 7, 8), (9, 12, 10, 2)))
@@ -13,14 +13,14 @@ PLANES = SPACE_PLANES + TIME_PLANES
 
 def hexplanes(config: HexplaneConfig = CONFIG) -> dict[str, HexplaneEncoding]:
     """The same planes with random values under both backends."""
-    reference = HexplaneEncoding(config, "torch")
+    reference = HexplaneEncoding(config, "reference")
     generator = torch.Generator().manual_seed(0)
     reference.initialise(generator)
     with torch.no_grad():
         reference.time.uniform_(0.5, 1.5, generator=generator)
     kernels = HexplaneEncoding(config, "numba")
     kernels.load_state_dict(reference.state_dict())
-    return {"torch": reference, "numba": kernels}
+    return {"reference": reference, "numba": kernels}
 
 
 def points(count: int = 777) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,14 +40,14 @@ def test_backends_agree_on_values_and_gradients(shared_time, features) -> None:
         encoded = encoding(*inputs)
         encoded.backward(torch.randn(encoded.shape, generator=torch.Generator().manual_seed(2)))
         results[backend] = (encoded.detach(), encoding.space.grad, encoding.time.grad, *(i.grad for i in inputs))
-    for ours, reference in zip(results["numba"], results["torch"], strict=True):
+    for ours, reference in zip(results["numba"], results["reference"], strict=True):
         assert float((ours - reference).abs().max()) < 1e-5 * max(1.0, float(reference.abs().max()))
         assert float(reference.abs().max()) > 0.01
 
 
 @pytest.mark.parametrize("shared_time", [True, False])
 def test_reference_gradients_in_double_precision(shared_time) -> None:
-    encoding = hexplanes(HexplaneConfig(features=2, resolutions=((3, 4, 5, 3),)))["torch"].double()
+    encoding = hexplanes(HexplaneConfig(features=2, resolutions=((3, 4, 5, 3),)))["reference"].double()
     positions, times = points(4)
     times = torch.tensor(0.7) if shared_time else times
 
@@ -58,7 +58,7 @@ def test_reference_gradients_in_double_precision(shared_time) -> None:
     assert torch.autograd.gradcheck(encode, inputs)
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_gradients_match_finite_differences(backend) -> None:
     encoding = hexplanes()[backend]
     positions, times = (0.13 + 0.01 * torch.rand(20, 3), 0.3 + 0.01 * torch.rand(20))  # away from the vertices
@@ -75,7 +75,7 @@ def test_gradients_match_finite_differences(backend) -> None:
     assert float(times.grad.abs().max()) > 0.01
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_one_time_for_all_points_is_the_same_as_a_time_for_each(backend) -> None:
     encoding = hexplanes()[backend]
     positions, _ = points()
@@ -85,7 +85,7 @@ def test_one_time_for_all_points_is_the_same_as_a_time_for_each(backend) -> None
         assert torch.allclose(shared, apart, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_at_a_vertex_the_features_are_the_product_of_the_planes(backend) -> None:
     encoding = hexplanes()[backend]
     indices = {"x": 3, "y": 5, "z": 2, "t": 6}
@@ -121,7 +121,7 @@ def test_it_starts_constant_in_time() -> None:
     assert torch.allclose(encoding(positions, times), encoding(positions, torch.tensor(0.0)), atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_coordinates_outside_are_clamped_and_get_no_gradient(backend) -> None:
     encoding = hexplanes()[backend]
     positions = torch.tensor([[-1.0, 2.0, 1.5]], requires_grad=True)
@@ -167,9 +167,9 @@ def test_shapes_and_types_that_do_not_fit_are_refused() -> None:
         encoding(torch.rand(5, 4), torch.tensor(0.5))
     with pytest.raises(ValueError, match="times"):
         encoding(torch.rand(5, 3), torch.rand(4))
-    with pytest.raises(BackendUnavailableError, match="float32 on the CPU"):
+    with pytest.raises(BackendUnavailableError, match="float32 on cpu"):
         encoding.double()(torch.rand(5, 3), torch.tensor(0.5))
-    with pytest.raises(BackendUnavailableError):
+    with pytest.raises(UsageError, match="unknown backend"):
         HexplaneEncoding(CONFIG, "tinycudann")(torch.rand(5, 3), torch.tensor(0.5))
 
 
