@@ -16,7 +16,7 @@ from torch import Tensor
 from a4d.checkpoint import load_checkpoint, restore_optimiser, save_checkpoint, scene_state
 from a4d.config import Config, Number, value_at
 from a4d.console import progress
-from a4d.errors import A4DError
+from a4d.errors import QualityError
 from a4d.io.images import write_image
 from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
@@ -44,7 +44,7 @@ class LoopConfig(Config):
     log_every: int = Field(default=20, ge=1, description="iterations between two lines of metrics.jsonl")
 
 
-class DivergenceError(A4DError):
+class DivergenceError(QualityError):
     """An objective became infinite or not a number."""
 
 
