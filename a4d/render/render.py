@@ -16,9 +16,11 @@ class Render:
         alpha: (B, H, W, 1) coverage in [0, 1].
         depth: (B, H, W, 1) expected depth along the viewing axis in metres, 0 where nothing is seen.
         normal: (B, H, W, 3) world-space normals scaled by alpha, or None where the renderer was not asked for them.
+        visible: (B, N) bool, which of the scene's N primitives reach each image, or None where there are none to count.
     """
 
     rgb: Tensor
     alpha: Tensor
     depth: Tensor
     normal: Tensor | None = None
+    visible: Tensor | None = None

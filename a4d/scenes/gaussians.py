@@ -11,14 +11,16 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
+from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_surface
 from a4d.scenes.scene import Scene
+from a4d.scenes.seed import Seed
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
@@ -28,6 +30,8 @@ class GaussianSceneConfig(Config):
     """What a Gaussian scene is made of besides its tensors."""
 
     kind: Literal["gaussians"] = "gaussians"
+    count: int = Field(default=20_000, ge=1, description="Gaussians to start with; given points are thinned to it")
+    opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
     sh_degree: int = Field(default=0, ge=0, le=3)
     sh_degree_every: int = Field(default=1000, ge=1, description="steps after which one more degree takes part")
     density: DensityControl | None = None
@@ -55,6 +59,18 @@ class GaussianScene(Scene):
         self.register_buffer("gradient_sum", torch.zeros(len(self.means), device=device))
         self.register_buffer("seen_count", torch.zeros(len(self.means), device=device))
         self._probes: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @classmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
+        """Start on the seed's surface, else at its points, else anywhere in its ball."""
+        config = parse(GaussianSceneConfig, spec, "scene")
+        if seed.mesh is not None:
+            return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
+        if seed.points is None:
+            return cls(config, gaussians_in_ball(config.count, seed.radius, config.opacity, generator))
+        chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values
+        colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
+        return cls(config, gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity))
 
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians as they stand, part of the autograd graph."""

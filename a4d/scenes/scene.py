@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Config, Number
+from a4d.config import Config, Number, Spec
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.render.render import Render
+from a4d.scenes.seed import Seed
 
 
 class Scene(nn.Module, ABC):
@@ -22,6 +23,15 @@ class Scene(nn.Module, ABC):
 
     kind: str
     config: Config
+
+    @classmethod
+    @abstractmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> Scene:
+        """A scene to be optimised, of the configuration `spec`, that starts from what is known of the shape.
+
+        Raises:
+            ConfigError: an unknown key or a value out of range in the configuration.
+        """
 
     @abstractmethod
     def render(

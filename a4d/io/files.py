@@ -1,0 +1,123 @@
+"""Reading inputs with errors a person can act on, and writing outputs that are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary sibling with the same suffix, renamed to `path` when the block ends well and removed otherwise.
+
+    Raises:
+        WorkspaceError: the folder cannot be written or the disk is full; what stood at `path` before still stands.
+    """
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)  # noqa: PTH105  (unlike Path.rename it replaces on every system)
+    except OSError as error:
+        raise WorkspaceError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        # A failing removal must not hide the error that made it necessary.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, *parts: bytes) -> None:
+    """Write a whole file or nothing.
+
+    Raises:
+        WorkspaceError: it cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.writelines(parts)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole UTF-8 file, or nothing; line ends stay as they are in `text`.
+
+    Raises:
+        WorkspaceError: it cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is a folder, or may not be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingInputError(f"{path} does not exist") from error
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file, without a byte-order mark.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it may not be read or is no text.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path} is not a text file") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is no JSON, or its top level is not an object.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{path} holds no JSON object at its top level")
+    return content
+
+
+def require_file(path: Path) -> None:
+    """Check that there is a file with something in it.
+
+    Raises:
+        MissingInputError: nothing is there.
+        InvalidInputError: it is a folder, a device, empty, or not readable for this user.
+    """
+    try:
+        if not path.exists():
+            raise MissingInputError(f"{path} does not exist")
+        if not path.is_file():
+            raise InvalidInputError(f"{path} is a folder, not a file" if path.is_dir() else f"{path} is not a file")
+        if path.stat().st_size == 0:
+            raise InvalidInputError(f"{path} is empty")
+        if not os.access(path, os.R_OK):
+            raise InvalidInputError(f"{path} may not be read by this user")
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"cannot read {path}: {error}") from None
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key by which `frame9` comes before `frame10`."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]

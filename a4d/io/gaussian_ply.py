@@ -1,0 +1,101 @@
+"""Gaussians in the `.ply` layout of the 3D Gaussian Splatting reference software (Kerbl et al. 2023)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from a4d.errors import InvalidInputError, UsageError
+from a4d.geometry.gaussians import Gaussians
+from a4d.io.arrays import numpy_from_tensor, require_finite
+from a4d.io.ply_table import read_ply_element, write_ply_tables
+
+SH_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
+"""Number of `f_rest_*` properties to the degree of the spherical harmonics."""
+
+
+def gaussian_properties(sh_degree: int) -> list[str]:
+    """The property names of a file in the order of the reference software."""
+    rest = 3 * ((sh_degree + 1) ** 2 - 1)
+    return [
+        *("x", "y", "z", "nx", "ny", "nz"),
+        *(f"f_dc_{i}" for i in range(3)),
+        *(f"f_rest_{i}" for i in range(rest)),
+        "opacity",
+        *(f"scale_{i}" for i in range(3)),
+        *(f"rot_{i}" for i in range(4)),
+    ]
+
+
+def write_gaussian_ply(path: Path, gaussians: Gaussians) -> None:
+    """Write Gaussians, unconstrained as they are optimised: opacity logits, logarithmic scales, wxyz quaternions.
+
+    The layout stores the higher harmonics channel after channel and demands normals, which are zero.
+
+    Raises:
+        InvalidInputError: a value is not finite.
+        WorkspaceError: the file cannot be written.
+    """
+    count = len(gaussians)
+    sh = numpy_from_tensor(gaussians.sh)
+    columns = np.concatenate(
+        [
+            numpy_from_tensor(gaussians.means),
+            np.zeros((count, 3), np.float32),
+            sh[:, 0],
+            sh[:, 1:].transpose(0, 2, 1).reshape(count, -1),
+            numpy_from_tensor(gaussians.opacity_logits)[:, None],
+            numpy_from_tensor(gaussians.log_scales),
+            numpy_from_tensor(gaussians.quaternions),
+        ],
+        axis=1,
+    )
+    require_finite(path, "Gaussian", columns)
+    record = np.dtype([(name, "f4") for name in gaussian_properties(gaussians.sh_degree)])
+    write_ply_tables(path, {"vertex": np.ascontiguousarray(columns).view(record).reshape(count)})
+
+
+def read_gaussian_ply(path: Path) -> Gaussians:
+    """Read Gaussians by property name: any order, encoding and byte order; normals and other properties are ignored.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: no PLY, truncated, no Gaussians (a mesh or a point cloud), or not finite.
+        UsageError: SuperSplat's compressed variant.
+    """
+    element, columns = read_ply_element(path, "vertex")
+    if "packed_position" in columns:
+        raise UsageError(
+            f"{path} is a compressed splat PLY, which is not read here", "Convert it: splat-transform IN.ply OUT.ply"
+        )
+    rest_count = sum(name.startswith("f_rest_") for name in columns)
+    if rest_count not in SH_DEGREES:
+        raise InvalidInputError(f"{path} has {rest_count} f_rest properties; 0, 9, 24 or 45 make whole harmonics")
+    names = [name for name in gaussian_properties(SH_DEGREES[rest_count]) if name not in ("nx", "ny", "nz")]
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise InvalidInputError(
+            f"{path} is a PLY file without Gaussians: no property {missing[0]!r}",
+            "A mesh or a point cloud in PLY is a different kind of file",
+        )
+    if not element.count:
+        raise InvalidInputError(f"{path} holds no Gaussians")
+    values = {name: columns[name].astype(np.float32) for name in names}
+
+    def stack(prefix: str, count: int) -> NDArray[np.float32]:
+        return np.stack([values[f"{prefix}_{i}"] for i in range(count)], axis=1)
+
+    sh = stack("f_dc", 3)[:, None]
+    if rest_count:
+        rest = stack("f_rest", rest_count).reshape(element.count, 3, -1).transpose(0, 2, 1)
+        sh = np.concatenate([sh, rest], axis=1)
+    means = np.stack([values[name] for name in "xyz"], axis=1)
+    quaternions = stack("rot", 4)
+    parts = (means, quaternions, stack("scale", 3), values["opacity"], sh)
+    for what, part in zip(("position", "rotation", "scale", "opacity", "colour"), parts, strict=True):
+        require_finite(path, what, part)
+    quaternions[~quaternions.any(axis=1)] = (1.0, 0.0, 0.0, 0.0)
+    return Gaussians(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))

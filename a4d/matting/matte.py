@@ -1,0 +1,131 @@
+"""From an image of something to that something alone, with straight alpha and clean colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from a4d.errors import BackendUnavailableError, InvalidInputError, UsageError
+from a4d.io.images import read_image, to_bytes
+from a4d.matting.edges import decontaminate, soft_edges
+from a4d.matting.grabcut import find_subject
+from a4d.matting.uniform import find_backdrop, key
+from a4d.pixels import Array, extend_colours
+
+Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask"]
+
+
+@dataclass(frozen=True)
+class Matte:
+    """A subject that was cut out.
+
+    Args:
+        rgba: (H, W, 4) straight alpha; the colours are the subject's own, also beyond its outline.
+        method: which method made it; never `auto`.
+        notes: sentences that the user should see, such as that the subject fills the image.
+    """
+
+    rgba: Array
+    method: Method
+    notes: tuple[str, ...] = ()
+
+
+def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None = None) -> Matte:
+    """Cut the subject out of an image.
+
+    Args:
+        image: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
+        method: `alpha` takes the image's own; `uniform` keys a plain backdrop out; `grabcut` looks for the most
+            prominent thing; `rembg` asks a network, where that package is installed (it fetches its weights itself);
+            `auto` is the first of alpha, uniform and grabcut that applies.
+        mask: the answer, (H, W) in [0, 1] or the file of one (alpha, or else brightness); it overrides `method`.
+
+    Raises:
+        InvalidInputError: nothing is left of the image, the mask has another shape, or the method does not apply.
+        BackendUnavailableError: `rembg` is not installed or cannot run.
+        UsageError: there is no such method.
+    """
+    if method not in get_args(Method):
+        raise UsageError(f"there is no matting method '{method}'", f"Choose from {', '.join(get_args(Method))}")
+    rgb = image[..., :3]
+    if mask is not None:
+        method, rgba = "mask", decontaminate(rgb, _given_mask(mask, rgb.shape[:2]))
+    elif method == "mask":
+        raise UsageError("the matting method 'mask' needs a mask", "Give one with --mask")
+    elif method == "alpha" or (method == "auto" and _alpha_speaks(image)):
+        method, rgba = "alpha", _by_alpha(image)
+    elif method == "rembg":
+        rgba = decontaminate(rgb, _ask_rembg(rgb))
+    else:
+        method, rgba = _by_looking(rgb, method)
+    return Matte(rgba, method, _notes(rgba[..., 3], method))
+
+
+def _alpha_speaks(image: Array) -> bool:
+    return image.shape[2] == 4 and bool(image[..., 3].min() < 0.99)
+
+
+def _by_alpha(image: Array) -> Array:
+    if image.shape[2] != 4:
+        raise InvalidInputError("the image has no alpha channel", "Choose another matting method or give a mask")
+    return extend_colours(image)
+
+
+def _by_looking(rgb: Array, method: Method) -> tuple[Method, Array]:
+    """Key a plain backdrop out where there is one, else look for the most prominent thing."""
+    radius = max(2, round(0.006 * max(rgb.shape[:2])))
+    backdrop = None if method == "grabcut" else find_backdrop(rgb)
+    if backdrop is not None:
+        subject = key(rgb, backdrop)
+        alpha = soft_edges(rgb, subject, radius, backdrop.colours, backdrop.noise)
+        return "uniform", decontaminate(rgb, alpha, backdrop.colours)
+    if method == "uniform":
+        raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
+    return "grabcut", decontaminate(rgb, soft_edges(rgb, find_subject(rgb), radius))
+
+
+def _given_mask(mask: Array | Path | str, shape: tuple[int, ...]) -> Array:
+    if isinstance(mask, np.ndarray):
+        alpha, name = mask, "the mask"
+    else:
+        picture, name = read_image(mask), f"the mask {mask}"
+        alpha = picture[..., 3] if _alpha_speaks(picture) else picture[..., :3].mean(axis=-1)
+    if alpha.ndim == 3 and alpha.shape[2] == 1:
+        alpha = alpha[..., 0]
+    if alpha.shape != shape:
+        raise InvalidInputError(
+            f"{name} is {alpha.shape[1]}x{alpha.shape[0]} but the image {shape[1]}x{shape[0]} pixels",
+            "Give a mask of the image's size",
+        )
+    return np.clip(alpha.astype(np.float32), 0, 1)
+
+
+def _ask_rembg(rgb: Array) -> Array:
+    remedy = "Run `pip install a4d[rembg]`, or choose another matting method"
+    try:
+        import rembg
+    except ImportError:
+        raise BackendUnavailableError("the matting method 'rembg' is not installed", remedy) from None
+    try:
+        answer = rembg.remove(to_bytes(rgb), only_mask=True)
+    except Exception as error:  # it fetches weights: whatever a network can do
+        raise BackendUnavailableError(f"rembg does not run: {' '.join(str(error).split())}", remedy) from None
+    return np.asarray(answer, np.float32).reshape(rgb.shape[:2]) / 255
+
+
+def _notes(alpha: Array, method: Method) -> tuple[str, ...]:
+    """What is remarkable about a matte.
+
+    Raises:
+        InvalidInputError: there is nothing in it.
+    """
+    covered = float((alpha > 0.5).mean())
+    if covered == 0:
+        what = "the mask covers nothing" if method == "mask" else "no subject is left of the image"
+        raise InvalidInputError(what, "Give a mask, or an image whose subject stands out")
+    if covered > 0.98:
+        return ("The subject fills the whole image, so its outline is the image's border",)
+    return ()

@@ -1,0 +1,217 @@
+"""The CPU backend of Gaussian splatting: compiled tile kernels with an analytic backward pass."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from a4d.errors import OutOfMemoryError
+from a4d.geometry.cameras import Cameras, turntable
+from a4d.geometry.gaussians import Gaussians
+from a4d.render.kernels.gaussian_binning import bin_splats, gather_pairs, sort_by_depth
+from a4d.render.kernels.gaussian_projection import (
+    DEPTH,
+    LOG2_E,
+    RED,
+    SPLAT_COLUMNS,
+    SPLAT_GRADIENTS,
+    SUM_RED,
+    project,
+    project_backward,
+)
+from a4d.render.kernels.gaussian_rasterisation import TILE, rasterise, rasterise_backward
+from a4d.render.render import Render
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def render(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor,  # (B, 3) sRGB
+    normals: Tensor | None,  # (B, N, 3) world, unit length
+    sh_degree: int,
+    screen_probe: Tensor | None,  # (B, N, 2) pixels; its gradient alone is used
+) -> Render:
+    """The backend `numba` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
+    gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2]).to(torch.float32)
+    normals = None if normals is None else normals.float()
+    leaves = (getattr(gaussians, field.name) for field in fields(gaussians))
+    rgb, alpha, depth, normal, visible = _Splatting.apply(
+        gaussians, cameras, background.float(), normals, screen_probe, *leaves
+    )
+    return Render(rgb, alpha[..., None], depth[..., None], normal, visible)
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from the cache."""
+    gaussians = Gaussians(*(torch.zeros(2, *shape) for shape in ((3,), (4,), (3,), (), (1, 3))))
+    for sh in (torch.zeros(2, 1, 3), torch.zeros(2, 4, 3)):
+        tensors = [gaussians.means, gaussians.quaternions + 1, gaussians.log_scales - 2, gaussians.opacity_logits, sh]
+        leaves = Gaussians(*(tensor.clone().requires_grad_() for tensor in tensors))
+        rendered = render(leaves, turntable(1, 0.0, 3.0, 40.0, 16), torch.zeros(1, 3), None, 0, None)
+        rendered.rgb.sum().backward()
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What the backward pass needs to know of how one view was drawn."""
+
+    camera: Array
+    splats: Array
+    tile_counts: Array
+    tile_starts: Array
+    pair_splats: Array
+    splat_starts: Array
+    splat_pairs: Array
+    tile_order: Array
+    pair_ends: Array
+
+    @property
+    def pairs(self) -> tuple[Array, Array, Array, Array, int]:
+        """The leading arguments of the rasterisation's kernels."""
+        return self.splats, self.tile_starts, self.pair_splats, self.tile_order, numba.get_num_threads()
+
+    def showing(self, features: Array) -> _Drawing:
+        """The same splats with other features, (N, 3), in the place of colours, and none in that of depth."""
+        splats = self.splats.copy()
+        splats[:, RED : RED + 3] = features
+        splats[:, DEPTH] = 0
+        return replace(self, splats=splats)
+
+
+class _Splatting(torch.autograd.Function):
+    """All views of a batch, one after the other."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        gaussians: Gaussians,
+        cameras: Cameras,
+        background: Tensor,
+        normals: Tensor | None,
+        screen_probe: Tensor | None,
+        *leaves: Tensor,
+    ) -> tuple[Tensor | None, ...]:
+        size = (len(cameras), cameras.height, cameras.width)
+        rgb, alpha, depth = torch.empty(*size, 3), torch.empty(size), torch.empty(size)
+        normal = None if normals is None else torch.empty_like(rgb)
+        visible = torch.empty(len(cameras), len(gaussians), dtype=torch.bool)
+        ctx.inputs = tuple(map(_array, (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.sh)))
+        log2_opacities = _array(torch.nn.functional.logsigmoid(gaussians.opacity_logits) * LOG2_E)
+        ctx.drawings = []
+        for index, camera in enumerate(_numbers(cameras)):
+            drawing = _prepare(camera, cameras, ctx.inputs, log2_opacities)
+            images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
+            rasterise(*drawing.pairs, _array(background[index]), images, drawing.pair_ends)
+            if normals is not None and normal is not None:
+                images = normal[index].numpy(), *(np.empty_like(image) for image in images[1:])
+                shown = drawing.showing(_array(normals[index]))
+                rasterise(*shown.pairs, np.zeros(3, np.float32), images, drawing.pair_ends)
+            visible[index] = torch.from_numpy(drawing.tile_counts > 0)
+            ctx.drawings.append(drawing)
+        ctx.save_for_backward(gaussians.opacity_logits, normals, rgb, alpha, depth, normal)
+        ctx.mark_non_differentiable(visible)
+        ctx.set_materialize_grads(False)
+        return rgb, alpha, depth, normal, visible
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
+        opacity_logits, normals, rgb, alpha, depth, normal = ctx.saved_tensors
+        means, quaternions, scales, sh = ctx.inputs
+        gradients = tuple(np.zeros_like(array) for array in (means, quaternions, scales, opacity_logits.numpy(), sh))
+        by_rgb, by_alpha, by_depth, by_normal, _ = incoming
+        grad_probe = torch.zeros(len(ctx.drawings), len(means), 2)
+        grad_normals = None if by_normal is None else torch.zeros_like(normals)
+        for index, drawing in enumerate(ctx.drawings):
+            images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
+            by_images = tuple(
+                np.zeros_like(image) if by_image is None else _array(by_image[index])
+                for image, by_image in zip(images, (by_rgb, by_alpha, by_depth), strict=True)
+            )
+            splat_gradients = _gradients_of_splats(drawing, images, by_images)
+            if by_normal is not None and grad_normals is not None:
+                nothing = np.zeros_like(images[1])
+                shown = drawing.showing(_array(normals[index]))
+                images = normal[index].numpy(), images[1], nothing
+                by_splats = _gradients_of_splats(shown, images, (_array(by_normal[index]), nothing, nothing))
+                splat_gradients[:, :SUM_RED] += by_splats[:, :SUM_RED]
+                grad_normals[index] = torch.from_numpy(by_splats[:, SUM_RED : SUM_RED + 3])
+            project_backward(
+                drawing.camera, ctx.inputs, drawing.splats, drawing.tile_counts, splat_gradients, gradients,
+                grad_probe[index].numpy(),
+            )  # fmt: skip
+        grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
+        grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
+        leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
+        return None, None, None, grad_normals, grad_probe, *leaves
+
+
+def _numbers(cameras: Cameras) -> Array:
+    """(B, 18) float64 what the kernels know of each camera."""
+    parts = [
+        cameras.camera_from_world[:, :3, :3].flatten(1),
+        cameras.positions,
+        cameras.intrinsics,
+        cameras.intrinsics.new_tensor([[cameras.width, cameras.height]]).expand(len(cameras), 2),
+    ]
+    return _array(torch.cat([part.double() for part in parts], dim=1))
+
+
+def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opacities: Array) -> _Drawing:
+    """Project, sort and bin."""
+    means, quaternions, scales, sh = inputs
+    splats = np.empty((len(means), SPLAT_COLUMNS), np.float32)
+    rectangles, tile_counts = np.empty((len(means), 4), np.int32), np.empty(len(means), np.int32)
+    project(camera, means, quaternions, scales, log2_opacities, sh, splats, rectangles, tile_counts)
+    pairs = int(tile_counts.sum(dtype=np.int64))
+    if pairs > np.iinfo(np.int32).max:
+        raise OutOfMemoryError(
+            f"{len(means)} Gaussians cover {pairs} tiles of the image",
+            "Render fewer or smaller Gaussians, or fewer pixels",
+        )
+    columns, rows = -(-size.width // TILE), -(-size.height // TILE)
+    order = sort_by_depth(splats, tile_counts)
+    bins = bin_splats(order, rectangles, tile_counts, columns, rows, numba.get_num_threads())
+    tile_order = np.argsort(-np.diff(bins[0]), kind="stable")
+    return _Drawing(camera, splats, tile_counts, *bins, tile_order, np.empty(columns * rows, np.int64))
+
+
+def _gradients_of_splats(drawing: _Drawing, images: tuple[Array, ...], by_images: tuple[Array, ...]) -> Array:
+    """(N, 10) gradients of the loss by the splats and the features they show."""
+    pair_gradients = _scratch.array("pairs", (len(drawing.pair_splats), SPLAT_GRADIENTS))
+    rasterise_backward(*drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
+    splat_gradients = np.empty((len(drawing.splats), SPLAT_GRADIENTS), np.float32)
+    gather_pairs(drawing.splat_starts, drawing.splat_pairs, pair_gradients, splat_gradients)
+    return splat_gradients
+
+
+class _Scratch(threading.local):
+    """Memory that outlives a call, since the first touch of fresh memory costs more than the work done in it."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, Array] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> Array:
+        """An uninitialised float32 array, valid until the next request of the same name on this thread."""
+        size = math.prod(shape)
+        memory = self.memory.get(name)
+        if memory is None or memory.size < size:
+            memory = self.memory[name] = np.empty(size + size // 4, np.float32)
+        return memory[:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().contiguous().numpy()

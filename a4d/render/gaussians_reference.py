@@ -1,0 +1,235 @@
+"""The rules of Gaussian splatting in plain torch: the specification that every other backend is held to.
+
+Each pixel meets each Gaussian, so time and memory grow with their product; it works in float64 and on any device.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import SH_DEGREE_0, Gaussians
+from a4d.geometry.transforms import rotation_from_quaternion, transform_points
+from a4d.render.render import Render
+
+NEAR_DEPTH = 0.01
+"""Metres; a Gaussian whose centre is nearer is skipped."""
+DILATION = 0.3
+"""Square pixels added to both screen variances, so that no splat slips between pixel centres."""
+FRUSTUM_MARGIN = 0.15
+"""Image widths beyond the border at which the projection is linearised for centres that lie further out."""
+ALPHA_MAX = 0.999
+ALPHA_MIN = 1 / 255
+"""A Gaussian does not touch pixels where its alpha is lower."""
+TRANSMITTANCE_MIN = 1e-4
+"""A pixel ends before the Gaussian that would leave it at or below this."""
+REACH_MAX = 1e9
+"""Pixels; a splat whose centre or extent is further out than single precision can resolve is skipped."""
+
+
+@dataclass(frozen=True)
+class Splats:
+    """V Gaussians as one camera sees them, front to back.
+
+    Args:
+        indices: (V,) int64 into the Gaussians they come from.
+        means: (V, 2) pixels.
+        inverse_covariances: (V, 3) the xx, xy and yy entries, per square pixel.
+        extents: (V, 2) half width and half height in pixels of the box outside which alpha is below `ALPHA_MIN`.
+        opacities: (V,).
+        depths: (V,) metres along the viewing axis.
+        colours: (V, 3) sRGB, not negative.
+    """
+
+    indices: Tensor
+    means: Tensor
+    inverse_covariances: Tensor
+    extents: Tensor
+    opacities: Tensor
+    depths: Tensor
+    colours: Tensor
+
+    def __getitem__(self, index: Tensor) -> Splats:
+        return Splats(**{name: value[index] for name, value in vars(self).items()})
+
+
+def render(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor,  # (B, 3) sRGB
+    normals: Tensor | None,  # (B, N, 3) world, unit length
+    sh_degree: int,
+    screen_probe: Tensor | None,  # (B, N, 2) pixels
+) -> Render:
+    """The backend `reference` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
+    views = []
+    for view in range(len(cameras)):
+        probe = None if screen_probe is None else screen_probe[view]
+        splats = project(gaussians, cameras[view], sh_degree, probe)
+        features = [splats.colours, splats.depths[:, None]]
+        if normals is not None:
+            features.append(normals[view][splats.indices])
+        blended, transmittance = composite(splats, torch.cat(features, dim=-1), pixel_centres(cameras, splats.means))
+        image = blended.unflatten(0, (cameras.height, cameras.width))
+        alpha = 1 - transmittance.view(cameras.height, cameras.width, 1)
+        rgb = image[..., :3] + (1 - alpha) * background[view]
+        depth = image[..., 3:4] / torch.where(alpha > 0, alpha, 1)
+        visible = torch.zeros(len(gaussians), dtype=torch.bool, device=rgb.device).index_fill(0, splats.indices, True)
+        views.append((rgb, alpha, depth, image[..., 4:], visible))
+    rgb, alpha, depth, normal, visible = (torch.stack(parts) for parts in zip(*views, strict=True))
+    return Render(rgb, alpha, depth, None if normals is None else normal, visible)
+
+
+def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe: Tensor | None = None) -> Splats:
+    """What one camera sees of the Gaussians: the EWA projection (Zwicker et al. 2001, section 5) and their colours.
+
+    Args:
+        gaussians: N Gaussians.
+        camera: one camera.
+        sh_degree: highest degree of the spherical harmonics that are evaluated.
+        screen_probe: (N, 2) pixels, added to the projected means.
+
+    Returns:
+        V splats sorted by depth; equal depths keep the order of the Gaussians.
+    """
+    camera_from_world = camera.camera_from_world[0].to(gaussians.means)
+    focal, centre = camera.intrinsics[0].to(gaussians.means).split(2)
+    size = gaussians.means.new_tensor([camera.width, camera.height])
+
+    depths = transform_points(camera_from_world, gaussians.means.detach())[:, 2]
+    is_candidate = (depths >= NEAR_DEPTH) & (gaussians.opacities >= ALPHA_MIN) & is_valid(gaussians, sh_degree)
+    indices = is_candidate.nonzero().squeeze(1)
+    indices = indices[depths[indices].argsort(stable=True)]
+    gaussians = gaussians[indices]
+
+    in_camera = transform_points(camera_from_world, gaussians.means)
+    tangents = in_camera[:, :2] / in_camera[:, 2:]
+    means = tangents * focal + centre
+    if screen_probe is not None:
+        means = means + screen_probe[indices]
+
+    margin = FRUSTUM_MARGIN * size / focal
+    lower, upper = -centre / focal - margin, (size - centre) / focal + margin
+    clamped = torch.minimum(torch.maximum(tangents, lower), upper)
+    diagonal = torch.diag_embed(focal.expand_as(clamped))
+    jacobian = torch.cat([diagonal, -(focal * clamped)[..., None]], dim=-1) / in_camera[:, 2, None, None]
+    axes = rotation_from_quaternion(gaussians.quaternions) * gaussians.scales[:, None, :]
+    screen_axes = jacobian @ camera_from_world[:3, :3] @ axes
+    covariances = screen_axes @ screen_axes.transpose(-1, -2) + DILATION * torch.eye(2).to(means)
+    xx, xy, yy = covariances[:, 0, 0], covariances[:, 0, 1], covariances[:, 1, 1]
+    determinants = xx * yy - xy * xy
+    inverse_covariances = torch.stack([yy, -xy, xx], dim=-1) / determinants[:, None]
+    reach = 2 * (gaussians.opacities.detach() / ALPHA_MIN).log().clamp(min=0)
+    extents = (reach[:, None] * torch.stack([xx, yy], dim=-1).detach()).sqrt()
+
+    position = camera.positions[0].to(gaussians.means)
+    colours = view_dependent_colours(gaussians.sh, gaussians.means - position, sh_degree)
+    splats = Splats(indices, means, inverse_covariances, extents, gaussians.opacities, in_camera[:, 2], colours)
+    is_inside = ((means + extents > 0) & (means - extents < size)).all(-1)
+    is_resolved = ((means.abs() < REACH_MAX) & (extents < REACH_MAX)).all(-1) & (determinants > 0)
+    return splats[is_inside & is_resolved]
+
+
+def composite(splats: Splats, features: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend features front to back (Kerbl et al. 2023, equation 3).
+
+    Args:
+        splats: V splats, front to back.
+        features: (V, C).
+        pixels: (P, 2) coordinates of pixel centres.
+
+    Returns:
+        (P, C) features weighted by alpha and transmittance; (P,) transmittance behind the last splat.
+    """
+    x, y = (pixels[:, None] - splats.means[None]).unbind(-1)
+    xx, xy, yy = splats.inverse_covariances.unbind(-1)
+    falloff = 0.5 * (xx * x * x + yy * y * y) + xy * x * y
+    alphas = (splats.opacities * (-falloff).exp()).clamp(max=ALPHA_MAX)
+    alphas = torch.where(alphas >= ALPHA_MIN, alphas, 0)
+    # The transmittance never rises, so all splats behind the one that ends a pixel fail this test as well.
+    alphas = torch.where((1 - alphas.detach()).cumprod(dim=1) > TRANSMITTANCE_MIN, alphas, 0)
+    transmittances = (1 - alphas).cumprod(dim=1)
+    before = torch.cat([torch.ones_like(pixels[:, :1]), transmittances], dim=1)
+    return (alphas * before[:, :-1]) @ features, before[:, -1]
+
+
+def is_valid(gaussians: Gaussians, sh_degree: int) -> Tensor:
+    """(N,) whether all numbers that a Gaussian is drawn from are finite and its quaternion has a direction."""
+    rows = [gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities[:, None]]
+    rows.append(gaussians.sh[:, : (sh_degree + 1) ** 2].flatten(1))
+    is_finite = torch.cat([row.detach() for row in rows], dim=1).isfinite().all(dim=1)
+    return is_finite & (gaussians.quaternions.detach().norm(dim=-1) > 1e-12)
+
+
+def transparent_where_invalid(gaussians: Gaussians, sh_degree: int) -> Gaussians:
+    """The same Gaussians with zero opacity, and no gradient, for those that `is_valid` refuses."""
+    valid = is_valid(gaussians, sh_degree)
+    identity = gaussians.quaternions.new_tensor([1.0, 0.0, 0.0, 0.0])
+    return replace(
+        gaussians,
+        means=gaussians.means.where(valid[:, None], 0),
+        quaternions=gaussians.quaternions.where(valid[:, None], identity),
+        log_scales=gaussians.log_scales.where(valid[:, None], 0),
+        opacity_logits=gaussians.opacity_logits.where(valid, -math.inf),
+        sh=gaussians.sh.where(valid[:, None, None], 0),
+    )
+
+
+def pixel_centres(cameras: Cameras, like: Tensor) -> Tensor:
+    """(H * W, 2) x and y of all pixel centres, in the type and on the device of another tensor."""
+    y, x = torch.meshgrid(torch.arange(cameras.height), torch.arange(cameras.width), indexing="ij")
+    return torch.stack([x, y], dim=-1).flatten(0, 1).to(like) + 0.5
+
+
+def view_dependent_colours(sh: Tensor, offsets: Tensor, degree: int) -> Tensor:
+    """Colours of spherical-harmonic coefficients seen along given directions (Kerbl et al. 2023, section 4).
+
+    Args:
+        sh: (N, K, 3) coefficients.
+        offsets: (N, 3) from the camera to the Gaussians, any length.
+        degree: highest degree that is evaluated.
+
+    Returns:
+        (N, 3) sRGB, not negative.
+    """
+    basis = sh_basis(torch.nn.functional.normalize(offsets, dim=-1), degree)
+    return ((basis[..., None] * sh[:, : basis.shape[1]]).sum(dim=1) + 0.5).clamp(min=0)
+
+
+def sh_basis(directions: Tensor, degree: int) -> Tensor:
+    """Real spherical harmonics with the signs and the order of the 3DGS file format.
+
+    Args:
+        directions: (N, 3) unit vectors.
+        degree: 0 to 3.
+
+    Returns:
+        (N, (degree + 1)^2).
+    """
+    x, y, z = directions.unbind(-1)
+    xx, yy, zz = x * x, y * y, z * z
+    bands = [
+        [torch.full_like(x, SH_DEGREE_0)],
+        [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x],
+        [
+            1.0925484305920792 * x * y,
+            -1.0925484305920792 * y * z,
+            0.31539156525252005 * (2 * zz - xx - yy),
+            -1.0925484305920792 * x * z,
+            0.5462742152960396 * (xx - yy),
+        ],
+        [
+            -0.5900435899266435 * y * (3 * xx - yy),
+            2.890611442640554 * x * y * z,
+            -0.4570457994644658 * y * (4 * zz - xx - yy),
+            0.3731763325901154 * z * (2 * zz - 3 * xx - 3 * yy),
+            -0.4570457994644658 * x * (4 * zz - xx - yy),
+            1.445305721320277 * z * (xx - yy),
+            -0.5900435899266435 * x * (xx - 3 * yy),
+        ],
+    ]
+    return torch.stack([value for band in bands[: degree + 1] for value in band], dim=-1)

@@ -1,0 +1,113 @@
+"""Rendering of triangle meshes: visibility by a z-buffer, vertex colours, a head-light where there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, normalize
+
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.transforms import transform_points
+from a4d.render.kernels import mesh_raster
+from a4d.render.render import Render
+
+UNPAINTED = 0.8
+"""sRGB grey of a mesh without colours where its surface faces the camera."""
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What B cameras see of a mesh at their pixel centres.
+
+    Args:
+        face: (B, H, W) int64 index of the nearest face, -1 where nothing is seen.
+        barycentric: (B, H, W, 3) perspective-correct weights of its corners, 0 where nothing is seen.
+        depth: (B, H, W) along the viewing axis in metres, 0 where nothing is seen.
+    """
+
+    face: Tensor
+    barycentric: Tensor
+    depth: Tensor
+
+    @property
+    def is_covered(self) -> Tensor:
+        """(B, H, W) whether a face is seen."""
+        return self.face >= 0
+
+    def interpolate(self, attributes: Tensor, faces: Tensor) -> Tensor:
+        """Vertex attributes at the pixels.
+
+        Args:
+            attributes: (V, C) one row per vertex.
+            faces: (F, 3) the faces that were rasterised.
+
+        Returns:
+            (B, H, W, C), 0 where nothing is seen.
+        """
+        image = attributes.new_zeros(*self.face.shape, attributes.shape[-1])
+        seen = self.is_covered
+        image[seen] = torch.einsum("pi,pic->pc", self.barycentric[seen], attributes[faces[self.face[seen]]])
+        return image
+
+
+def rasterise(mesh: Mesh, cameras: Cameras, near: float = 0.01) -> Fragments:
+    """Find the nearest face at each pixel centre; both sides of a face are visible.
+
+    Args:
+        mesh: vertices in the world, metres.
+        cameras: B views.
+        near: metres; surfaces nearer than this depth are cut away, exactly along the plane.
+    """
+    size = (cameras.height, cameras.width)
+    faces = np.ascontiguousarray(mesh.faces.cpu().numpy())
+    views = []
+    for camera_from_world, intrinsics in zip(cameras.camera_from_world, cameras.intrinsics, strict=True):
+        in_camera = transform_points(camera_from_world.double().cpu(), mesh.vertices.detach().double().cpu())
+        face, barycentric = np.empty(size, np.int32), np.empty((*size, 3), np.float32)
+        depth = np.empty(size)
+        lens = intrinsics.double().cpu().numpy()
+        mesh_raster.rasterise(in_camera.numpy(), faces, lens, near, face, barycentric, depth)
+        views.append((torch.from_numpy(face).long(), torch.from_numpy(barycentric), torch.from_numpy(depth).float()))
+    return Fragments(*(torch.stack(parts).to(mesh.vertices.device) for parts in zip(*views, strict=True)))
+
+
+def render_mesh(
+    mesh: Mesh,
+    cameras: Cameras,
+    background: Tensor | None = None,  # (3,) or (B, 3) sRGB; None is black
+    supersampling: int = 2,  # samples per pixel and axis
+    shaded: bool | None = None,  # None: where the mesh has no colours
+) -> Render:
+    """Images of a mesh; the result carries no gradient.
+
+    Args:
+        mesh: vertex colours are shown as they are; a mesh without is grey.
+        cameras: B views.
+        background: what shows where coverage is not full.
+        supersampling: 1 samples pixel centres; 2 takes the mean of 2 x 2 samples.
+        shaded: whether the colour is dimmed by the cosine to a light at the camera.
+    """
+    fine = cameras.resized(cameras.width * supersampling, cameras.height * supersampling)
+    fragments = rasterise(mesh, fine)
+    covered = fragments.is_covered[..., None].float()
+    vertices = mesh.vertices.detach().float()
+    normals = fragments.interpolate(mesh.with_vertices(vertices).vertex_normals, mesh.faces)
+    normals = normalize(normals, dim=-1) * covered
+    if mesh.colours is None:
+        rgb = UNPAINTED * covered.expand(*covered.shape[:-1], 3)
+    else:
+        rgb = fragments.interpolate(mesh.colours.detach().float(), mesh.faces)
+    if shaded if shaded is not None else mesh.colours is None:
+        toward_camera = -normalize(fine.rays()[1].to(normals), dim=-1)
+        rgb = rgb * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
+
+    image = torch.cat([rgb, normals, fragments.depth[..., None], covered], dim=-1)
+    image = avg_pool2d(image.permute(0, 3, 1, 2), supersampling).permute(0, 2, 3, 1)
+    rgb, normals, depth, alpha = image.split([3, 3, 1, 1], dim=-1)
+    if background is not None:
+        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), normals)

@@ -1,0 +1,82 @@
+"""A closed, coloured mesh of any scene that can be rendered, fused from its depth images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from a4d.geometry.cameras import Cameras, orbit, turntable
+from a4d.geometry.fusion import DepthView, fuse
+from a4d.geometry.mesh import Mesh
+from a4d.scenes.scene import Scene
+
+FOV_DEGREES = 30.0
+
+
+def extent(scene: Scene, time: float = 0.0) -> float:
+    """Radius in metres of a ball around the origin that holds nearly all that the scene shows.
+
+    The outermost hundredth of Gaussians is left out: a stray speck must not make the subject small.
+    """
+    gaussians = scene.gaussians(time)
+    if gaussians is None or len(gaussians) == 0:
+        return 1.0
+    with torch.no_grad():
+        solid = gaussians[gaussians.opacities > 0.1] if bool((gaussians.opacities > 0.1).any()) else gaussians
+        reach = solid.means.norm(dim=-1) + solid.scales.max(dim=-1).values
+        return float(reach.float().quantile(0.99))
+
+
+def cameras_around(radius: float, size: int, per_ring: int = 16) -> Cameras:
+    """Views from all sides, above and below, of a ball around the origin that fills them.
+
+    Args:
+        radius: of the ball, metres.
+        size: pixels of a side.
+        per_ring: views at each of three elevations; each pole has one more.
+    """
+    rings = [(azimuth, elevation) for elevation in (-40.0, 0.0, 40.0) for azimuth in range(per_ring)]
+    azimuth = torch.tensor([360.0 * index / per_ring for index, _ in rings] + [0.0, 0.0])
+    elevation = torch.tensor([angle for _, angle in rings] + [90.0, -90.0])
+    return orbit(azimuth, elevation, _distance(radius), FOV_DEGREES, size, size)
+
+
+@torch.no_grad()
+def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> Mesh:
+    """Fuse the scene's depth from all sides into a closed mesh with vertex colours.
+
+    Args:
+        scene: anything that renders colour, coverage and depth.
+        time: in [0, 1] of the clip.
+        resolution: cells along each side of the volume.
+
+    Raises:
+        InvalidInputError: the scene shows no surface.
+    """
+    radius = extent(scene, time)
+    device = next(scene.parameters()).device
+    cameras = cameras_around(radius, size=2 * resolution)
+
+    def views() -> Iterator[DepthView]:
+        for index in range(len(cameras)):
+            camera = cameras[index]
+            render = scene.render(camera.to(device), torch.full((1,), time, device=device))
+            # Colours are stored straight: over black, the edge of the subject would be dark.
+            rgb = render.rgb / render.alpha.clamp_min(1e-3)
+            yield DepthView(
+                render.depth[0, ..., 0].cpu(), render.alpha[0, ..., 0].cpu(), rgb[0].clamp(0, 1).cpu(), camera
+            )
+
+    return fuse(views(), resolution, radius)
+
+
+def turntable_cameras(radius: float, count: int, elevation_degrees: float, size: int) -> Cameras:
+    """One turn around a ball of `radius` metres that fills the image, starting at the front."""
+    return turntable(count, elevation_degrees, _distance(radius), FOV_DEGREES, size)
+
+
+def _distance(radius: float) -> float:
+    """From where a ball just fits into the view, with a little air."""
+    return 1.05 * radius / math.sin(math.radians(FOV_DEGREES) / 2)

@@ -1,0 +1,124 @@
+"""Files by content: hashes that are computed once, lists of folders, and writes that happen whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from a4d.errors import WorkspaceError
+
+
+class FileStamp(BaseModel):
+    """What a file held when a run read or wrote it.
+
+    Args:
+        path: relative to the workspace with `/`, or absolute for a file outside it.
+        sha256: of the content, in hexadecimal.
+        size: bytes.
+        mtime_ns: a file whose size and modification time are unchanged is not hashed again.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        result = hashlib.sha256()
+        while block := file.read(1 << 20):
+            result.update(block)
+    return result.hexdigest()
+
+
+def stamp(path: Path, name: str, known: FileStamp | None = None) -> FileStamp:
+    """The present content of a file; its hash is taken from `known` where size and modification time agree."""
+    status = path.stat()
+    same = known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    sha256 = known.sha256 if same and known is not None else hash_file(path)
+    return FileStamp(path=name, sha256=sha256, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def files_below(path: Path) -> list[Path]:
+    """The file itself, or every file below a folder in sorted order; nothing where the path does not exist."""
+    if path.is_file():
+        return [path]
+    return sorted(child for child in path.rglob("*") if child.is_file())
+
+
+def name_in(root: Path, path: Path) -> str:
+    """A path as the records spell it: relative to the workspace where it lies in it, otherwise absolute."""
+    absolute = path.absolute()
+    root = root.absolute()
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
+
+
+def stamps_of(root: Path, paths: Iterable[Path], known: Mapping[str, FileStamp]) -> list[FileStamp]:
+    """The content of files and folders, one entry per file; absent paths have none."""
+    files = {name_in(root, file): file for path in paths for file in files_below(path)}
+    return [stamp(file, name, known.get(name)) for name, file in files.items()]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that a reader sees either as it was or complete, also after a power cut."""
+    staged = path.with_name(f".{path.name}.new")
+    try:
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file over a file, or a folder to a free name; a target on another file system gets a copy."""
+    try:
+        os.replace(source, target)  # noqa: PTH105  (the tests count the renames of a commit here)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(source, target)
+
+
+def discard(path: Path) -> None:
+    """Delete a file or a folder; a missing one is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+_STORAGE_ERRORS = {
+    errno.ENOSPC: ("the disk is full", "Free some space, then run the same command again"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, then run the same command again"),
+    errno.EROFS: ("the file system is read-only", "Copy the workspace to a place where you may write"),
+    errno.EACCES: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
+    errno.EPERM: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
+}
+
+
+def storage_error(error: BaseException, place: Path) -> WorkspaceError | None:
+    """A full or read-only disk as a user's error; None where the exception is something else.
+
+    Libraries that write through native code lose the error number, so that their message is looked at, too.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and "No space left on device" in str(error):
+        number = errno.ENOSPC
+    if number not in _STORAGE_ERRORS:
+        return None
+    problem, remedy = _STORAGE_ERRORS[number]
+    return WorkspaceError(f"cannot write {getattr(error, 'filename', None) or place}: {problem}", remedy)

@@ -1,0 +1,53 @@
+"""The observed images of a workspace with their cameras, as the loop reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a4d.errors import InvalidInputError
+from a4d.geometry.cameras import Cameras
+from a4d.io.images import read_depth, read_image
+from a4d.io.transforms_json import read_transforms
+from a4d.views import Frames
+from a4d.workspace.workspace import Workspace
+
+DEPTH_SUFFIX = ".png"
+
+
+def load_frames(workspace: Workspace) -> Frames:
+    """All frames of `transforms.json`; the image of each is read into memory.
+
+    Raises:
+        MissingInputError: there are no cameras yet, or an image is missing.
+        InvalidInputError: an image is damaged or not of its camera's size.
+    """
+    path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.path}` first")
+    capture = read_transforms(path)
+    rgba, cameras, names = [], [], []
+    for index, image in enumerate(capture.images):
+        pixels = read_image(image)
+        width, height = capture.sizes[index].tolist()
+        if pixels.shape[:2] != (height, width):
+            raise InvalidInputError(f"{image} is not {width}x{height} pixels as its camera in {path}")
+        rgba.append(torch.from_numpy(_with_alpha(pixels)))
+        pose = torch.from_numpy(capture.world_from_camera[index : index + 1]).float()
+        intrinsics = torch.from_numpy(capture.intrinsics[index : index + 1]).float()
+        cameras.append(Cameras(pose, intrinsics, width, height))
+        names.append(image.stem)
+    splits = ["test" if split == "test" else "train" for split in capture.splits or [""] * len(capture)]
+    times = None if capture.times is None else torch.from_numpy(capture.times).float()
+    return Frames(rgba, cameras, times, names, splits)
+
+
+def load_depth(workspace: Workspace, name: str) -> Tensor | None:
+    """(H, W) the depth map of a frame, relative and larger where nearer, or None where the workspace holds none."""
+    path = workspace.path / "depth" / f"{name}{DEPTH_SUFFIX}"
+    return torch.from_numpy(read_depth(path)) if path.is_file() else None
+
+
+def _with_alpha(pixels: np.ndarray) -> np.ndarray:
+    if pixels.shape[2] == 4:
+        return pixels
+    return np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1)

@@ -1,0 +1,97 @@
+"""The record of a finished run: what made a result, from what, with which settings, on which machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a4d.config import digest
+from a4d.errors import WorkspaceError
+from a4d.workspace.files import FileStamp, write_whole
+
+RECORD = "record.json"
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class Weights(BaseModel):
+    """A weight file that took part: its catalogue id or path, pinned revision and hash."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str
+    revision: str = ""
+    sha256: str = ""
+
+
+class Plan(BaseModel):
+    """What determines a result: two runs with equal plans make the same thing.
+
+    Args:
+        stage: the sub-command.
+        code_version: the stage's own counter, raised when it makes different results from the same plan.
+        config: the resolved configuration as plain values.
+        seed: of every random number.
+        input_paths: files and folders that are read, as the stage named them.
+        inputs: every file of those with its hash.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    stage: str
+    code_version: int
+    config: dict[str, Any]
+    seed: int
+    input_paths: list[str]
+    inputs: list[FileStamp]
+
+    def identity(self) -> str:
+        """A hash of everything but the paths of files outside the workspace, which may move without harm."""
+        contents = sorted(("" if Path(item.path).is_absolute() else item.path, item.sha256) for item in self.inputs)
+        return digest([self.stage, self.code_version, self.config, self.seed, contents])
+
+
+class Record(Plan):
+    """The record of a finished run, `stages/NAME/record.json`; `FORMAT.md` describes every field."""
+
+    name: str
+    a4d_version: str
+    command: list[str]
+    device: str
+    backends: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+    weights: list[Weights] = Field(default_factory=list)
+    outputs: list[FileStamp]
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
+    finished: str
+    seconds: float
+    peak_memory_mb: float
+
+
+def read_document(path: Path, model: type[Document]) -> Document:
+    """Read a JSON file of the workspace's own.
+
+    Raises:
+        WorkspaceError: it is unreadable, not JSON, or lacks a field.
+    """
+    try:
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WorkspaceError(f"cannot read {path}: {error}", f"Delete {path.parent} to make it anew") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise WorkspaceError(
+            f"{path} is damaged at '{key}': {first['msg'].lower()}", f"Delete {path.parent} to make it anew"
+        ) from None
+
+
+def write_document(path: Path, document: BaseModel) -> None:
+    """Write a JSON file of the workspace's own, whole or not at all."""
+    write_whole(
+        path, json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )

@@ -1,0 +1,151 @@
+"""Raw inputs: which kind of thing a path or a text is, and how it is taken into a workspace."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from a4d.config import digest
+from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+from a4d.workspace.files import files_below, hash_file
+
+Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
+
+SUFFIXES: dict[str, Kind] = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif"), "image"),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
+    **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx"), "mesh"),
+}
+CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
+
+
+class Source(BaseModel):
+    """Where a workspace comes from.
+
+    Args:
+        kind: image, images (a folder of them), video, mesh, capture (posed images) or text.
+        path: below the workspace: a file, or a folder for `images` and `capture`; empty for a text.
+        text: the prompt of a text source.
+        sha256: of the file; for a folder, of its files' names and hashes; for a text, of the text.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: Kind
+    path: str = ""
+    text: str = ""
+    sha256: str
+
+
+class RawInput(BaseModel):
+    """A target of the command line that is not a workspace."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    path: Path | None = None
+    text: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What the workspace is called: the file's or folder's name, or the first words of the text."""
+        if self.path is None:
+            return "-".join(re.findall(r"\w+", self.text.lower())[:6])
+        path = self.path.resolve()
+        return path.name if path.is_dir() else path.stem
+
+    def files(self) -> list[Path]:
+        """The files that belong to it; none for a text."""
+        if self.path is None:
+            return []
+        if self.kind == "images":
+            return sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
+
+        # A workspace that was made inside the folder is not part of what it was made from.
+        def foreign(file: Path) -> bool:
+            parts = file.relative_to(self.path or file).parts
+            return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
+
+        return [file for file in files_below(self.path) if foreign(file)]
+
+    def sha256(self) -> str:
+        """The identity of the content, by which a second command recognises the same input."""
+        if self.path is None:
+            return digest(self.text)
+        if self.path.is_file():
+            return hash_file(self.path)
+        return digest([[file.relative_to(self.path).as_posix(), hash_file(file)] for file in self.files()])
+
+    def copy_into(self, folder: Path) -> Source:
+        """Take the input into a workspace's `source/` as it is."""
+        source = self.describe()
+        if self.path is not None:
+            target = folder / source.path
+            for file in self.files():
+                copy = target / file.relative_to(self.path) if self.path.is_dir() else target
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+        return source
+
+    def describe(self) -> Source:
+        """The entry for `workspace.yaml`, without copying anything."""
+        path = f"source/{self.path.resolve().name}" if self.path is not None else ""
+        return Source(kind=self.kind, path=path, text=self.text, sha256=self.sha256())
+
+
+def recognise(target: str) -> RawInput:
+    """Tell what a target is by its name and, for a folder, by what lies in it; no file is decoded.
+
+    A text is anything with a space in it that names no file.
+
+    Raises:
+        MissingInputError: it looks like a path and is not there.
+        InvalidInputError: it is there and is no kind of input.
+    """
+    path = Path(target)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):  # a text may be longer than a file name, or hold characters no path has
+        exists = False
+    if not exists:
+        if " " in target.strip() and path.suffix.lower() not in {*SUFFIXES, ".json", ".a4d"}:
+            return RawInput(kind="text", text=target.strip())
+        raise MissingInputError(f"there is no file or folder '{target}'", "A prompt is a text of two words or more")
+    if path.is_dir():
+        return RawInput(kind=_kind_of_folder(path), path=path)
+    if path.name.startswith("transforms") and path.suffix == ".json":
+        return RawInput(kind="capture", path=path.resolve().parent)
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise InvalidInputError(
+            f"{target} is no image, video, mesh or capture, by its suffix", f"Known are: {' '.join(sorted(SUFFIXES))}"
+        )
+    return RawInput(kind=kind, path=path)
+
+
+def _kind_of_folder(path: Path) -> Kind:
+    if any(any(path.glob(mark)) for mark in CAPTURE_MARKS):
+        return "capture"
+    if any(SUFFIXES.get(file.suffix.lower()) == "image" for file in path.iterdir()):
+        return "images"
+    raise InvalidInputError(
+        f"the folder {path} holds no images, no transforms.json, no COLMAP model and no workspace.yaml",
+        "Name a workspace, or a folder of images",
+    )
+
+
+def require_same(source: Source | None, raw: RawInput, workspace: Path) -> None:
+    """Check that a workspace found under the name of a raw input was made from it.
+
+    Raises:
+        WorkspaceError: it was made from something else.
+    """
+    if source is None or source.sha256 != raw.sha256():
+        raise WorkspaceError(
+            f"{workspace} exists and was made from another input than '{raw.path or raw.text}'",
+            "Name the workspace itself to go on with it; move it away, or work in another folder, to start anew",
+        )

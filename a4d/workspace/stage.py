@@ -1,0 +1,62 @@
+"""What a stage is: a configuration, a function that runs it in a transaction, and what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a4d.config import Config, parse
+from a4d.runtime import Runtime
+
+if TYPE_CHECKING:
+    from a4d.workspace.transaction import Transaction
+    from a4d.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a pipeline and one sub-command.
+
+    Args:
+        name: the sub-command, `fit-static`.
+        summary: one line of help.
+        example: a command line that can be copied.
+        config: every top-level field of a plain type is a command-line flag, its description the help. A stage that
+            reads a scene has the field `from_scene: str | None`, which `--from` sets.
+        run: does the work in a transaction and returns metrics as plain scalars.
+        resolve: completes the user's values (file, --set and flags, merged) for a workspace; the workspace may not
+            exist on disk yet, and then has its metadata alone. None parses the values as they are.
+        inputs: the files and folders whose content decides whether a finished result is current.
+        needs: the stages that are run first, with defaults, when the target is a raw input.
+        writes: what it writes beside its scene, relative to the workspace, for `--dry-run`.
+        writes_scene: it makes `scenes/NAME`.
+        resumable: it writes checkpoints and looks at `runtime.stop`; another stage is stopped where it stands.
+        memory_knobs: the settings that reduce its memory, for the message when it runs out.
+        code_version: raised when the same configuration and inputs make a different result.
+    """
+
+    name: str
+    summary: str
+    example: str
+    config: type[Config]
+    run: Callable[[Transaction, Any, Runtime], dict[str, Any]]
+    inputs: Callable[[Workspace, Any], list[Path]]
+    resolve: Callable[[Workspace, dict[str, Any]], Config] | None = None
+    needs: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    writes_scene: bool = False
+    resumable: bool = False
+    memory_knobs: tuple[str, ...] = field(default=())
+    code_version: int = 1
+
+    def resolved(self, workspace: Workspace, values: dict[str, Any]) -> Config:
+        """The complete configuration for a workspace.
+
+        Raises:
+            ConfigError: an unknown key or a value out of range.
+        """
+        if self.resolve is None:
+            return parse(self.config, values)
+        return self.resolve(workspace, values)

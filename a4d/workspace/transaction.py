@@ -1,0 +1,267 @@
+"""A run of a stage: outputs are staged beside the workspace's files and take their places all at once."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from a4d import __version__
+from a4d.config import Config, to_yaml
+from a4d.errors import WorkspaceError
+from a4d.workspace.files import FileStamp, discard, files_below, move, stamp, write_whole
+from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
+from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
+
+PLAN = "plan.json"
+JOURNAL = "journal.json"
+OUTPUTS = "outputs"
+RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "previews")
+
+logger = logging.getLogger(__name__)
+
+
+class Journal(BaseModel):
+    """What a commit still has to do; once it is written the commit will be completed, by whomever comes next.
+
+    Args:
+        moves: from the partial folder's path to the workspace's, both relative to the workspace, in order.
+        removals: files of the former result that the new one does not have.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    moves: list[tuple[str, str]]
+    removals: list[str]
+
+
+@dataclass
+class Transaction:
+    """What a stage writes through.
+
+    Args:
+        workspace: to read from; nothing in it changes before the commit.
+        name: of the run, which is also the name of the scene it makes.
+        config: the resolved configuration.
+        plan: what determines the result.
+        resumed: `checkpoint/` holds the state of an interrupted run of the same plan.
+        backends: the implementation that was used for each operation, for the record; filled in by the stage.
+        weights: the weight files that took part, for the record; filled in by the stage.
+        warnings: what the user was told, for the record.
+    """
+
+    workspace: Workspace
+    name: str
+    config: Config
+    plan: Plan
+    resumed: bool = False
+    backends: dict[str, str] = field(default_factory=dict)
+    weights: list[Weights] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    _replaced: list[str] = field(default_factory=list)
+    _metadata: dict[str, Any] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def begin(cls, workspace: Workspace, name: str, config: Config, plan: Plan) -> Transaction:
+        """Start a run, or take up an interrupted one of the same plan; one of another plan is thrown away."""
+        folder = workspace.partial_folder(name)
+        resumed = can_resume(workspace, name, plan)
+        if resumed:
+            discard(folder / OUTPUTS)
+        else:
+            discard(folder)
+            folder.mkdir(parents=True)
+            write_document(folder / PLAN, plan)
+        transaction = cls(workspace, name, config, plan, resumed)
+        for made in (transaction.checkpoint, transaction.previews):
+            made.mkdir(exist_ok=True)
+        return transaction
+
+    @property
+    def folder(self) -> Path:
+        """`stages/NAME.partial`, where the run keeps its log, metrics, previews and checkpoint."""
+        return self.workspace.partial_folder(self.name)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder for what an interrupted run resumes from; the commit throws it away."""
+        return self.folder / "checkpoint"
+
+    @property
+    def previews(self) -> Path:
+        """The folder for pictures of the run's progress."""
+        return self.folder / "previews"
+
+    @property
+    def metrics(self) -> Path:
+        """`metrics.jsonl`, one JSON object a line."""
+        return self.folder / "metrics.jsonl"
+
+    def output(self, relative: str) -> Path:
+        """Where to write a file that the commit puts at `relative` in the workspace; its folder exists."""
+        path = self._staged(relative)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def replace(self, relative: str) -> Path:
+        """An empty folder that takes the place of the whole folder `relative` in the workspace."""
+        path = self._staged(relative)
+        discard(path)
+        path.mkdir(parents=True)
+        self._replaced.append(PurePosixPath(relative).as_posix())
+        return path
+
+    def scene(self) -> Path:
+        """An empty folder that becomes `scenes/NAME`."""
+        return self.replace(f"scenes/{self.name}")
+
+    def describe(self, **fields: Any) -> None:
+        """Change fields of `workspace.yaml` with the commit; `notes` and `prompts` are merged key by key."""
+        for key, value in fields.items():
+            merged = isinstance(value, Mapping) and key in ("notes", "prompts")
+            self._metadata[key] = {**self._metadata.get(key, {}), **value} if merged else value
+
+    def warn(self, message: str) -> None:
+        """Tell the user something that the record should keep."""
+        logger.warning(message)
+        self.warnings.append(message)
+
+    def _staged(self, relative: str) -> Path:
+        parts = PurePosixPath(relative).parts
+        if not parts or parts[0] not in ENTRIES - {"stages", METADATA} or ".." in parts:
+            raise ValueError(f"{relative!r} is no place in a workspace")
+        return self.folder / OUTPUTS / relative
+
+    def commit(
+        self,
+        metrics: Mapping[str, Any],
+        *,
+        device: str = "cpu",
+        command: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+        peak_memory_mb: float = 0.0,
+    ) -> Record:
+        """Put every output in its place and write the record.
+
+        Raises:
+            OSError: the disk is full or read-only; the workspace is as it was.
+        """
+        staged = self.folder / OUTPUTS
+        self._stage_metadata()
+        outputs = [stamp(file, file.relative_to(staged).as_posix()) for file in files_below(staged)]
+        record = Record(
+            **self.plan.model_dump(),
+            name=self.name,
+            a4d_version=__version__,
+            command=list(command),
+            device=device,
+            backends=self.backends,
+            environment=dict(environment or {}),
+            weights=self.weights,
+            outputs=[item for item in outputs if item.path != METADATA],
+            metrics=dict(metrics),
+            warnings=self.warnings,
+            finished=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            seconds=round(time.monotonic() - self._began, 3),
+            peak_memory_mb=round(peak_memory_mb, 1),
+        )
+        write_whole(self.folder / "config.yaml", to_yaml(self.plan.config))
+        write_document(self.folder / RECORD, record)
+        self.previews.mkdir(exist_ok=True)
+        write_document(self.folder / JOURNAL, self._journal(outputs))
+        complete_commit(self.workspace, self.name)
+        self.workspace.metadata = Workspace.open(self.workspace.path).metadata
+        return record
+
+    def _stage_metadata(self) -> None:
+        if not self._metadata:
+            return
+        present = Workspace.open(self.workspace.path).metadata.model_dump()
+        for key, value in self._metadata.items():
+            present[key] = {**present[key], **value} if key in ("notes", "prompts") else value
+        path = self.folder / OUTPUTS / METADATA
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(Metadata.model_validate(present).text(), encoding="utf-8")
+
+    def _journal(self, outputs: list[FileStamp]) -> Journal:
+        def replaced(path: str) -> bool:
+            return any(PurePosixPath(path).is_relative_to(folder) for folder in self._replaced)
+
+        root = self.folder.relative_to(self.workspace.path).as_posix()
+        final = self.workspace.stage_folder(self.name).relative_to(self.workspace.path).as_posix()
+        new = [*self._replaced, *(item.path for item in outputs if not replaced(item.path))]
+        kept = [name for name in RUN_FILES if (self.folder / name).exists()]
+        records = self.workspace.read_records()
+        former = records.pop(self.name, None)
+        claimed = {item.path for record in records.values() for item in record.outputs}
+        obsolete = [item.path for item in former.outputs if item.path not in claimed] if former else []
+        return Journal(
+            moves=[
+                *((f"{root}/{OUTPUTS}/{path}", path) for path in new),
+                *((f"{root}/{name}", f"{final}/{name}") for name in kept),
+            ],
+            removals=[
+                *(path for path in obsolete if path not in new and not replaced(path)),
+                *(f"{final}/{name}" for name in RUN_FILES if name not in kept),
+            ],
+        )
+
+
+def can_resume(workspace: Workspace, name: str, plan: Plan) -> bool:
+    """Whether an interrupted run of the same plan left a checkpoint."""
+    folder = workspace.partial_folder(name)
+    checkpoint = folder / "checkpoint"
+    if not (folder / PLAN).is_file() or not checkpoint.is_dir() or not any(checkpoint.iterdir()):
+        return False
+    try:
+        return read_document(folder / PLAN, Plan).identity() == plan.identity()
+    except WorkspaceError:
+        return False
+
+
+def complete_commit(workspace: Workspace, name: str) -> None:
+    """Carry out what the journal says, from wherever an earlier attempt stopped.
+
+    The former record goes first and the new one comes last, so that a reader who finds a record finds its outputs.
+    """
+    folder = workspace.partial_folder(name)
+    final = workspace.stage_folder(name)
+    if (folder / RECORD).exists():
+        journal = read_document(folder / JOURNAL, Journal)
+        trash = folder / "trash"
+        trash.mkdir(exist_ok=True)
+        final.mkdir(exist_ok=True)
+        discard(final / RECORD)
+        for index, target in enumerate(journal.removals):
+            if (workspace.path / target).exists():
+                move(workspace.path / target, trash / f"removal-{index}")
+        for index, (source, target) in enumerate(journal.moves):
+            _move_into_place(workspace.path / source, workspace.path / target, trash / str(index))
+        move(folder / RECORD, final / RECORD)
+    shutil.rmtree(folder)
+
+
+def _move_into_place(source: Path, target: Path, trash: Path) -> None:
+    if not source.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and (target.is_dir() or source.is_dir()):
+        move(target, trash)
+    move(source, target)
+
+
+def complete_interrupted_commits(workspace: Workspace) -> list[str]:
+    """Finish the commits that a killed process had decided on; returns the runs' names. The caller holds the lock."""
+    names = [name for name in workspace.partials() if (workspace.partial_folder(name) / JOURNAL).exists()]
+    for name in names:
+        complete_commit(workspace, name)
+        logger.warning("completed the interrupted commit of '%s'", name)
+    return names

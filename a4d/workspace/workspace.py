@@ -1,0 +1,187 @@
+"""The folder that every stage reads and writes; `FORMAT.md` beside this file is its specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a4d import __version__
+from a4d.config import load_yaml, to_yaml
+from a4d.errors import ConfigError, MissingInputError, WorkspaceError
+from a4d.workspace.files import FileStamp, write_whole
+from a4d.workspace.record import RECORD, Record, read_document
+from a4d.workspace.source import Source
+
+METADATA = "workspace.yaml"
+FORMAT_VERSION = 1
+PARTIAL = ".partial"
+ENTRIES = frozenset(
+    {
+        METADATA,
+        "source",
+        "transforms.json",
+        "points.ply",
+        "images",
+        "depth",
+        "normal",
+        "flow",
+        "features",
+        "body.npz",
+        "scenes",
+        "adapters",
+        "exports",
+        "stages",
+    }
+)
+"""Everything that may lie at the top of a workspace."""
+
+
+class Metadata(BaseModel):
+    """`workspace.yaml`; fields of a newer a4d are kept when it is rewritten.
+
+    Args:
+        name: the workspace's name; its folder may be renamed.
+        created_by: the a4d version that made it.
+        source: what it was made from; None for one that was put together by hand.
+        prompts: texts by role, such as `subject` and `motion`.
+        notes: facts about the subject and its placement that stages leave for each other.
+        frame_count: number of frames in `transforms.json` and `images/`, once known.
+        fps: frames per second of a clip.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    format: Literal["a4d-workspace"] = "a4d-workspace"
+    version: int = FORMAT_VERSION
+    name: str
+    created_by: str = f"a4d {__version__}"
+    source: Source | None = None
+    prompts: dict[str, str] = Field(default_factory=dict)
+    notes: dict[str, Any] = Field(default_factory=dict)
+    frame_count: int | None = None
+    fps: float | None = None
+
+    def text(self) -> str:
+        """The content of `workspace.yaml`; fields without a value are left out."""
+        return to_yaml(self.model_dump(mode="json", exclude_none=True))
+
+
+class Workspace:
+    """A workspace on disk, or one that is about to be made there and has its metadata alone."""
+
+    def __init__(self, path: Path, metadata: Metadata) -> None:
+        self.path = path
+        self.metadata = metadata
+
+    @classmethod
+    def open(cls, path: Path) -> Workspace:
+        """Read an existing workspace.
+
+        Raises:
+            MissingInputError: the folder does not exist or is no workspace.
+            WorkspaceError: `workspace.yaml` is damaged or of a future format version.
+        """
+        file = path / METADATA
+        if not file.is_file():
+            raise MissingInputError(f"{path} is no workspace: it has no {METADATA}", "`a4d preprocess INPUT` makes one")
+        try:
+            values = load_yaml(file)
+        except ConfigError as error:
+            raise WorkspaceError(error.problem, error.remedy) from None
+        version = values.get("version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise WorkspaceError(
+                f"{file} has format version {version}, and this a4d {__version__} reads up to {FORMAT_VERSION}",
+                "Upgrade a4d",
+            )
+        try:
+            return cls(path, Metadata.model_validate(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise WorkspaceError(f"{file} is damaged at '{key}': {first['msg'].lower()}") from None
+
+    @classmethod
+    def create(cls, path: Path, metadata: Metadata) -> Workspace:
+        """Make a workspace in a folder that is new or holds no workspace yet.
+
+        Raises:
+            WorkspaceError: there is one already.
+        """
+        if (path / METADATA).exists():
+            raise WorkspaceError(f"{path} is a workspace already", "Open it, or choose another name")
+        path.mkdir(parents=True, exist_ok=True)
+        write_whole(path / METADATA, metadata.text())
+        return cls(path, metadata)
+
+    def require(self, relative: str, remedy: str) -> Path:
+        """A file or folder that a stage cannot do without; `remedy` names the command that makes it.
+
+        Raises:
+            MissingInputError: it is not there.
+        """
+        path = self.path / relative
+        if not path.exists():
+            raise MissingInputError(f"{path} is missing", remedy)
+        return path
+
+    def source_path(self) -> Path:
+        """The input as it was given, below `source/`: a file, or a folder of files.
+
+        Raises:
+            MissingInputError: the workspace comes from a text, or from nothing.
+        """
+        source = self.metadata.source
+        if source is None or not source.path:
+            raise MissingInputError(f"{self.path} was made from no file", "`a4d preprocess INPUT` makes a workspace")
+        return self.require(source.path, "Put the file back, or make the workspace anew")
+
+    def scenes(self) -> list[Path]:
+        """The folders of all scenes, in the order of their names."""
+        return sorted(file.parent for file in (self.path / "scenes").glob("*/scene.yaml"))
+
+    def scene(self, name: str | None = None) -> Path:
+        """The folder of a scene; without a name, of the one that was finished last.
+
+        Raises:
+            MissingInputError: there is no such scene, or none at all.
+        """
+        scenes = {folder.name: folder for folder in self.scenes()}
+        if name is None:
+            records = sorted(self.read_records().values(), key=lambda record: record.finished)
+            finished = [record.name for record in records if record.name in scenes]
+            name = finished[-1] if finished else next(reversed(scenes), None)
+        if name is None:
+            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.path}` first")
+        if name not in scenes:
+            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.path}` first"
+            raise MissingInputError(f"{self.path} has no scene '{name}'", has)
+        return scenes[name]
+
+    def read_records(self) -> dict[str, Record]:
+        """The records of all finished runs by run name.
+
+        Raises:
+            WorkspaceError: one is damaged.
+        """
+        files = sorted((self.path / "stages").glob(f"*/{RECORD}"))
+        return {file.parent.name: read_document(file, Record) for file in files if file.parent.suffix != PARTIAL}
+
+    def known_stamps(self) -> dict[str, FileStamp]:
+        """Files by the name and content that a record last saw, so that nothing is hashed twice."""
+        records = sorted(self.read_records().values(), key=lambda record: record.finished)
+        return {item.path: item for record in records for item in (*record.inputs, *record.outputs)}
+
+    def stage_folder(self, name: str) -> Path:
+        """Where the record and log of a finished run lie."""
+        return self.path / "stages" / name
+
+    def partial_folder(self, name: str) -> Path:
+        """Where a run keeps what is not finished."""
+        return self.path / "stages" / f"{name}{PARTIAL}"
+
+    def partials(self) -> list[str]:
+        """The names of runs that were begun and not finished."""
+        return sorted(folder.name.removesuffix(PARTIAL) for folder in (self.path / "stages").glob(f"*{PARTIAL}"))

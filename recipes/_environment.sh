@@ -1,0 +1,23 @@
+# Sourced by the recipes and by tests/run.sh: makes .venv from constraints.txt once, and puts its programs first.
+#   ready_environment [EXTRA]      EXTRA is one of pyproject.toml's optional dependency groups
+ready_environment() {
+  local extra="${1:-}" root stamp python
+  root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+  python="${A4D_PYTHON:-python3}"
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+    echo "a4d needs Python 3.10 or newer; name one with A4D_PYTHON=/path/to/python3" >&2
+    return 5
+  }
+  stamp="$root/.venv/.ready-${extra:-plain}-$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | cut -d' ' -f1)"
+  if [ ! -e "$stamp" ]; then
+    echo "Setting up $root/.venv ..." >&2
+    [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv" || return 5
+    # torch comes first and alone: what is installed is taken as it is by everything that asks for a range.
+    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" torch \
+      && "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
+        -e "$root${extra:+[$extra]}" \
+      || { echo "the packages could not be installed; see the message above" >&2; return 5; }
+    touch "$stamp"
+  fi
+  export PATH="$root/.venv/bin:$PATH"
+}

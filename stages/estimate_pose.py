@@ -1,0 +1,173 @@
+"""estimate-pose: from where each image was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from a4d.config import Config
+from a4d.errors import MissingInputError, QualityError, UsageError
+from a4d.runtime import Runtime
+from a4d.workspace.stage import Stage
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+
+class EstimatePose(Config):
+    """Which method finds the cameras, and the canonical camera where there is nothing to find."""
+
+    method: Literal["auto", "canonical", "import", "colmap"] = Field(
+        default="auto",
+        description="canonical: a camera at the front; import: from --cameras; colmap: structure from motion (pycolmap)",
+    )
+    cameras: Path | None = Field(default=None, description="a transforms.json or COLMAP model of the same images")
+    elevation: float = Field(default=0.0, ge=-90, le=90, description="degrees that the camera is above the subject")
+    fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view in degrees")
+    radius: float = Field(default=2.8, gt=0, description="metres between camera and subject")
+    registered: float = Field(default=0.7, ge=0, le=1, description="share of images that must find a camera")
+
+
+def run(work: Transaction, config: EstimatePose, runtime: Runtime) -> dict[str, Any]:
+    """Write `transforms.json`, unless the source came with cameras."""
+    workspace = work.workspace
+    source = workspace.metadata.source
+    method = config.method
+    if method == "auto":
+        if source is not None and source.kind == "capture":
+            return _keep(workspace)
+        method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
+    if method == "import" and config.cameras is None:
+        raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
+    return METHODS[method](work, config)
+
+
+def _keep(workspace: Workspace) -> dict[str, Any]:
+    from a4d.io.transforms_json import read_transforms
+
+    path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.path}` first")
+    return {"cameras": len(read_transforms(path)), "method": "given"}
+
+
+def place_canonical(work: Transaction, config: EstimatePose) -> dict[str, Any]:
+    """One camera at the front for all frames: a single image, or a video from a fixed camera."""
+    import numpy as np
+    import torch
+
+    from a4d.geometry.cameras import orbit
+    from a4d.io.capture import PosedCapture, image_size
+    from a4d.io.transforms_json import write_transforms
+
+    images = _images(work.workspace)
+    width, height = image_size(images[0])
+    camera = orbit(torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov, width, height)
+    count = len(images)
+    capture = PosedCapture(
+        images=_staged_names(work, images),
+        world_from_camera=camera.world_from_camera.double().numpy().repeat(count, axis=0),
+        intrinsics=camera.intrinsics.double().numpy().repeat(count, axis=0),
+        sizes=np.array([[width, height]] * count, np.int64),
+        times=np.linspace(0, 1, count) if count > 1 else None,
+        up_axis="+y",
+    )
+    write_transforms(work.output("transforms.json"), capture)
+    return {"cameras": count, "method": "canonical"}
+
+
+def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
+    """Cameras that another program found for the same images."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from a4d.io.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.capture import image_size
+    from a4d.io.capture_reader import read_capture
+    from a4d.io.transforms_json import write_transforms
+    from a4d.io.undistortion import without_distortion
+
+    assert config.cameras is not None
+    images = _images(work.workspace)
+    files = work.workspace.metadata.notes.get("files") or [image.name for image in images]
+    capture, steps = without_distortion(read_capture(config.cameras, work.workspace.source_path()))
+    if any(step is not None for step in steps):
+        raise UsageError(
+            "the cameras have lens distortion, and the images are taken in already",
+            "Make the workspace from the capture itself: `a4d preprocess FOLDER`",
+        )
+    index_of = {path.name: index for index, path in enumerate(capture.images)}
+    found = [(image, index_of[name]) for image, name in zip(images, files, strict=True) if name in index_of]
+    _require_enough(len(found), len(images), config)
+    chosen = capture.subset([index for _, index in found])
+    kept = [image for image, _ in found]
+    sizes = np.array([image_size(image) for image in kept], np.int64)
+    scale = sizes / chosen.sizes
+    chosen = replace(
+        chosen,
+        images=_staged_names(work, kept),
+        intrinsics=chosen.intrinsics * np.concatenate([scale, scale], axis=1),
+        sizes=sizes,
+        masks=None,
+        depths=None,
+    )
+    write_transforms(work.output("transforms.json"), transform_capture(chosen, canonical_frame(chosen)))
+    return {"cameras": len(found), "method": "import"}
+
+
+def reconstruct(work: Transaction, config: EstimatePose) -> dict[str, Any]:
+    """Structure from motion over photographs of a thing that stands still (COLMAP through pycolmap)."""
+    from tempfile import TemporaryDirectory
+
+    from a4d.io.structure_from_motion import reconstruct_cameras
+
+    with TemporaryDirectory(dir=work.folder) as scratch:
+        model = reconstruct_cameras(work.workspace.source_path(), Path(scratch))
+        metrics = import_cameras(work, config.model_copy(update={"cameras": model}))
+    return {**metrics, "method": "colmap"}
+
+
+METHODS: dict[str, Callable[[Transaction, EstimatePose], dict[str, Any]]] = {
+    "canonical": place_canonical,
+    "import": import_cameras,
+    "colmap": reconstruct,
+}
+
+
+def _images(workspace: Workspace) -> list[Path]:
+    folder = workspace.require("images", f"Run `a4d preprocess {workspace.path}` first")
+    images = sorted(folder.glob("*.png"))
+    if not images:
+        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.path}` first")
+    return images
+
+
+def _staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:
+    """The images as `transforms.json` will name them, which is staged beside a folder that is not."""
+    return tuple(work.output("transforms.json").parent / "images" / image.name for image in images)
+
+
+def _require_enough(found: int, count: int, config: EstimatePose) -> None:
+    if found < max(1, config.registered * count):
+        raise QualityError(
+            f"only {found} of {count} images found a camera", "Take more overlapping photographs, or lower --registered"
+        )
+
+
+def inputs(workspace: Workspace, config: EstimatePose) -> list[Path]:
+    """The images; for a capture its own cameras are outputs of preprocess."""
+    given = [config.cameras] if config.cameras is not None else []
+    return [workspace.path / "images", *given]
+
+
+STAGE = Stage(
+    name="estimate-pose",
+    summary="Find the camera of every image: canonical, imported, or by structure from motion.",
+    example="a4d estimate-pose photos.a4d --method colmap",
+    config=EstimatePose,
+    run=run,
+    inputs=inputs,
+    needs=("preprocess",),
+    writes=("transforms.json",),
+)

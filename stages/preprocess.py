@@ -1,0 +1,234 @@
+"""preprocess: an input of any kind becomes images with alpha, and cameras where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from a4d.config import Config, plain
+from a4d.errors import MissingInputError, UsageError
+from a4d.runtime import Runtime
+from a4d.workspace.stage import Stage
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from a4d.io.capture import PosedCapture
+
+    Image = NDArray[np.float32]
+
+
+class Preprocess(Config):
+    """How the subject is found, and how large it becomes."""
+
+    matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg"] = Field(
+        default="auto", description="how the subject is cut out of its background"
+    )
+    mask: Path | None = Field(default=None, description="a file with the answer: white, or opaque, on the subject")
+    depth: Path | None = Field(default=None, description="a depth map of the image, brighter where nearer")
+    size: int = Field(default=512, ge=16, le=4096, description="pixels of the square frame's side")
+    margin: float = Field(default=0.1, ge=0, lt=0.45, description="free part of the frame on each side")
+    start: int = Field(default=0, ge=0, description="first frame of a video, counted from 0")
+    end: int | None = Field(default=None, ge=1, description="the frame after a video's last one")
+    fps: float | None = Field(default=None, gt=0, description="frames per second to take from a video")
+    max_size: int = Field(default=1600, ge=16, description="photographs are reduced to this many pixels")
+    canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
+    skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
+
+
+def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
+    """Take the source in, by its kind."""
+    source = work.workspace.metadata.source
+    if source is None:
+        raise MissingInputError(f"{work.workspace.path} has no source", "`a4d preprocess INPUT` makes a workspace")
+    if config.mask is not None and source.kind != "image":
+        raise UsageError("--mask applies to a single image", "Put masks into the alpha channel of the images")
+    if config.depth is not None and source.kind != "image":
+        raise UsageError("--depth applies to a single image")
+    return TAKERS[source.kind](work, config)
+
+
+def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
+    """One image: cut out, centred, scaled; the crop is noted so that results can be placed back."""
+    from a4d.framing import crop_around, cut
+    from a4d.io.images import read_depth, read_image, write_depth, write_image
+    from a4d.matting.matte import matte
+
+    image = read_image(work.workspace.source_path(), max_size=4 * config.size)
+    found = matte(image, config.matting, config.mask)
+    for note in found.notes:
+        work.warn(note)
+    crop = crop_around(found.rgba[..., 3], config.size, config.margin)
+    write_image(work.replace("images") / "00000.png", cut(found.rgba, crop))
+    if config.depth is not None:
+        depth = _same_size(read_depth(config.depth), image.shape[:2], config.depth)
+        framed = cut(_as_rgba(depth, found.rgba[..., 3]), crop)
+        write_depth(work.replace("depth") / "00000.png", framed[..., 0])
+    work.describe(frame_count=1, notes={"crop": plain(crop), "matting": found.method})
+    return {"frames": 1, "matting": found.method, "coverage": float((found.rgba[..., 3] > 0.5).mean())}
+
+
+def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
+    """A video: every frame cut out; one crop for all, so that the subject's motion stays."""
+    import numpy as np
+
+    from a4d.framing import crop_around, cut
+    from a4d.io.images import write_image
+    from a4d.io.video import read_video
+    from a4d.matting.matte import matte
+
+    video = read_video(work.workspace.source_path(), config.start, config.end, config.fps, 2 * config.size)
+    mattes = [matte(frame, config.matting) for frame in video.frames]
+    union = np.max([found.rgba[..., 3] for found in mattes], axis=0)
+    crop = crop_around(union, config.size, config.margin)
+    folder = work.replace("images")
+    for index, found in enumerate(mattes):
+        write_image(folder / f"{index:05d}.png", cut(found.rgba, crop))
+    methods = sorted({found.method for found in mattes})
+    for note in sorted({note for found in mattes for note in found.notes}):
+        work.warn(note)
+    work.describe(frame_count=len(mattes), fps=video.fps, notes={"crop": plain(crop), "matting": methods})
+    return {"frames": len(mattes), "fps": video.fps, "matting": ", ".join(methods)}
+
+
+def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
+    """A folder of photographs: cut out where they lie, since their cameras will need the whole image."""
+    from a4d.io.images import list_images, read_image, write_image
+    from a4d.matting.matte import matte
+
+    paths = list_images(work.workspace.source_path())
+    folder = work.replace("images")
+    for index, path in enumerate(paths):
+        write_image(folder / f"{index:05d}.png", matte(read_image(path, config.max_size), config.matting).rgba)
+    work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths]})
+    return {"frames": len(paths)}
+
+
+def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
+    """Photographs with cameras: undistorted, reduced, with alpha where it is known, in the canonical frame."""
+    from a4d.io.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.capture_reader import read_capture
+    from a4d.io.transforms_json import write_transforms
+
+    capture = read_capture(work.workspace.source_path(), skip_missing=config.skip_missing)
+    capture, masks = _take_photographs(work, config, capture)
+    if config.canonical:
+        capture = transform_capture(capture, canonical_frame(capture, masks))
+    write_transforms(work.output("transforms.json"), capture)
+    work.describe(frame_count=len(capture))
+    facts: dict[str, Any] = {"frames": len(capture), "masks": masks is not None}
+    if capture.points is not None:
+        facts["points"] = len(capture.points)
+    return facts
+
+
+def _take_photographs(
+    work: Transaction, config: Preprocess, capture: PosedCapture
+) -> tuple[PosedCapture, list[NDArray[np.bool_]] | None]:
+    """Write the photographs as pinholes would have taken them; the capture that names them, and their masks."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from a4d.io.images import read_image, write_image
+    from a4d.io.undistortion import without_distortion
+    from a4d.pixels import shrink
+
+    straight, steps = without_distortion(capture)
+    folder, masks, names, sizes = work.replace("images"), list[Any](), list[Path](), list[tuple[int, int]]()
+    for index, path in enumerate(capture.images):
+        pixels = read_image(path)
+        mask = None if capture.masks is None else capture.masks[index]
+        if mask is not None:
+            pixels = _as_rgba(pixels[..., :3], _same_size(read_image(mask)[..., 0], pixels.shape[:2], mask))
+        step = steps[index]
+        pixels = shrink(pixels if step is None else step.apply(pixels), config.max_size)
+        names.append(folder / f"{index:05d}.png")
+        write_image(names[-1], pixels)
+        sizes.append((pixels.shape[1], pixels.shape[0]))
+        masks.append(pixels[..., 3] > 0.5 if pixels.shape[2] == 4 else None)
+    scale = np.array(sizes) / straight.sizes
+    written = replace(
+        straight,
+        images=tuple(names),
+        intrinsics=straight.intrinsics * np.concatenate([scale, scale], axis=1),
+        sizes=np.array(sizes, np.int64),
+        lenses=None,
+        masks=None,
+        depths=None,
+    )
+    return written, None if any(mask is None or mask.all() for mask in masks) else masks
+
+
+def take_mesh(work: Transaction, config: Preprocess) -> dict[str, Any]:
+    """A mesh: checked, and kept as the source."""
+    from a4d.io.mesh_reader import read_mesh
+
+    mesh = read_mesh(work.workspace.source_path())
+    low, high = mesh.vertices.min(dim=0).values, mesh.vertices.max(dim=0).values
+    work.describe(notes={"bounds": [low.tolist(), high.tolist()]})
+    return {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "closed": mesh.is_closed}
+
+
+def take_text(work: Transaction, config: Preprocess) -> dict[str, Any]:
+    """A text: the prompt of the subject."""
+    source = work.workspace.metadata.source
+    assert source is not None
+    work.describe(prompts={"subject": source.text})
+    return {"words": len(source.text.split())}
+
+
+TAKERS: dict[str, Callable[[Transaction, Preprocess], dict[str, Any]]] = {
+    "image": take_image,
+    "images": take_images,
+    "video": take_video,
+    "capture": take_capture,
+    "mesh": take_mesh,
+    "text": take_text,
+}
+
+
+def _as_rgba(values: Image, alpha: Image) -> Image:
+    import numpy as np
+
+    rgb = np.repeat(values[..., None], 3, axis=-1) if values.ndim == 2 else values
+    return np.concatenate([rgb, alpha[..., None]], axis=-1).astype(np.float32)
+
+
+def _same_size(values: Image, shape: tuple[int, ...], path: Path) -> Image:
+    """A mask or depth map at the image's size; a reduced copy of the same picture is enlarged.
+
+    Raises:
+        UsageError: it is of another aspect ratio.
+    """
+    import cv2
+
+    if abs(values.shape[0] * shape[1] / (values.shape[1] * shape[0]) - 1) > 0.02:
+        raise UsageError(f"{path} is {values.shape[1]}x{values.shape[0]}, but its image {shape[1]}x{shape[0]}")
+    if values.shape == shape:
+        return values
+    return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def inputs(workspace: Workspace, config: Preprocess) -> list[Path]:
+    """The source, and the files that say more about it."""
+    given = [path for path in (config.mask, config.depth) if path is not None]
+    return [workspace.path / "source", *given]
+
+
+STAGE = Stage(
+    name="preprocess",
+    summary="Take an image, video, folder of photographs, posed capture, mesh or text into a workspace.",
+    example="a4d preprocess photo.jpg --matting grabcut",
+    config=Preprocess,
+    run=run,
+    inputs=inputs,
+    writes=("images", "depth", "transforms.json", "points.ply"),
+    memory_knobs=("size", "max_size"),
+)

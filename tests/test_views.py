@@ -1,0 +1,82 @@
+import pytest
+import torch
+from painting import gallery
+
+from a4d.errors import ConfigError, MissingInputError
+from a4d.views import Frames, build_views
+
+
+def views(**spec: object):
+    return build_views({"it": spec})["it"]
+
+
+def test_every_frame_comes_once_per_epoch_in_an_order_of_its_own() -> None:
+    observed, frames = views(kind="observed"), gallery(7)
+    position = {id(camera): i for i, camera in enumerate(frames.cameras)}
+    orders = []
+    for epoch in range(3):
+        seen = [observed.sample(7 * epoch + i, 0, frames).rgba[0] for i in range(7)]
+        order = [next(i for i, rgba in enumerate(frames.rgba) if torch.equal(rgba, image)) for image in seen]
+        assert sorted(order) == list(range(7))
+        orders.append(order)
+    assert len(position) == 7
+    assert orders[0] != orders[1]
+
+
+def test_observations_are_composited_over_the_batch_background() -> None:
+    observed, frames = views(kind="observed", background="random"), gallery(3)
+    first, second = observed.sample(0, 0, frames), observed.sample(1, 0, frames)
+    assert not torch.equal(first.background, second.background)
+    rgba = first.rgba[0]
+    expected = rgba[..., :3] * rgba[..., 3:] + first.background[0] * (1 - rgba[..., 3:])
+    assert torch.allclose(first.rgb[0], expected)
+
+
+def test_a_reduced_frame_keeps_its_camera_and_its_mean_colour() -> None:
+    frames = gallery(1, size=32)
+    frames.rgba[0][..., 3] = 1
+    small = views(kind="observed", size=8).sample(0, 0, frames)
+    assert small.rgba.shape == (1, 8, 8, 4)
+    assert (small.cameras.width, small.cameras.height) == (8, 8)
+    assert torch.allclose(small.rgba.mean(dim=(1, 2)), frames.rgba[0].mean(dim=(0, 1))[None], atol=1e-5)
+    assert torch.allclose(small.cameras.intrinsics, frames.cameras[0].intrinsics / 4)
+
+
+def test_transparent_pixels_lend_no_colour_when_a_frame_is_reduced() -> None:
+    frames = gallery(1, size=16)
+    frames.rgba[0][:] = torch.tensor([1.0, 0, 0, 1])
+    frames.rgba[0][:, 8:] = torch.tensor([0.0, 1, 0, 0])
+    small = views(kind="observed", size=8).sample(0, 0, frames).rgba[0]
+    assert torch.allclose(small[:, :4], torch.tensor([1.0, 0, 0, 1]).expand(8, 4, 4))
+
+
+def test_orbits_stay_in_their_intervals_and_strata() -> None:
+    orbit = views(kind="orbit", batch=4, stratified=True, elevation=[10, 20], radius=[2, 3], azimuth=[-180, 180])
+    sectors = set()
+    for step in range(20):
+        position = orbit.sample(step, 0, None).cameras.positions
+        radius = position.norm(dim=-1)
+        elevation = torch.rad2deg(torch.asin(position[:, 1] / radius))
+        azimuth = torch.rad2deg(torch.atan2(position[:, 0], position[:, 2]))
+        assert bool(((radius >= 2) & (radius <= 3)).all())
+        assert bool(((elevation >= 10 - 1e-3) & (elevation <= 20 + 1e-3)).all())
+        sectors.add(tuple(((azimuth + 180) // 90).int().tolist()))
+    assert sectors == {(0, 1, 2, 3)}
+
+
+def test_frames_of_a_split_that_is_empty_name_the_remedy() -> None:
+    with pytest.raises(MissingInputError, match="preprocess"):
+        views(kind="observed", split="test").sample(0, 0, gallery(2))
+
+
+def test_frames_of_different_sizes_need_a_batch_of_one() -> None:
+    small, large = gallery(1, 8), gallery(1, 16)
+    frames = Frames(small.rgba + large.rgba, small.cameras + large.cameras, None, ["a", "b"], ["train", "train"])
+    assert views(kind="observed").sample(0, 0, frames).rgba.shape[0] == 1
+    with pytest.raises(ConfigError, match="different sizes"):
+        views(kind="observed", batch=2).sample(0, 0, frames)
+
+
+def test_an_unknown_kind_of_views_is_named() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'observed'"):
+        views(kind="observd")
