@@ -115,7 +115,7 @@ class ExactPrior(Prior):
         nearest: bool = True,
     ) -> None:
         self.examples, self.encoder = examples, encoder
-        self.modality = examples.modality  # type: ignore[misc]
+        self.modality = examples.modality
         self.schedule = noise_schedule() if schedule is None else schedule
         self.views = examples.views
         self.bandwidths, self.nearest = bandwidths, nearest

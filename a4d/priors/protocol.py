@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class Prior(ABC):
         clean_frames: leading frames of each view that the model conditions on: they never carry noise.
     """
 
-    modality: ClassVar[Modality]
+    modality: Modality
     schedule: NoiseSchedule
     views: int = 1
     clean_frames: int = 0
@@ -145,8 +145,6 @@ def guide(
     unconditional: Tensor,  # (B, C, h, w)
     scale: float,
     form: GuidanceForm = "from-unconditional",
-    rescale: float = 0.0,
-    images_per_sample: int = 1,
 ) -> Tensor:
     """Classifier-free guidance.
 
@@ -156,15 +154,12 @@ def guide(
         scale: s, of which 1 means no guidance in the first form and 0 in the second.
         form: `from-unconditional` is u + s (c - u) (Ho and Salimans 2022; diffusers), `from-conditional` is
             c + s (c - u) (DreamFusion's text), the first form at s + 1.
-        rescale: share in [0, 1] to which the result takes c's standard deviation (Lin et al. 2023, section 3.4).
-        images_per_sample: over how many images a sample's standard deviation is taken.
 
     Returns:
-        (B, C, h, w) guided noise.
+        (B, C, h, w) guided noise; `match_deviation` to the conditional rescales it.
     """
     start = unconditional if form == "from-unconditional" else conditional
-    guided = start + scale * (conditional - unconditional)
-    return match_deviation(guided, conditional, rescale, images_per_sample) if rescale else guided
+    return start + scale * (conditional - unconditional)
 
 
 def match_deviation(
@@ -173,7 +168,10 @@ def match_deviation(
     share: float,
     images_per_sample: int = 1,
 ) -> Tensor:
-    """Values (B, ...) scaled toward the standard deviation that a reference has over each sample, by a share."""
+    """Values (B, ...) scaled toward the standard deviation that a reference has over each sample, by a share.
+
+    Against the over-exposure that strong guidance brings (Lin et al. 2023, section 3.4).
+    """
     deviation = reference.reshape(-1, images_per_sample * reference[0].numel()).std(dim=1)
     ratio = deviation / values.reshape(len(deviation), -1).std(dim=1).clamp_min(1e-12)
     factor = (1 - share + share * ratio).repeat_interleave(images_per_sample)

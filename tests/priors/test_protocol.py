@@ -47,7 +47,7 @@ def test_guidance_rescale_agrees_with_diffusers():
 
     c, u = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
     expected = rescale_noise_cfg(guide(c, u, 7.5), c, guidance_rescale=0.7)
-    torch.testing.assert_close(guide(c, u, 7.5, rescale=0.7), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(match_deviation(guide(c, u, 7.5), c, 0.7), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_deviation_is_taken_over_the_whole_sample():
