@@ -34,12 +34,14 @@ class Request:
         unconditional: the negative prompt; None where nothing is guided.
         cameras: B, where the prior knows views.
         times: (B,) in [0, 1], where the prior knows times.
+        factors: (S,) by which each sample's gradient is multiplied; None is 1.
     """
 
     conditional: Conditioning
     unconditional: Conditioning | None = None
     cameras: Cameras | None = None
     times: Tensor | None = None
+    factors: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def latent_gradient(
     divisor = samples * noisy_count if distillation.normalise == "images" else samples
     gradient = torch.zeros_like(latents)
     gradient[mask] = schedule.weight(weighting, t_of_noisy, difference) * difference / divisor
+    if request.factors is not None:
+        gradient *= request.factors.to(gradient).repeat_interleave(per_sample).view(-1, 1, 1, 1)
     return gradient if distillation.clip is None else gradient.clamp(-distillation.clip, distillation.clip)
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras, concatenate
 from a4d.priors.schedule import NoiseSchedule
 
@@ -58,12 +59,14 @@ class Prior(ABC):
         schedule: noise levels and the meaning of the model's output.
         views: views per sample, 1 unless the modality is multi-view.
         clean_frames: leading frames of each view that the model conditions on: they never carry noise.
+        needs_reference: whether the model conditions on a picture of the subject and the camera that saw it.
     """
 
     modality: Modality
     schedule: NoiseSchedule
     views: int = 1
     clean_frames: int = 0
+    needs_reference: bool = False
 
     @abstractmethod
     def condition(
@@ -108,6 +111,20 @@ class Prior(ABC):
         times: Tensor | None = None,  # (B,) in [0, 1], where the prior knows times
     ) -> Tensor:
         """The predicted noise (B, C, h, w), of the latents' dtype, whatever the model itself predicts."""
+
+
+def sample_count(prior: Prior, batch: int) -> int:
+    """How many samples a batch of images is: a clip is one, and so is one image from each of a prior's views.
+
+    Raises:
+        ConfigError: the batch does not divide into the prior's views.
+    """
+    if batch % prior.views:
+        raise ConfigError(
+            f"a {prior.modality} prior takes {prior.views} views at once, not {batch}",
+            f"Set the view set's batch to a multiple of {prior.views}",
+        )
+    return 1 if prior.modality in ("video", "multi-view-video") else batch // prior.views
 
 
 def frame_mask(
