@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -81,11 +82,10 @@ class _Log:
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
-    def add(self, step: int, losses: dict[str, Tensor], rates: dict[str, float], problem: Problem) -> None:
+    def add(self, step: int, losses: dict[str, Tensor], facts: dict[str, Any]) -> None:
         self.values = {name: float(value) for name, value in losses.items()}
-        extra = {"gaussians": len(problem.scene.means)} if hasattr(problem.scene, "means") else {}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **self.values, "rates": rates, **extra}) + "\n")
+            file.write(json.dumps({"step": step, **self.values, **facts}) + "\n")
 
     def text(self) -> str:
         return "  ".join(f"{name} {value:.4g}" for name, value in self.values.items())
@@ -145,7 +145,7 @@ class _Loop:
             for index in range(self.done, iterations):
                 losses = self.step(index)
                 if (index + 1) % self.log.every == 0 or index + 1 == iterations:
-                    self.log.add(index + 1, losses, self.rates(index), self.problem)
+                    self.log.add(index + 1, losses, {"rates": self.rates(index), **self.problem.scene.facts()})
                     self.check(losses)
                     bar.update(task, completed=index + 1, losses=self.log.text())
                 now = time.monotonic()

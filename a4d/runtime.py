@@ -21,8 +21,12 @@ class StopRequest:
     signal_number: int | None = None
 
     @contextmanager
-    def listening(self) -> Iterator[StopRequest]:
-        """Take SIGINT, SIGTERM and SIGUSR1 as requests while the block runs; a second signal acts at once."""
+    def listening(self, at_once: bool = False) -> Iterator[StopRequest]:
+        """Take SIGINT, SIGTERM and SIGUSR1 as requests while the block runs; a second signal acts at once.
+
+        Args:
+            at_once: nothing in the block looks at the request, so that already the first signal raises.
+        """
         names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
         former = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
 
@@ -30,6 +34,8 @@ class StopRequest:
             if self.signal_number is not None:
                 raise KeyboardInterrupt
             self.signal_number = number
+            if at_once:
+                self.raise_if_requested()
 
         for number in former:
             signal.signal(number, request)
@@ -49,7 +55,7 @@ class StopRequest:
         if self.signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal_number is not None:
-            raise Interrupted("stopped after a checkpoint", "Run the same command again to go on")
+            raise Interrupted("stopped on request", "Run the same command again to go on")
 
 
 @dataclass

@@ -26,7 +26,7 @@ PROFILES = {"image": "fit-static-image", "video": "fit-static-image", "capture":
 class SeedConfig(Config):
     """Where the first guess of the shape comes from."""
 
-    kind: Literal["inflation", "capture", "visual-hull", "points", "ball"] = "ball"
+    kind: Literal["inflation", "capture", "points", "visual-hull", "ball"] = "ball"
     thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
@@ -110,29 +110,30 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
 
 
 def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
-    """What the workspace says of the shape.
+    """What the workspace says of the shape; a capture says it by its points, else by its masks, else not at all.
 
     Raises:
         MissingInputError: the kind of seed needs something that the workspace does not hold.
+        InvalidInputError: the silhouettes leave nothing.
     """
     from a4d.scenes.seed import Seed
 
-    if config.kind == "inflation":
+    kind = config.kind
+    if kind == "capture":
+        has_masks = all(float(rgba[..., 3].min()) < 0.5 for rgba in frames.rgba) and len(frames) > 1
+        has_points = (workspace.path / "points.ply").is_file()
+        kind = "points" if has_points else "visual-hull" if has_masks else "ball"
+    if kind == "inflation":
         return _inflated(workspace, frames, config)
-    points = workspace.path / "points.ply"
-    if config.kind == "points" or (config.kind == "capture" and points.is_file()):
-        from a4d.io.ply import read_point_cloud
-
-        cloud = read_point_cloud(workspace.require("points.ply", "A capture with points has it; try seed.kind=ball"))
-        return Seed(points=cloud.points, colours=cloud.colours, radius=config.radius)
-    if config.kind == "visual-hull" or (config.kind == "capture" and _has_masks(frames)):
+    if kind == "points":
+        return _given(workspace, config)
+    if kind == "visual-hull":
         return _carved(frames, config)
     return Seed(radius=config.radius)
 
 
 def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
     from a4d.geometry.colouring import colour_from_view
-
     from a4d.geometry.inflation import InflationSettings, inflate
     from a4d.scenes.seed import Seed
     from a4d.workspace.frames import load_depth
@@ -141,3 +142,80 @@ def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
     settings = InflationSettings(thickness=config.thickness)
     mesh = inflate(rgba[..., 3], camera, load_depth(workspace, frames.names[0]), settings)
     return Seed(mesh=colour_from_view(mesh, rgba, camera))
+
+
+def _given(workspace: Workspace, config: SeedConfig) -> Seed:
+    import torch
+
+    from a4d.io.ply import read_point_cloud
+    from a4d.scenes.seed import Seed
+
+    path = workspace.require("points.ply", "Only a capture with points has it; choose another seed.kind")
+    cloud = read_point_cloud(path)
+    points = torch.from_numpy(cloud.positions).float()
+    # What lies far outside is background, and would spread the Gaussians thin.
+    near = points.norm(dim=-1) < 4 * config.radius
+    colours = None if cloud.colours is None else torch.from_numpy(cloud.colours)[near]
+    return Seed(points=points[near], colours=colours, radius=config.radius)
+
+
+def _carved(frames: Frames, config: SeedConfig) -> Seed:
+    import torch
+
+    from a4d.geometry.cameras import concatenate
+    from a4d.geometry.visual_hull import surface_colours, visual_hull
+    from a4d.scenes.seed import Seed
+
+    train = frames.select("train")
+    rgba = torch.stack([frames.rgba[i] for i in train])
+    cameras = concatenate([frames.cameras[i] for i in train])
+    bounds = torch.tensor([[-config.radius] * 3, [config.radius] * 3])
+    hull = visual_hull(rgba[..., 3], cameras, bounds, config.resolution)
+    points, normals = hull.surface()
+    colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
+    return Seed(points=points, colours=colours, radius=config.radius)
+
+
+def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:
+    """Renders of the first guess from around it, but not from where the reference was taken."""
+    import torch
+
+    from a4d.geometry.cameras import orbit
+    from a4d.render.mesh import render_mesh
+    from a4d.views import Frames
+
+    assert seed.mesh is not None
+    position = frames.cameras[0].positions[0]
+    radius = float(position.norm())
+    front = float(torch.rad2deg(torch.atan2(position[0], position[2])))
+    fov = 2 * torch.rad2deg(torch.atan(frames.cameras[0].height / 2 / frames.cameras[0].intrinsics[0, 1]))
+    rings = len(config.elevations)
+    indices = torch.arange(config.count)
+    # Each ring is turned a little against its neighbours; none looks from within 20 degrees of the reference.
+    azimuth = front + 20 + 320 * (indices // rings + (indices % rings) / rings) / max(config.count / rings, 1)
+    elevation = torch.tensor(config.elevations)[indices % rings]
+    cameras = orbit(azimuth, elevation, radius, float(fov), config.size, config.size)
+    images = []
+    for index in range(config.count):
+        render = render_mesh(seed.mesh, cameras[index])
+        straight = render.rgb / render.alpha.clamp_min(1e-3)
+        images.append(torch.cat([straight.clamp(0, 1), render.alpha], dim=-1)[0])
+    names = [f"proxy-{index:03d}" for index in range(config.count)]
+    singles = [cameras[index] for index in range(config.count)]
+    times = None if frames.times is None else torch.zeros(config.count)
+    return Frames(images, singles, times, names, ["proxy"] * config.count)
+
+
+STAGE = Stage(
+    name="fit-static",
+    summary="Fit a static scene to one image, or to photographs with known cameras.",
+    example="a4d fit-static photo.png",
+    config=FitStatic,
+    run=run,
+    resolve=resolve,
+    inputs=inputs,
+    needs=("preprocess", "estimate-pose"),
+    writes_scene=True,
+    resumable=True,
+    memory_knobs=("scene.count", "proxies.size"),
+)

@@ -208,12 +208,13 @@ def _same_size(values: Image, shape: tuple[int, ...], path: Path) -> Image:
         UsageError: it is of another aspect ratio.
     """
     import cv2
+    import numpy as np
 
     if abs(values.shape[0] * shape[1] / (values.shape[1] * shape[0]) - 1) > 0.02:
         raise UsageError(f"{path} is {values.shape[1]}x{values.shape[0]}, but its image {shape[1]}x{shape[0]}")
     if values.shape == shape:
         return values
-    return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
 def inputs(workspace: Workspace, config: Preprocess) -> list[Path]:

@@ -87,11 +87,12 @@ def _capture(model_folder: Path, model: ColmapModel, entries: list[ColmapImage],
         lenses.append(lens)
     quaternions = torch.tensor([entry.quaternion for entry in entries], dtype=torch.float64)
     translations = torch.tensor([entry.translation for entry in entries], dtype=torch.float64)
-    if not (quaternions.isfinite().all() and translations.isfinite().all() and (quaternions.norm(dim=1) > 0.5).all()):
+    world_from_camera = opencv_from_colmap(quaternions, translations)
+    if not world_from_camera.isfinite().all() or not (quaternions.norm(dim=1) > 0.5).all():
         raise InvalidInputError(f"{model_folder} has an image whose pose is no rotation and translation")
     return PosedCapture(
         images=tuple(images_folder / entry.name for entry in entries),
-        world_from_camera=opencv_from_colmap(quaternions, translations).numpy(),
+        world_from_camera=world_from_camera.numpy(),
         intrinsics=np.stack(intrinsics),
         sizes=np.array(sizes, np.int64),
         lenses=tuple(lenses) if any(lenses) else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ def read_mesh(path: Path, is_welded: bool = True) -> Mesh:
     if not parts:
         raise InvalidInputError(f"{path} holds no triangles", "Points and lines alone make no surface")
     vertices, faces, colours = _merged(parts)
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite and is refused
+        vertices = vertices.astype(np.float32).astype(np.float64)
     require_finite(path, "vertex", vertices)
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise InvalidInputError(f"{path} has a face that names vertices which do not exist")
@@ -81,7 +84,9 @@ def _load_parts(path: Path, is_linear: bool) -> list[Part]:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            scene = trimesh.load_scene(path)
+            # With a material, trimesh drops the vertex colours of an OBJ file.
+            options = {"skip_materials": True} if _is_obj_with_colours(path) else {}
+            scene = trimesh.load_scene(path, process=False, **options)
             parts = []
             for node in scene.graph.nodes_geometry:
                 world_from_part, name = scene.graph[node]
@@ -93,6 +98,15 @@ def _load_parts(path: Path, is_linear: bool) -> list[Part]:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise InvalidInputError(f"{path} cannot be read as a mesh: {reason}") from error
     return parts
+
+
+def _is_obj_with_colours(path: Path) -> bool:
+    """Whether the first vertex of an OBJ file has a colour and no vertex a texture coordinate."""
+    if path.suffix.lower() != ".obj":
+        return False
+    content = path.read_bytes()
+    vertex = re.search(rb"^v[ \t]+(.*)$", content, re.MULTILINE)
+    return vertex is not None and len(vertex[1].split()) >= 6 and not re.search(rb"^vt\s", content, re.MULTILINE)
 
 
 def _part(geometry: Any, world_from_part: NDArray[np.float64], is_linear: bool) -> Part:
@@ -181,12 +195,13 @@ def _merged(parts: list[Part]) -> Part:
 
 
 def _welded(vertices: NDArray[np.float64], faces: NDArray[np.int64], colours: NDArray[np.float64] | None) -> Part:
+    used = np.unique(faces)
     # Adding zero makes the two zeros of floating point one.
-    places, index = np.unique(vertices.astype(np.float32) + 0.0, axis=0, return_inverse=True)
+    places, index = np.unique(vertices[used] + 0.0, axis=0, return_inverse=True)
     index = index.reshape(-1)
-    faces = index[faces]
+    faces = index[np.searchsorted(used, faces)]
     faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
     if colours is not None:
-        sums = np.stack([np.bincount(index, colours[:, channel], len(places)) for channel in range(3)], axis=1)
+        sums = np.stack([np.bincount(index, colours[used, channel], len(places)) for channel in range(3)], axis=1)
         colours = sums / np.bincount(index, minlength=len(places))[:, None]
-    return places.astype(np.float64), faces, colours
+    return places, faces, colours

@@ -24,6 +24,8 @@ SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL")
 FISHEYE_MODEL = "OPENCV_FISHEYE"
+LARGEST_NUMBER = 1e15
+"""No length, angle or matrix entry of a sound file reaches it; beyond, products overflow."""
 RADIAL, TANGENTIAL = ("k1", "k2", "k3", "k4"), ("p1", "p2")
 
 
@@ -41,7 +43,7 @@ class _Frame:
 
 
 def find_transforms(folder: Path) -> list[Path]:
-    """The capture's files in a folder: `transforms.json`, else `transforms_{train,val,test}.json` as far as they exist."""
+    """The capture's files in a folder: `transforms.json`, or else `transforms_{train,val,test}.json` of those splits."""
     if (folder / "transforms.json").is_file():
         return [folder / "transforms.json"]
     return [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]
@@ -141,7 +143,7 @@ class _Document:
             matrix = np.array(value, np.float64)
         except (TypeError, ValueError, OverflowError):
             matrix = np.empty(0)
-        if matrix.shape not in ((3, 4), (4, 4)) or not np.isfinite(matrix).all():
+        if matrix.shape not in ((3, 4), (4, 4)) or not (np.abs(matrix) < LARGEST_NUMBER).all():
             raise InvalidInputError(f"{self.path}: {key!r} is no matrix of 3 or 4 rows and 4 columns of numbers")
         return np.concatenate([matrix[:3], [[0.0, 0.0, 0.0, 1.0]]])
 
@@ -259,7 +261,7 @@ def _number(settings: Mapping[str, Any], key: str, path: Path, default: float, w
     value = settings.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
         raise InvalidInputError(f"{path}: {where}{key!r} is no finite number")
     return float(value)
 

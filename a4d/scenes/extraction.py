@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from a4d.geometry.cameras import Cameras, orbit, turntable
-from a4d.geometry.fusion import DepthView, fuse
+from a4d.geometry.fusion import DepthView, FusionSettings, fuse
 from a4d.geometry.mesh import Mesh
 from a4d.scenes.scene import Scene
 
@@ -63,13 +63,10 @@ def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> M
         for index in range(len(cameras)):
             camera = cameras[index]
             render = scene.render(camera.to(device), torch.full((1,), time, device=device))
-            # Colours are stored straight: over black, the edge of the subject would be dark.
-            rgb = render.rgb / render.alpha.clamp_min(1e-3)
-            yield DepthView(
-                render.depth[0, ..., 0].cpu(), render.alpha[0, ..., 0].cpu(), rgb[0].clamp(0, 1).cpu(), camera
-            )
+            yield DepthView(render.depth[0, ..., 0], render.alpha[0, ..., 0], render.rgb[0], camera)
 
-    return fuse(views(), resolution, radius)
+    bounds = torch.tensor([[-radius] * 3, [radius] * 3])
+    return fuse(views(), bounds, FusionSettings(resolution=resolution))
 
 
 def turntable_cameras(radius: float, count: int, elevation_degrees: float, size: int) -> Cameras:

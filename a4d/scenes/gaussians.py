@@ -42,6 +42,14 @@ class GaussianScene(Scene):
 
     kind = "gaussians"
     config: GaussianSceneConfig
+    means: nn.Parameter
+    quaternions: nn.Parameter
+    log_scales: nn.Parameter
+    opacity_logits: nn.Parameter
+    sh_base: nn.Parameter
+    sh_detail: nn.Parameter
+    gradient_sum: Tensor
+    seen_count: Tensor
 
     def __init__(self, config: GaussianSceneConfig, start: Gaussians) -> None:
         super().__init__()
@@ -126,6 +134,10 @@ class GaussianScene(Scene):
                 self.seen_count += visible.sum(0)
         self._probes.clear()
 
+    def facts(self) -> dict[str, float]:
+        """The number of Gaussians."""
+        return {"gaussians": len(self.means)}
+
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Take over a checkpoint's state, whose number of Gaussians may differ."""
         for name in PARAMETERS:
@@ -148,7 +160,7 @@ class GaussianScene(Scene):
         config = parse(GaussianSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
         tensors = load_file(folder / "tensors.safetensors", device=str(device))
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
-        return cls(config, Gaussians(*(tensors[name] for name in PARAMETERS[:4]), sh)).to(device)
+        return cls(config, Gaussians(*[tensors[name] for name in PARAMETERS[:4]], sh)).to(device)
 
 
 def _replace_parameter(

@@ -57,6 +57,10 @@ class Scene(nn.Module, ABC):
         """Take over the `state_dict` of a checkpoint that was written after `step` iterations."""
         self.load_state_dict(state)
 
+    def facts(self) -> dict[str, float]:
+        """Numbers that change during optimisation and belong into its log, such as a count of primitives."""
+        return {}
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and standard forms of this scene into an existing folder."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,35 +10,19 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from a4d import __version__
 from a4d.config import Config, to_yaml
 from a4d.errors import WorkspaceError
 from a4d.workspace.files import FileStamp, discard, files_below, move, stamp, write_whole
+from a4d.workspace.journal import JOURNAL, Journal, complete_commit
 from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
 from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
 
 PLAN = "plan.json"
-JOURNAL = "journal.json"
 OUTPUTS = "outputs"
 RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "previews")
 
 logger = logging.getLogger(__name__)
-
-
-class Journal(BaseModel):
-    """What a commit still has to do; once it is written the commit will be completed, by whomever comes next.
-
-    Args:
-        moves: from the partial folder's path to the workspace's, both relative to the workspace, in order.
-        removals: files of the former result that the new one does not have.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    moves: list[tuple[str, str]]
-    removals: list[str]
 
 
 @dataclass
@@ -77,7 +60,7 @@ class Transaction:
         if resumed:
             discard(folder / OUTPUTS)
         else:
-            discard(folder)
+            abandon(workspace, name)
             folder.mkdir(parents=True)
             write_document(folder / PLAN, plan)
         transaction = cls(workspace, name, config, plan, resumed)
@@ -175,7 +158,6 @@ class Transaction:
         )
         write_whole(self.folder / "config.yaml", to_yaml(self.plan.config))
         write_document(self.folder / RECORD, record)
-        self.previews.mkdir(exist_ok=True)
         write_document(self.folder / JOURNAL, self._journal(outputs))
         complete_commit(self.workspace, self.name)
         self.workspace.metadata = Workspace.open(self.workspace.path).metadata
@@ -198,7 +180,7 @@ class Transaction:
         root = self.folder.relative_to(self.workspace.path).as_posix()
         final = self.workspace.stage_folder(self.name).relative_to(self.workspace.path).as_posix()
         new = [*self._replaced, *(item.path for item in outputs if not replaced(item.path))]
-        kept = [name for name in RUN_FILES if (self.folder / name).exists()]
+        kept = [name for name in RUN_FILES if files_below(self.folder / name)]
         records = self.workspace.read_records()
         former = records.pop(self.name, None)
         claimed = {item.path for record in records.values() for item in record.outputs}
@@ -227,41 +209,8 @@ def can_resume(workspace: Workspace, name: str, plan: Plan) -> bool:
         return False
 
 
-def complete_commit(workspace: Workspace, name: str) -> None:
-    """Carry out what the journal says, from wherever an earlier attempt stopped.
-
-    The former record goes first and the new one comes last, so that a reader who finds a record finds its outputs.
-    """
+def abandon(workspace: Workspace, name: str) -> None:
+    """Throw away what an unfinished run has left; half of it gone must not look like something to resume."""
     folder = workspace.partial_folder(name)
-    final = workspace.stage_folder(name)
-    if (folder / RECORD).exists():
-        journal = read_document(folder / JOURNAL, Journal)
-        trash = folder / "trash"
-        trash.mkdir(exist_ok=True)
-        final.mkdir(exist_ok=True)
-        discard(final / RECORD)
-        for index, target in enumerate(journal.removals):
-            if (workspace.path / target).exists():
-                move(workspace.path / target, trash / f"removal-{index}")
-        for index, (source, target) in enumerate(journal.moves):
-            _move_into_place(workspace.path / source, workspace.path / target, trash / str(index))
-        move(folder / RECORD, final / RECORD)
-    shutil.rmtree(folder)
-
-
-def _move_into_place(source: Path, target: Path, trash: Path) -> None:
-    if not source.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and (target.is_dir() or source.is_dir()):
-        move(target, trash)
-    move(source, target)
-
-
-def complete_interrupted_commits(workspace: Workspace) -> list[str]:
-    """Finish the commits that a killed process had decided on; returns the runs' names. The caller holds the lock."""
-    names = [name for name in workspace.partials() if (workspace.partial_folder(name) / JOURNAL).exists()]
-    for name in names:
-        complete_commit(workspace, name)
-        logger.warning("completed the interrupted commit of '%s'", name)
-    return names
+    discard(folder / PLAN)
+    discard(folder)

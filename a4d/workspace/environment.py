@@ -1,0 +1,25 @@
+"""What the machine had to do with a run: library versions, and whether memory was the trouble."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+LIBRARIES = ("torch", "numpy", "numba", "cv2", "scipy", "diffusers", "gsplat")
+
+
+def library_versions() -> dict[str, str]:
+    """Python and those of the libraries that this process has loaded."""
+    loaded = {name: str(getattr(sys.modules.get(name), "__version__", "")) for name in LIBRARIES}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{k: v for k, v in loaded.items() if v},
+    }
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether host or device memory ran out; torch reports both in its own ways."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,364 @@
+"""Running a stage on a workspace or a raw input: locate, lock, decide, run, commit."""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from a4d.config import load_yaml, plain, set_value, to_yaml
+from a4d.errors import A4DError, OutOfMemoryError, UsageError, WorkspaceError
+from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
+from a4d.workspace.decision import Decision, decide, make_plan
+from a4d.workspace.environment import is_out_of_memory, library_versions
+from a4d.workspace.files import discard, storage_error
+from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
+from a4d.workspace.lock import LOCK, Lock, acquire, locked
+from a4d.workspace.logs import logging_into, logging_to
+from a4d.workspace.record import Record
+from a4d.workspace.source import RawInput, recognise, require_same
+from a4d.workspace.stage import Stage
+from a4d.workspace.transaction import Transaction, abandon
+from a4d.workspace.workspace import METADATA, PARTIAL, Metadata, Workspace
+
+logger = logging.getLogger(__name__)
+
+StageFinder = Callable[[str], Stage]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a stage is run.
+
+    Args:
+        values: settings of the stage, merged from file, --set and flags.
+        name: of the run and its scene; the stage's name where None.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        seed: of every random number.
+        force: make a finished result anew.
+        dry_run: say what would be done, write nothing.
+        command: the command line, for the record.
+        level: the least severe log message that the console shows.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    force: bool = False
+    dry_run: bool = False
+    command: tuple[str, ...] = ()
+    level: int = logging.INFO
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Args:
+        stage: the sub-command.
+        name: of the run.
+        status: `done`, `up to date`, or for a dry run `would run`, `would resume`.
+        reason: why, in words.
+        workspace: its folder.
+        inputs: what is read, relative to the workspace.
+        outputs: files that were written, with the workspace's path.
+        metrics: of the run.
+        seconds: that it took; for a result that was up to date, that it had taken.
+        peak_memory_mb: likewise.
+        warnings: likewise.
+    """
+
+    stage: str
+    name: str
+    status: str
+    reason: str
+    workspace: str
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The workspace that a target means, which exists where `raw` is None or was used before."""
+
+    path: Path
+    raw: RawInput | None = None
+
+    def exists(self) -> bool:
+        """Whether the workspace has been made."""
+        return (self.path / METADATA).is_file()
+
+    def workspace(self) -> Workspace:
+        """The workspace, or one in memory alone that a raw input would become."""
+        if self.raw is None or self.exists():
+            return Workspace.open(self.path)
+        return Workspace(self.path, Metadata(name=self.raw.stem, source=self.raw.describe()))
+
+
+def merge_values(file: Path | None, assignments: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings from a YAML file, `--set` assignments and flags, the later ones winning.
+
+    Raises:
+        ConfigError: the file or an assignment cannot be read.
+    """
+    values = load_yaml(file) if file is not None else {}
+    for assignment in assignments:
+        set_value(values, assignment)
+    return {**values, **{key: value for key, value in flags.items() if value is not None}}
+
+
+def locate(target: str) -> Place:
+    """Which workspace a target of the command line means.
+
+    Raises:
+        A4DError: it is neither a workspace nor a raw input, or its workspace belongs to another input.
+    """
+    path = Path(target)
+    if path.suffix == ".a4d" or (len(target) < 1000 and (path / METADATA).is_file()):
+        Workspace.open(path)
+        return Place(path)
+    raw = recognise(target)
+    place = Place(Path(f"{raw.stem}.a4d"), raw)
+    if place.exists():
+        require_same(Workspace.open(place.path).metadata.source, raw, place.path)
+    elif place.path.exists():
+        raise WorkspaceError(f"{place.path} exists and is no workspace", "Move it away, or work in another folder")
+    return place
+
+
+def resolved_config(stage: Stage, target: str, values: Mapping[str, Any]) -> str:
+    """The complete configuration of a stage for a target as YAML; writes nothing."""
+    return to_yaml(plain(stage.resolved(locate(target).workspace(), dict(values)))).rstrip()
+
+
+def execute(stage: Stage, target: str, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
+    """Run a stage, and before it those that a raw input needs.
+
+    Args:
+        stage: what to run.
+        target: a workspace, or an image, video, mesh, folder or prompt, which makes `<stem>.a4d` here.
+        options: settings and run control.
+        console: standard error.
+        find_stage: gives the stages that `stage.needs` names.
+
+    Raises:
+        A4DError: with the exit code and the remedy; the workspace is as it was.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    name = options.name or stage.name
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise UsageError(f"--name '{name}' may have letters, digits, '-' and '_' only")
+    options = replace(options, name=name)
+    place = locate(target)
+    if options.dry_run:
+        return _foresee(stage, place, options)
+    # A mistake in the settings should show before anything is written or a needed stage is run.
+    stage.resolved(place.workspace(), dict(options.values))
+    try:
+        if place.exists():
+            return _run_in_place(stage, place, options, console, find_stage)
+        return _run_in_new_workspace(stage, place, options, console, find_stage)
+    except OSError as error:
+        storage = storage_error(error, place.path)
+        if storage is None:
+            raise
+        raise storage from error
+
+
+def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
+    workspace = place.workspace()
+    name = options.name or stage.name
+    config = stage.resolved(workspace, dict(options.values))
+    writes = [*stage.writes, *([f"scenes/{name}/"] if stage.writes_scene else []), f"stages/{name}/"]
+    if place.exists():
+        plan = make_plan(stage, workspace, config, options.seed)
+        decision = decide(stage, workspace, name, plan, force=options.force)
+        inputs = plan.input_paths
+    else:
+        first = f" and run {', '.join(stage.needs)} first" if stage.needs else ""
+        decision = Decision("run", f"would make {place.path}{first}")
+        inputs = [str(place.raw.path or place.raw.text)] if place.raw else []
+    status = decision.action if decision.action == "up to date" else f"would {decision.action}"
+    outputs = [str(place.path / path) for path in writes]
+    return Outcome(stage.name, name, status, decision.reason, str(place.path), inputs, outputs)
+
+
+def _run_in_place(stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
+    try:
+        lock = acquire(place.path)
+    except OSError:
+        current = _outcome_if_current(stage, place.workspace(), options)
+        if current is None:
+            raise
+        return current
+    try:
+        workspace = place.workspace()
+        with logging_to(console, options.level):
+            complete_interrupted_commits(workspace)
+            if place.raw is not None:
+                _run_needs(stage, workspace, options, console, find_stage)
+            return _run(stage, workspace, options, console)
+    finally:
+        lock.release()
+
+
+def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) -> Outcome | None:
+    """A finished result in a folder that cannot be written is still a finished result."""
+    config = stage.resolved(workspace, dict(options.values))
+    name = options.name or stage.name
+    plan = make_plan(stage, workspace, config, options.seed)
+    decision = decide(stage, workspace, name, plan, force=options.force)
+    record = workspace.read_records().get(name)
+    return _outcome_of(workspace, record, decision) if record and decision.action == "up to date" else None
+
+
+def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder) -> None:
+    for name in stage.needs:
+        if name not in workspace.read_records():
+            logger.info("%s comes first", name)
+            _run(find_stage(name), workspace, _with_defaults(options, name), console)
+
+
+def _run_in_new_workspace(
+    stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder
+) -> Outcome:
+    """Build the workspace under a temporary name until its first stage is done, so that a bad input leaves nothing."""
+    assert place.raw is not None
+    temporary = place.path.with_name(f"{place.path.name}{PARTIAL}")
+    temporary.mkdir(exist_ok=True)
+    with locked(temporary) as lock:
+        try:
+            for leftover in temporary.iterdir():
+                if leftover.name != LOCK:
+                    discard(leftover)
+            source = place.raw.copy_into(temporary)
+            workspace = Workspace.create(temporary, Metadata(name=place.raw.stem, source=source))
+            first = find_stage(stage.needs[0]) if stage.needs else stage
+            with logging_to(console, options.level):
+                if first is not stage:
+                    logger.info("%s comes first", first.name)
+                outcome = _run(
+                    first, workspace, options if first is stage else _with_defaults(options, first.name), console
+                )
+                _rename(workspace, place.path, lock)
+                if first is stage:
+                    return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
+                _run_needs(stage, workspace, options, console, find_stage)
+                return _run(stage, workspace, options, console)
+        finally:
+            if temporary.exists():
+                discard(temporary)
+
+
+def _with_defaults(options: Options, name: str) -> Options:
+    """For a stage that is run because another needs it."""
+    return replace(options, values={}, name=name, force=False)
+
+
+def _rename(workspace: Workspace, path: Path, lock: Lock) -> None:
+    try:
+        workspace.path.rename(path)
+    except OSError as error:
+        if not path.exists():
+            raise
+        raise WorkspaceError(f"{path} was made by another process meanwhile", "Run the same command again") from error
+    workspace.path = lock.folder = path
+
+
+def _paths(workspace: Workspace, name: str) -> list[str]:
+    return [str(workspace.path / item.path) for item in workspace.read_records()[name].outputs]
+
+
+def _run(stage: Stage, workspace: Workspace, options: Options, console: Console) -> Outcome:
+    """One stage on a locked workspace."""
+    name = options.name or stage.name
+    config = stage.resolved(workspace, dict(options.values))
+    plan = make_plan(stage, workspace, config, options.seed)
+    decision = decide(stage, workspace, name, plan, force=options.force)
+    if decision.warning:
+        logger.warning("%s: %s", name, decision.warning)
+    record = workspace.read_records().get(name)
+    if decision.action == "up to date" and record is not None:
+        return _outcome_of(workspace, record, decision)
+    if record is not None or decision.action == "resume":
+        logger.info("%s %s", name, decision.reason)
+    runtime = Runtime(resolve_device(options.device), options.seed, console)
+    transaction = Transaction.begin(workspace, name, config, plan)
+    with _cleaning_up(stage, transaction), logging_into(transaction.folder / "log.txt"):
+        with runtime.stop.listening(at_once=not stage.resumable):
+            metrics = stage.run(transaction, config, runtime)
+        record = transaction.commit(
+            metrics,
+            device=runtime.device,
+            command=options.command,
+            environment=library_versions(),
+            peak_memory_mb=peak_memory_bytes() / 2**20,
+        )
+    return _outcome_of(workspace, record, replace(decision, reason=""), status="done")
+
+
+def _outcome_of(workspace: Workspace, record: Record, decision: Decision, status: str = "up to date") -> Outcome:
+    return Outcome(
+        stage=record.stage,
+        name=record.name,
+        status=status,
+        reason=decision.reason,
+        workspace=str(workspace.path),
+        inputs=record.input_paths,
+        outputs=[str(workspace.path / item.path) for item in record.outputs],
+        metrics=record.metrics,
+        seconds=record.seconds,
+        peak_memory_mb=record.peak_memory_mb,
+        warnings=record.warnings,
+    )
+
+
+@contextmanager
+def _cleaning_up(stage: Stage, transaction: Transaction) -> Iterator[None]:
+    """Turn what a run may raise into an error with a remedy, and leave nothing but a checkpoint behind."""
+    workspace, name = transaction.workspace, transaction.name
+    try:
+        yield
+    except (A4DError, KeyboardInterrupt):
+        _abandon_without_checkpoint(transaction)
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            _abandon_without_checkpoint(transaction)
+            knobs = ", ".join(stage.memory_knobs) or "smaller images or fewer primitives"
+            raise OutOfMemoryError(f"{stage.name} ran out of memory", f"It needs less with {knobs}") from error
+        storage = storage_error(error, workspace.path)
+        if storage is not None:
+            _abandon_without_checkpoint(transaction)
+            raise storage from error
+        raise _report_bug(workspace, name, error) from error
+
+
+def _abandon_without_checkpoint(transaction: Transaction) -> None:
+    decided = (transaction.folder / JOURNAL).exists()
+    if not decided and not any(transaction.checkpoint.iterdir()):
+        abandon(transaction.workspace, transaction.name)
+
+
+def _report_bug(workspace: Workspace, name: str, error: Exception) -> A4DError:
+    """Keep the traceback: in the run's log, or beside a new workspace, which will not be kept."""
+    log = workspace.partial_folder(name) / "log.txt"
+    if workspace.path.suffix == PARTIAL:
+        text = log.read_text(encoding="utf-8")
+        log = workspace.path.with_suffix(".log")
+        log.write_text(text, encoding="utf-8")
+    with log.open("a", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)))
+    return A4DError(f"a bug in {name}: {type(error).__name__}: {error}", f"The traceback is in {log}")

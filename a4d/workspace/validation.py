@@ -1,0 +1,180 @@
+"""Whether a workspace keeps the promises of `FORMAT.md`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from a4d.errors import A4DError
+from a4d.workspace.decision import examine
+from a4d.workspace.record import RECORD, Record, read_document
+from a4d.workspace.journal import JOURNAL
+from a4d.workspace.workspace import ENTRIES, PARTIAL, Workspace
+
+SIZE_KEYS = ("w", "h")
+
+
+@dataclass
+class Report:
+    """What a check found; a workspace without problems may be read by every stage.
+
+    Args:
+        problems: broken promises.
+        warnings: what is allowed and may surprise.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def validate(workspace: Workspace) -> Report:
+    """Check everything that can be checked without computing."""
+    report = Report()
+    _check_entries(workspace, report)
+    _check_source(workspace, report)
+    _check_frames(workspace, report)
+    _check_records(workspace, report)
+    for scene in sorted(workspace.path.glob("scenes/*/")):
+        _check_scene(scene, report)
+    return report
+
+
+def _check_entries(workspace: Workspace, report: Report) -> None:
+    for entry in sorted(workspace.path.iterdir()):
+        if entry.name not in ENTRIES and not entry.name.startswith("."):
+            report.warnings.append(f"{entry.name}: not part of the format; no stage reads it")
+
+
+def _check_source(workspace: Workspace, report: Report) -> None:
+    source = workspace.metadata.source
+    if source is not None and source.path and not (workspace.path / source.path).exists():
+        report.problems.append(f"{source.path}: the source named in workspace.yaml is missing")
+
+
+def _check_frames(workspace: Workspace, report: Report) -> None:
+    path = workspace.path / "transforms.json"
+    if not path.is_file():
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frames = content["frames"]
+    except (OSError, ValueError, KeyError, TypeError):
+        report.problems.append("transforms.json: no JSON object with a list 'frames'")
+        return
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
+        report.problems.append("transforms.json: 'frames' is no list of objects")
+        return
+    count = workspace.metadata.frame_count
+    if count is not None and count != len(frames):
+        report.problems.append(f"transforms.json: {len(frames)} frames, and workspace.yaml says {count}")
+    for index, frame in enumerate(frames):
+        problem = _frame_problem(workspace.path, content, frame)
+        if problem:
+            report.problems.append(f"transforms.json: frame {index}: {problem}")
+
+
+def _frame_problem(root: Path, content: dict[str, Any], frame: dict[str, Any]) -> str:
+    """What is wrong with one frame: its pose, its time or its image; empty where nothing is."""
+    if not _is_rigid(frame.get("transform_matrix")):
+        return "'transform_matrix' is no rigid 4x4 matrix"
+    time = frame.get("time", 0.0)
+    if not isinstance(time, (int, float)) or not 0 <= time <= 1:
+        return f"'time' is {time!r}, not in [0, 1]"
+    name = frame.get("file_path")
+    if not isinstance(name, str):
+        return "no 'file_path'"
+    image = root / name
+    if not image.is_file():
+        return f"{name} is missing"
+    return _image_problem(image, [frame.get(key, content.get(key)) for key in SIZE_KEYS])
+
+
+def _is_rigid(matrix: Any) -> bool:
+    import numpy as np
+
+    try:
+        values = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    if values.shape != (4, 4) or not np.isfinite(values).all():
+        return False
+    rotation = values[:3, :3]
+    orthonormal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+    return bool(orthonormal and np.linalg.det(rotation) > 0 and np.allclose(values[3], [0, 0, 0, 1], atol=1e-6))
+
+
+def _image_problem(image: Path, size: list[Any]) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(image) as opened:
+            found = opened.size
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+        return f"{image.name} cannot be read: {error}"
+    expected = tuple(size)
+    if None not in expected and expected != found:
+        return f"{image.name} is {found[0]}x{found[1]}, and transforms.json says {expected[0]}x{expected[1]}"
+    return ""
+
+
+def _check_records(workspace: Workspace, report: Report) -> None:
+    records: dict[str, Record] = {}
+    for folder in sorted((workspace.path / "stages").glob("*/")):
+        if folder.suffix == PARTIAL:
+            state = (
+                "an interrupted commit; the next command completes it" if (folder / JOURNAL).exists() else "unfinished"
+            )
+            report.warnings.append(f"stages/{folder.name}: {state}")
+            continue
+        if not (folder / RECORD).is_file():
+            report.problems.append(f"stages/{folder.name}: no {RECORD}")
+            continue
+        try:
+            records[folder.name] = read_document(folder / RECORD, Record)
+        except A4DError as error:
+            report.problems.append(error.problem)
+    for name, record in records.items():
+        if record.name != name:
+            report.problems.append(f"stages/{name}: its record is of a run named '{record.name}'")
+        if not all(math.isfinite(value) for value in record.metrics.values() if isinstance(value, float)):
+            report.problems.append(f"stages/{name}: a metric is not finite")
+        findings = examine(workspace, record, records)
+        report.problems += [f"{path}: missing, though '{name}' wrote it" for path in findings.missing]
+        report.problems += [f"{path}: not what '{name}' wrote" for path in findings.edited]
+        report.warnings += [f"stages/{name}: out of date: {change}" for change in findings.inputs]
+
+
+def _check_scene(folder: Path, report: Report) -> None:
+    from a4d.config import load_yaml
+
+    name = f"scenes/{folder.name}"
+    try:
+        if "kind" not in load_yaml(folder / "scene.yaml"):
+            report.problems.append(f"{name}/scene.yaml: no 'kind'")
+    except A4DError as error:
+        report.problems.append(error.problem)
+    tensors = folder / "tensors.safetensors"
+    if tensors.is_file():
+        problem = _safetensors_problem(tensors)
+        if problem:
+            report.problems.append(f"{name}/tensors.safetensors: {problem}")
+
+
+def _safetensors_problem(path: Path) -> str:
+    """What is wrong with a safetensors file by its header, which is checked against the file's length."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = path.stat().st_size
+        if length > size - 8:
+            return "the header is longer than the file"
+        try:
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return "the header is damaged"
+    if 8 + length + max(ends, default=0) != size:
+        return "the file is truncated"
+    return ""
