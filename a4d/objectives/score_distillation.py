@@ -24,7 +24,7 @@ from a4d.views import ObservedViews
 class ScoreDistillation(Objective):
     """Moves renders toward what a prior expects under a prompt, a picture or a camera; its value is a gradient's norm.
 
-    A batch of views is as many samples as the prior's modality makes of it: single images, groups of views, or one clip.
+    A batch of views is as many samples as the prior's modality makes of it: images, rings of views, or one clip.
     """
 
     kind: Literal["score-distillation"] = "score-distillation"
