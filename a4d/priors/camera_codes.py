@@ -11,44 +11,35 @@ FRONT_X_UP_Z_FROM_OURS = torch.tensor([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0
 """World axes of MVDream and Animate3D (front +X, up +Z, azimuth from +X to +Y) from ours (front +Z, up +Y)."""
 
 
-def spherical(cameras: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+def spherical(cameras: Cameras) -> Tensor:
     """Where cameras are, as seen from the origin; the inverse of `orbit`.
 
     Returns:
-        (B,) azimuth in degrees in (-180, 180], 0 at the front and positive toward +X; (B,) elevation in degrees,
-        positive above; (B,) distance in metres.
+        (B, 3) azimuth in degrees in (-180, 180], 0 at the front and positive toward +X; elevation in degrees, positive
+        above; distance in metres.
     """
     x, y, z = cameras.positions.unbind(-1)
     distance = cameras.positions.norm(dim=-1)
     elevation = torch.asin((y / distance.clamp_min(1e-12)).clamp(-1, 1))
-    return torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(elevation), distance
+    return torch.stack([torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(elevation), distance], dim=-1)
 
 
 def relative_view_code(
-    cameras: Cameras,  # B
-    reference: Cameras,  # B, or 1 for all
+    view: Tensor,  # (B, 3) from `spherical`
+    reference: Tensor,  # (B, 3), or (1, 3) for all
 ) -> Tensor:
-    """Zero-1-to-3's view change from the reference to each camera.
+    """Zero-1-to-3's view change from the reference to each view.
 
     The polar angle is counted from above and in radians, so that its change is the reference's elevation minus the
-    camera's. The model's azimuth grows counter-clockwise seen from above, as ours does: a camera that moves to its
-    right has a positive sine. (Code in which the image is mirrored against the world needs a minus sign here.)
+    view's. The model's azimuth grows counter-clockwise seen from above, as ours does: a camera that moves to its right
+    has a positive sine. (Code in which the image is mirrored against the world needs a minus sign here.)
 
     Returns:
         (B, 4) polar change in radians, sine and cosine of the azimuth change, change of distance in metres.
     """
-    azimuth, elevation, distance = spherical(cameras)
-    azimuth_of_reference, elevation_of_reference, distance_of_reference = spherical(reference)
-    turn = torch.deg2rad(azimuth - azimuth_of_reference)
-    return torch.stack(
-        [
-            torch.deg2rad(elevation_of_reference - elevation),
-            turn.sin(),
-            turn.cos(),
-            distance - distance_of_reference,
-        ],
-        dim=-1,
-    )
+    turn, rise, away = (view - reference).unbind(-1)
+    turn = torch.deg2rad(turn)
+    return torch.stack([-torch.deg2rad(rise), turn.sin(), turn.cos(), away], dim=-1)
 
 
 def angle_between_views(

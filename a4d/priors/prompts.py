@@ -29,7 +29,7 @@ def view_prompts(
     Returns:
         S prompts.
     """
-    azimuth, elevation, _ = spherical(cameras)
+    azimuth, elevation, _ = spherical(cameras).unbind(-1)
     names = []
     for angle, height in zip(azimuth.abs().tolist(), elevation.tolist(), strict=True):
         if height > overhead_degrees:
@@ -49,7 +49,7 @@ def blended_view_conditioning(prior: Prior, prompt: str, cameras: Cameras) -> Co
         prompt: without a view.
         cameras: S cameras that look at the origin.
     """
-    angle = spherical(cameras)[0].abs() / 90
+    angle = spherical(cameras)[:, 0].abs() / 90
     views: Sequence[Conditioning] = [prior.condition([f"{prompt}, {name} view"]) for name in ("front", "side", "back")]
     behind = angle > 1
     near = join([views[1] if is_behind else views[0] for is_behind in behind.tolist()])

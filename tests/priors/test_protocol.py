@@ -97,7 +97,7 @@ def test_join_keeps_order():
 
 def test_spherical_inverts_orbit():
     azimuth, elevation = torch.tensor([0.0, 30.0, -120.0, 179.0]), torch.tensor([0.0, 45.0, -20.0, 80.0])
-    found = spherical(orbit(azimuth, elevation, torch.tensor([1.0, 2.0, 3.0, 4.0]), 40.0, 8, 8))
+    found = spherical(orbit(azimuth, elevation, torch.tensor([1.0, 2.0, 3.0, 4.0]), 40.0, 8, 8)).unbind(-1)
     torch.testing.assert_close(found[0], azimuth, atol=1e-3, rtol=0)
     torch.testing.assert_close(found[1], elevation, atol=1e-3, rtol=0)
     torch.testing.assert_close(found[2], torch.tensor([1.0, 2.0, 3.0, 4.0]))
@@ -105,7 +105,7 @@ def test_spherical_inverts_orbit():
 
 def test_relative_view_code_signs():
     reference = cameras_at([10.0], 5.0, 2.0)
-    code = relative_view_code(cameras_at([100.0, -80.0, 10.0], 35.0, 2.5), reference)
+    code = relative_view_code(spherical(cameras_at([100.0, -80.0, 10.0], 35.0, 2.5)), spherical(reference))
     half_turn = torch.deg2rad(torch.tensor(-30.0))  # higher than the reference: nearer to the pole
     expected = torch.tensor([[half_turn, 1, 0, 0.5], [half_turn, -1, 0, 0.5], [half_turn, 0, 1, 0.5]])
     torch.testing.assert_close(code, expected, atol=1e-5, rtol=0)
