@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import Field
 
-from a4d.config import Config, Spec, parse
+from a4d.config import Config, Spec, parse, plain, unknown_key
 from a4d.errors import UsageError
 from a4d.runtime import Runtime
+from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -43,9 +45,7 @@ class ProxyConfig(Config):
 class FitStatic(Config):
     """Everything that decides a static scene; a profile for the kind of source fills in what is not given."""
 
-    profile: Literal["auto", "fit-static-image", "fit-static-capture"] = Field(
-        default="auto", description="the built-in defaults; auto chooses by the kind of source"
-    )
+    profile: str = Field(default="auto", description="the built-in defaults; auto chooses by the kind of source")
     seed: SeedConfig
     proxies: ProxyConfig | None = None
     scene: Spec
@@ -57,8 +57,8 @@ class FitStatic(Config):
     preview_seconds: float = Field(default=20.0, gt=0, description="time between two previews")
 
 
-def resolve(workspace: Workspace, values: dict[str, Any]) -> FitStatic:
-    """A profile's keys, replaced as a whole by those the user gives."""
+def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile that the user names, else the one that suits the kind of source."""
     source = workspace.metadata.source
     profile = values.get("profile", "auto")
     if profile == "auto":
@@ -68,8 +68,29 @@ def resolve(workspace: Workspace, values: dict[str, Any]) -> FitStatic:
                 f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
             )
         profile = PROFILES[kind]
-    text = files("a4d.stages").joinpath(f"profiles/{profile}.yaml").read_text(encoding="utf-8")
-    return parse(FitStatic, {**yaml.safe_load(text), **values, "profile": profile})
+    file = files("a4d.stages").joinpath(f"profiles/{profile}.yaml")
+    if not file.is_file():
+        raise unknown_key(f"profile: {profile}", str(profile), PROFILES.values())
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {**values, "profile": profile}
+
+
+def complete(config: FitStatic) -> FitStatic:
+    """Check scene, views, objectives and optimiser, and fill in their defaults."""
+    from a4d.objectives import build_objectives
+    from a4d.optimise import OptimiserConfig
+    from a4d.scenes import scene_class
+    from a4d.views import build_views
+
+    scene = parse(scene_class(str(config.scene.get("kind"))).config_class, config.scene, "scene")
+    return config.model_copy(
+        update={
+            "scene": plain(scene),
+            "views": {name: plain(views) for name, views in build_views(config.views).items()},
+            "objectives": [plain(objective) for objective in build_objectives(config.objectives)],
+            "optimiser": plain(parse(OptimiserConfig, config.optimiser, "optimiser")),
+        }
+    )
 
 
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
@@ -99,11 +120,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
     if config.proxies is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed, frames, config.proxies))
-    scene = (
-        scene_class(str(config.scene.get("kind")))
-        .begin(config.scene, seed, generator(runtime.seed, "begin"))
-        .to(runtime.device)
-    )
+    scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
+    scene.to(runtime.device)
     metrics = optimise(Problem(scene, views, objectives, frames), loop, work.folder, runtime)
     scene.save(work.scene())
     return metrics
@@ -212,7 +230,8 @@ STAGE = Stage(
     example="a4d fit-static photo.png",
     config=FitStatic,
     run=run,
-    resolve=resolve,
+    defaults=defaults,
+    complete=complete,
     inputs=inputs,
     needs=("preprocess", "estimate-pose"),
     writes_scene=True,

@@ -258,7 +258,7 @@ def _extract(height: Array, middle: Array) -> tuple[Array, Array, Array, NDArray
     """Row, column and layer (toward the viewer, 0 at the centre plane) of the vertices, and outward faces."""
     half = np.sqrt(np.maximum(height, 0))
     nearest, farthest = int(np.ceil((middle + half).max())) + 1, int(np.floor((middle - half).min())) - 1
-    # A layer runs through the centre plane, where every node inside the outline is inside the shape: nothing is too thin.
+    # One layer is the centre plane, where every node inside the outline is inside the shape: nothing is too thin.
     layers = np.arange(farthest, nearest + 1, dtype=np.float64)
     volume = height[..., None] - (layers - middle[..., None]) ** 2
     volume[np.abs(volume) < 1e-4] = -1e-4

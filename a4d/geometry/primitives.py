@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ def _from_trimesh(shape: trimesh.Trimesh) -> Mesh:
 
 
 def paint(mesh: Mesh) -> Mesh:
-    """Colour a mesh by smooth waves over its positions, different along every axis so that no view resembles another."""
+    """Colour a mesh by smooth waves over its positions, so that no view resembles another."""
     phase = mesh.vertices * mesh.vertices.new_tensor([3.1, 4.3, 5.7]) + mesh.vertices.roll(1, dims=-1) * 2.3
     return Mesh(mesh.vertices, mesh.faces, 0.5 + 0.35 * torch.sin(phase))
 
@@ -103,14 +103,12 @@ def creature(parts: Sequence[Ellipsoid] = CREATURE, resolution: int = 96) -> Mes
     return Mesh(mesh.vertices, mesh.faces, weights @ colours)
 
 
-def _level_set(function: object, low: Tensor, high: Tensor, resolution: int) -> Mesh:
+def _level_set(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, resolution: int) -> Mesh:
     """Surface where a function of (..., 3) points, negative inside, is zero."""
-    assert callable(function)
     spacing = float((high - low).max()) / resolution
     counts = ((high - low) / spacing).ceil().int() + 5
     start = low - 2 * spacing
     axes = [start[i] + spacing * torch.arange(int(counts[i])) for i in range(3)]
     values = function(torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1))
-    vertices, faces, _, _ = marching_cubes(values.numpy(), 0.0, gradient_direction="ascent")
-    mesh = Mesh(start + spacing * torch.from_numpy(vertices.copy()), torch.from_numpy(faces.astype(np.int64)))
-    return mesh if mesh.volume > 0 else Mesh(mesh.vertices, mesh.faces.flip(1))
+    vertices, faces, _, _ = marching_cubes(values.numpy(), 0.0, gradient_direction="descent")
+    return Mesh(start + spacing * torch.from_numpy(vertices.copy()), torch.from_numpy(faces.astype(np.int64)))

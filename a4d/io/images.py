@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -42,12 +42,10 @@ def read_image(path: Path | str, max_size: int | None = None) -> Array:
     """
     path = Path(path)
     samples = _read_samples(path, max_size)
-    if np.issubdtype(samples.dtype, np.unsignedinteger):
-        image = samples.astype(np.float32)
+    image = samples.astype(np.float32)
+    if samples.dtype in (np.uint8, np.uint16):
         image /= np.iinfo(samples.dtype).max
-    elif samples.dtype == np.float32 and samples.min() >= 0 and samples.max() <= 1:
-        image = samples
-    else:
+    elif samples.dtype != np.float32 or not 0 <= samples.min() <= samples.max() <= 1:
         raise InvalidInputError(f"{path} holds {samples.dtype} values outside [0, 1]", "Convert it to a 16-bit PNG")
     return image if max_size is None else shrink(image, max_size)
 
@@ -76,7 +74,7 @@ def read_depth(path: Path | str, unit: float | None = None) -> Array:
         raise InvalidInputError(f"{path} holds values that are not finite")
     if unit is not None:
         return depth * unit
-    return depth / np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else depth
+    return depth / np.float32(np.iinfo(samples.dtype).max) if np.issubdtype(samples.dtype, np.integer) else depth
 
 
 def write_image(path: Path | str, image: Array) -> None:
@@ -180,7 +178,7 @@ def _finite(values: Array) -> Array:
     return values
 
 
-def _read_samples(path: Path, max_size: int | None = None) -> NDArray[np.generic]:
+def _read_samples(path: Path, max_size: int | None = None) -> NDArray[Any]:
     """(H, W, 3|4) samples in the type of the file, upright; 8-bit ones reduced to `max_size`."""
     require_file(path)
     try:
@@ -194,7 +192,7 @@ def _read_samples(path: Path, max_size: int | None = None) -> NDArray[np.generic
         raise unreadable(path, error) from None
 
 
-def _samples(image: Image.Image, stream: IO[bytes], max_size: int | None) -> NDArray[np.generic]:
+def _samples(image: Image.Image, stream: IO[bytes], max_size: int | None) -> NDArray[Any]:
     if _is_deep_colour(image, stream):
         return _read_deep_colour(image, stream)
     if image.mode.startswith("I") or image.mode == "F":
@@ -217,17 +215,18 @@ def _is_deep_colour(image: Image.Image, stream: IO[bytes]) -> bool:
         bit_depth, colour_type = stream.read(2)
         return bit_depth == 16 and colour_type != 0
     if image.format == "TIFF":
-        bits, premultiplied = image.tag_v2.get(258, (1,)), image.tag_v2.get(338, (0,))[0] == 1
+        tags = getattr(image, "tag_v2", {})
+        bits, premultiplied = tags.get(258, (1,)), tags.get(338, (0,))[0] == 1
         return image.mode in ("RGB", "RGBA") and set(bits) == {16} and not premultiplied
     return False
 
 
-def _read_deep_colour(image: Image.Image, stream: IO[bytes]) -> NDArray[np.generic]:
+def _read_deep_colour(image: Image.Image, stream: IO[bytes]) -> NDArray[Any]:
     stream.seek(0)
     content = stream.read()
     if image.format == "PNG":
         content = _essential_chunks(content)
-    samples = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    samples: NDArray[Any] | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16 or samples.shape[:2] != image.size[::-1]:
         raise ValueError("its 16-bit samples cannot be decoded")
     order = [2, 1, 0, 3] if samples.shape[2] == 4 else [2, 1, 0]
@@ -253,7 +252,7 @@ def _with_colour_key(colours: NDArray[np.uint16], key: int | tuple[int, ...]) ->
     return np.concatenate([colours, alpha.astype(np.uint16)], axis=-1)
 
 
-def _upright(samples: NDArray[np.generic], image: Image.Image) -> NDArray[np.generic]:
+def _upright(samples: NDArray[Any], image: Image.Image) -> NDArray[Any]:
     """Undo the camera's rotation; EXIF numbers the eight of them by where the first row and column lie."""
     try:
         orientation = image.getexif().get(274, 1)

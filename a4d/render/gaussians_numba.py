@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from dataclasses import dataclass, fields, replace
@@ -113,9 +114,9 @@ class _Splatting(torch.autograd.Function):
             images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
             rasterise(*drawing.pairs, _array(background[index]), images, drawing.pair_ends)
             if normals is not None and normal is not None:
-                images = normal[index].numpy(), *(np.empty_like(image) for image in images[1:])
                 shown = drawing.showing(_array(normals[index]))
-                rasterise(*shown.pairs, np.zeros(3, np.float32), images, drawing.pair_ends)
+                again = normal[index].numpy(), np.empty(size[1:], np.float32), np.empty(size[1:], np.float32)
+                rasterise(*shown.pairs, np.zeros(3, np.float32), again, drawing.pair_ends)
             visible[index] = torch.from_numpy(drawing.tile_counts > 0)
             ctx.drawings.append(drawing)
         ctx.save_for_backward(gaussians.opacity_logits, normals, rgb, alpha, depth, normal)
@@ -128,22 +129,24 @@ class _Splatting(torch.autograd.Function):
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
         opacity_logits, normals, rgb, alpha, depth, normal = ctx.saved_tensors
         means, quaternions, scales, sh = ctx.inputs
-        gradients = tuple(np.zeros_like(array) for array in (means, quaternions, scales, opacity_logits.numpy(), sh))
+        shapes = means.shape, quaternions.shape, scales.shape, opacity_logits.shape, sh.shape
+        gradients = tuple(np.zeros(shape, np.float32) for shape in shapes)
         by_rgb, by_alpha, by_depth, by_normal, _ = incoming
         grad_probe = torch.zeros(len(ctx.drawings), len(means), 2)
         grad_normals = None if by_normal is None else torch.zeros_like(normals)
         for index, drawing in enumerate(ctx.drawings):
             images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
             by_images = tuple(
-                np.zeros_like(image) if by_image is None else _array(by_image[index])
+                _zeros(image.shape) if by_image is None else _array(by_image[index])
                 for image, by_image in zip(images, (by_rgb, by_alpha, by_depth), strict=True)
             )
-            splat_gradients = _gradients_of_splats(drawing, images, by_images)
+            splat_gradients = _gradients_of_splats(drawing, images, by_images, "splats")
             if by_normal is not None and grad_normals is not None:
-                nothing = np.zeros_like(images[1])
+                nothing = _zeros(images[1].shape)
                 shown = drawing.showing(_array(normals[index]))
                 images = normal[index].numpy(), images[1], nothing
-                by_splats = _gradients_of_splats(shown, images, (_array(by_normal[index]), nothing, nothing))
+                by_again = _array(by_normal[index]), nothing, nothing
+                by_splats = _gradients_of_splats(shown, images, by_again, "splats with normals")
                 splat_gradients[:, :SUM_RED] += by_splats[:, :SUM_RED]
                 grad_normals[index] = torch.from_numpy(by_splats[:, SUM_RED : SUM_RED + 3])
             project_backward(
@@ -153,7 +156,7 @@ class _Splatting(torch.autograd.Function):
         grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
         grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
         leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
-        return None, None, None, grad_normals, grad_probe, *leaves
+        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, *leaves
 
 
 def _numbers(cameras: Cameras) -> Array:
@@ -181,22 +184,29 @@ def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opaci
         )
     columns, rows = -(-size.width // TILE), -(-size.height // TILE)
     order = sort_by_depth(splats, tile_counts)
-    bins = bin_splats(order, rectangles, tile_counts, columns, rows, numba.get_num_threads())
-    tile_order = np.argsort(-np.diff(bins[0]), kind="stable")
-    return _Drawing(camera, splats, tile_counts, *bins, tile_order, np.empty(columns * rows, np.int64))
+    tile_starts, pair_splats, splat_starts, splat_pairs = bin_splats(
+        order, rectangles, tile_counts, columns, rows, numba.get_num_threads()
+    )
+    tile_order = np.argsort(-np.diff(tile_starts), kind="stable")
+    pair_ends = np.empty(columns * rows, np.int64)
+    return _Drawing(
+        camera, splats, tile_counts, tile_starts, pair_splats, splat_starts, splat_pairs, tile_order, pair_ends
+    )
 
 
-def _gradients_of_splats(drawing: _Drawing, images: tuple[Array, ...], by_images: tuple[Array, ...]) -> Array:
-    """(N, 10) gradients of the loss by the splats and the features they show."""
+def _gradients_of_splats(
+    drawing: _Drawing, images: tuple[Array, ...], by_images: tuple[Array, ...], name: str
+) -> Array:
+    """(N, 10) gradients of the loss by the splats and the features they show, valid until the next of that name."""
     pair_gradients = _scratch.array("pairs", (len(drawing.pair_splats), SPLAT_GRADIENTS))
     rasterise_backward(*drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
-    splat_gradients = np.empty((len(drawing.splats), SPLAT_GRADIENTS), np.float32)
+    splat_gradients = _scratch.array(name, (len(drawing.splats), SPLAT_GRADIENTS))
     gather_pairs(drawing.splat_starts, drawing.splat_pairs, pair_gradients, splat_gradients)
     return splat_gradients
 
 
 class _Scratch(threading.local):
-    """Memory that outlives a call, since the first touch of fresh memory costs more than the work done in it."""
+    """Memory that outlives a call: the first touch of fresh memory costs more than the work done in it."""
 
     def __init__(self) -> None:
         self.memory: dict[str, Array] = {}
@@ -211,6 +221,12 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+@functools.lru_cache(maxsize=4)
+def _zeros(shape: tuple[int, ...]) -> Array:
+    """The gradient of an image that does not enter the loss; never written to."""
+    return np.zeros(shape, np.float32)
 
 
 def _array(tensor: Tensor) -> Array:

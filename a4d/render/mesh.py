@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, normalize
+from torch.nn.functional import normalize
 
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
@@ -91,23 +91,29 @@ def render_mesh(
         supersampling: 1 samples pixel centres; 2 takes the mean of 2 x 2 samples.
         shaded: whether the colour is dimmed by the cosine to a light at the camera.
     """
-    fine = cameras.resized(cameras.width * supersampling, cameras.height * supersampling)
-    fragments = rasterise(mesh, fine)
-    covered = fragments.is_covered[..., None].float()
-    vertices = mesh.vertices.detach().float()
-    normals = fragments.interpolate(mesh.with_vertices(vertices).vertex_normals, mesh.faces)
-    normals = normalize(normals, dim=-1) * covered
-    if mesh.colours is None:
-        rgb = UNPAINTED * covered.expand(*covered.shape[:-1], 3)
-    else:
-        rgb = fragments.interpolate(mesh.colours.detach().float(), mesh.faces)
-    if shaded if shaded is not None else mesh.colours is None:
-        toward_camera = -normalize(fine.rays()[1].to(normals), dim=-1)
-        rgb = rgb * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
-
-    image = torch.cat([rgb, normals, fragments.depth[..., None], covered], dim=-1)
-    image = avg_pool2d(image.permute(0, 3, 1, 2), supersampling).permute(0, 2, 3, 1)
-    rgb, normals, depth, alpha = image.split([3, 3, 1, 1], dim=-1)
+    views = [_render_view(mesh, cameras[i], supersampling, shaded) for i in range(len(cameras))]
+    rgb, normals, depth, alpha = torch.stack(views).split([3, 3, 1, 1], dim=-1)
     if background is not None:
         rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
     return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), normals)
+
+
+def _render_view(mesh: Mesh, camera: Cameras, supersampling: int, shaded: bool | None) -> Tensor:
+    """(H, W, 8) of one view: colour, normal and depth scaled by coverage, and coverage."""
+    fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
+    fragments = rasterise(mesh, fine)
+    seen = fragments.is_covered[0]
+    corners = mesh.faces[fragments.face[0][seen]]
+    weights = fragments.barycentric[0][seen][..., None]
+    normals = normalize((weights * mesh.vertex_normals.detach().float()[corners]).sum(1), dim=-1)
+    if mesh.colours is None:
+        rgb = torch.full_like(normals, UNPAINTED)
+    else:
+        rgb = (weights * mesh.colours.detach().float()[corners]).sum(1)
+    if shaded if shaded is not None else mesh.colours is None:
+        toward_camera = -normalize(fine.rays()[1][0][seen].to(normals), dim=-1)
+        rgb = rgb * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
+    depth = fragments.depth[0][seen][:, None]
+    samples = torch.zeros(fine.height, fine.width, 8, device=rgb.device)
+    samples[seen] = torch.cat([rgb, normals, depth, torch.ones_like(depth)], dim=-1)
+    return samples.unflatten(1, (-1, supersampling)).unflatten(0, (-1, supersampling)).mean((1, 3))

@@ -41,6 +41,7 @@ class GaussianScene(Scene):
     """Gaussians as parameters, with optional adaptive density control."""
 
     kind = "gaussians"
+    config_class = GaussianSceneConfig
     config: GaussianSceneConfig
     means: nn.Parameter
     quaternions: nn.Parameter
@@ -160,7 +161,8 @@ class GaussianScene(Scene):
         config = parse(GaussianSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
         tensors = load_file(folder / "tensors.safetensors", device=str(device))
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
-        return cls(config, Gaussians(*[tensors[name] for name in PARAMETERS[:4]], sh)).to(device)
+        gaussians = Gaussians(sh=sh, **{name: tensors[name] for name in PARAMETERS[:4]})
+        return cls(config, gaussians).to(device)
 
 
 def _replace_parameter(

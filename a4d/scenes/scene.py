@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ from a4d.scenes.seed import Seed
 class Scene(nn.Module, ABC):
     """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`."""
 
-    kind: str
+    kind: ClassVar[str]
+    config_class: ClassVar[type[Config]]
     config: Config
 
     @classmethod

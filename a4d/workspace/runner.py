@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from a4d.config import load_yaml, plain, set_value, to_yaml
+from a4d.config import Config, load_yaml, plain, to_yaml
 from a4d.errors import A4DError, OutOfMemoryError, UsageError, WorkspaceError
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
@@ -38,7 +38,8 @@ class Options:
     """How a stage is run.
 
     Args:
-        values: settings of the stage, merged from file, --set and flags.
+        values: settings of the stage, merged from file and flags.
+        assignments: `--set key.path=value`, applied after them.
         name: of the run and its scene; the stage's name where None.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         seed: of every random number.
@@ -49,6 +50,7 @@ class Options:
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
+    assignments: tuple[str, ...] = ()
     name: str | None = None
     device: str = "auto"
     seed: int = 0
@@ -107,15 +109,13 @@ class Place:
         return Workspace(self.path, Metadata(name=self.raw.stem, source=self.raw.describe()))
 
 
-def merge_values(file: Path | None, assignments: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's settings from a YAML file, `--set` assignments and flags, the later ones winning.
+def merge_values(file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings from a YAML file and flags, the latter winning.
 
     Raises:
-        ConfigError: the file or an assignment cannot be read.
+        ConfigError: the file cannot be read.
     """
     values = load_yaml(file) if file is not None else {}
-    for assignment in assignments:
-        set_value(values, assignment)
     return {**values, **{key: value for key, value in flags.items() if value is not None}}
 
 
@@ -138,9 +138,13 @@ def locate(target: str) -> Place:
     return place
 
 
-def resolved_config(stage: Stage, target: str, values: Mapping[str, Any]) -> str:
+def resolved_config(stage: Stage, target: str, options: Options) -> str:
     """The complete configuration of a stage for a target as YAML; writes nothing."""
-    return to_yaml(plain(stage.resolved(locate(target).workspace(), dict(values)))).rstrip()
+    return to_yaml(plain(_resolved(stage, locate(target).workspace(), options))).rstrip()
+
+
+def _resolved(stage: Stage, workspace: Workspace, options: Options) -> Config:
+    return stage.resolved(workspace, options.values, options.assignments)
 
 
 def execute(stage: Stage, target: str, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
@@ -165,7 +169,7 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
     if options.dry_run:
         return _foresee(stage, place, options)
     # A mistake in the settings should show before anything is written or a needed stage is run.
-    stage.resolved(place.workspace(), dict(options.values))
+    _resolved(stage, place.workspace(), options)
     try:
         if place.exists():
             return _run_in_place(stage, place, options, console, find_stage)
@@ -180,7 +184,7 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
 def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
     workspace = place.workspace()
     name = options.name or stage.name
-    config = stage.resolved(workspace, dict(options.values))
+    config = _resolved(stage, workspace, options)
     writes = [*stage.writes, *([f"scenes/{name}/"] if stage.writes_scene else []), f"stages/{name}/"]
     if place.exists():
         plan = make_plan(stage, workspace, config, options.seed)
@@ -216,7 +220,7 @@ def _run_in_place(stage: Stage, place: Place, options: Options, console: Console
 
 def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) -> Outcome | None:
     """A finished result in a folder that cannot be written is still a finished result."""
-    config = stage.resolved(workspace, dict(options.values))
+    config = _resolved(stage, workspace, options)
     name = options.name or stage.name
     plan = make_plan(stage, workspace, config, options.seed)
     decision = decide(stage, workspace, name, plan, force=options.force)
@@ -264,7 +268,7 @@ def _run_in_new_workspace(
 
 def _with_defaults(options: Options, name: str) -> Options:
     """For a stage that is run because another needs it."""
-    return replace(options, values={}, name=name, force=False)
+    return replace(options, values={}, assignments=(), name=name, force=False)
 
 
 def _rename(workspace: Workspace, path: Path, lock: Lock) -> None:
@@ -284,7 +288,7 @@ def _paths(workspace: Workspace, name: str) -> list[str]:
 def _run(stage: Stage, workspace: Workspace, options: Options, console: Console) -> Outcome:
     """One stage on a locked workspace."""
     name = options.name or stage.name
-    config = stage.resolved(workspace, dict(options.values))
+    config = _resolved(stage, workspace, options)
     plan = make_plan(stage, workspace, config, options.seed)
     decision = decide(stage, workspace, name, plan, force=options.force)
     if decision.warning:

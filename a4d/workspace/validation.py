@@ -10,8 +10,8 @@ from typing import Any
 
 from a4d.errors import A4DError
 from a4d.workspace.decision import examine
-from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.journal import JOURNAL
+from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.workspace import ENTRIES, PARTIAL, Workspace
 
 SIZE_KEYS = ("w", "h")

@@ -8,7 +8,7 @@ cache of compiled kernels notices changes to this file only.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -16,7 +16,7 @@ from numba import njit, prange
 NEAR_DEPTH = 0.01
 DILATION = 0.3
 FRUSTUM_MARGIN = 0.15
-ALPHA_MIN = 1 / 255
+LOG2_ALPHA_MIN = -math.log2(255)
 REACH_MAX = 1e9
 TILE_SIZE = 16
 LOG2_E = 1.4426950408889634
@@ -33,7 +33,12 @@ SUM, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RED, SUM_GREEN, SUM_BLUE, SUM_DEP
 SPLAT_GRADIENTS = 10
 
 # NaN and infinity must stay what they are here: they decide which Gaussians are skipped.
-OPTIONS = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "nsz"}}
+OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "nogil": True,
+    "fastmath": {"contract", "nsz"},
+}
 CHUNK = 256
 
 
@@ -72,17 +77,19 @@ def read_view(camera):
 
 @njit(**OPTIONS)
 def dot(a, b):
+    """The scalar product of two vectors."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 @njit(**OPTIONS)
 def combine(a, x, b, y):
-    """a * x + b * y of two scalars and two vectors."""
+    """The sum a * x + b * y of two scalars and two vectors."""
     return a * x[0] + b * y[0], a * x[1] + b * y[1], a * x[2] + b * y[2]
 
 
 @njit(**OPTIONS)
 def clamp(value, lower, upper):
+    """The nearest number within bounds."""
     return min(max(value, lower), upper)
 
 
@@ -172,6 +179,7 @@ def fill_sh_slopes(direction, count, slopes):
 
 @njit(**OPTIONS)
 def unclipped_channel(sh, basis, count, channel):
+    """One channel of a colour before negative values are cut."""
     value = 0.5
     for k in range(count):
         value += basis[k] * sh[k, channel]
@@ -189,7 +197,7 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
     axes_x, axes_y = screen_axes(gradient_x, gradient_y, axes, scale)
     xx, xy, yy = dot(axes_x, axes_x) + DILATION, dot(axes_x, axes_y), dot(axes_y, axes_y) + DILATION
     determinant = xx * yy - xy * xy
-    squared_reach = 2 * (log2_opacity - math.log2(ALPHA_MIN)) / LOG2_E
+    squared_reach = 2 * (log2_opacity - LOG2_ALPHA_MIN) / LOG2_E
     half_width, half_height = math.sqrt(squared_reach * xx), math.sqrt(squared_reach * yy)
     splat[CENTRE_X], splat[CENTRE_Y] = x, y
     splat[FALLOFF_XX] = 0.5 * LOG2_E * yy / determinant
@@ -219,12 +227,12 @@ def write_colour(sh, direction, basis, count, splat):
 @njit(**OPTIONS)
 def count_tiles(view, splat, tile_rectangle):
     """Fill in the first and one past the last column and row of tiles a splat overlaps; their number."""
-    columns, rows = int(math.ceil(view.width / TILE_SIZE)), int(math.ceil(view.height / TILE_SIZE))
+    columns, rows = math.ceil(view.width / TILE_SIZE), math.ceil(view.height / TILE_SIZE)
     x, y, half_width, half_height = splat[CENTRE_X], splat[CENTRE_Y], splat[HALF_WIDTH], splat[HALF_HEIGHT]
-    left = max(0, int(math.floor((x - half_width) / TILE_SIZE)))
-    top = max(0, int(math.floor((y - half_height) / TILE_SIZE)))
-    right = min(columns, int(math.floor((x + half_width) / TILE_SIZE)) + 1)
-    bottom = min(rows, int(math.floor((y + half_height) / TILE_SIZE)) + 1)
+    left = max(0, math.floor((x - half_width) / TILE_SIZE))
+    top = max(0, math.floor((y - half_height) / TILE_SIZE))
+    right = min(columns, math.floor((x + half_width) / TILE_SIZE) + 1)
+    bottom = min(rows, math.floor((y + half_height) / TILE_SIZE) + 1)
     tile_rectangle[0], tile_rectangle[1], tile_rectangle[2], tile_rectangle[3] = left, top, right, bottom
     return max(right - left, 0) * max(bottom - top, 0)
 
@@ -254,7 +262,7 @@ def project(camera, means, quaternions, scales, log2_opacities, sh, splats, tile
             offset = combine(1.0, mean, -1.0, view.position)
             camera_point = (dot(view.rotation[0], offset), dot(view.rotation[1], offset), dot(view.rotation[2], offset))
             log2_opacity = float(log2_opacities[i])
-            if not (camera_point[2] >= NEAR_DEPTH and log2_opacity >= math.log2(ALPHA_MIN)):
+            if not (camera_point[2] >= NEAR_DEPTH and log2_opacity >= LOG2_ALPHA_MIN):
                 continue
             axes, _, _ = principal_axes(quaternions[i])
             scale = (float(scales[i, 0]), float(scales[i, 1]), float(scales[i, 2]))

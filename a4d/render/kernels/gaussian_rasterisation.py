@@ -7,8 +7,8 @@ What makes it fast, and what the code therefore looks like:
 - The inner loop runs over the rows of the tile that a splat reaches, without branches, and becomes vector code. It is
   indexed by unsigned integers only: a signed index might be negative, and the check for it would prevent that.
 - Powers of two, not exponentials: a degree-5 polynomial and an addition to the exponent's bits.
-- The backward pass also goes front to back. It carries, per pixel, what all splats still to come contribute to the loss,
-  so that nothing but the images of the forward pass is kept.
+- The backward pass also goes front to back. It carries, per pixel, what all splats still to come contribute to the
+  loss, so that nothing but the images of the forward pass is kept.
 - Gradients are sums over pixels per pair of tile and splat, written in the order of the pairs; no two threads write to
   the same place, and the result does not depend on their number.
 
@@ -17,6 +17,7 @@ cache of compiled kernels notices changes to this file only.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange, types
@@ -44,7 +45,7 @@ BATCH = 32
 COLUMNS = UNSIGNED(16)
 FIRST_PIXEL, LAST_PIXEL = UNSIGNED(12), UNSIGNED(13)
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
     "nogil": True,
@@ -97,6 +98,7 @@ def aligned_planes(count):
 
 @njit(**OPTIONS)
 def fill_pixel_coordinates(planes):
+    """Coordinates of the pixel centres from the tile's corner."""
     for pixel in range(PIXELS):
         planes[PIXEL_X + UNSIGNED(pixel)] = FLOAT(pixel % TILE) + HALF
         planes[PIXEL_Y + UNSIGNED(pixel)] = FLOAT(pixel // TILE) + HALF
@@ -163,15 +165,17 @@ def read_splat(batch, k):
 
 
 @njit(**OPTIONS)
-def is_any_open(planes):
+def count_open(planes):
+    """How many pixels of a tile have not ended."""
+    count = INT(0)
     for pixel in range(UNSIGNED(PIXELS)):
-        if planes[pixel] > ZERO:
-            return True
-    return False
+        count += INT(planes[TRANSMITTANCE + pixel] > ZERO)
+    return count
 
 
 @njit(**OPTIONS)
 def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths):
+    """Write a tile's pixels to the images."""
     for y in range(min(TILE, colours.shape[0] - tile_y)):
         for x in range(min(TILE, colours.shape[1] - tile_x)):
             pixel = UNSIGNED(y * TILE + x)
@@ -217,7 +221,7 @@ def rasterise(splats, tile_starts, pair_splats, tile_order, threads, background,
                 for k in range(UNSIGNED(last - first)):
                     blend(planes, read_splat(batch, k))
                 first = last
-                if not is_any_open(planes):
+                if count_open(planes) == 0:
                     break
             pair_ends[tile] = first
             store_tile(planes, tile_x, tile_y, background, colours, alphas, depths)

@@ -1,0 +1,113 @@
+"""Vertex colours from a single view: the picture in front, its softened mirror image behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, maximum_filter
+from torch import Tensor
+from torch.nn.functional import grid_sample, normalize
+
+from a4d.errors import InvalidInputError
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.mesh import Mesh
+
+Image = NDArray[np.float32]
+
+RIM = 2.5
+"""Pixels along the outline whose colours are not trusted: they may hold some of the background."""
+
+BLURS = (0.0, 0.01, 0.025, 0.06, 0.12)
+"""Standard deviations of the softened pictures as fractions of the subject's size, from the outline to the far back."""
+
+
+def colour_from_view(
+    mesh: Mesh,
+    image: Tensor,  # (H, W, 4) straight sRGB and alpha in [0, 1]
+    camera: Cameras,  # one view of the image's size
+    depth: Tensor | None = None,  # (H, W) metres, as the camera sees the mesh; 0 where it does not
+) -> Mesh:
+    """Paint a mesh with the picture of one view.
+
+    Vertices that the camera sees take the colour of their pixel; along the outline they take it from a few pixels
+    further in. Those that face away take it from the same pixel as well, from a picture that is the softer the more
+    they face away: nothing changes abruptly at the outline and a face does not look out of the back of a head.
+
+    Args:
+        mesh: wound outward.
+        image: the picture; only pixels with alpha above one half are read.
+        camera: where it was taken from.
+        depth: the z-buffer that tells hidden vertices from seen ones; without it all vertices that face the camera
+            count as seen, which is right for an inflated silhouette.
+
+    Returns:
+        The mesh with colours.
+
+    Raises:
+        InvalidInputError: the picture does not fit the camera or is empty.
+    """
+    if image.shape != (camera.height, camera.width, 4):
+        raise InvalidInputError(
+            f"a picture of shape {tuple(image.shape)} does not fit a camera of {camera.width}x{camera.height} pixels"
+        )
+    picture = image.detach().float().cpu().numpy()
+    if not (picture[..., 3] > 0.5).any():
+        raise InvalidInputError("the picture has no opaque pixel", "Check its alpha channel")
+    softened = torch.from_numpy(_softened(_without_rim(picture), picture[..., 3] > 0.5)).to(mesh.vertices)
+
+    pixels, depths = camera.project(mesh.vertices.detach())
+    toward_camera = normalize(camera.positions - mesh.vertices.detach(), dim=-1)
+    facing = (mesh.vertex_normals.detach() * toward_camera).sum(-1)
+    if depth is not None:
+        # One pixel on a slope spans a range of depths, hence the tolerance.
+        tolerance = 0.01 * depths[0].mean() + 2 * depths[0] / camera.intrinsics[0, 0]
+        seen = _sample(torch.where(depth > 0, depth, torch.inf)[None].to(depths), pixels[0], "nearest")[0]
+        facing = torch.where(depths[0] > seen + tolerance, -facing.abs(), facing)
+    level = (-facing).clamp(0, 1) * (len(BLURS) - 1)
+    below = level.floor().long().clamp(max=len(BLURS) - 2)
+    stack = torch.stack([_sample(layer, pixels[0], "bilinear").T for layer in softened])
+    every = torch.arange(len(level), device=level.device)
+    colours = torch.lerp(stack[below, every], stack[below + 1, every], (level - below)[:, None])
+    return replace(mesh, colours=colours.clamp(0, 1))
+
+
+def _sample(
+    image: Tensor,  # (C, H, W)
+    pixels: Tensor,  # (N, 2)
+    mode: str,
+) -> Tensor:
+    """(C, N) values at pixel positions; the border continues outside."""
+    size = pixels.new_tensor([image.shape[2], image.shape[1]])
+    places = (pixels / size * 2 - 1)[None, None]
+    return grid_sample(image[None], places, mode=mode, padding_mode="border", align_corners=False)[0, :, 0]
+
+
+def _without_rim(picture: Image) -> Image:
+    """(H, W, 3) colours of the subject's inside, continued across its outline and over the background."""
+    opaque = picture[..., 3] > 0.95
+    if not opaque.any():
+        opaque = picture[..., 3] >= picture[..., 3].max()
+    margin = distance_transform_edt(np.pad(opaque, 1))[1:-1, 1:-1]
+    # A part too thin to have an inside is trusted along its middle.
+    is_ridge = opaque & (margin >= maximum_filter(margin, size=3))
+    trusted = (margin > RIM) | is_ridge
+    row, column = distance_transform_edt(~trusted, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(picture[row, column, :3])
+
+
+def _softened(colours: Image, mask: NDArray[np.bool_]) -> Image:
+    """(L, 3, H, W) the picture at each of the `BLURS`; means are taken over the subject alone."""
+    size = float(np.sqrt(mask.sum()))
+    inside = mask.astype(np.float32)
+    layers = [colours]
+    for fraction in BLURS[1:]:
+        sigma = fraction * size
+        weight = cv2.GaussianBlur(inside, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        mean = cv2.GaussianBlur(colours * inside[..., None], (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        known = (weight > 1e-3)[..., None]
+        layers.append(np.where(known, mean / np.maximum(weight, 1e-3)[..., None], colours))
+    return np.stack(layers).transpose(0, 3, 1, 2)

@@ -1,0 +1,104 @@
+"""The visual hull: everything that projects into the masks of all views (Laurentini 1994), on a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from a4d.errors import InvalidInputError
+from a4d.geometry import hull_kernels
+from a4d.geometry.cameras import Cameras
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """A box of cubic voxels, full or empty.
+
+    Args:
+        values: (X, Y, Z) bool.
+        low: (3,) world position of the box's lowest corner, metres.
+        spacing: edge of a voxel, metres.
+    """
+
+    values: Tensor
+    low: Tensor
+    spacing: float
+
+    @property
+    def volume(self) -> float:
+        """Cubic metres that are full."""
+        return float(self.values.sum()) * self.spacing**3
+
+    def surface(self) -> tuple[Tensor, Tensor]:
+        """(P, 3) centres of the full voxels with an empty neighbour, and their (P, 3) unit outward normals."""
+        full = torch.nn.functional.pad(self.values.float(), [2] * 6)
+        smooth = torch.nn.functional.avg_pool3d(full[None, None], 3, stride=1)[0, 0]
+        inner = full[1:-1, 1:-1, 1:-1]
+        around = [inner.roll(step, axis) for axis in range(3) for step in (1, -1)]
+        is_surface = (inner > 0) & (torch.stack(around).amin(0) == 0)
+        slopes = [smooth.roll(1, axis) - smooth.roll(-1, axis) for axis in range(3)]
+        normals = normalize(torch.stack(slopes, dim=-1)[is_surface], dim=-1)
+        index = is_surface.nonzero() - 1
+        return self.low + (index + 0.5) * self.spacing, normals
+
+
+def visual_hull(
+    masks: Tensor,  # (B, H, W) coverage in [0, 1]
+    cameras: Cameras,  # B views
+    bounds: Tensor,  # (2, 3) lowest and highest corner, world, metres
+    resolution: int = 96,  # voxels along the longest side
+    tolerated: float = 0.0,  # share of the views that may be wrong about a voxel
+) -> Occupancy:
+    """Carve a box by masks.
+
+    A voxel stays where all views that have it in their frame, but for the tolerated share of them, show foreground in
+    one of the four pixels around its centre; it must be in the frame of at least one view.
+
+    Raises:
+        InvalidInputError: the numbers of masks and cameras differ, or nothing is left.
+    """
+    if masks.shape != (len(cameras), cameras.height, cameras.width):
+        raise InvalidInputError(
+            f"masks of shape {tuple(masks.shape)} do not fit {len(cameras)} cameras "
+            f"of {cameras.width}x{cameras.height} pixels"
+        )
+    low, high = bounds.double().cpu()
+    spacing = float((high - low).max()) / resolution
+    counts = ((high - low) / spacing - 1e-6).ceil().int().tolist()
+    values = np.empty(counts, np.bool_)
+    foreground = np.ascontiguousarray((masks > 0.5).cpu().numpy())
+    poses, lenses = (part.double().cpu().numpy() for part in (cameras.camera_from_world, cameras.intrinsics))
+    hull_kernels.carve(
+        foreground, np.ascontiguousarray(poses), lenses, (low + spacing / 2).numpy(), spacing, tolerated, values
+    )
+    if not values.any():
+        raise InvalidInputError("the masks have no common volume inside the bounds", "Check the cameras and masks")
+    return Occupancy(torch.from_numpy(values), low.float(), spacing)
+
+
+def surface_colours(
+    points: Tensor,  # (P, 3) world, metres
+    normals: Tensor,  # (P, 3) unit, outward
+    images: Tensor,  # (B, H, W, 3) sRGB
+    cameras: Cameras,  # B views
+    spacing: float,  # metres between neighbouring points
+) -> Tensor:
+    """(P, 3) colours averaged over the views that see a point; grey where none does.
+
+    Each view's points are drawn as small discs into a z-buffer, which tells what hides what.
+    """
+    arrays = [np.ascontiguousarray(part.detach().cpu().numpy(), np.float64) for part in (points, normals)]
+    total = np.zeros((len(points), 4))
+    for index in range(len(cameras)):
+        pose = np.ascontiguousarray(cameras[index].camera_from_world[0].double().cpu().numpy())
+        lens = cameras.intrinsics[index].double().cpu().numpy()
+        picture = np.ascontiguousarray(images[index].detach().float().cpu().numpy())
+        nearest = np.full(picture.shape[:2], np.inf)
+        hull_kernels.splat_depth(arrays[0], pose, lens, spacing, nearest)
+        hull_kernels.gather_colours(arrays[0], arrays[1], pose, lens, 2 * spacing, nearest, picture, total)
+    colours = np.where(total[:, 3:] > 0, total[:, :3] / np.maximum(total[:, 3:], 1e-9), 0.5)
+    return torch.from_numpy(colours).to(points)
