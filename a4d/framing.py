@@ -93,7 +93,7 @@ def cut(rgba: Array, crop: Crop) -> Array:
         (size, size, 4) straight alpha, with the subject's colours extended under the transparent area.
     """
     box = (crop.left, crop.top, crop.left + crop.side, crop.top + crop.side)
-    return extend_colours(resample(rgba, (crop.size, crop.size), box))
+    return extend_colours(resample(rgba, (crop.size, crop.size), box), faint=0.1)
 
 
 def place_back(frame: Array, crop: Crop, source: Array) -> Array:

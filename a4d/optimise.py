@@ -198,7 +198,9 @@ class _Loop:
             image = self.problem.scene.render(batch.cameras, batch.times, batch.background).rgb[0]
             if batch.rgba is not None:
                 image = torch.cat([batch.rgb[0], image], dim=1)
-            write_image(self.folder / "previews" / f"{name}_{step:06d}.png", image.clamp(0, 1).cpu().numpy())
+            # A scene that has just diverged is worth a look too.
+            shown = image.nan_to_num().clamp(0, 1).cpu().numpy()
+            write_image(self.folder / "previews" / f"{name}_{step:06d}.png", shown)
 
     @torch.no_grad()
     def quality(self) -> dict[str, float]:

@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from a4d.runtime import prepare_process
+
+# Before anything imports torch: waiting threads that spin would take the cores from those that work.
+prepare_process()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,11 +63,11 @@ def test_json_is_one_object_and_nothing_else_on_stdout(a4d):
     assert json.loads(a4d("info", "picture.a4d", "--json")[1])["runs"][1]["status"] == "current"
 
 
-def test_file_set_and_flag_win_in_that_order(a4d, tmp_path):
+def test_file_flag_and_set_win_in_that_order(a4d, tmp_path):
     (tmp_path / "c.yaml").write_text("iterations: 3\nfailure: x\nnested: {rate: 2}\nlevel: 4")
     code, out, _ = a4d(
-        "fit-static", "picture.png", "--config", "c.yaml", "--set", "iterations=4", "--set", "nested.rate=3",
-        "--set", "failure=y", "--iterations", 6, "--fast", "--print-config",
+        "fit-static", "picture.png", "--config", "c.yaml", "--iterations", 4, "--failure", "y", "--fast",
+        "--set", "nested.rate=3", "--set", "iterations=6", "--print-config",
     )  # fmt: skip
     assert code == 0
     config = yaml.safe_load(out)
@@ -151,19 +152,21 @@ def test_validate_lists_every_problem(a4d, tmp_path):
         {"file_path": "images/missing.png", "transform_matrix": matrix, "time": 0.5},
         {"file_path": "images/00000.png", "transform_matrix": [[2 * v for v in row] for row in matrix]},
         {"file_path": "images/00000.png", "transform_matrix": matrix, "time": 3},
+        {"file_path": "images/00000.png", "transform_matrix": matrix, "fl_x": 0},
     ]
-    (root / "transforms.json").write_text(json.dumps({"frames": frames, "w": 4, "h": 4}))
+    (root / "transforms.json").write_text(json.dumps({"frames": frames, "w": 4, "h": 4, "fl_x": 5}))
     code, out, err = a4d("validate", root, "--json")
     report = json.loads(out)
     assert code == 3
     assert not report["valid"]
     text = "\n".join(report["problems"])
     for part in (
-        "4 frames, and workspace.yaml says 2",
+        "5 frames, and workspace.yaml says 2",
         "00000.png cannot be read",
         "missing.png is missing",
         "no rigid 4x4",
         "'time' is 3",
+        "no positive fl_x",
         "no 'kind'",
         "header is longer",
         "scenes/count/scene.yaml: not what 'count' wrote",
@@ -210,6 +213,43 @@ def test_help_loads_nothing_heavy():
     assert "a4d.cli" in loaded
     heavy = {"torch", "numpy", "scipy", "numba", "PIL", "diffusers", "yaml", "a4d.stages", "a4d.workspace.runner"}
     assert not heavy & loaded
+
+
+ENDLESS = """
+import sys, time
+from dataclasses import replace
+import counting
+from a4d import cli
+from a4d.__main__ import main
+
+def count(transaction, config, runtime):
+    print("counting", flush=True)
+    while runtime.stop.signal_number is None:
+        time.sleep(0.01)
+    (transaction.checkpoint / "state").write_text("1")
+    runtime.stop.raise_if_requested()
+
+stages = {"preprocess": counting.TAKE, "fit-static": replace(counting.COUNT, run=count), "take": counting.TAKE}
+cli.find_stage = stages.__getitem__
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_after_a_checkpoint_with_its_exit_code(tmp_path, number, code):
+    (tmp_path / "picture.png").write_bytes(b"pixels")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/workspace'}"}
+    command = [sys.executable, "-c", ENDLESS, "fit-static", "picture.png", "--device", "cpu"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+    assert child.stdout.readline() == "counting\n"
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert "Traceback" not in err
+    root = tmp_path / "picture.a4d"
+    assert (root / "stages/count.partial/checkpoint/state").exists()
+    assert not (root / ".lock").exists()
 
 
 def test_version_completion_and_a_closed_pipe():

@@ -52,7 +52,8 @@ def test_sizes_are_in_the_unit_that_suits_them(size, text):
 
 def test_a_table_in_a_pipe_is_not_cut(capsys):
     long = "x" * 300
-    print_table(("a", "b"), [(long, "[not markup]")])
+    print_table(("a", "b"), [(long, "[not markup]")], title="a [title]")
     out = capsys.readouterr().out
+    assert out.startswith("a [title]\n")
     assert long in out
     assert "[not markup]" in out

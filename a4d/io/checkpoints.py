@@ -31,6 +31,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _tensors(_read_pytorch(path), path)
 
 
+def check_weights(path: Path) -> None:
+    """Whether a file is whole, from its index where it has one.
+
+    Raises:
+        BackendUnavailableError: it is not.
+    """
+    if path.suffix != ".safetensors":
+        read_weights(path)
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            whole = len(file.keys()) > 0
+    except (SafetensorError, OSError):
+        whole = False
+    if not whole:
+        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again")
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -91,7 +91,8 @@ def _edge_share(rgb: Array, subject: Mask) -> float:
 
     def mean(weight: Array) -> Array:
         total = np.asarray(cv2.boxFilter(rgb * weight[..., None], -1, (7, 7)), np.float32)
-        return total / np.maximum(cv2.boxFilter(weight, -1, (7, 7)), np.float32(1e-6))[..., None]
+        share = np.asarray(cv2.boxFilter(weight, -1, (7, 7)), np.float32)
+        return np.asarray(total / np.maximum(share, 1e-6)[..., None], np.float32)
 
     rim = subject & (cv2.erode(inside, np.ones((3, 3), np.uint8)) == 0)
     if not rim.any():

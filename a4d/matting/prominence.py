@@ -99,12 +99,12 @@ def _unlike_sides(lab: Array) -> Array:
 def _colour_frequency(lab: Array, weights: Array) -> Array:
     """How often each pixel's colour occurs among the weighted pixels, per unit of weight."""
     bins = tuple((np.clip(lab[..., i], 0, 255) * (1 / (16 if i == 0 else 8))).astype(int) for i in range(3))
-    histogram = np.zeros((16, 32, 32), np.float32)
+    histogram: Array = np.zeros((16, 32, 32), np.float32)
     np.add.at(histogram, bins, weights)
     for axis in range(3):
         lines = np.ascontiguousarray(np.moveaxis(histogram, axis, 0))
         smooth = np.asarray(cv2.GaussianBlur(lines.reshape(len(lines), -1), (1, 5), 1.0), np.float32)
-        histogram = np.moveaxis(smooth.reshape(lines.shape), 0, axis)
+        histogram = np.array(np.moveaxis(smooth.reshape(lines.shape), 0, axis))
     return histogram[bins] / weights.sum()
 
 

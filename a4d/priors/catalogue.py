@@ -32,7 +32,7 @@ class Entry(Config):
     bytes: int
     files: tuple[str, ...]
     recipes: tuple[str, ...] = ()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 @lru_cache(maxsize=1)
@@ -147,6 +147,26 @@ def fetch(name: str) -> Path:
         f"{name} cannot be fetched ({'; '.join(reasons)})",
         f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
     )
+
+
+def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
+    """The folder of a prior's weights, after a look at every file of it; tensors are not read into memory.
+
+    Raises:
+        BackendUnavailableError: the weights are missing, or a file is cut short or damaged.
+    """
+    from a4d.io.checkpoints import check_weights
+    from a4d.priors.loading import WeightsFolder, weight_files
+
+    folder = locate(name, overrides)
+    configs = sorted(folder.rglob("config.json"))
+    if not configs:
+        raise BackendUnavailableError(f"{folder} holds no model", f"Fetch it again with `a4d weights fetch {name}`")
+    for path in configs:
+        WeightsFolder(path.parent).config("")
+        for file in weight_files(path.parent):
+            check_weights(file)
+    return folder
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,11 @@ class WeightsFolder:
                     f"{self.path / component} is another architecture: {key} is {config.get(key)}, not {value}"
                 )
         folder = self.path / component
+        dtype = {"dtype" if model.__module__.startswith("transformers") else "torch_dtype": self.dtype}
+        _silence_libraries()
         try:
             loaded, report = model.from_pretrained(
-                folder, torch_dtype=self.dtype, local_files_only=True, output_loading_info=True, **_stored_form(folder)
+                folder, local_files_only=True, output_loading_info=True, **dtype, **_stored_form(folder)
             )
         except BackendUnavailableError:
             raise
@@ -143,6 +145,16 @@ def _stored_form(folder: Path) -> dict[str, Any]:
     return {"use_safetensors": bool(safe), **({"variant": "fp16"} if half else {})}
 
 
+def _silence_libraries() -> None:
+    """Turn off progress bars and reports of the model libraries: what is wrong is said once, by this module."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+
+
 def load_stable_diffusion(folder: WeightsFolder) -> Prior:
     """Stable Diffusion of any version that conditions on text alone."""
     from diffusers import UNet2DConditionModel
@@ -202,7 +214,7 @@ def load_mvdream(folder: WeightsFolder) -> Prior:
     config = multi_view_config(folder.config("unet"))
     # Two of the three layouts are no class of diffusers', so that the tensors are taken by their names.
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**config)
+        unet: Any = UNet2DConditionModel(**config)
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder.path / "unet"):
         state.update(read_weights(path))

@@ -38,7 +38,7 @@ def render_gaussians(
     - A Gaussian is projected by the affine approximation at its centre (EWA; Zwicker et al. 2001), taken no further out
       than 0.15 image widths beyond the border; 0.3 square pixels are added to its screen variances.
     - It is skipped if its centre is nearer than 0.01 m, if a number it is drawn from is not finite, if its quaternion
-      has no length, or if its screen covariance has no positive determinant.
+      has no length, or if it reaches more than 1e9 pixels.
     - Its alpha at a pixel centre is at most 0.999; where it is below 1/255 the Gaussian does not touch the pixel.
     - Gaussians are blended by the depth of their centres, equal ones in their order. A pixel ends, for good, before the
       Gaussian that would leave it with a transmittance of 1e-4 or less.

@@ -71,6 +71,7 @@ class Record(Plan):
     finished: str
     seconds: float
     peak_memory_mb: float
+    peak_gpu_memory_mb: float = 0.0
 
     def took_over(self, path: str) -> bool:
         """Whether this run wrote a path, or replaced the folder that it lay in."""

@@ -17,7 +17,7 @@ from a4d.config import Config, load_yaml, plain, to_yaml
 from a4d.errors import A4DError, OutOfMemoryError, UsageError, WorkspaceError
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
-from a4d.workspace.environment import is_out_of_memory, library_versions
+from a4d.workspace.environment import is_out_of_memory, library_versions, peak_gpu_memory_bytes
 from a4d.workspace.files import discard, storage_error
 from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
@@ -171,9 +171,9 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
     # A mistake in the settings should show before anything is written or a needed stage is run.
     _resolved(stage, place.workspace(), options)
     try:
-        if place.exists():
+        if place.raw is None or place.exists():
             return _run_in_place(stage, place, options, console, find_stage)
-        return _run_in_new_workspace(stage, place, options, console, find_stage)
+        return _run_in_new_workspace(stage, place, place.raw, options, console, find_stage)
     except OSError as error:
         storage = storage_error(error, place.path)
         if storage is None:
@@ -236,10 +236,24 @@ def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Co
 
 
 def _run_in_new_workspace(
-    stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder
+    stage: Stage, place: Place, raw: RawInput, options: Options, console: Console, find_stage: StageFinder
 ) -> Outcome:
-    """Build the workspace under a temporary name until its first stage is done, so that a bad input leaves nothing."""
-    assert place.raw is not None
+    first = find_stage(stage.needs[0]) if stage.needs else stage
+    with _new_workspace(place, raw) as (workspace, lock), logging_to(console, options.level):
+        if first is stage:
+            outcome = _run(stage, workspace, options, console)
+            _rename(workspace, place.path, lock)
+            return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
+        logger.info("%s comes first", first.name)
+        _run(first, workspace, _with_defaults(options, first.name), console)
+        _rename(workspace, place.path, lock)
+        _run_needs(stage, workspace, options, console, find_stage)
+        return _run(stage, workspace, options, console)
+
+
+@contextmanager
+def _new_workspace(place: Place, raw: RawInput) -> Iterator[tuple[Workspace, Lock]]:
+    """Build a workspace under a temporary name; unless the block renames it, as after a bad input, it goes away."""
     temporary = place.path.with_name(f"{place.path.name}{PARTIAL}")
     temporary.mkdir(exist_ok=True)
     with locked(temporary) as lock:
@@ -247,20 +261,13 @@ def _run_in_new_workspace(
             for leftover in temporary.iterdir():
                 if leftover.name != LOCK:
                     discard(leftover)
-            source = place.raw.copy_into(temporary)
-            workspace = Workspace.create(temporary, Metadata(name=place.raw.stem, source=source))
-            first = find_stage(stage.needs[0]) if stage.needs else stage
-            with logging_to(console, options.level):
-                if first is not stage:
-                    logger.info("%s comes first", first.name)
-                outcome = _run(
-                    first, workspace, options if first is stage else _with_defaults(options, first.name), console
-                )
-                _rename(workspace, place.path, lock)
-                if first is stage:
-                    return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
-                _run_needs(stage, workspace, options, console, find_stage)
-                return _run(stage, workspace, options, console)
+            source = raw.copy_into(temporary)
+            yield Workspace.create(temporary, Metadata(name=raw.stem, source=source)), lock
+        except A4DError as error:
+            # The copy that the message is about goes away; the user knows the original.
+            if raw.path is not None:
+                error.problem = error.problem.replace(str(temporary / source.path), str(raw.path))
+            raise
         finally:
             if temporary.exists():
                 discard(temporary)
@@ -309,6 +316,7 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
             command=options.command,
             environment=library_versions(),
             peak_memory_mb=peak_memory_bytes() / 2**20,
+            peak_gpu_memory_mb=peak_gpu_memory_bytes() / 2**20,
         )
     return _outcome_of(workspace, record, replace(decision, reason=""), status="done")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -61,8 +62,12 @@ class Transaction:
             discard(folder / OUTPUTS)
         else:
             abandon(workspace, name)
-            folder.mkdir(parents=True)
-            write_document(folder / PLAN, plan)
+            try:
+                folder.mkdir(parents=True)
+                write_document(folder / PLAN, plan)
+            except OSError:
+                abandon(workspace, name)
+                raise
         transaction = cls(workspace, name, config, plan, resumed)
         for made in (transaction.checkpoint, transaction.previews):
             made.mkdir(exist_ok=True)
@@ -131,6 +136,7 @@ class Transaction:
         command: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
         peak_memory_mb: float = 0.0,
+        peak_gpu_memory_mb: float = 0.0,
     ) -> Record:
         """Put every output in its place and write the record.
 
@@ -151,11 +157,12 @@ class Transaction:
             weights=self.weights,
             outputs=[stamp(file, name) for file, name in files if name != METADATA],
             replaced_folders=self._replaced,
-            metrics=dict(metrics),
+            metrics={key: _plain(value) for key, value in metrics.items()},
             warnings=self.warnings,
             finished=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
             seconds=round(time.monotonic() - self._began, 3),
             peak_memory_mb=round(peak_memory_mb, 1),
+            peak_gpu_memory_mb=round(peak_gpu_memory_mb, 1),
         )
         write_whole(self.folder / "config.yaml", to_yaml(self.plan.config))
         write_document(self.folder / RECORD, record)
@@ -194,6 +201,12 @@ class Transaction:
                 *(f"{final}/{name}" for name in RUN_FILES if name not in kept),
             ],
         )
+
+
+def _plain(value: Any) -> Any:
+    """A metric as JSON can hold it: numbers of array libraries as Python's, infinite and undefined ones as None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def can_resume(workspace: Workspace, name: str, plan: Plan) -> bool:

@@ -14,7 +14,6 @@ from torch import nn
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, UsageError
 from a4d.geometry.cameras import turntable
 from a4d.io.checkpoints import read_weights
-from a4d.priors import catalogue as shelf
 from a4d.priors.catalogue import Placement, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
 from a4d.priors.loading import LOADERS
 from a4d.priors.mvdream import multi_view_config
@@ -295,4 +294,3 @@ def test_importing_the_priors_loads_no_model_library():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert result.stdout.strip() == "[]"
-    assert shelf.__name__ == "a4d.priors.catalogue"

@@ -21,9 +21,10 @@ class TakeConfig(Config):
 
 
 def take(transaction: Transaction, config: TakeConfig, runtime: Runtime) -> dict[str, Any]:
-    content = transaction.workspace.source_path().read_bytes()
+    source = transaction.workspace.source_path()
+    content = source.read_bytes()
     if content.startswith(b"bad"):
-        raise InvalidInputError("the picture is damaged", "Give another one")
+        raise InvalidInputError(f"{source} is damaged", "Give another one")
     images = transaction.replace("images")
     for index in range(config.copies):
         (images / f"{index:05d}.png").write_bytes(content + bytes([index]))

@@ -99,7 +99,7 @@ def main(folder):
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(base.path, path)
         killed = killed_after(changes, countdown, lambda: write(Workspace.open(path), 1))
-        if changes % 16 == 0 and interrupted_commits(Workspace.open(path)):
+        if changes % 24 == 0 and interrupted_commits(Workspace.open(path)):
             shutil.copytree(path, folder / "half.a4d")
             for again in range(1000):
                 shutil.rmtree(path)

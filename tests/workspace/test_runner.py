@@ -22,7 +22,7 @@ from a4d.errors import (
     UsageError,
     WorkspaceError,
 )
-from a4d.workspace.runner import resolved_config
+from a4d.workspace.runner import Options, resolved_config
 from a4d.workspace.source import recognise
 from a4d.workspace.workspace import Workspace
 
@@ -168,11 +168,11 @@ def test_a_field_that_is_newer_than_a_record_counts_as_its_default(picture, run)
 
 def test_a_bad_input_leaves_nothing(picture, run):
     picture.write_bytes(b"bad pixels")
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError, match=r"^picture.png is damaged"):  # not its copy, which is gone
         run()
     assert os.listdir(picture.parent) == ["picture.png"]
     with pytest.raises(ConfigError, match="Did you mean 'iterations'"):
-        resolved_config(COUNT, "picture.png", {"iteratons": 3})
+        resolved_config(COUNT, "picture.png", Options(values={"iteratons": 3}))
 
 
 def test_a_workspace_of_another_input_with_the_same_name_is_refused(picture, run):
@@ -194,7 +194,9 @@ def test_dry_run_and_print_config_write_nothing(picture, run):
     outcome = run(dry_run=True, name="n")
     assert (outcome.status, outcome.outputs[-1]) == ("would run", "picture.a4d/stages/n")
     assert "run take first" in outcome.reason
-    assert yaml.safe_load(resolved_config(COUNT, "picture.png", {"nested": {"rate": 1}}))["nested"] == {"rate": 1.0}
+    assert yaml.safe_load(resolved_config(COUNT, "picture.png", Options(assignments=("nested.rate=1",))))["nested"] == {
+        "rate": 1.0
+    }
     assert os.listdir(picture.parent) == ["picture.png"]
     run()
     before = tree(picture.parent)

@@ -82,6 +82,12 @@ def dot(a, b):
 
 
 @njit(**OPTIONS)
+def cross(a, b):
+    """The vector product of two vectors."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@njit(**OPTIONS)
 def combine(a, x, b, y):
     """The sum a * x + b * y of two scalars and two vectors."""
     return a * x[0] + b * y[0], a * x[1] + b * y[1], a * x[2] + b * y[2]
@@ -195,8 +201,11 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
     y = view.focal_y * tangent_y + view.centre_y
     gradient_x, gradient_y = pixel_gradients(view, tangent_x, tangent_y, inverse_depth)
     axes_x, axes_y = screen_axes(gradient_x, gradient_y, axes, scale)
-    xx, xy, yy = dot(axes_x, axes_x) + DILATION, dot(axes_x, axes_y), dot(axes_y, axes_y) + DILATION
-    determinant = xx * yy - xy * xy
+    xx, xy, yy = dot(axes_x, axes_x), dot(axes_x, axes_y), dot(axes_y, axes_y)
+    # The determinant of the dilated covariance as a sum of squares, which no rounding makes negative.
+    normal = cross(axes_x, axes_y)
+    determinant = dot(normal, normal) + DILATION * (xx + yy) + DILATION * DILATION
+    xx, yy = xx + DILATION, yy + DILATION
     squared_reach = 2 * (log2_opacity - LOG2_ALPHA_MIN) / LOG2_E
     half_width, half_height = math.sqrt(squared_reach * xx), math.sqrt(squared_reach * yy)
     splat[CENTRE_X], splat[CENTRE_Y] = x, y
@@ -205,7 +214,7 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
     splat[FALLOFF_YY] = 0.5 * LOG2_E * xx / determinant
     splat[LOG2_OPACITY] = log2_opacity
     splat[HALF_WIDTH], splat[HALF_HEIGHT] = half_width, half_height
-    is_resolved = max(abs(x), abs(y)) < REACH_MAX and max(half_width, half_height) < REACH_MAX and determinant > 0
+    is_resolved = max(abs(x), abs(y)) < REACH_MAX and max(half_width, half_height) < REACH_MAX
     is_inside_x = x + half_width > 0 and x - half_width < view.width
     is_inside_y = y + half_height > 0 and y - half_height < view.height
     return is_resolved and is_inside_x and is_inside_y
