@@ -1,14 +1,19 @@
-"""What the released models have in common: image preparation, text encoders with a memory, and latent encoders."""
+"""What the released models have in common: a UNet, image preparation, text encoders with a memory, latent encoders."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
+
+from a4d.geometry.cameras import Cameras
+from a4d.priors.protocol import Conditioning, Prior
+from a4d.priors.schedule import NoiseSchedule
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -24,6 +29,49 @@ def resized(
     if images.shape[-2:] == size:
         return images
     return interpolate(images, size, mode=mode, align_corners=False, antialias=images.shape[-2] > size[0])
+
+
+class Encoder(Protocol):
+    """Images (B, H, W, 3) sRGB in [0, 1] to what a UNet calls latents (B, C, h, w)."""
+
+    size: tuple[int, int]
+
+    def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The latents."""
+
+
+class UNetPrior(Prior):
+    """Base of the released models: an encoder, and a UNet of any dtype that predicts what its schedule says.
+
+    Args:
+        unet: of diffusers; its dtype is the one computed in.
+        encoder: at the model's size.
+        schedule: as the model was trained.
+    """
+
+    def __init__(self, unet: Any, encoder: Encoder, schedule: NoiseSchedule) -> None:
+        self.unet, self.encoder, self.schedule = unet, encoder, schedule
+
+    def encode(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Float32 latents (B, C, h, w)."""
+        return self.encoder(rgb, generator)
+
+    def denoise(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        conditioning: Conditioning,
+        cameras: Cameras | None = None,
+        times: Tensor | None = None,
+    ) -> Tensor:
+        """The noise that the UNet predicts."""
+        output = self.predict(latents.to(self.unet.dtype), t, conditioning, cameras)
+        t_of_image = t.repeat_interleave(len(latents) // len(t))
+        return self.schedule.noise_from_output(output.to(latents), latents, t_of_image)
+
+    @abstractmethod
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
+        """The UNet's output (B, C, h, w) for latents of its dtype, timesteps (S,) and conditionings of any."""
 
 
 class TextEncoder:
@@ -66,6 +114,21 @@ class TextEncoder:
         with torch.no_grad():
             table[self.tokenizer.convert_tokens_to_ids(token)] = embedding.to(table)
         self._known.clear()
+
+
+class PixelEncoder:
+    """Images scaled to [-1, 1], for models that work on pixels.
+
+    Args:
+        size: height and width to which images are brought.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, 3, h, w) of (B, H, W, 3) sRGB in [0, 1]."""
+        return resized(rgb, self.size) * 2 - 1
 
 
 class LatentEncoder:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.priors.components import LatentEncoder, TextEncoder, resized
+from a4d.priors.components import Encoder, TextEncoder, resized
 from a4d.priors.protocol import Conditioning
 from a4d.priors.schedule import NoiseSchedule
 from a4d.priors.stable_diffusion import StableDiffusion
@@ -23,7 +23,7 @@ class ControlNetTile(StableDiffusion):
     Args:
         unet: of Stable Diffusion 1.5.
         controlnet: diffusers' `ControlNetModel`.
-        vae: encodes images; 512 to 1024 pixels a side bring out detail.
+        encoder: 512 to 1024 pixels a side bring out detail.
         text: of Stable Diffusion 1.5.
         schedule: as the model was trained.
         control_prompt: what the ControlNet itself is told, in the conditional half (Animate124).
@@ -34,20 +34,17 @@ class ControlNetTile(StableDiffusion):
         self,
         unet: Any,
         controlnet: Any,
-        vae: LatentEncoder,
+        encoder: Encoder,
         text: TextEncoder,
         schedule: NoiseSchedule,
         control_prompt: str = "best quality, high resolution",
         strength: float = 1.0,
     ) -> None:
-        super().__init__(unet, vae, text, schedule)
+        super().__init__(unet, encoder, text, schedule)
         self.controlnet, self.control_prompt, self.strength = controlnet, control_prompt, strength
 
     def condition(
-        self,
-        prompts: Sequence[str],
-        images: Tensor | None = None,
-        cameras: Cameras | None = None,
+        self, prompts: Sequence[str], images: Tensor | None = None, cameras: Cameras | None = None
     ) -> Conditioning:
         """Token embeddings (S, 77, D) for UNet and ControlNet, and control images (S, 3, H, W).
 
@@ -57,10 +54,7 @@ class ControlNetTile(StableDiffusion):
         return self._condition(prompts, [self.control_prompt] * len(prompts), images)
 
     def unconditional(
-        self,
-        prompts: Sequence[str],
-        images: Tensor | None = None,
-        cameras: Cameras | None = None,
+        self, prompts: Sequence[str], images: Tensor | None = None, cameras: Cameras | None = None
     ) -> Conditioning:
         """The negative prompt, on the same control image."""
         return self._condition(prompts, prompts, images)
@@ -73,28 +67,19 @@ class ControlNetTile(StableDiffusion):
             {
                 "text": self.text(prompts, device),
                 "control_text": self.text(control_prompts, device),
-                "control": resized(images, self.vae.size).to(device),
+                "control": resized(images, self.encoder.size).to(device),
             }
         )
 
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
-        """The noise that the controlled UNet predicts."""
-        dtype = self.unet.dtype
-        noisy, text, control_text, control = (
-            part.to(dtype)
-            for part in (latents, conditioning["text"], conditioning["control_text"], conditioning["control"])
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
+        """The controlled UNet's output."""
+        text, control_text, control = (
+            conditioning[name].to(latents.dtype) for name in ("text", "control_text", "control")
         )
         down, mid = self.controlnet(
-            noisy, t, control_text, control, conditioning_scale=self.strength, return_dict=False
+            latents, t, control_text, control, conditioning_scale=self.strength, return_dict=False
         )
-        output = self.unet(
-            noisy, t, text, down_block_additional_residuals=down, mid_block_additional_residual=mid
+        output: Tensor = self.unet(
+            latents, t, text, down_block_additional_residuals=down, mid_block_additional_residual=mid
         ).sample
-        return self.schedule.noise_from_output(output.to(latents), latents, t)
+        return output

@@ -21,7 +21,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.priors.protocol import Conditioning, Modality, Prior
 from a4d.priors.schedule import NoiseSchedule, noise_schedule
 
-Encoder = Callable[[Tensor], Tensor]
+LinearEncoder = Callable[[Tensor], Tensor]
 """Images (B, 3, H, W) in [-1, 1] to latents (B, C, h, w), linear."""
 
 
@@ -110,7 +110,7 @@ class ExactPrior(Prior):
         self,
         examples: ExampleSet,
         schedule: NoiseSchedule | None = None,
-        encoder: Encoder = pixels,
+        encoder: LinearEncoder = pixels,
         bandwidths: tuple[float, float] = (10.0, 0.1),
         nearest: bool = True,
     ) -> None:
@@ -124,10 +124,7 @@ class ExactPrior(Prior):
         """(N, D) clean latents, one row per example."""
 
     def condition(
-        self,
-        prompts: Sequence[str],
-        images: Tensor | None = None,
-        cameras: Cameras | None = None,
+        self, prompts: Sequence[str], images: Tensor | None = None, cameras: Cameras | None = None
     ) -> Conditioning:
         """Logarithms (S, N) of the share that each example has of a prompt; the empty prompt is the whole set.
 

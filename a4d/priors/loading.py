@@ -13,7 +13,7 @@ from torch import nn
 
 from a4d.errors import BackendUnavailableError, InvalidInputError
 from a4d.io.checkpoints import PYTORCH_SUFFIXES, read_weights
-from a4d.priors.components import LatentEncoder, TextEncoder
+from a4d.priors.components import LatentEncoder, PixelEncoder, TextEncoder
 from a4d.priors.protocol import Prior
 from a4d.priors.schedule import NoiseSchedule, schedule_from_diffusers
 
@@ -177,7 +177,9 @@ def load_deep_floyd(folder: WeightsFolder) -> Prior:
     model = folder.model("text_encoder", T5EncoderModel, {"d_model": unet.config.encoder_hid_dim})
     if folder.text_on_cpu:
         model = model.cpu().to(torch.bfloat16)
-    return DeepFloyd(unet, TextEncoder(folder.tokenizer(AutoTokenizer), model, with_mask=True), folder.schedule())
+    text = TextEncoder(folder.tokenizer(AutoTokenizer), model, with_mask=True)
+    side = unet.config.sample_size
+    return DeepFloyd(unet, PixelEncoder((side, side)), text, folder.schedule())
 
 
 def load_zero123(folder: WeightsFolder) -> Prior:

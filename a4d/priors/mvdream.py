@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.components import LatentEncoder, TextEncoder
+from a4d.priors.components import Encoder, TextEncoder
 from a4d.priors.protocol import Conditioning, Modality
 from a4d.priors.schedule import NoiseSchedule
 from a4d.priors.stable_diffusion import StableDiffusion
@@ -62,7 +62,7 @@ class MVDream(StableDiffusion):
     Args:
         unet: diffusers' `UNet2DConditionModel` whose class embedding is a projection of 16 numbers, as
             `multi_view_config` makes it.
-        vae: encodes images at the model's size.
+        encoder: at the model's size.
         text: prompts to the UNet's cross-attention width.
         schedule: as the model was trained.
         views: images per sample.
@@ -70,22 +70,13 @@ class MVDream(StableDiffusion):
 
     modality: Modality = "multi-view"
 
-    def __init__(
-        self, unet: Any, vae: LatentEncoder, text: TextEncoder, schedule: NoiseSchedule, views: int = 4
-    ) -> None:
-        super().__init__(unet, vae, text, schedule)
+    def __init__(self, unet: Any, encoder: Encoder, text: TextEncoder, schedule: NoiseSchedule, views: int = 4) -> None:
+        super().__init__(unet, encoder, text, schedule)
         self.views = views
         join_views(unet, views)
 
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
-        """The noise that the UNet predicts for each view.
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
+        """The UNet's output for each view.
 
         Raises:
             ConfigError: there are no cameras, or not as many as the model has views.
@@ -95,11 +86,10 @@ class MVDream(StableDiffusion):
                 f"MVDream takes {self.views} views with their cameras at once",
                 f"Set the view set's ring to {self.views} and its batch to a multiple of that",
             )
-        dtype, t = self.unet.dtype, t.repeat_interleave(self.views)
-        text = conditioning["text"].repeat_interleave(self.views, dim=0).to(dtype)
-        code = multi_view_code(cameras).to(latents.device, dtype)
-        output = self.unet(latents.to(dtype), t, text, class_labels=code).sample
-        return self.schedule.noise_from_output(output.to(latents), latents, t)
+        text = conditioning["text"].repeat_interleave(self.views, dim=0).to(latents.dtype)
+        code = multi_view_code(cameras).to(latents)
+        output: Tensor = self.unet(latents, t.repeat_interleave(self.views), text, class_labels=code).sample
+        return output
 
 
 def multi_view_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,17 +19,7 @@ class TextToVideo(StableDiffusion):
 
     modality: Modality = "video"
 
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
-        """The noise that the UNet predicts for the frames of each clip."""
-        dtype, frames = self.unet.dtype, len(latents) // len(t)
-        clips = latents.unflatten(0, (len(t), frames)).transpose(1, 2)
-        output = self.unet(clips.to(dtype), t, conditioning["text"].to(dtype)).sample
-        predicted = output.transpose(1, 2).flatten(0, 1).to(latents)
-        return self.schedule.noise_from_output(predicted, latents, t.repeat_interleave(frames))
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
+        """The UNet's output for the frames of each clip."""
+        clips = latents.unflatten(0, (len(t), -1)).transpose(1, 2)
+        return super().predict(clips, t, conditioning, cameras).transpose(1, 2).flatten(0, 1)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.priors.camera_codes import relative_view_code, spherical
-from a4d.priors.components import LatentEncoder, clip_pixels
-from a4d.priors.protocol import Conditioning, Modality, Prior
+from a4d.priors.components import LatentEncoder, UNetPrior, clip_pixels
+from a4d.priors.protocol import Conditioning, Modality
 from a4d.priors.schedule import NoiseSchedule
 
 
-class Zero123(Prior):
+class Zero123(UNetPrior):
     """Zero-1-to-3 (Liu et al. 2023): one cross-attention token of picture and view change, and the picture's latents.
 
     The reference is a picture over white, the object about as large as its camera shows it; 256 x 256, [-1, 1]. Its
@@ -25,7 +25,7 @@ class Zero123(Prior):
 
     Args:
         unet: diffusers' `UNet2DConditionModel` with twice the latents' channels.
-        vae: encodes images at the model's size.
+        encoder: at the model's size.
         image_encoder: transformers' `CLIPVisionModelWithProjection`.
         projection: from the picture's embedding followed by the four numbers of the view change to the token.
         schedule: as the model was trained.
@@ -34,18 +34,17 @@ class Zero123(Prior):
     modality: Modality = "posed-image"
     needs_reference = True
 
+    encoder: LatentEncoder
+
     def __init__(
-        self, unet: Any, vae: LatentEncoder, image_encoder: Any, projection: nn.Linear, schedule: NoiseSchedule
+        self, unet: Any, encoder: LatentEncoder, image_encoder: Any, projection: nn.Linear, schedule: NoiseSchedule
     ) -> None:
-        self.unet, self.vae, self.schedule = unet, vae, schedule
+        super().__init__(unet, encoder, schedule)
         self.image_encoder, self.projection = image_encoder, projection
 
     @torch.no_grad()
     def condition(
-        self,
-        prompts: Sequence[str],
-        images: Tensor | None = None,
-        cameras: Cameras | None = None,
+        self, prompts: Sequence[str], images: Tensor | None = None, cameras: Cameras | None = None
     ) -> Conditioning:
         """The reference's embedding (S, D), latents (S, 4, h, w) and view (S, 3); prompts mean nothing to this model.
 
@@ -62,17 +61,14 @@ class Zero123(Prior):
         return Conditioning(
             {
                 "embedding": embedding.float().expand(samples, -1),
-                "latents": self.vae.unscaled(pictures).expand(samples, -1, -1, -1),
+                "latents": self.encoder.unscaled(pictures).expand(samples, -1, -1, -1),
                 "view": spherical(cameras).expand(samples, -1),
                 "present": embedding.new_ones(samples, 1, dtype=torch.float32),
             }
         )
 
     def unconditional(
-        self,
-        prompts: Sequence[str],
-        images: Tensor | None = None,
-        cameras: Cameras | None = None,
+        self, prompts: Sequence[str], images: Tensor | None = None, cameras: Cameras | None = None
     ) -> Conditioning:
         """A reference that is absent."""
         samples, side = len(prompts), self.unet.config.sample_size
@@ -86,29 +82,17 @@ class Zero123(Prior):
             }
         )
 
-    def encode(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Scaled latents (B, 4, 32, 32)."""
-        return self.vae(rgb, generator)
-
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
-        """The noise that the UNet predicts for views from the cameras.
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
+        """The UNet's output for views from the cameras.
 
         Raises:
             ConfigError: there are no cameras.
         """
         if cameras is None:
             raise ConfigError("Zero-1-to-3 needs the cameras of the views it judges")
-        dtype = self.unet.dtype
         code = relative_view_code(spherical(cameras), conditioning["view"])
         token = torch.cat([conditioning["embedding"], code.to(latents.device)], dim=-1).to(self.projection.weight)
         token = self.projection(token) * conditioning["present"].to(token)
         beside = torch.cat([latents, conditioning["latents"].to(latents)], dim=1)
-        output = self.unet(beside.to(dtype), t, token[:, None].to(dtype)).sample
-        return self.schedule.noise_from_output(output.to(latents), latents, t)
+        output: Tensor = self.unet(beside, t, token[:, None].to(latents.dtype)).sample
+        return output

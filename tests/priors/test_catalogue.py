@@ -86,7 +86,9 @@ def test_a_folder_loads_and_predicts_as_what_was_saved(name, kind, folder):
     original = BUILDERS[kind.replace("-", "_")]()
     samples = 1 if kind in ("mvdream", "text-to-video") else 4
     torch.testing.assert_close(ask(prior, samples), ask(original, samples), atol=1e-5, rtol=1e-4)
-    assert prior.vae.size == tuple(catalogue()[name].options.get("size", (64, 64) if kind == "zero123" else (256, 256)))
+    assert prior.encoder.size == tuple(
+        catalogue()[name].options.get("size", (64, 64) if kind == "zero123" else (256, 256))
+    )
     assert not any(parameter.requires_grad for parameter in prior.unet.parameters())
 
 
@@ -95,8 +97,8 @@ def test_controlnet_loads_over_its_base(folder, tmp_path):
     tiny.controlnet().save_pretrained(tmp_path / "tile")
     overrides = {"controlnet-tile": tmp_path / "tile", "stable-diffusion-1.5": folder}
     prior = load_prior("controlnet-tile", Placement(overrides=overrides))
-    assert prior.vae.size == (1024, 1024)
-    prior.vae.size = (64, 64)
+    assert prior.encoder.size == (1024, 1024)
+    prior.encoder.size = (64, 64)
     assert torch.isfinite(ask(prior, 4)).all()
 
 

@@ -9,7 +9,7 @@ from a4d.errors import ConfigError
 from a4d.geometry.cameras import orbit, turntable
 from a4d.objectives.distillation import Distillation, Request, score_distillation
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, clip_pixels, resized
+from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, PixelEncoder, clip_pixels, resized
 from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
 from a4d.priors.protocol import denoise_jointly
@@ -36,7 +36,7 @@ def stable_diffusion(**schedule):
 
 def deep_floyd():
     unet = tiny.unet(sample_size=16, in_channels=3, out_channels=6, cross_attention_dim=tiny.WIDTH, encoder_hid_dim=24)
-    return DeepFloyd(unet, tiny.t5_encoder(), noise_schedule("cosine"))
+    return DeepFloyd(unet, PixelEncoder((16, 16)), tiny.t5_encoder(), noise_schedule("cosine"))
 
 
 def zero123():
@@ -106,7 +106,7 @@ def test_latents_are_images_in_minus_one_to_one_at_the_models_size(name):
         return
     assert latents.shape == (4, 4, 8, 8)
     images = resized(pictures(), (64, 64)) * 2 - 1
-    expected = prior.vae.vae.encode(images).latent_dist.mean * 0.18215
+    expected = prior.encoder.vae.encode(images).latent_dist.mean * 0.18215
     torch.testing.assert_close(latents, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -230,7 +230,7 @@ def test_zero123_tensors(monkeypatch):
     torch.testing.assert_close(sample[:, :4], latents.repeat(2, 1, 1, 1))
     assert sample[:2, 4:].abs().max() == 0
     assert token[:2].abs().max() == 0
-    mode = prior.vae.vae.encode(resized(picture, (64, 64)) * 2 - 1).latent_dist.mode()
+    mode = prior.encoder.vae.encode(resized(picture, (64, 64)) * 2 - 1).latent_dist.mode()
     torch.testing.assert_close(sample[2:, 4:], mode.expand(2, -1, -1, -1), atol=1e-5, rtol=1e-4)
     embedding = prior.image_encoder(clip_pixels(picture, 32)).image_embeds
     change = torch.deg2rad(torch.tensor([[-20.0, 30.0], [0.0, -90.0]]))
