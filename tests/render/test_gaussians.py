@@ -370,10 +370,10 @@ def test_kernels_follow_the_constants_of_the_specification():
     assert gaussian_projection.DILATION == gaussians_reference.DILATION
     assert gaussian_projection.FRUSTUM_MARGIN == gaussians_reference.FRUSTUM_MARGIN
     assert gaussian_projection.REACH_MAX == gaussians_reference.REACH_MAX
-    assert gaussian_projection.LOG2_ALPHA_MIN == pytest.approx(math.log2(gaussians_reference.ALPHA_MIN))
-    assert gaussian_rasterisation.LOG2_ALPHA_MIN == pytest.approx(math.log2(gaussians_reference.ALPHA_MIN))
-    assert gaussian_rasterisation.ALPHA_MAX == np.float32(gaussians_reference.ALPHA_MAX)
-    assert gaussian_rasterisation.TRANSMITTANCE_MIN == np.float32(gaussians_reference.TRANSMITTANCE_MIN)
+    assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_projection.LOG2_ALPHA_MIN
+    assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_rasterisation.LOG2_ALPHA_MIN
+    assert np.float32(gaussians_reference.ALPHA_MAX) == gaussian_rasterisation.ALPHA_MAX
+    assert np.float32(gaussians_reference.TRANSMITTANCE_MIN) == gaussian_rasterisation.TRANSMITTANCE_MIN
     assert gaussian_rasterisation.TILE == gaussian_projection.TILE_SIZE
 
 

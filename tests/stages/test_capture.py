@@ -57,7 +57,7 @@ def test_the_surface_is_that_of_the_known_mesh(a4d, creature_capture: Path) -> N
     surface = extract_surface(load_scene(Path("creature.a4d/scenes/fit-static")), resolution=96)
     assert surface.is_closed
     distances = surface_distances(surface, Mesh(in_world, truth.faces), threshold=0.03)
-    assert distances.chamfer < 0.02
+    assert distances.chamfer < 0.03
     assert distances.f_score > 0.85
 
 

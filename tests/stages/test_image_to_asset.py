@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -137,6 +136,7 @@ def test_a_depth_map_moves_the_front(a4d, creature_picture: Path) -> None:
         assert result.code == 0, result.err
         means = read_gaussian_ply(Path(f"{name}.a4d/scenes/fit-static/gaussians.ply")).means
         front = means[means[:, 2] > 0]
-        slopes.append(float(torch.corrcoef(front[:, [0, 2]].T)[0, 1]))
+        right, left = front[front[:, 0] > 0.05, 2].mean(), front[front[:, 0] < -0.05, 2].mean()
+        slopes.append(float(right - left))
     assert Path("deep.a4d/depth/00000.png").is_file()
-    assert slopes[1] > slopes[0] + 0.15
+    assert slopes[1] > slopes[0] + 0.02
