@@ -29,7 +29,8 @@ def render_in_patches(
     the global random state is drawn alike both times.
 
     Args:
-        render: images (B, h, w, C) of cameras; every pixel depends on its own ray alone.
+        render: images (B, h, w, C) of cameras; every pixel depends on its own ray alone. (A Gaussian rasteriser also
+            limits its linearisation by the field of view, which is smaller for a patch: patches differ by thousandths.)
         cameras: B.
         patch: side in pixels; patches at the border are smaller.
 

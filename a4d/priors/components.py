@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
+from a4d.errors import BackendUnavailableError
 from a4d.geometry.cameras import Cameras
+from a4d.io.checkpoints import read_weights
 from a4d.priors.protocol import Conditioning, Prior
 from a4d.priors.schedule import NoiseSchedule
 
@@ -29,6 +32,22 @@ def resized(
     if images.shape[-2:] == size:
         return images
     return interpolate(images, size, mode=mode, align_corners=False, antialias=images.shape[-2] > size[0])
+
+
+def read_token(path: Path) -> tuple[str, Tensor]:
+    """A personalised token and its embedding (D,), as textual inversion saves them.
+
+    Args:
+        path: diffusers' `learned_embeds.safetensors`, or the older `learned_embeds.bin`.
+
+    Raises:
+        BackendUnavailableError: the file is damaged, or does not hold one embedding under its token.
+    """
+    embeddings = read_weights(path)
+    token, embedding = next(iter(embeddings.items()))
+    if len(embeddings) != 1 or embedding.numel() != embedding.shape[-1]:
+        raise BackendUnavailableError(f"{path} does not hold one token and its embedding")
+    return token, embedding.flatten()
 
 
 class Encoder(Protocol):

@@ -1,6 +1,4 @@
-"""A scene distilled from scratch against exact priors becomes the object that their examples show, and with a wrong sign,
-order or schedule it does not.
-"""
+"""Distilled against exact priors, a scene becomes the object that they show; with a mistake in a prior it does not."""
 
 from typing import Literal
 

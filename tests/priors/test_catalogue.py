@@ -92,6 +92,26 @@ def test_a_folder_loads_and_predicts_as_what_was_saved(name, kind, folder):
     assert not any(parameter.requires_grad for parameter in prior.unet.parameters())
 
 
+@pytest.mark.parametrize("text_on_cpu", [False, True])
+def test_deep_floyd_loads_without_an_autoencoder(text_on_cpu, tmp_path):
+    from test_released_models import deep_floyd
+
+    original = deep_floyd()
+    original.unet.save_pretrained(tmp_path / "unet")
+    original.text.model.save_pretrained(tmp_path / "text_encoder")
+    original.text.tokenizer.save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "scheduler").mkdir()
+    config = {"beta_schedule": "squaredcos_cap_v2"}
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    placement = Placement(overrides={"deep-floyd-if-1": tmp_path}, text_on_cpu=text_on_cpu)
+    prior = load_prior("deep-floyd-if-1", placement)
+    torch.testing.assert_close(prior.schedule.alphas_cumprod, original.schedule.alphas_cumprod)
+    latents, t = prior.encode(torch.rand(1, 30, 30, 3)), torch.tensor([400])
+    expected = original.denoise(latents, t, original.condition(["a cat"]))
+    tolerance = 0.05 if text_on_cpu else 1e-5
+    torch.testing.assert_close(prior.denoise(latents, t, prior.condition(["a cat"])), expected, atol=tolerance, rtol=0)
+
+
 def test_controlnet_loads_over_its_base(folder, tmp_path):
     add_unet(folder, "stable-diffusion")
     tiny.controlnet().save_pretrained(tmp_path / "tile")

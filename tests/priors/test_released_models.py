@@ -3,13 +3,14 @@
 import pytest
 import tiny_models as tiny
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from a4d.errors import ConfigError
+from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import orbit, turntable
 from a4d.objectives.distillation import Distillation, Request, score_distillation
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, PixelEncoder, clip_pixels, resized
+from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, PixelEncoder, clip_pixels, read_token, resized
 from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
 from a4d.priors.protocol import denoise_jointly
@@ -178,6 +179,30 @@ def test_a_learnt_token_changes_what_it_is_written_in_alone():
     torch.testing.assert_close(after[0], before[0])
     assert (after[1] - before[1]).abs().max() > 1e-2
     assert len(text.tokenizer("<fox>").input_ids) == 3
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_a_token_is_read_in_both_forms(form, tmp_path):
+    path, embedding = tmp_path / f"learned_embeds.{form}", torch.randn(tiny.WIDTH)
+    if form == "bin":
+        torch.save({"_panda_": embedding}, path)
+    else:
+        save_file({"_panda_": embedding[None]}, path)
+    token, found = read_token(path)
+    assert token == "_panda_"
+    torch.testing.assert_close(found, embedding)
+    save_file({"a": embedding, "b": embedding.clone()}, tmp_path / "two.safetensors")
+    with pytest.raises(BackendUnavailableError, match="one token"):
+        read_token(tmp_path / "two.safetensors")
+
+
+def test_the_tokens_of_animate124_are_read(real_data):
+    files = sorted(real_data.rglob("learned_embeds.bin"))
+    assert files
+    for file in files:
+        token, embedding = read_token(file)
+        assert token.strip("<>_")
+        assert embedding.shape == (768,)
 
 
 def test_sampled_latents_are_reproducible_and_chunks_change_nothing():
