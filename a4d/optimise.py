@@ -20,6 +20,7 @@ from a4d.errors import QualityError
 from a4d.io.images import write_image
 from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
+from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
@@ -57,12 +58,14 @@ class Problem:
         views: view sets by name.
         objectives: at least one.
         frames: the workspace's images, or None where no view set is observed.
+        priors: diffusion priors by name, on the run's device.
     """
 
     scene: Scene
     views: Mapping[str, Views]
     objectives: Sequence[Objective]
     frames: Frames | None = None
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
 
 @dataclass
@@ -161,7 +164,9 @@ class _Loop:
         problem = self.problem
         for group in self.optimiser.param_groups:
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
-        step = Step(index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device)
+        step = Step(
+            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device, problem.priors
+        )
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in problem.objectives:

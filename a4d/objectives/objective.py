@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from a4d.config import Config, Number
+from a4d.config import Config, Number, unknown_key
 from a4d.errors import ConfigError
+from a4d.priors.protocol import Prior
 from a4d.render.render import Render
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch, Views
@@ -26,6 +27,7 @@ class Step:
         views: the run's view sets by name.
         frames: the workspace's images, or None.
         device: where the scene lives.
+        priors: the run's diffusion priors by name.
     """
 
     index: int
@@ -34,6 +36,7 @@ class Step:
     views: Mapping[str, Views]
     frames: Frames | None = None
     device: str = "cpu"
+    priors: Mapping[str, Prior] = field(default_factory=dict)
     _batches: dict[str, ViewBatch] = field(default_factory=dict)
     _renders: dict[str, Render] = field(default_factory=dict)
 
@@ -48,6 +51,16 @@ class Step:
         if name not in self._batches:
             self._batches[name] = self.views[name].sample(self.index, self.seed, self.frames).to(self.device)
         return self._batches[name]
+
+    def prior(self, name: str) -> Prior:
+        """A diffusion prior of this run.
+
+        Raises:
+            ConfigError: there is no such prior.
+        """
+        if name not in self.priors:
+            raise unknown_key(f"prior: {name}", name, self.priors)
+        return self.priors[name]
 
     def render(self, name: str) -> Render:
         """The scene as this step's sample of a view set sees it."""
