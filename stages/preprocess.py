@@ -95,11 +95,11 @@ def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
         frames.append(to_bytes(found.rgba))  # a clip of floats would not fit into memory
         methods.add(found.method)
         notes.update(found.notes)
-    union = np.max([frame[..., 3] for frame in frames], axis=0).astype(np.float32) / 255
+    union = np.max([frame[..., 3] for frame in frames], axis=0).astype(np.float32) / np.float32(255)
     crop = crop_around(union, config.size, config.margin)
     folder = work.replace("images")
     for index, rgba in enumerate(frames):
-        write_image(folder / f"{index:05d}.png", cut(rgba.astype(np.float32) / 255, crop))
+        write_image(folder / f"{index:05d}.png", cut(rgba.astype(np.float32) / np.float32(255), crop))
     for note in sorted(notes):
         work.warn(note)
     work.describe(frame_count=len(frames), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
@@ -107,7 +107,7 @@ def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
 
 
 def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
-    """A folder of photographs: cut out where they lie, since their cameras will need the whole image as it is stored."""
+    """A folder of photographs: cut out where they lie, since their cameras will need each image whole and as stored."""
     from a4d.io.images import list_images, read_image, write_image
     from a4d.matting.matte import matte
 

@@ -305,8 +305,9 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
     record = workspace.read_records().get(name)
     if decision.action == "up to date" and record is not None:
         return _outcome_of(workspace, record, decision)
-    if record is not None or decision.action == "resume":
+    if decision.action == "resume":
         logger.info("%s %s", name, decision.reason)
+    again = record is not None and decision.action == "run"
     runtime = Runtime(resolve_device(options.device), options.seed, console)
     transaction = Transaction.begin(workspace, name, config, plan)
     with _cleaning_up(stage, transaction), logging_into(transaction.folder / "log.txt"):
@@ -320,6 +321,8 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
             peak_memory_mb=peak_memory_bytes() / 2**20,
             peak_gpu_memory_mb=peak_gpu_memory_bytes() / 2**20,
         )
+    if again:
+        logger.info("%s was %s", name, decision.reason.removeprefix("is "))
     return _outcome_of(workspace, record, replace(decision, reason=""), status="done")
 
 
