@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class _Log:
     path: Path
     every: int
     values: dict[str, float] = field(default_factory=dict)
+    psnr: dict[str, float] = field(default_factory=dict)
 
     def truncate(self, step: int) -> None:
         """Drop the lines that a resumed run will write again."""
@@ -82,13 +84,15 @@ class _Log:
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
-    def add(self, step: int, losses: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def add(self, step: int, losses: dict[str, Tensor], psnr: dict[str, float], facts: dict[str, Any]) -> None:
         self.values = {name: float(value) for name, value in losses.items()}
+        self.psnr = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **self.values, **facts}) + "\n")
+            file.write(json.dumps({"step": step, **self.values, **self.psnr, **facts}) + "\n")
 
     def text(self) -> str:
-        return "  ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        losses = [f"{name} {value:.4g}" for name, value in self.values.items()]
+        return "  ".join([*losses, *(f"{name} {value:.1f} dB" for name, value in self.psnr.items())])
 
 
 def optimise(problem: Problem, config: LoopConfig, folder: Path, runtime: Runtime) -> dict[str, float]:
@@ -143,10 +147,10 @@ class _Loop:
         with progress(self.runtime.console) as bar:
             task = bar.add_task("optimise", total=iterations, completed=self.done, losses="")
             for index in range(self.done, iterations):
-                losses = self.step(index)
+                step, losses = self.step(index)
                 if (index + 1) % self.log.every == 0 or index + 1 == iterations:
-                    self.log.add(index + 1, losses, {"rates": self.rates(index), **self.problem.scene.facts()})
                     self.check(losses)
+                    self.log.add(index + 1, losses, step.psnr(), self.facts(index))
                     bar.update(task, completed=index + 1, losses=self.log.text())
                 now = time.monotonic()
                 if stop.signal_number is not None or now - last_checkpoint > self.config.checkpoint_seconds:
@@ -159,8 +163,8 @@ class _Loop:
         self.preview(iterations)
         return {**self.log.values, **self.quality()}
 
-    def step(self, index: int) -> dict[str, Tensor]:
-        """One iteration; the unweighted values of the objectives."""
+    def step(self, index: int) -> tuple[Step, dict[str, Tensor]]:
+        """One iteration: what was rendered, and the unweighted values of the objectives."""
         problem = self.problem
         for group in self.optimiser.param_groups:
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
@@ -179,10 +183,11 @@ class _Loop:
             total.backward()
             self.optimiser.step()
             problem.scene.after_step(index, self.optimiser, generator(self.runtime.seed, "scene", index))
-        return losses
+        return step, losses
 
-    def rates(self, index: int) -> dict[str, float]:
-        return {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}
+    def facts(self, index: int) -> dict[str, Any]:
+        rates = {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}
+        return {"rates": rates, **self.problem.scene.facts()}
 
     def check(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from a4d.config import Config, Number, unknown_key
 from a4d.errors import ConfigError
+from a4d.metrics import psnr
 from a4d.priors.protocol import Prior
 from a4d.render.render import Render
 from a4d.scenes.scene import Scene
@@ -68,6 +69,14 @@ class Step:
             batch = self.batch(name)
             self._renders[name] = self.scene.render(batch.cameras, batch.times, batch.background)
         return self._renders[name]
+
+    def psnr(self) -> dict[str, float]:
+        """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
+        return {
+            name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name].rgb)
+            for name, render in self._renders.items()
+            if self._batches[name].rgba is not None
+        }
 
 
 class Objective(Config, ABC):
