@@ -1,4 +1,4 @@
-"""Writer of whole assets as binary glTF: hierarchy, meshes, skins, materials and clips; the counterpart of the reader."""
+"""Writer of whole assets as binary glTF: hierarchy, meshes, skins, materials, clips; counterpart of the reader."""
 
 from __future__ import annotations
 
