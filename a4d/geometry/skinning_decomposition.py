@@ -16,13 +16,7 @@ from torch import Tensor
 from a4d.errors import UsageError
 from a4d.geometry.asset import Influences
 from a4d.geometry.skeleton import Motion, Skeleton
-from a4d.geometry.skinning_decomposition_kernels import (
-    ATOMS,
-    add_bone,
-    bone_moments,
-    fit_weights,
-    nearest_bones,
-)
+from a4d.geometry.skinning_decomposition_kernels import ATOMS, fit_weights, nearest_bones
 from a4d.geometry.transforms import rigid_from_parts
 
 Array = NDArray[np.float64]
@@ -30,8 +24,14 @@ Array = NDArray[np.float64]
 SEEDING_LIMIT = 3000
 """Vertices that suffice to find the clusters."""
 
+CONVERGED = 0.99
+"""The error of one round over that of the round before at which more rounds are not worth their time."""
+
 NEIGHBOURS = 24
 """Vertices around the worst one that a new bone begins with."""
+
+LIGHTEST = 1.0
+"""Sum of squared weights below which a bone is put to better use."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,16 @@ def decompose_skinning(
     centre, size = shape.mean(0), max(float(np.ptp(shape, axis=0).max()), 1e-12)
     local, targets = (shape - centre) / size, np.ascontiguousarray(((frames - centre) / size).transpose(1, 0, 2))
     transforms = _seed_bones(local, targets, bones)
+    error = np.inf
     for _ in range(rounds):
         joints, weights = _weights(local, targets, transforms, influences)
-        transforms = _refit_bones(local, targets, transforms, joints, weights)
+        transforms, residual = _refit_bones(local, targets, transforms, joints, weights)
+        before, error = error, _root_mean_square(residual)
+        if error > CONVERGED * before:
+            break
     joints, weights = _weights(local, targets, transforms, influences)
     used, joints = np.unique(joints, return_inverse=True)
-    transforms = transforms[:, used]
-    joints = joints.reshape(weights.shape)
+    joints, transforms = joints.reshape(weights.shape), transforms[:, used]
     residual = _residual(local, targets, transforms, joints, weights)
     linear, translation = transforms[..., :3], transforms[..., 3]
     translation = translation * size + centre - linear @ centre
@@ -107,7 +110,7 @@ def decompose_skinning(
         torch.from_numpy(shape.copy()),
         rigid_from_parts(torch.from_numpy(linear.copy()), torch.from_numpy(translation)),
         Influences(torch.from_numpy(joints), torch.from_numpy(weights).float()),
-        size * float(np.sqrt((residual**2).sum(-1).mean())),
+        size * _root_mean_square(residual),
     )
 
 
@@ -155,55 +158,72 @@ def _weights(rest: Array, targets: Array, transforms: Array, influences: int) ->
     return joints, weights
 
 
-def _residual(
-    rest: Array, targets: Array, transforms: Array, joints: NDArray[np.int64], weights: Array
+def _root_mean_square(
+    residual: Array,  # (V, T, 3)
+) -> float:
+    return float(np.sqrt((residual**2).sum(-1).mean()))
+
+
+def _shares(
+    rest: Array,  # (N, 3)
+    bone: Array,  # (T, 3, 4)
+    weights: Array,  # (N,)
 ) -> Array:
+    """(N, T, 3) what one bone contributes to its vertices."""
+    homogeneous = np.append(rest, np.ones((len(rest), 1)), axis=1) * weights[:, None]
+    return (homogeneous @ bone.reshape(-1, 4).T).reshape(len(rest), len(bone), 3)
+
+
+def _residual(rest: Array, targets: Array, transforms: Array, joints: NDArray[np.int64], weights: Array) -> Array:
     """(V, T, 3) what the bones leave of the trajectories."""
     residual = targets.copy()
     for bone in range(transforms.shape[1]):
         vertices, column = np.nonzero((joints == bone) & (weights > 0))
-        add_bone(rest, np.ascontiguousarray(transforms[:, bone]), vertices, weights[vertices, column], -1.0, residual)
+        residual[vertices] -= _shares(rest[vertices], transforms[:, bone], weights[vertices, column])
     return residual
 
 
 def _refit_bones(
     rest: Array, targets: Array, transforms: Array, joints: NDArray[np.int64], weights: Array
-) -> Array:
-    """Each bone in turn to what the others leave to it; one that moves next to nothing goes where the error is worst."""
+) -> tuple[Array, Array]:
+    """Each bone in turn to what the others leave to it; one that moves next to nothing goes where the error is worst.
+
+    Returns:
+        (T, B, 3, 4) the bones; (V, T, 3) what they leave.
+    """
     transforms = transforms.copy()
     residual = _residual(rest, targets, transforms, joints, weights)
     for bone in range(transforms.shape[1]):
         vertices, column = np.nonzero((joints == bone) & (weights > 0))
         share = weights[vertices, column]
-        if (share**2).sum() < 1.0:
+        if (share**2).sum() < LIGHTEST:
             worst = int(np.argmax((residual**2).sum((1, 2))))
             near = np.argsort(np.linalg.norm(rest - rest[worst], axis=1))[:NEIGHBOURS]
             transforms[:, bone] = _rigid_motion(rest[near], targets[near], np.ones(len(near)))
             continue
-        add_bone(rest, np.ascontiguousarray(transforms[:, bone]), vertices, share, 1.0, residual)
-        transforms[:, bone] = _rigid_motion(rest[vertices], residual[vertices], share)
-        add_bone(rest, np.ascontiguousarray(transforms[:, bone]), vertices, share, -1.0, residual)
-    return transforms
+        wanted = residual[vertices] + _shares(rest[vertices], transforms[:, bone], share)
+        transforms[:, bone] = _rigid_motion(rest[vertices], wanted, share)
+        residual[vertices] = wanted - _shares(rest[vertices], transforms[:, bone], share)
+    return transforms, residual
 
 
 def _rigid_motion(rest: Array, wanted: Array, weights: Array) -> Array:
-    """(T, 3, 4) rigid transforms X that minimise the sum of |wanted - weight X rest|^2, in closed form.
+    """(T, 3, 4) rigid transforms X that minimise the sum of |wanted - weight X rest|^2 (equations 8 and 9).
 
     Args:
         rest: (N, 3).
         wanted: (N, T, 3).
         weights: (N,).
     """
-    moments = np.empty((wanted.shape[1], 4, 4))
-    bone_moments(rest, wanted, weights, moments)
-    total = moments[:, 3, 3]
-    rest_centre = moments[:, 3, :3] / total[:, None]
-    centre = moments[:, :3, 3] / total[:, None]
-    correlation = moments[:, :3, :3] - total[:, None, None] * centre[:, :, None] * rest_centre[:, None, :]
+    weighted = rest * weights[:, None]
+    flat = wanted.reshape(len(rest), -1).T
+    total = (weights**2).sum()
+    rest_centre, centre = weights @ weighted / total, (flat @ weights / total).reshape(-1, 3)
+    correlation = (flat @ weighted).reshape(-1, 3, 3) - total * centre[:, :, None] * rest_centre
     # Points on a line leave the turn around it open: the smallest is taken.
     correlation += 1e-9 * np.eye(3) * (1e-12 + np.abs(correlation).max((1, 2)))[:, None, None]
     left, _, right = np.linalg.svd(correlation)
     left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
     rotation = left @ right
-    translation = centre - (rotation @ rest_centre[:, :, None])[..., 0]
+    translation = centre - rotation @ rest_centre
     return np.concatenate([rotation, translation[:, :, None]], axis=2)

@@ -1,10 +1,37 @@
 """Kernels of the skinning decomposition, parallel over vertices."""
 
+import math
+
 import numpy as np
 from numba import njit, prange
 
 ATOMS = 8
 """Upper bound of the influences per vertex, and one more while they are exchanged."""
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _minimise(gram, members, count, ridge, solution):
+    """Weights of sum 1, of any sign, that minimise w^T G w over some rows: G w = 1, scaled, by Cholesky's method."""
+    factor = np.zeros((count, count))
+    for i in range(count):
+        for j in range(i + 1):
+            value = gram[members[i], members[j]] + (ridge if i == j else 0.0)
+            for k in range(j):
+                value -= factor[i, k] * factor[j, k]
+            factor[i, j] = math.sqrt(max(value, ridge)) if i == j else value / factor[j, j]
+    for i in range(count):
+        solution[i] = 1.0
+        for k in range(i):
+            solution[i] -= factor[i, k] * solution[k]
+        solution[i] /= factor[i, i]
+    total = 0.0
+    for i in range(count - 1, -1, -1):
+        for k in range(i + 1, count):
+            solution[i] -= factor[k, i] * solution[k]
+        solution[i] /= factor[i, i]
+        total += solution[i]
+    for i in range(count):
+        solution[i] /= total
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -16,49 +43,27 @@ def _solve_simplex(gram, size, weights):
         size: number of candidates.
         weights: (ATOMS,) float64, a feasible start; filled.
     """
-    is_free = np.empty(size, np.bool_)
-    for i in range(size):
-        is_free[i] = True
     ridge = 0.0
     for i in range(size):
         ridge += gram[i, i]
     # Bones that move alike are exchangeable; a trace of ridge shares the weight among them.
     ridge = 1e-9 * ridge / size + 1e-30
-    for _ in range(2 * size):
-        count = 0
-        for i in range(size):
-            count += is_free[i]
-        system = np.zeros((count, count))
-        right = np.ones(count)
-        row = 0
-        for i in range(size):
-            if is_free[i]:
-                column = 0
-                for j in range(size):
-                    if is_free[j]:
-                        system[row, column] = gram[i, j]
-                        column += 1
-                system[row, row] += ridge
-                row += 1
-        solution = np.linalg.solve(system, right)
-        solution /= solution.sum()
-        step, blocking, row = 1.0, -1, 0
-        for i in range(size):
-            if is_free[i]:
-                if solution[row] < 0 and weights[i] - solution[row] > 0:
-                    fraction = weights[i] / (weights[i] - solution[row])
-                    if fraction < step:
-                        step, blocking = fraction, i
-                row += 1
-        row = 0
-        for i in range(size):
-            if is_free[i]:
-                weights[i] += step * (solution[row] - weights[i])
-                row += 1
+    members, count = np.arange(size), size
+    solution = np.empty(size)
+    while True:
+        _minimise(gram, members, count, ridge, solution)
+        step, blocking = 1.0, -1
+        for i in range(count):
+            weight = weights[members[i]]
+            if solution[i] < 0 and weight < step * (weight - solution[i]):
+                step, blocking = weight / (weight - solution[i]), i
+        for i in range(count):
+            weights[members[i]] += step * (solution[i] - weights[members[i]])
         if blocking < 0:
             return
-        weights[blocking] = 0.0
-        is_free[blocking] = False
+        weights[members[blocking]] = 0.0
+        count -= 1
+        members[blocking] = members[count]
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
@@ -164,44 +169,3 @@ def nearest_bones(rest, trajectories, bones, joints, errors):
                     break
             if square < errors[v]:
                 joints[v], errors[v] = b, square
-
-
-@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def bone_moments(rest, wanted, weights, moments):
-    """What the best rigid motion of one bone follows from (Le and Deng 2012, equations 8 and 9).
-
-    Args:
-        rest: (N, 3) float64 vertices of the bone.
-        wanted: (N, T, 3) float64 what is left for the bone to explain of each trajectory, weighted.
-        weights: (N,) float64.
-        moments: (T, 4, 4) float64, filled: sums of (wanted, weight) times (weight * rest, weight).
-    """
-    for t in prange(wanted.shape[1]):
-        moments[t] = 0
-        for n in range(len(rest)):
-            w = weights[n]
-            for i in range(4):
-                left = wanted[n, t, i] if i < 3 else w
-                for j in range(4):
-                    moments[t, i, j] += left * w * (rest[n, j] if j < 3 else 1.0)
-
-
-@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def add_bone(rest, bones, vertices, weights, sign, residual):
-    """Add one bone's weighted share to the residual of its vertices.
-
-    Args:
-        rest: (V, 3) float64.
-        bones: (T, 3, 4) float64 posed_from_rest of the bone.
-        vertices: (N,) int64 those that it moves.
-        weights: (N,) float64.
-        sign: 1 to add, -1 to take away.
-        residual: (V, T, 3) float64, changed.
-    """
-    for n in prange(len(vertices)):
-        v = vertices[n]
-        for t in range(len(bones)):
-            for c in range(3):
-                matrix = bones[t, c]
-                moved = matrix[0] * rest[v, 0] + matrix[1] * rest[v, 1] + matrix[2] * rest[v, 2] + matrix[3]
-                residual[v, t, c] += sign * weights[n] * moved
