@@ -172,9 +172,7 @@ def skinned_asset(
     return replace(asset, instances=(instance,), skins=(skin,), clips=clips)
 
 
-def _asset(
-    name: str, nodes: Skeleton, primitives: tuple[Primitive, ...], materials: tuple[Material, ...]
-) -> Asset:
+def _asset(name: str, nodes: Skeleton, primitives: tuple[Primitive, ...], materials: tuple[Material, ...]) -> Asset:
     """An asset whose only mesh is shown at node 0."""
     unmorphed = torch.zeros(0, dtype=torch.float64)
     mesh = CompositeMesh(name, primitives, (), unmorphed)
