@@ -169,5 +169,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     needs=("preprocess",),
-    writes=("transforms.json",),
+    writes=("transforms.json", "points.ply"),
 )

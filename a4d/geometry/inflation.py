@@ -29,8 +29,12 @@ Array = NDArray[np.float64]
 SMALLEST_SILHOUETTE = 16
 """Pixels with alpha above one half that are needed to make a shape."""
 
-THIN = 0.75
+THIN = 0.72
 """Half the width, in grid cells, that a part keeps however thin it is: below 0.71 it could slip between the nodes."""
+
+
+LONGEST_SIDE = 320
+"""Grid nodes along the silhouette's longer side at most."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,14 @@ class InflationSettings:
     """How a silhouette is inflated.
 
     Args:
-        resolution: grid nodes along the longer side of the silhouette's bounding box.
+        resolution: grid nodes along the side of a square of the silhouette's area, so that slender shapes, which need
+            it, get a finer grid.
         thickness: depth of a compact silhouette as a fraction of its longer side; 0 leaves every part as round as it
             is wide, which suits people.
         relief: how far a given depth map moves the front, from 0 (not at all) to 1 (as far as it says).
     """
 
-    resolution: int = 144
+    resolution: int = 96
     thickness: float = 0.82
     relief: float = 1.0
 
@@ -146,7 +151,7 @@ def _grid(alpha: Array, resolution: int) -> _Grid:
     inside = alpha > 0.5
     rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
     sides = np.array([columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]], float)
-    cell = max(sides.max() / resolution, 0.5)
+    cell = max(np.sqrt(inside.sum()) / resolution, sides.max() / LONGEST_SIDE, 0.5)
     counts = np.ceil(sides / cell).astype(int) + 6
     centre = np.array([columns[-1] + 1 + columns[0], rows[-1] + 1 + rows[0]]) / 2
     x, y = (centre[i] + cell * (np.arange(counts[i]) - (counts[i] - 1) / 2) for i in range(2))

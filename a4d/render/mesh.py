@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from a4d.geometry.cameras import Cameras
+from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import transform_points
 from a4d.render.kernels import mesh_raster
@@ -117,3 +117,9 @@ def _render_view(mesh: Mesh, camera: Cameras, supersampling: int, shaded: bool |
     samples = torch.zeros(fine.height, fine.width, 8, device=rgb.device)
     samples[seen] = torch.cat([rgb, normals, depth, torch.ones_like(depth)], dim=-1)
     return samples.unflatten(1, (-1, supersampling)).unflatten(0, (-1, supersampling)).mean((1, 3))
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache."""
+    corners = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    rasterise(Mesh(corners, torch.tensor([[0, 1, 2]])), turntable(1, 0.0, 3.0, 40.0, 16))

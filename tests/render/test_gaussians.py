@@ -350,13 +350,13 @@ def test_images_of_the_forward_pass_are_guarded():
 
 
 def test_backends_are_named_and_refused_with_a_remedy(monkeypatch):
-    with pytest.raises(UsageError, match="unknown backend 'opengl'.*gsplat"):
+    with pytest.raises(UsageError, match=r"unknown backend 'opengl'.*gsplat"):
         render_gaussians(one(), front_camera(), backend="opengl")
     reasons = gaussian_backends()
     assert reasons["reference"] is None
     assert reasons["numba"] is None
     if reasons["gsplat"] is not None:
-        with pytest.raises(BackendUnavailableError, match="gsplat.*pip install") as caught:
+        with pytest.raises(BackendUnavailableError, match=r"gsplat.*pip install") as caught:
             render_gaussians(one(), front_camera(), backend="gsplat")
         assert caught.value.exit_code == ExitCode.UNAVAILABLE
     with pytest.raises(BackendUnavailableError, match="needs Gaussians on cpu, not on meta"):
