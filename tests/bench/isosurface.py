@@ -49,37 +49,47 @@ def row(name: str, parameters: list[torch.Tensor], extract: Callable[[], Mesh], 
     print(f"{name:<28}{faces:>8} faces{times[0]:9.1f} ms forward{times[1]:9.1f} ms with backward", flush=True)
 
 
+def bumpy(points: torch.Tensor) -> torch.Tensor:
+    return (points.norm(dim=-1) - 0.6 + 0.05 * torch.sin(9 * points).prod(-1)).requires_grad_()
+
+
+def tetrahedra(resolution: int, device: str) -> None:
+    grid = tetrahedral_grid(resolution).to(device)
+    inputs = [bumpy(grid.vertices), torch.zeros_like(grid.vertices, requires_grad=True)]
+    row(f"tetrahedra {resolution}", inputs, lambda: marching_tetrahedra(grid, *inputs).mesh, device)
+
+
+def dual(resolution: int, device: str) -> None:
+    grid = cube_grid(resolution).to(device)
+    logits = torch.zeros(resolution**3, 21, device=device, requires_grad=True)
+    inputs = [bumpy(grid.vertices), torch.zeros_like(grid.vertices, requires_grad=True)]
+
+    def extract() -> Mesh:
+        return flexicubes(grid, *inputs, CubeWeights.from_logits(logits), split_at_centre=True).mesh
+
+    row(f"FlexiCubes {resolution}", [*inputs, logits], extract, device)
+
+
+def initialisation(resolution: int, device: str) -> None:
+    points, ball = cube_grid(resolution).vertices.to(device), icosphere(0.6, 5)
+    to_mesh = milliseconds(lambda: distance_to_mesh(points, ball), device, 2)
+    to_ellipsoid = milliseconds(lambda: distance_to_ellipsoid(points, (0.5, 0.6, 0.7)), device, 2)
+    print(
+        f"distances at {len(points)} vertices: {to_mesh:.0f} ms to a mesh of {len(ball.faces)} faces, "
+        f"{to_ellipsoid:.0f} ms to an ellipsoid",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--resolutions", type=int, nargs="+", default=[32, 64, 96])
     options = parser.parse_args()
-    device = options.device
-
-    def bumpy(points: torch.Tensor) -> torch.Tensor:
-        return (points.norm(dim=-1) - 0.6 + 0.05 * torch.sin(9 * points).prod(-1)).requires_grad_()
-
     for resolution in options.resolutions:
-        lattice = tetrahedral_grid(resolution).to(device)
-        inputs = [bumpy(lattice.vertices), torch.zeros_like(lattice.vertices, requires_grad=True)]
-        row(f"tetrahedra {resolution}", inputs, lambda: marching_tetrahedra(lattice, *inputs).mesh, device)  # noqa: B023
-        del lattice
-        cubes = cube_grid(resolution).to(device)
-        logits = torch.zeros(resolution**3, 21, device=device, requires_grad=True)
-        inputs = [bumpy(cubes.vertices), torch.zeros_like(cubes.vertices, requires_grad=True)]
-
-        def dual() -> Mesh:
-            return flexicubes(cubes, *inputs, CubeWeights.from_logits(logits), split_at_centre=True).mesh  # noqa: B023
-
-        row(f"FlexiCubes {resolution}", [*inputs, logits], dual, device)
-        points = cubes.vertices
-        ball = icosphere(0.6, 5)
-        print(
-            f"{'  initialisation':<28}{milliseconds(lambda: distance_to_mesh(points, ball), device, 1):9.1f} ms to a mesh "  # noqa: B023
-            f"of {len(ball.faces)} faces, "
-            f"{milliseconds(lambda: distance_to_ellipsoid(points, (0.5, 0.6, 0.7)), device, 1):.1f} ms to an ellipsoid",  # noqa: B023
-            flush=True,
-        )
+        tetrahedra(resolution, options.device)
+        dual(resolution, options.device)
+        initialisation(resolution, options.device)
 
 
 if __name__ == "__main__":

@@ -323,8 +323,8 @@ def test_a_surface_that_vanishes_or_leaves_the_grid_is_a_clear_error(grid, extra
         extract(grid, ones * math.nan)
 
 
-@pytest.mark.parametrize("name", ["32_tets", "64_tets"])
-def test_grids_of_others_give_the_same_surface(name, real_data):
+@pytest.mark.parametrize(("name", "tolerance"), [("32_tets", 0.05), ("64_tets", 0.015)])
+def test_grids_of_others_give_the_same_surface(name, tolerance, real_data):
     with np.load(real_data / "tets" / f"{name}.npz") as file:
         vertices, tetrahedra = torch.from_numpy(file["vertices"]) * 2, torch.from_numpy(file["indices"])
     theirs = grid_from_tetrahedra(vertices, tetrahedra)
@@ -332,10 +332,10 @@ def test_grids_of_others_give_the_same_surface(name, real_data):
         mesh = marching_tetrahedra(theirs, distance(theirs.vertices)).mesh
         ours = tetrahedral(26, distance)
         assert is_manifold(mesh)
-        assert mesh.volume == pytest.approx(true_volume, rel=0.03)
-        assert float(area(mesh)) == pytest.approx(true_area, rel=0.03)
-        assert chamfer(mesh, ours) < 0.004
-        assert float(distance(mesh.vertices).abs().max()) < 0.012
+        assert mesh.volume == pytest.approx(true_volume, rel=tolerance)
+        assert float(area(mesh)) == pytest.approx(true_area, rel=tolerance)
+        assert chamfer(mesh, ours) < 0.08 * tolerance
+        assert float(distance(mesh.vertices).abs().max()) < tolerance / 2
 
 
 def chamfer(mesh, other, count=4000):
@@ -426,7 +426,7 @@ def test_distances_to_a_mesh_give_the_mesh_back(grid, extract):
 def test_the_sign_change_loss_is_the_cross_entropy_with_the_other_ends_sign():
     sdf = torch.tensor([-0.3, 0.8], requires_grad=True)
     loss = sign_change_loss(sdf, torch.tensor([[0, 1]]))
-    assert float(loss) == pytest.approx(math.log1p(math.exp(0.3)) + math.log1p(math.exp(0.8)))
+    assert loss.item() == pytest.approx(math.log1p(math.exp(0.3)) + math.log1p(math.exp(0.8)))
     (gradient,) = torch.autograd.grad(loss, sdf)
     assert gradient[0] < 0 < gradient[1]
 

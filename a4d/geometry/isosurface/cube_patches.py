@@ -3,13 +3,16 @@
 The corners of a cube are numbered x + 2y + 4z. Edge 4 axis + slot runs along the axis from the corner whose other two
 coordinates, those of the next axes in cyclic order, are SLOTS[slot]. Face 2 axis + side is the one at that side.
 
-An edge whose ends differ in sign carries one surface vertex. Each face joins the two vertices on its edges by a segment;
-where its signs alternate it has four vertices and cuts off either its two inside or its two outside corners. The
-segments of a cube form closed loops, and each loop bounds one patch. Dual marching cubes (Nielson 2004) puts one vertex in
-each patch and one quad around each grid edge; it is a manifold unless both segments of a face belong to one patch in
-either of the cubes that share it: then two dual edges coincide (Wenger 2013; Shen et al. 2023, FlexiCubes, section 4.1).
-By default faces cut off inside corners. The 36 cases with such a face have no other alternating face, hence that face can
-be resolved the other way wherever it is doubled in both cubes, and nothing else changes.
+An edge whose ends differ in sign carries one surface vertex. Each face joins the two vertices on its edges by a
+segment; where its signs alternate it has four vertices and cuts off either its two inside or its two outside corners.
+The segments of a cube form closed loops, and each loop bounds one patch. Dual marching cubes (Nielson 2004) puts one
+vertex in each patch and one quad around each grid edge. The result is a manifold unless both segments of a face belong
+to one patch in each of the two cubes that share it: then two dual edges coincide (Wenger 2013, Isosurfaces,
+section 3.3.5; Shen et al. 2023, FlexiCubes).
+
+By default faces cut off inside corners. In 36 cases this leaves a face with both segments in one patch; none of them
+has another alternating face. Hence, where such a face meets such a face, both cubes can cut off its outside corners
+instead, which parts the segments in both and touches no other cube.
 """
 
 from __future__ import annotations

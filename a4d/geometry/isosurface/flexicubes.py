@@ -13,7 +13,7 @@ from a4d.geometry.isosurface.signs import inside_mask
 from a4d.geometry.mesh import Mesh
 
 ALPHA_BETA_RANGE = 0.99
-"""Weights alpha and beta stay this close to 1, so that they are positive."""
+"""How far alpha and beta may be from 1, so that they stay positive."""
 
 GAMMA_RANGE = 0.99
 """Share of (0, 1) that gamma can take."""
@@ -107,13 +107,12 @@ def flexicubes(
     sdf: Tensor,  # ((R+1)³,) signed distances at the grid's vertices, negative inside
     deformation: Tensor | None = None,  # ((R+1)³, 3) displacements of the grid's vertices
     weights: CubeWeights | None = None,  # None weighs all corners and edges alike
-    split_at_centre: bool = False,
+    split_at_centre: bool = False,  # four triangles per quad rather than two
 ) -> FlexiCubesSurface:
     """Extract the surface where the distance is zero.
 
-    Args:
-        split_at_centre: quads become four triangles around a point between their diagonals, whose place gamma moves
-            smoothly: for optimisation. Otherwise two, along the diagonal of the larger product of gammas.
+    Split at the centre, quads become four triangles around a point between their diagonals that gamma moves smoothly:
+    for optimisation. Otherwise they become two, along the diagonal with the larger product of gammas.
 
     Raises:
         SurfaceVanishedError: there is no surface, or it leaves the grid.

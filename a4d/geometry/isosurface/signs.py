@@ -48,7 +48,7 @@ def sign_change_loss(
 ) -> Tensor:
     """Mean cross entropy between the two ends of an edge, each asked to take the other's sign.
 
-    It removes small parts and cavities that no image sees (Munkberg et al. 2022, nvdiffrec, section 4).
+    It removes small parts and cavities that no image sees (Munkberg et al. 2022, nvdiffrec).
     """
     ends = sdf[edges]
     return 2 * binary_cross_entropy_with_logits(ends, (ends.detach() >= 0).to(sdf).flip(1))
