@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from implicit_shapes import SHAPES, area, chamfer, random_distances, random_weights, sphere
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull
@@ -14,27 +15,8 @@ from a4d.geometry.isosurface import flexicubes as flexicubes_module
 from a4d.geometry.isosurface.cube_patches import EDGE_ENDS, CubePatches, cube_patches
 from a4d.geometry.isosurface.flexicubes import CubeGrid, CubeWeights, cube_grid, flexicubes
 from a4d.geometry.isosurface.marching_tetrahedra import case_table, marching_tetrahedra
-from a4d.geometry.isosurface.signs import kept_in_grid, sign_change_loss
+from a4d.geometry.isosurface.signs import kept_in_grid
 from a4d.geometry.isosurface.tetrahedral_grid import TetrahedralGrid, grid_from_tetrahedra, tetrahedral_grid
-from a4d.geometry.mesh import Mesh, sample_surface
-from a4d.geometry.primitives import creature
-from a4d.geometry.signed_distance import distance_to_mesh
-
-
-def sphere(points, radius=0.7):
-    return points.norm(dim=-1) - radius
-
-
-def ring(points, major=0.6, minor=0.25):
-    around = points[:, :2].norm(dim=-1) - major
-    return torch.hypot(around, points[:, 2]) - minor
-
-
-SHAPES = {
-    "sphere": (sphere, 4 / 3 * math.pi * 0.7**3, 4 * math.pi * 0.7**2),
-    "torus": (ring, 2 * math.pi**2 * 0.6 * 0.25**2, 4 * math.pi**2 * 0.6 * 0.25),
-}
-"""Distance, volume and area."""
 
 
 def tetrahedral(resolution, distance):
@@ -51,16 +33,6 @@ def dual_split(resolution, distance):
     return dual(resolution, distance, split_at_centre=True)
 
 
-def area(mesh):
-    return mesh.face_normals.norm(dim=-1).sum() / 2
-
-
-def volume(mesh):
-    """Mesh.volume with gradients."""
-    a, b, c = mesh.vertices[mesh.faces].unbind(1)
-    return (a * torch.linalg.cross(b, c, dim=-1)).sum() / 6
-
-
 def is_manifold(mesh):
     """Whether the mesh is closed and the faces around each vertex form a single fan."""
     if not mesh.is_closed:
@@ -72,20 +44,6 @@ def is_manifold(mesh):
     across = [start[a, b] for a, b in zip(faces.ravel(), np.roll(faces, 1, 1).ravel(), strict=True)]
     graph = coo_array((np.ones(faces.size), (corner.ravel(), across)), shape=(faces.size, faces.size))
     return connected_components(graph, directed=False)[0] == len(np.unique(faces))
-
-
-def random_distances(grid, seed, share_inside=0.5):
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.rand(len(grid.vertices), generator=generator)
-    return kept_in_grid(values - share_inside, grid.is_boundary, 0.5)
-
-
-def random_weights(resolution, seed, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(resolution**3, 21, generator=generator, dtype=dtype)
-
-
-# Grids
 
 
 @pytest.mark.parametrize("resolution", [1, 2, 5])
@@ -121,9 +79,6 @@ def test_grids_that_cannot_be_are_refused():
         grid_from_tetrahedra(grid.vertices, grid.tetrahedra[:, [1, 0, 2, 3]])
     with pytest.raises(InvalidInputError, match="share"):
         grid_from_tetrahedra(grid.vertices, grid.tetrahedra.repeat(3, 1))
-
-
-# Cases
 
 
 @pytest.mark.parametrize("case", range(1, 15))
@@ -209,9 +164,6 @@ def test_every_surface_of_tetrahedra_is_a_closed_manifold(seed):
     assert is_manifold(marching_tetrahedra(grid, random_distances(grid, seed)).mesh)
 
 
-# Accuracy
-
-
 @pytest.mark.parametrize("extract", [tetrahedral, dual, dual_split])
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_volume_and_area_converge_with_the_square_of_the_cell(extract, shape):
@@ -269,9 +221,7 @@ def test_gamma_chooses_the_diagonal_and_places_the_centre():
     # The cells on one diagonal of each face of the little cube pull more.
     gamma = torch.tensor([4.0 if (x + y + z) % 2 else 1.0 for x in (0, 1) for y in (0, 1) for z in (0, 1)])
     weights = CubeWeights(torch.ones(8, 8), torch.ones(8, 12), gamma)
-    deformation = torch.zeros(27, 3)
-    deformation[0] = -0.3  # bends nothing that is used
-    mesh = flexicubes(grid, sdf, deformation, weights).mesh
+    mesh = flexicubes(grid, sdf, None, weights).mesh
     strong = (gamma == 4).nonzero()[:, 0]
     diagonals = {
         frozenset(pair) for face in mesh.faces.tolist() for pair in zip(face, face[1:] + face[:1], strict=True)
@@ -336,139 +286,3 @@ def test_grids_of_others_give_the_same_surface(name, tolerance, real_data):
         assert float(area(mesh)) == pytest.approx(true_area, rel=tolerance)
         assert chamfer(mesh, ours) < 0.08 * tolerance
         assert float(distance(mesh.vertices).abs().max()) < tolerance / 2
-
-
-def chamfer(mesh, other, count=4000):
-    """Larger of the two mean distances from points on one surface to the other."""
-    generator = torch.Generator().manual_seed(0)
-    pairs = ((mesh, other), (other, mesh))
-    return max(float(distance_to_mesh(sample_surface(a, count, generator)[0], b).abs().mean()) for a, b in pairs)
-
-
-# Gradients
-
-
-def smooth_distances(grid, seed):
-    """A bumpy sphere without values near zero, in float64."""
-    points = grid.vertices.double()
-    noise = torch.rand(len(points), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    sdf = sphere(points, 0.6) + 0.3 * (noise - 0.5)
-    return torch.where(sdf.abs() < 0.05, sdf.sign() * 0.05, sdf).clamp(min=-0.5)
-
-
-def test_gradients_of_marching_tetrahedra():
-    grid = tetrahedral_grid(2)
-    grid = grid.with_vertices(grid.vertices.double())
-    sdf = kept_in_grid(smooth_distances(grid, 0), grid.is_boundary, 0.1).requires_grad_()
-    deformation = (0.1 * torch.sin(9 * grid.vertices)).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda *inputs: marching_tetrahedra(grid, *inputs).mesh.vertices, (sdf, deformation)
-    )
-
-
-def test_gradients_of_flexicubes():
-    grid = CubeGrid(cube_grid(3).vertices.double(), 3)
-    sdf = kept_in_grid(smooth_distances(grid, 1), grid.is_boundary, 0.1).requires_grad_()
-    deformation = (0.05 * torch.sin(9 * grid.vertices)).requires_grad_()
-    logits = random_weights(3, 0, torch.float64).requires_grad_()
-
-    def extract(sdf, deformation, logits):
-        surface = flexicubes(grid, sdf, deformation, CubeWeights.from_logits(logits), split_at_centre=True)
-        return surface.mesh.vertices, surface.deviation
-
-    assert torch.autograd.gradcheck(extract, (sdf, deformation, logits))
-
-
-@pytest.mark.parametrize(
-    ("grid", "extract"), [(tetrahedral_grid(16), marching_tetrahedra), (cube_grid(16), flexicubes)]
-)
-def test_volume_shrinks_by_the_area_when_all_distances_grow(grid, extract):
-    sdf = sphere(grid.vertices).requires_grad_()
-    mesh = extract(grid, sdf).mesh
-    (gradient,) = torch.autograd.grad(volume(mesh), sdf)
-    assert float(gradient.sum()) == pytest.approx(-float(area(mesh).detach()), rel=0.03)
-    assert float(gradient.max()) <= 1e-6
-
-
-@pytest.mark.parametrize(
-    ("grid", "extract"), [(tetrahedral_grid(10), marching_tetrahedra), (cube_grid(14), flexicubes)]
-)
-def test_descent_through_the_surface_turns_a_sphere_into_an_ellipsoid(grid, extract):
-    axes = torch.tensor([0.5, 0.8, 0.65])
-    sdf = sphere(grid.vertices, 0.6).requires_grad_()
-    deformation = torch.zeros_like(grid.vertices, requires_grad=True)
-    optimiser = torch.optim.Adam([sdf, deformation], 5e-3)
-    errors = []
-    for _ in range(80):
-        mesh = extract(grid, sdf, deformation * 0.2).mesh
-        error = ((mesh.vertices / axes).norm(dim=-1) - 1).square().mean()
-        errors.append(float(error.detach()) ** 0.5)
-        optimiser.zero_grad()
-        error.backward()
-        optimiser.step()
-    assert mesh.is_closed
-    assert errors[-1] < 0.08 * errors[0]
-    assert mesh.volume == pytest.approx(4 / 3 * math.pi * float(axes.prod()), rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("grid", "extract"), [(tetrahedral_grid(40), marching_tetrahedra), (cube_grid(50), flexicubes)]
-)
-def test_distances_to_a_mesh_give_the_mesh_back(grid, extract):
-    target = creature(resolution=64)
-    mesh = extract(grid, distance_to_mesh(grid.vertices, target)).mesh
-    diagonal = float((target.vertices.amax(0) - target.vertices.amin(0)).norm())
-    assert mesh.is_closed
-    assert chamfer(mesh, target) < 0.003 * diagonal
-    assert mesh.volume == pytest.approx(target.volume, rel=0.04)
-
-
-def test_the_sign_change_loss_is_the_cross_entropy_with_the_other_ends_sign():
-    sdf = torch.tensor([-0.3, 0.8], requires_grad=True)
-    loss = sign_change_loss(sdf, torch.tensor([[0, 1]]))
-    assert loss.item() == pytest.approx(math.log1p(math.exp(0.3)) + math.log1p(math.exp(0.8)))
-    (gradient,) = torch.autograd.grad(loss, sdf)
-    assert gradient[0] < 0 < gradient[1]
-
-
-def test_the_sign_change_loss_takes_a_speck_away():
-    grid = cube_grid(8)
-    sdf = sphere(grid.vertices, 0.4)
-    speck = (grid.vertices - 0.75).norm(dim=-1).argmin()
-    sdf[speck] = -0.05
-    sdf.requires_grad_()
-    sdf_optimiser = torch.optim.SGD([sdf], 0.5)
-    for _ in range(5):
-        sdf_optimiser.zero_grad()
-        sign_change_loss(sdf, flexicubes(grid, sdf).edges).backward()
-        sdf_optimiser.step()
-    assert float(sdf[speck].detach()) > 0
-    assert flexicubes(grid, sdf).mesh.volume > 0.05
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_and_cpu_agree():
-    lattice, cubes = tetrahedral_grid(12), cube_grid(12)
-    weights = CubeWeights.from_logits(random_weights(12, 0))
-    on_cuda = CubeWeights(*(part.cuda() for part in vars(weights).values()))
-    pairs = []
-    for grid, extract, extra in ((lattice, marching_tetrahedra, []), (cubes, flexicubes, [weights, True])):
-        there = [on_cuda, True] if extra else []
-        sdf = random_distances(grid, 0)
-        inputs = [sdf.clone().requires_grad_(), sdf.cuda().requires_grad_()]
-        meshes = [extract(grid, inputs[0], None, *extra), extract(grid.to("cuda"), inputs[1], None, *there)]
-        for each in meshes:
-            each.mesh.vertices.square().sum().backward()
-        pairs += [(meshes[0].mesh.vertices, meshes[1].mesh.vertices), (inputs[0].grad, inputs[1].grad)]
-        assert torch.equal(meshes[0].mesh.faces, meshes[1].mesh.faces.cpu())
-    for cpu, cuda in pairs:
-        torch.testing.assert_close(cpu, cuda.cpu(), rtol=1e-4, atol=1e-5)
-
-
-def test_a_mesh_of_the_surface_carries_gradients_and_no_colours():
-    grid = tetrahedral_grid(4)
-    mesh = marching_tetrahedra(grid, sphere(grid.vertices).requires_grad_()).mesh
-    assert isinstance(mesh, Mesh)
-    assert mesh.vertices.requires_grad
-    assert mesh.colours is None
