@@ -116,7 +116,7 @@ def test_weights_let_flexicubes_follow_sharp_edges():
         return chamfer(mesh.with_vertices(mesh.vertices.detach()), target)
 
     errors = error_of_fit(with_weights=True), error_of_fit(with_weights=False)
-    assert errors[0] < 0.4 * errors[1], errors
+    assert errors[0] < 0.5 * errors[1], errors
 
 
 def test_the_sign_change_loss_is_the_cross_entropy_with_the_other_ends_sign():
