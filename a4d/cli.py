@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from a4d import __version__
+from a4d.errors import ExitCode
 
 if TYPE_CHECKING:
     from a4d.workspace.stage import Stage
@@ -51,9 +53,18 @@ def load_command(name: str) -> Any:
 
 
 def command_of(name: str, function: Callable[..., None]) -> Any:
-    """A function as a command that Typer can run by itself."""
+    """A function as a command that Typer can run by itself, and that Ctrl-C ends with its own exit code."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        try:
+            function(**given)
+        except KeyboardInterrupt:
+            typer.echo("a4d: interrupted", err=True)
+            raise typer.Exit(ExitCode.CTRL_C) from None
+
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    single.command(name)(function)
+    single.command(name)(command)
     return typer.main.get_command(single)
 
 

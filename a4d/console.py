@@ -44,7 +44,7 @@ def print_json(value: Any) -> None:
     print_result(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Write a table to standard output; in a pipe it is as wide as it needs to be."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
@@ -54,6 +54,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 1000
+    if title:
+        console.print(title, style="bold", markup=False)
     console.print(table)
 
 

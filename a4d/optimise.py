@@ -16,7 +16,7 @@ from torch import Tensor
 from a4d.checkpoint import load_checkpoint, restore_optimiser, save_checkpoint, scene_state
 from a4d.config import Config, Number, value_at
 from a4d.console import progress
-from a4d.errors import A4DError
+from a4d.errors import QualityError
 from a4d.io.images import write_image
 from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
@@ -44,7 +44,7 @@ class LoopConfig(Config):
     log_every: int = Field(default=20, ge=1, description="iterations between two lines of metrics.jsonl")
 
 
-class DivergenceError(A4DError):
+class DivergenceError(QualityError):
     """An objective became infinite or not a number."""
 
 
@@ -193,7 +193,9 @@ class _Loop:
             image = self.problem.scene.render(batch.cameras, batch.times, batch.background).rgb[0]
             if batch.rgba is not None:
                 image = torch.cat([batch.rgb[0], image], dim=1)
-            write_image(self.folder / "previews" / f"{name}_{step:06d}.png", image.clamp(0, 1).cpu().numpy())
+            # A scene that has just diverged is worth a look too.
+            shown = image.nan_to_num().clamp(0, 1).cpu().numpy()
+            write_image(self.folder / "previews" / f"{name}_{step:06d}.png", shown)
 
     @torch.no_grad()
     def quality(self) -> dict[str, float]:

@@ -114,13 +114,14 @@ def nearest_fill(values: Array, known: NDArray[np.bool_]) -> Array:
     return filled
 
 
-def extend_colours(rgba: Array) -> Array:
+def extend_colours(rgba: Array, faint: float = 0.0) -> Array:
     """Replace the meaningless colours under zero alpha by those of the nearest opaque pixels; alpha stays.
 
     Filters that look beyond a silhouette, of a resampler or of a texture unit, then find the subject's colour there.
 
     Args:
         rgba: (H, W, 4).
+        faint: alpha up to which colours are replaced; where resampling divided by it they are mostly rounding.
 
     Returns:
         (H, W, 4).
@@ -130,5 +131,5 @@ def extend_colours(rgba: Array) -> Array:
         return rgba
     opaque = alpha >= 0.95 * alpha.max()
     extended = rgba.copy()
-    extended[..., :3] = np.where((alpha == 0)[..., None], nearest_fill(rgba[..., :3], opaque), rgba[..., :3])
+    extended[..., :3] = np.where((alpha <= faint)[..., None], nearest_fill(rgba[..., :3], opaque), rgba[..., :3])
     return extended

@@ -81,6 +81,8 @@ def resolve_device(device: str) -> str:
     Raises:
         BackendUnavailableError: CUDA was asked for and is not there.
     """
+    if device == "cpu":
+        return device
     import torch
 
     available = torch.cuda.is_available()

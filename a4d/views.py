@@ -49,6 +49,11 @@ class Frames:
             self.splits + other.splits,
         )  # fmt: skip
 
+    def only(self, index: int) -> Frames:
+        """One of these frames, as one to train on."""
+        times = None if self.times is None else self.times[index : index + 1]
+        return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
+
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
         return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name != "proxy")]

@@ -21,7 +21,7 @@ class EstimatePose(Config):
 
     method: Literal["auto", "canonical", "import", "colmap"] = Field(
         default="auto",
-        description="canonical: a camera at the front; import: from --cameras; colmap: structure from motion (pycolmap)",
+        description="canonical: one camera at the front; import: from --cameras; colmap: structure from motion",
     )
     cameras: Path | None = Field(default=None, description="a transforms.json or COLMAP model of the same images")
     elevation: float = Field(default=0.0, ge=-90, le=90, description="degrees that the camera is above the subject")
@@ -169,5 +169,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     needs=("preprocess",),
-    writes=("transforms.json",),
+    writes=("transforms.json", "points.ply"),
 )

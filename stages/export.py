@@ -137,12 +137,12 @@ def _write_mesh(job: Job, suffix: str, write: Callable[[Path, Mesh], None]) -> d
 def write_gaussian_file(job: Job, suffix: str) -> dict[str, Any]:
     """Gaussians for splat viewers, re-rendered from the file."""
     import torch
-    from a4d.metrics import psnr
-    from a4d.render.gaussians import render_gaussians
 
     from a4d.io.gaussian_ply import write_gaussian_ply
     from a4d.io.gaussian_reader import read_gaussians
     from a4d.io.splat import write_splat
+    from a4d.metrics import psnr
+    from a4d.render.gaussians import render_gaussians
     from a4d.scenes.extraction import extent, turntable_cameras
 
     gaussians = job.scene.gaussians()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import Field
 
-from a4d.config import Config, Spec, parse, plain
+from a4d.config import Config, Spec, parse, plain, unknown_key
 from a4d.errors import UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.stage import Stage
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from a4d.scenes.seed import Seed
     from a4d.views import Frames
 
-PROFILES = {"image": "fit-static-image", "video": "fit-static-image", "capture": "fit-static-capture"}
+PROFILES = {
+    "image": "fit-static-image",
+    "video": "fit-static-image",
+    "images": "fit-static-capture",
+    "capture": "fit-static-capture",
+}
 """The defaults that suit each kind of source."""
 
 
@@ -44,9 +50,8 @@ class ProxyConfig(Config):
 class FitStatic(Config):
     """Everything that decides a static scene; a profile for the kind of source fills in what is not given."""
 
-    profile: Literal["auto", "fit-static-image", "fit-static-capture"] = Field(
-        default="auto", description="the built-in defaults; auto chooses by the kind of source"
-    )
+    profile: str = Field(default="auto", description="the built-in defaults; auto chooses by the kind of source")
+    frame: int | None = Field(default=None, ge=0, description="fit this frame alone; all of them if not given")
     seed: SeedConfig
     proxies: ProxyConfig | None = None
     scene: Spec
@@ -54,17 +59,13 @@ class FitStatic(Config):
     objectives: list[Spec]
     iterations: int = Field(ge=0, description="steps of the optimisation")
     optimiser: dict[str, Any]
-    checkpoint_seconds: float = Field(default=60.0, gt=0, description="time between two checkpoints")
-    preview_seconds: float = Field(default=20.0, gt=0, description="time between two previews")
+    # These two do not change the result, and are no part of what a finished result is compared by.
+    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
+    preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
 
 
-def resolve(workspace: Workspace, values: dict[str, Any]) -> FitStatic:
-    """A profile's keys, replaced as a whole by those the user gives; nested ones are completed with their defaults."""
-    from a4d.objectives import build_objectives
-    from a4d.optimise import OptimiserConfig
-    from a4d.scenes import scene_class
-    from a4d.views import build_views
-
+def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile that the user names, else the one that suits the kind of source."""
     source = workspace.metadata.source
     profile = values.get("profile", "auto")
     if profile == "auto":
@@ -74,8 +75,20 @@ def resolve(workspace: Workspace, values: dict[str, Any]) -> FitStatic:
                 f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
             )
         profile = PROFILES[kind]
-    text = files("a4d.stages").joinpath(f"profiles/{profile}.yaml").read_text(encoding="utf-8")
-    config = parse(FitStatic, {**yaml.safe_load(text), **values, "profile": profile})
+    file = files("a4d.stages").joinpath(f"profiles/{profile}.yaml")
+    if not file.is_file():
+        raise unknown_key(f"profile: {profile}", str(profile), PROFILES.values())
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {**values, "profile": profile}
+
+
+def complete(config: FitStatic) -> FitStatic:
+    """Check scene, views, objectives and optimiser, and fill in their defaults."""
+    from a4d.objectives import build_objectives
+    from a4d.optimise import OptimiserConfig
+    from a4d.scenes import scene_class
+    from a4d.views import build_views
+
     scene = parse(scene_class(str(config.scene.get("kind"))).config_class, config.scene, "scene")
     return config.model_copy(
         update={
@@ -109,6 +122,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
         preview_seconds=config.preview_seconds,
     )
     frames = load_frames(work.workspace)
+    if config.frame is not None:
+        frames = choose_frame(work, frames, config.frame)
     seed = make_seed(work.workspace, frames, config.seed)
     if config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
@@ -119,6 +134,19 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     metrics = optimise(Problem(scene, views, objectives, frames), loop, work.folder, runtime)
     scene.save(work.scene())
     return metrics
+
+
+def choose_frame(work: Transaction, frames: Frames, index: int) -> Frames:
+    """The one frame that is fitted; of a clip, the user is told that the others do not take part.
+
+    Raises:
+        UsageError: there is no such frame.
+    """
+    if index >= len(frames):
+        raise UsageError(f"there is no frame {index} among {len(frames)}", f"Give --frame 0 to {len(frames) - 1}")
+    if len(frames) > 1:
+        work.warn(f"frame {index} of {len(frames)} alone is fitted; a static scene has no room for the others")
+    return frames.only(index)
 
 
 def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
@@ -224,7 +252,8 @@ STAGE = Stage(
     example="a4d fit-static photo.png",
     config=FitStatic,
     run=run,
-    resolve=resolve,
+    defaults=defaults,
+    complete=complete,
     inputs=inputs,
     needs=("preprocess", "estimate-pose"),
     writes_scene=True,

@@ -1,8 +1,20 @@
 """Options and fixtures that every test may use."""
 
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from a4d.runtime import prepare_process
+
+# Before anything imports torch: waiting threads that spin would take the cores from those that work.
+prepare_process()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,4 +35,78 @@ def real_data() -> Path:
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("no real inputs beside the checkout")
+    return folder
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def a4d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Run a command line in this process, in an empty folder."""
+    from a4d.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Finished:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Finished(int(code), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def creature_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated animal from the front, 160 pixels, with alpha."""
+    import torch
+
+    from a4d.geometry.cameras import orbit
+    from a4d.geometry.primitives import creature
+    from a4d.io.images import write_image
+    from a4d.render.mesh import render_mesh
+
+    camera = orbit(torch.tensor([10.0]), torch.tensor([5.0]), 2.8, 40.0, 160, 160)
+    render = render_mesh(creature(), camera)
+    rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1)[0]
+    path = tmp_path_factory.mktemp("pictures") / "creature.png"
+    write_image(path, rgba.clamp(0, 1).numpy())
+    return path
+
+
+@pytest.fixture(scope="session")
+def creature_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated animal from 16 training and 4 held-out views of 96 pixels, as a Blender NeRF data set."""
+    import torch
+
+    from a4d.geometry.cameras import Y_UP_FROM_Z_UP, opencv_from_opengl, orbit
+    from a4d.geometry.primitives import creature
+    from a4d.io.images import write_image
+    from a4d.render.mesh import render_mesh
+
+    folder = tmp_path_factory.mktemp("captures") / "creature"
+    for split, count, turn in (("train", 16, 0.0), ("test", 4, 11.0)):
+        azimuth = torch.arange(count) * 360.0 / count + turn
+        elevation = torch.tensor([-20.0, 10.0, 40.0])[torch.arange(count) % 3]
+        cameras = orbit(azimuth, elevation, 2.8, 40.0, 96, 96)
+        frames = []
+        for index in range(count):
+            render = render_mesh(creature(), cameras[index])
+            rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1)[0]
+            write_image(folder / split / f"r_{index}.png", rgba.clamp(0, 1).numpy())
+            pose = Y_UP_FROM_Z_UP.T @ opencv_from_opengl(cameras.world_from_camera[index])
+            frames.append({"file_path": f"./{split}/r_{index}", "transform_matrix": pose.tolist()})
+        document = {"camera_angle_x": math.radians(40.0), "frames": frames}
+        (folder / f"transforms_{split}.json").write_text(json.dumps(document))
     return folder

@@ -38,7 +38,7 @@ BACKENDS = {
     "rembg": "preprocess --matting rembg",
     "embreex": "fast ray queries",
 }
-WARM_UPS = ("a4d.render.gaussians_numba:warm_up",)
+WARM_UPS = ("a4d.render.gaussians_numba:warm_up", "a4d.render.ssim:warm_up")
 """Functions that compile the kernels of a module, or load them from the cache."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a4d.console import format_value, print_json, print_table
+from a4d.console import format_value, print_json, print_result, print_table
 from a4d.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def compare_views(scene: Scene, frames: Frames, split: str = "auto") -> dict[str
     if not indices:
         raise MissingInputError(f"there are no frames of split '{split}'", "Choose another --split")
     device = next(scene.parameters()).device
-    views = []
+    views: list[dict[str, Any]] = []
     for index in indices:
         time = None if frames.times is None else frames.times[index : index + 1].to(device)
         with torch.no_grad():
@@ -119,11 +119,11 @@ def compare_shapes(scene: Scene, reference: Mesh, threshold: float) -> dict[str,
 
 def _print(facts: dict[str, Any]) -> None:
     views = facts.pop("views", None)
-    if views is not None:
-        columns = ["name", "psnr", "ssim", "iou"]
-        rows = [[format_value(view[column]) for column in columns] for view in views]
-        mean = ["mean", *(format_value(facts[column]) for column in columns[1:])]
-        print_table(columns, [*rows, mean], f"{facts['scene']} against {facts['split']} frames of {facts['against']}")
+    if views is None:
+        print_table(["figure", "value"], [[key, format_value(value)] for key, value in facts.items()])
         return
-    rows = [[key, format_value(value)] for key, value in facts.items()]
-    print_table(["", ""], rows)
+    columns = ["name", "psnr", "ssim", "iou"]
+    rows = [[format_value(view[column]) for column in columns] for view in views]
+    mean = ["mean", *(format_value(facts[column]) for column in columns[1:])]
+    print_result(f"scene {facts['scene']} against the {facts['split']} frames of {facts['against']}")
+    print_table(columns, [*rows, mean])

@@ -92,12 +92,9 @@ def run_stage(stage: Stage, control: RunControl, flags: dict[str, Any], find_sta
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
         raise UsageError(f"--device '{control.device}' is none of auto, cpu, cuda and cuda:N")
     given = {name: _read_flag(stage.config.model_fields[name], value) for name, value in flags.items()}
-    values = merge_values(control.config, control.set_ or [], {**given, SCENE_FIELD: control.from_scene})
-    if control.print_config:
-        print_result(resolved_config(stage, control.target, values))
-        return
     options = Options(
-        values=values,
+        values=merge_values(control.config, {**given, SCENE_FIELD: control.from_scene}),
+        assignments=tuple(control.set_ or ()),
         name=control.name,
         device=control.device,
         seed=control.seed,
@@ -106,6 +103,9 @@ def run_stage(stage: Stage, control: RunControl, flags: dict[str, Any], find_sta
         command=("a4d", *sys.argv[1:]),
         level=logging.DEBUG if control.verbose else logging.INFO,
     )
+    if control.print_config:
+        print_result(resolved_config(stage, control.target, options))
+        return
     outcome = execute(stage, control.target, options, make_console(quiet=control.quiet), find_stage)
     if control.json:
         print_json(asdict(outcome))

@@ -120,3 +120,26 @@ def transform_points(a_from_b: Tensor, points_in_b: Tensor) -> Tensor:
         (..., N, 3) points in a.
     """
     return points_in_b @ a_from_b[..., :3, :3].transpose(-1, -2) + a_from_b[..., None, :3, 3]
+
+
+def slerp(a: Tensor, b: Tensor, fraction: Tensor) -> Tensor:
+    """Spherical interpolation of rotations along the shorter arc, differentiable also where both are equal.
+
+    Args:
+        a: (..., 4) quaternions of any non-zero length, at fraction 0.
+        b: (..., 4), at fraction 1.
+        fraction: (...) in [0, 1].
+
+    Returns:
+        (..., 4) unit quaternions.
+    """
+    a, b = normalize(a, dim=-1), normalize(b, dim=-1)
+    b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)
+    fraction = fraction[..., None]
+    # Of the ways to get an angle from two unit vectors this one keeps its digits near 0, where arccos loses half.
+    angle = 2 * torch.atan2((a - b).norm(dim=-1, keepdim=True), (a + b).norm(dim=-1, keepdim=True))
+    is_small = angle < 1e-6
+    sine = torch.where(is_small, torch.ones_like(angle), angle.sin())
+    weight_a = torch.where(is_small, 1 - fraction, ((1 - fraction) * angle).sin() / sine)
+    weight_b = torch.where(is_small, fraction, (fraction * angle).sin() / sine)
+    return normalize(weight_a * a + weight_b * b, dim=-1)

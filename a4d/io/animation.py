@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -49,7 +50,8 @@ def read_animation(
         shown = np.arange(len(durations))
     else:
         ends = np.cumsum(durations)
-        moments = (np.arange(max(1, round(ends[-1] * rate))) + 0.5) / rate
+        # From the middle of the first frame: rounding must not decide, and the first frame must be shown.
+        moments = np.arange(max(1, round(ends[-1] * rate))) / rate + durations.min() / 2
         shown = np.minimum(np.searchsorted(ends, moments, side="right"), len(durations) - 1)
     return _select(path, shown + start), rate
 
@@ -68,7 +70,9 @@ def write_animation(path: Path, frames: Iterable[Array], fps: float) -> None:
     moments = np.rint(np.arange(len(pictures) + 1) * 1000 / fps / tick).astype(int) * tick
     # A GIF's shorter durations are played at a tenth of a second by browsers.
     durations = [int(duration) for duration in np.maximum(np.diff(moments), 2 * tick if gif else 1)]
-    options = {"format": "GIF", "disposal": 2, "optimize": False} if gif else {"format": "WEBP", "quality": 90}
+    options: dict[str, Any] = (
+        {"format": "GIF", "disposal": 2, "optimize": False} if gif else {"format": "WEBP", "quality": 90}
+    )
     with atomic_path(path) as temporary:
         pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **options)
 

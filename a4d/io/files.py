@@ -6,12 +6,15 @@ import json
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+
+_terminal = threading.Lock()
 
 
 @contextmanager
@@ -115,6 +118,20 @@ def require_file(path: Path) -> None:
             raise InvalidInputError(f"{path} may not be read by this user")
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"cannot read {path}: {error}") from None
+
+
+@contextmanager
+def muted_terminal() -> Iterator[None]:
+    """Discard what C libraries write to standard error while the block runs; one thread at a time."""
+    with _terminal:
+        terminal = os.dup(2)
+        try:
+            with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+                os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:

@@ -83,7 +83,7 @@ def read_gaussian_ply(path: Path) -> Gaussians:
         )
     if not element.count:
         raise InvalidInputError(f"{path} holds no Gaussians")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is refused below
         values = {name: columns[name].astype(np.float32) for name in names}
 
     def stack(prefix: str, count: int) -> NDArray[np.float32]:

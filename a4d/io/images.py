@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.io.files import atomic_path, natural_key, require_file
+from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
 from a4d.pixels import Array, shrink
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -22,16 +22,21 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 """The names of still pictures in a folder."""
 
+GREY = 0
+"""PNG's colour type."""
+
 PIXEL_LIMIT = 100_000_000
 """Larger pictures are refused by their header, before memory is asked for."""
 
 
-def read_image(path: Path | str, max_size: int | None = None) -> Array:
-    """Read a picture, upright by its EXIF orientation; colour profiles are ignored.
+def read_image(path: Path | str, max_size: int | None = None, *, upright: bool = True) -> Array:
+    """Read a picture; colour profiles are ignored.
 
     Args:
         path: PNG, JPEG, WebP, BMP, TIFF, PPM, or the first frame of a GIF, of any bit depth.
         max_size: reduce the longer side to at most this many pixels, antialiased.
+        upright: turn it by its EXIF orientation. Cameras that were calibrated for a photograph mean its pixels as they
+            are stored, and so must what is done with them.
 
     Returns:
         (H, W, 3), or (H, W, 4) with straight alpha where the file has transparency; sRGB in [0, 1].
@@ -41,13 +46,11 @@ def read_image(path: Path | str, max_size: int | None = None) -> Array:
         InvalidInputError: it is damaged, not a picture, over 100 megapixels, or holds numbers without a known range.
     """
     path = Path(path)
-    samples = _read_samples(path, max_size)
-    if np.issubdtype(samples.dtype, np.unsignedinteger):
-        image = samples.astype(np.float32)
+    samples = _read_samples(path, max_size, upright=upright)
+    image = samples.astype(np.float32)
+    if samples.dtype in (np.uint8, np.uint16):
         image /= np.iinfo(samples.dtype).max
-    elif samples.dtype == np.float32 and samples.min() >= 0 and samples.max() <= 1:
-        image = samples
-    else:
+    elif samples.dtype != np.float32 or not 0 <= samples.min() <= samples.max() <= 1:
         raise InvalidInputError(f"{path} holds {samples.dtype} values outside [0, 1]", "Convert it to a 16-bit PNG")
     return image if max_size is None else shrink(image, max_size)
 
@@ -76,7 +79,7 @@ def read_depth(path: Path | str, unit: float | None = None) -> Array:
         raise InvalidInputError(f"{path} holds values that are not finite")
     if unit is not None:
         return depth * unit
-    return depth / np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else depth
+    return depth / np.float32(np.iinfo(samples.dtype).max) if np.issubdtype(samples.dtype, np.integer) else depth
 
 
 def write_image(path: Path | str, image: Array) -> None:
@@ -180,29 +183,33 @@ def _finite(values: Array) -> Array:
     return values
 
 
-def _read_samples(path: Path, max_size: int | None = None) -> NDArray[np.generic]:
-    """(H, W, 3|4) samples in the type of the file, upright; 8-bit ones reduced to `max_size`."""
+def _read_samples(path: Path, max_size: int | None = None, *, upright: bool = True) -> NDArray[Any]:
+    """(H, W, 3|4) samples in the type of the file; 8-bit ones reduced to `max_size`."""
     require_file(path)
     try:
         with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")  # Pillow tells of oddities that do not touch the pixels
             image = open_checked(path, stream)
-            image.load()
+            # libtiff, like OpenCV's libpng below, complains on the terminal itself, past Python.
+            with muted_terminal() if image.format == "TIFF" else nullcontext():
+                image.load()
             samples = _samples(image, stream, max_size)
-            return _upright(samples, image)
+            return _upright(samples, image) if upright else samples
     except Exception as error:  # Pillow's readers raise nearly every type there is on damaged bytes
         raise unreadable(path, error) from None
 
 
-def _samples(image: Image.Image, stream: IO[bytes], max_size: int | None) -> NDArray[np.generic]:
-    if _is_deep_colour(image, stream):
+def _samples(image: Image.Image, stream: IO[bytes], max_size: int | None) -> NDArray[Any]:
+    bit_depth, colour_type = _png_depth(stream) if image.format == "PNG" else (8, 0)
+    if (bit_depth == 16 and colour_type != GREY) or _is_deep_tiff(image):
         return _read_deep_colour(image, stream)
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image)
-        colours = np.repeat(grey[..., None], 3, axis=-1)
-        if "transparency" not in image.info:
-            return colours
-        return _with_colour_key(colours.astype(np.uint16), image.info["transparency"])
+        colours = np.repeat(np.asarray(image)[..., None], 3, axis=-1)
+        key = image.info.get("transparency")
+        return colours if key is None else _with_colour_key(colours.astype(np.uint16), key)
+    if bit_depth < 8 and colour_type == GREY and "transparency" in image.info:
+        # Pillow stretches the greys of such a file to 8 bits, but not the one that is transparent.
+        image.info["transparency"] *= 255 // (2**bit_depth - 1)
     transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     picture = image.convert("RGBA" if transparent else "RGB")
     if max_size is not None:
@@ -210,41 +217,32 @@ def _samples(image: Image.Image, stream: IO[bytes], max_size: int | None) -> NDA
     return np.asarray(picture)
 
 
-def _is_deep_colour(image: Image.Image, stream: IO[bytes]) -> bool:
+def _png_depth(stream: IO[bytes]) -> tuple[int, int]:
+    """Bits per sample and colour type, from the header."""
+    stream.seek(24)
+    bit_depth, colour_type = stream.read(2)
+    return bit_depth, colour_type
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
     """Whether there are 16 bits in several channels, of which Pillow would keep only 8."""
-    if image.format == "PNG":
-        stream.seek(24)
-        bit_depth, colour_type = stream.read(2)
-        return bit_depth == 16 and colour_type != 0
-    if image.format == "TIFF":
-        bits, premultiplied = image.tag_v2.get(258, (1,)), image.tag_v2.get(338, (0,))[0] == 1
-        return image.mode in ("RGB", "RGBA") and set(bits) == {16} and not premultiplied
-    return False
+    tags = getattr(image, "tag_v2", {})
+    premultiplied = tags.get(338, (0,))[0] == 1
+    return image.mode in ("RGB", "RGBA") and set(tags.get(258, (8,))) == {16} and not premultiplied
 
 
-def _read_deep_colour(image: Image.Image, stream: IO[bytes]) -> NDArray[np.generic]:
+def _read_deep_colour(image: Image.Image, stream: IO[bytes]) -> NDArray[Any]:
     stream.seek(0)
-    content = stream.read()
-    if image.format == "PNG":
-        content = _essential_chunks(content)
-    samples = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    content = np.frombuffer(stream.read(), np.uint8)
+    with muted_terminal():
+        samples: NDArray[Any] | None = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16 or samples.shape[:2] != image.size[::-1]:
         raise ValueError("its 16-bit samples cannot be decoded")
-    order = [2, 1, 0, 3] if samples.shape[2] == 4 else [2, 1, 0]
+    colours = samples[..., [2, 1, 0]]
     key = image.info.get("transparency")
-    return samples[..., order] if key is None else _with_colour_key(samples[..., order], key)
-
-
-def _essential_chunks(png: bytes) -> bytes:
-    """A PNG without all that is not pixels: libpng complains of such things on the terminal, past Python."""
-    kept, position = io.BytesIO(), 8
-    kept.write(png[:8])
-    while position < len(png):
-        end = position + 12 + int.from_bytes(png[position : position + 4], "big")
-        if png[position + 4 : position + 8] in (b"IHDR", b"IDAT", b"IEND"):
-            kept.write(png[position:end])
-        position = end
-    return kept.getvalue()
+    if key is not None:
+        return _with_colour_key(colours, key)
+    return np.concatenate([colours, samples[..., 3:]], axis=-1)
 
 
 def _with_colour_key(colours: NDArray[np.uint16], key: int | tuple[int, ...]) -> NDArray[np.uint16]:
@@ -253,7 +251,7 @@ def _with_colour_key(colours: NDArray[np.uint16], key: int | tuple[int, ...]) ->
     return np.concatenate([colours, alpha.astype(np.uint16)], axis=-1)
 
 
-def _upright(samples: NDArray[np.generic], image: Image.Image) -> NDArray[np.generic]:
+def _upright(samples: NDArray[Any], image: Image.Image) -> NDArray[Any]:
     """Undo the camera's rotation; EXIF numbers the eight of them by where the first row and column lie."""
     try:
         orientation = image.getexif().get(274, 1)

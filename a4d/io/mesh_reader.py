@@ -26,6 +26,8 @@ ADVICE = {
 }
 PLAIN_COLOUR = 0.8
 """sRGB of the parts without a colour of their own in a file where other parts have one."""
+WELDING_DISTANCE = 1e-6
+"""In units of the shape's extent."""
 
 # Without a handler Python prints a library's warnings to standard error by itself; what matters becomes an error here.
 logging.getLogger("trimesh").addHandler(logging.NullHandler())
@@ -85,7 +87,7 @@ def _load_parts(path: Path, is_linear: bool) -> list[Part]:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             # With a material, trimesh drops the vertex colours of an OBJ file.
-            options = {"skip_materials": True} if _is_obj_with_colours(path) else {}
+            options: dict[str, Any] = {"skip_materials": True} if _is_obj_with_colours(path) else {}
             scene = trimesh.load_scene(path, process=False, **options)
             parts = []
             for node in scene.graph.nodes_geometry:
@@ -196,9 +198,11 @@ def _merged(parts: list[Part]) -> Part:
 
 def _welded(vertices: NDArray[np.float64], faces: NDArray[np.int64], colours: NDArray[np.float64] | None) -> Part:
     used = np.unique(faces)
-    # Adding zero makes the two zeros of floating point one.
-    places, index = np.unique(vertices[used] + 0.0, axis=0, return_inverse=True)
-    index = index.reshape(-1)
+    # Formats such as STL repeat a corner in every face, not always with the same last digit.
+    grid = max(float(np.ptp(vertices[used], axis=0).max()) * WELDING_DISTANCE, 1e-30)
+    cells = np.rint((vertices[used] - vertices[used].min(axis=0)) / grid).astype(np.int64)
+    _, first, index = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    places, index = vertices[used][first], index.reshape(-1)
     faces = index[np.searchsorted(used, faces)]
     faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
     if colours is not None:

@@ -47,7 +47,8 @@ def read_point_cloud(path: Path) -> PointCloud:
     missing = [name for name in "xyz" if name not in columns]
     if missing or not element.count:
         raise InvalidInputError(f"{path} holds no points")
-    positions = np.stack([columns[name] for name in "xyz"], axis=1).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is refused below
+        positions = np.stack([columns[name] for name in "xyz"], axis=1).astype(np.float64)
     require_finite(path, "position", positions)
     names = next((n for n in (("red", "green", "blue"), ("r", "g", "b")) if set(n) <= columns.keys()), None)
     if names is None:
@@ -55,7 +56,8 @@ def read_point_cloud(path: Path) -> PointCloud:
     scale = FULL_SCALE.get(next(p.type for p in element.properties if p.name == names[0]))
     if scale is None:
         raise InvalidInputError(f"{path} has colours of a type other than uchar, ushort or float")
-    colours = np.stack([columns[name] for name in names], axis=1) / scale
+    with np.errstate(invalid="ignore"):
+        colours = np.stack([columns[name] for name in names], axis=1) / scale
     require_finite(path, "colour", colours)
     return PointCloud(positions, colours.clip(0.0, 1.0).astype(np.float32))
 

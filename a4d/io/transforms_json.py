@@ -43,7 +43,7 @@ class _Frame:
 
 
 def find_transforms(folder: Path) -> list[Path]:
-    """The capture's files in a folder: `transforms.json`, or else `transforms_{train,val,test}.json` of those splits."""
+    """The capture's files in a folder: `transforms.json`, or else those of `transforms_{train,val,test}.json`."""
     if (folder / "transforms.json").is_file():
         return [folder / "transforms.json"]
     return [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -208,9 +209,10 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     height, width = first.shape[:2]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
     # Untagged, a player would guess the colour matrix from the height of the picture.
-    colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int"]
-    colours += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
-    codec = ["-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
+    convert = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int"
+    tag = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+    colours = ["-vf", f"{convert},format=yuv420p,{tag}"]
+    codec = ["-c:v", "libx264", "-crf", "16", "-movflags", "+faststart", "-f", "mp4"]
     with atomic_path(path) as temporary, tempfile.TemporaryFile() as log:
         process = _start(
             ["-v", "error", "-y", *source, *colours, *codec, f"file:{temporary}"],
@@ -224,13 +226,14 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
                 if frame.shape != first.shape:
                     raise ValueError(f"frames of {frame.shape} and {first.shape} do not fit into one video")
                 process.stdin.write(frame.tobytes())
-            process.stdin.close()
         except BrokenPipeError:
             pass  # ffmpeg gave up; its log says why
         except BaseException:
             process.kill()
             raise
         finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             failed = process.wait() != 0
         if failed:
             log.seek(0)

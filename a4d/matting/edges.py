@@ -13,6 +13,9 @@ Mask = NDArray[np.bool_]
 CONTRAST = 0.15
 """Distance in sRGB of subject and background from which colour alone tells them apart."""
 
+FAINT = 0.16
+"""Contrast just behind its outline up to which an edge may be a wide one."""
+
 
 def soft_edges(
     rgb: Array,  # (H, W, 3)
@@ -29,18 +32,21 @@ def soft_edges(
     Args:
         rgb: sRGB.
         subject: the hard mask; where the background is given it holds every pixel with a part of the subject in it.
-        radius: half width of the band, pixels.
+        radius: half width of the band, pixels; where the background is given the band follows fur and blur further.
         background: the background everywhere, where it is known; else it is taken from outside the band.
         noise: standard deviation of the background per channel.
 
     Returns:
         (H, W) in [0, 1].
     """
-    inside = _core(subject, radius)
-    outside = ~_dilate(subject, radius if background is None else 1)
-    foreground = nearest_fill(_mean_within(rgb, inside, 1), inside)
+    inside, reach = _core(subject, radius), radius
     if background is None:
+        outside = ~_dilate(subject, radius)
         background = nearest_fill(_mean_within(rgb, outside, 2), outside)
+    else:
+        outside, reach = ~_dilate(subject, 1), 6 * radius
+        inside &= ~_ramp(np.linalg.norm(rgb - background, axis=-1), subject, radius, reach)
+    foreground = nearest_fill(_mean_within(rgb, inside, 1), inside)
     across = foreground - background
     length = np.linalg.norm(across, axis=-1)
     projection = ((rgb - background) * across).sum(-1) / np.maximum(length**2, 1e-8)
@@ -51,30 +57,7 @@ def soft_edges(
     alpha = trust * alpha + (1 - trust) * blurred
     alpha[inside] = 1
     alpha[outside] = 0
-    return _fill_pits(alpha.astype(np.float32), radius)
-
-
-def guided_filter(guide: Array, values: Array, radius: int, epsilon: float) -> Array:
-    """Smooth values so that their edges follow those of a grey guide (He et al., Guided Image Filtering, 2010).
-
-    Args:
-        guide: (H, W) in [0, 1].
-        values: (H, W).
-        radius: half width of the windows, pixels.
-        epsilon: variance of the guide below which a window counts as flat.
-
-    Returns:
-        (H, W).
-    """
-    size = (2 * radius + 1, 2 * radius + 1)
-
-    def mean(array: Array) -> Array:
-        return cv2.boxFilter(array, -1, size, borderType=cv2.BORDER_REFLECT)
-
-    mean_guide, mean_values = mean(guide), mean(values)
-    slope = (mean(guide * values) - mean_guide * mean_values) / (mean(guide * guide) - mean_guide**2 + epsilon)
-    offset = mean_values - slope * mean_guide
-    return mean(slope) * guide + mean(offset)
+    return _fill_pits(alpha.astype(np.float32), 4 * reach)
 
 
 def decontaminate(
@@ -84,8 +67,8 @@ def decontaminate(
 ) -> Array:
     """The subject's own colours under a given alpha, extended outward over all of the transparent area.
 
-    Solves C = a F + (1 - a) B for F. Where little of F is in the pixel, and the equation would amplify noise, the colour
-    of the nearest opaque pixels takes over.
+    Solves C = a F + (1 - a) B for F. Where little of F is in the pixel, and the equation would amplify noise, the
+    colour of the nearest opaque pixels takes over.
 
     Args:
         rgb: sRGB, with the background mixed into its edges.
@@ -124,6 +107,19 @@ def _core(subject: Mask, radius: int) -> Mask:
     return inside | (thin & ridge)
 
 
+def _ramp(contrast: Array, subject: Mask, radius: int, reach: int) -> Mask:
+    """Where the contrast rises from a faint outline to far more: fur and blur fade out wider than a sharp edge.
+
+    The outline of something pale is faint too, but so is what lies behind it.
+    """
+    smooth = np.asarray(cv2.GaussianBlur(contrast, (0, 0), max(1.0, radius / 2)), np.float32)
+    depth = cv2.distanceTransform(subject.astype(np.uint8), cv2.DIST_L2, 5)
+    outline, deep = (np.abs(depth - level) < 1 for level in (radius, reach))
+    contrast_there = [nearest_fill(smooth[..., None], ring)[..., 0] for ring in (outline, deep)]
+    rises = (contrast_there[0] < FAINT) & (contrast_there[1] > 3 * contrast_there[0])
+    return np.asarray((depth < reach) & _dilate(deep, 2 * reach) & rises & (smooth < 0.6 * contrast_there[1]))
+
+
 def _mean_within(rgb: Array, mask: Mask, radius: int) -> Array:
     """Colours averaged over a window, of the masked pixels alone."""
     weight = mask.astype(np.float32)
@@ -133,9 +129,9 @@ def _mean_within(rgb: Array, mask: Mask, radius: int) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), rgb).astype(np.float32)
 
 
-def _fill_pits(alpha: Array, radius: int) -> Array:
+def _fill_pits(alpha: Array, reach: int) -> Array:
     """Raise what is enclosed by higher alpha: a pale stripe beside an outline is paint, not a gap."""
     filled = np.where(alpha > 0, np.float32(1), np.float32(0))
-    for _ in range(4 * radius):
+    for _ in range(reach):
         filled = np.maximum(alpha, cv2.erode(filled, np.ones((3, 3), np.uint8)))
     return filled

@@ -17,6 +17,12 @@ from a4d.pixels import Array, extend_colours
 
 Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask"]
 
+MIN_SIDE = 8
+"""Pixels below which a picture shows nothing that could be told from its background."""
+
+SURE = 0.7
+"""How sure GrabCut must be of a photo's subject: below, the user is told to look."""
+
 
 @dataclass(frozen=True)
 class Matte:
@@ -51,6 +57,7 @@ def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None
     if method not in get_args(Method):
         raise UsageError(f"there is no matting method '{method}'", f"Choose from {', '.join(get_args(Method))}")
     rgb = image[..., :3]
+    notes: tuple[str, ...] = ()
     if mask is not None:
         method, rgba = "mask", decontaminate(rgb, _given_mask(mask, rgb.shape[:2]))
     elif method == "mask":
@@ -60,8 +67,8 @@ def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None
     elif method == "rembg":
         rgba = decontaminate(rgb, _ask_rembg(rgb))
     else:
-        method, rgba = _by_looking(rgb, method)
-    return Matte(rgba, method, _notes(rgba[..., 3], method))
+        method, rgba, notes = _by_looking(rgb, method)
+    return Matte(rgba, method, (*notes, *_notes(rgba[..., 3], method)))
 
 
 def _alpha_speaks(image: Array) -> bool:
@@ -74,17 +81,23 @@ def _by_alpha(image: Array) -> Array:
     return extend_colours(image)
 
 
-def _by_looking(rgb: Array, method: Method) -> tuple[Method, Array]:
+def _by_looking(rgb: Array, method: Method) -> tuple[Method, Array, tuple[str, ...]]:
     """Key a plain backdrop out where there is one, else look for the most prominent thing."""
-    radius = max(2, round(0.006 * max(rgb.shape[:2])))
+    height, width = rgb.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise InvalidInputError(f"the image is {width}x{height} pixels, too small to find a subject in", "Give a mask")
+    radius = max(2, round(0.006 * max(height, width)))
     backdrop = None if method == "grabcut" else find_backdrop(rgb)
     if backdrop is not None:
         subject = key(rgb, backdrop)
         alpha = soft_edges(rgb, subject, radius, backdrop.colours, backdrop.noise)
-        return "uniform", decontaminate(rgb, alpha, backdrop.colours)
+        return "uniform", decontaminate(rgb, alpha, backdrop.colours), ()
     if method == "uniform":
         raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
-    return "grabcut", decontaminate(rgb, soft_edges(rgb, find_subject(rgb), radius))
+    subject, certainty = find_subject(rgb)
+    doubt = "The subject is hard to tell from its background: look at the matte, or give a mask"
+    rgba = decontaminate(rgb, soft_edges(rgb, subject, radius))
+    return "grabcut", rgba, () if certainty >= SURE else (doubt,)
 
 
 def _given_mask(mask: Array | Path | str, shape: tuple[int, ...]) -> Array:
@@ -113,7 +126,7 @@ def _ask_rembg(rgb: Array) -> Array:
         answer = rembg.remove(to_bytes(rgb), only_mask=True)
     except Exception as error:  # it fetches weights: whatever a network can do
         raise BackendUnavailableError(f"rembg does not run: {' '.join(str(error).split())}", remedy) from None
-    return np.asarray(answer, np.float32).reshape(rgb.shape[:2]) / 255
+    return np.asarray(answer, np.float32).reshape(rgb.shape[:2]) / np.float32(255)
 
 
 def _notes(alpha: Array, method: Method) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def key(
     rgb: Array,  # (H, W, 3)
     backdrop: Backdrop,
 ) -> Mask:
-    """(H, W) where the subject is, at least in part: all that differs, less specks and less what shows through holes."""
+    """(H, W) where the subject is, at least in part: all that differs, without specks and what shows through holes."""
     away = distance(rgb, backdrop)
     limit = threshold(backdrop)
     plain = away <= limit

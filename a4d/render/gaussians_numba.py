@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from dataclasses import dataclass, fields, replace
@@ -42,7 +43,9 @@ def render(
     screen_probe: Tensor | None,  # (B, N, 2) pixels; its gradient alone is used
 ) -> Render:
     """The backend `numba` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
-    gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2]).to(torch.float32)
+    if sh_degree < gaussians.sh_degree:
+        gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2])
+    gaussians = gaussians.to(torch.float32)
     normals = None if normals is None else normals.float()
     leaves = (getattr(gaussians, field.name) for field in fields(gaussians))
     rgb, alpha, depth, normal, visible = _Splatting.apply(
@@ -53,12 +56,9 @@ def render(
 
 def warm_up() -> None:
     """Compile every kernel, or load it from the cache."""
-    gaussians = Gaussians(*(torch.zeros(2, *shape) for shape in ((3,), (4,), (3,), (), (1, 3))))
-    for sh in (torch.zeros(2, 1, 3), torch.zeros(2, 4, 3)):
-        tensors = [gaussians.means, gaussians.quaternions + 1, gaussians.log_scales - 2, gaussians.opacity_logits, sh]
-        leaves = Gaussians(*(tensor.clone().requires_grad_() for tensor in tensors))
-        rendered = render(leaves, turntable(1, 0.0, 3.0, 40.0, 16), torch.zeros(1, 3), None, 0, None)
-        rendered.rgb.sum().backward()
+    shapes = (3,), (4,), (3,), (), (1, 3)
+    gaussians = Gaussians(*(torch.ones(2, *shape, requires_grad=True) for shape in shapes))
+    render(gaussians, turntable(1, 0.0, 9.0, 40.0, TILE), torch.zeros(1, 3), None, 0, None).rgb.sum().backward()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _Drawing:
 
     @property
     def pairs(self) -> tuple[Array, Array, Array, Array, int]:
-        """The leading arguments of the rasterisation's kernels."""
+        """What the rasterisation's kernels take as `pairs`."""
         return self.splats, self.tile_starts, self.pair_splats, self.tile_order, numba.get_num_threads()
 
     def showing(self, features: Array) -> _Drawing:
@@ -111,11 +111,11 @@ class _Splatting(torch.autograd.Function):
         for index, camera in enumerate(_numbers(cameras)):
             drawing = _prepare(camera, cameras, ctx.inputs, log2_opacities)
             images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
-            rasterise(*drawing.pairs, _array(background[index]), images, drawing.pair_ends)
+            rasterise(drawing.pairs, _array(background[index]), images, drawing.pair_ends)
             if normals is not None and normal is not None:
-                images = normal[index].numpy(), *(np.empty_like(image) for image in images[1:])
                 shown = drawing.showing(_array(normals[index]))
-                rasterise(*shown.pairs, np.zeros(3, np.float32), images, drawing.pair_ends)
+                again = normal[index].numpy(), np.empty(size[1:], np.float32), np.empty(size[1:], np.float32)
+                rasterise(shown.pairs, np.zeros(3, np.float32), again, drawing.pair_ends)
             visible[index] = torch.from_numpy(drawing.tile_counts > 0)
             ctx.drawings.append(drawing)
         ctx.save_for_backward(gaussians.opacity_logits, normals, rgb, alpha, depth, normal)
@@ -128,22 +128,24 @@ class _Splatting(torch.autograd.Function):
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
         opacity_logits, normals, rgb, alpha, depth, normal = ctx.saved_tensors
         means, quaternions, scales, sh = ctx.inputs
-        gradients = tuple(np.zeros_like(array) for array in (means, quaternions, scales, opacity_logits.numpy(), sh))
+        shapes = means.shape, quaternions.shape, scales.shape, opacity_logits.shape, sh.shape
+        gradients = tuple(np.zeros(shape, np.float32) for shape in shapes)
         by_rgb, by_alpha, by_depth, by_normal, _ = incoming
         grad_probe = torch.zeros(len(ctx.drawings), len(means), 2)
         grad_normals = None if by_normal is None else torch.zeros_like(normals)
         for index, drawing in enumerate(ctx.drawings):
             images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
             by_images = tuple(
-                np.zeros_like(image) if by_image is None else _array(by_image[index])
+                _zeros(image.shape) if by_image is None else _array(by_image[index])
                 for image, by_image in zip(images, (by_rgb, by_alpha, by_depth), strict=True)
             )
-            splat_gradients = _gradients_of_splats(drawing, images, by_images)
+            splat_gradients = _gradients_of_splats(drawing, images, by_images, "splats")
             if by_normal is not None and grad_normals is not None:
-                nothing = np.zeros_like(images[1])
+                nothing = _zeros(images[1].shape)
                 shown = drawing.showing(_array(normals[index]))
                 images = normal[index].numpy(), images[1], nothing
-                by_splats = _gradients_of_splats(shown, images, (_array(by_normal[index]), nothing, nothing))
+                by_again = _array(by_normal[index]), nothing, nothing
+                by_splats = _gradients_of_splats(shown, images, by_again, "splats with normals")
                 splat_gradients[:, :SUM_RED] += by_splats[:, :SUM_RED]
                 grad_normals[index] = torch.from_numpy(by_splats[:, SUM_RED : SUM_RED + 3])
             project_backward(
@@ -153,13 +155,13 @@ class _Splatting(torch.autograd.Function):
         grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
         grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
         leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
-        return None, None, None, grad_normals, grad_probe, *leaves
+        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, *leaves
 
 
 def _numbers(cameras: Cameras) -> Array:
     """(B, 18) float64 what the kernels know of each camera."""
     parts = [
-        cameras.camera_from_world[:, :3, :3].flatten(1),
+        cameras.world_from_camera[:, :3, :3].transpose(1, 2).flatten(1),
         cameras.positions,
         cameras.intrinsics,
         cameras.intrinsics.new_tensor([[cameras.width, cameras.height]]).expand(len(cameras), 2),
@@ -169,34 +171,41 @@ def _numbers(cameras: Cameras) -> Array:
 
 def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opacities: Array) -> _Drawing:
     """Project, sort and bin."""
-    means, quaternions, scales, sh = inputs
-    splats = np.empty((len(means), SPLAT_COLUMNS), np.float32)
-    rectangles, tile_counts = np.empty((len(means), 4), np.int32), np.empty(len(means), np.int32)
-    project(camera, means, quaternions, scales, log2_opacities, sh, splats, rectangles, tile_counts)
+    number = len(log2_opacities)
+    splats = np.empty((number, SPLAT_COLUMNS), np.float32)
+    rectangles, tile_counts = np.empty((number, 4), np.int32), np.empty(number, np.int32)
+    project(camera, inputs, log2_opacities, splats, rectangles, tile_counts)
     pairs = int(tile_counts.sum(dtype=np.int64))
     if pairs > np.iinfo(np.int32).max:
         raise OutOfMemoryError(
-            f"{len(means)} Gaussians cover {pairs} tiles of the image",
+            f"{number} Gaussians cover {pairs} tiles of the image",
             "Render fewer or smaller Gaussians, or fewer pixels",
         )
     columns, rows = -(-size.width // TILE), -(-size.height // TILE)
     order = sort_by_depth(splats, tile_counts)
-    bins = bin_splats(order, rectangles, tile_counts, columns, rows, numba.get_num_threads())
-    tile_order = np.argsort(-np.diff(bins[0]), kind="stable")
-    return _Drawing(camera, splats, tile_counts, *bins, tile_order, np.empty(columns * rows, np.int64))
+    tile_starts, pair_splats, splat_starts, splat_pairs = bin_splats(
+        order, rectangles, tile_counts, columns, rows, numba.get_num_threads()
+    )
+    tile_order = np.argsort(-np.diff(tile_starts), kind="stable")
+    pair_ends = np.empty(columns * rows, np.int64)
+    return _Drawing(
+        camera, splats, tile_counts, tile_starts, pair_splats, splat_starts, splat_pairs, tile_order, pair_ends
+    )
 
 
-def _gradients_of_splats(drawing: _Drawing, images: tuple[Array, ...], by_images: tuple[Array, ...]) -> Array:
-    """(N, 10) gradients of the loss by the splats and the features they show."""
+def _gradients_of_splats(
+    drawing: _Drawing, images: tuple[Array, ...], by_images: tuple[Array, ...], name: str
+) -> Array:
+    """(N, 10) gradients of the loss by the splats and the features they show, valid until the next of that name."""
     pair_gradients = _scratch.array("pairs", (len(drawing.pair_splats), SPLAT_GRADIENTS))
-    rasterise_backward(*drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
-    splat_gradients = np.empty((len(drawing.splats), SPLAT_GRADIENTS), np.float32)
+    rasterise_backward(drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
+    splat_gradients = _scratch.array(name, (len(drawing.splats), SPLAT_GRADIENTS))
     gather_pairs(drawing.splat_starts, drawing.splat_pairs, pair_gradients, splat_gradients)
     return splat_gradients
 
 
 class _Scratch(threading.local):
-    """Memory that outlives a call, since the first touch of fresh memory costs more than the work done in it."""
+    """Memory that outlives a call: the first touch of fresh memory costs more than the work done in it."""
 
     def __init__(self) -> None:
         self.memory: dict[str, Array] = {}
@@ -211,6 +220,12 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+@functools.lru_cache(maxsize=4)
+def _zeros(shape: tuple[int, ...]) -> Array:
+    """The gradient of an image that does not enter the loss; never written to."""
+    return np.zeros(shape, np.float32)
 
 
 def _array(tensor: Tensor) -> Array:

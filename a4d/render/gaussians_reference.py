@@ -96,14 +96,25 @@ def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe:
     Returns:
         V splats sorted by depth; equal depths keep the order of the Gaussians.
     """
+    indices = is_valid(gaussians, sh_degree).nonzero().squeeze(1)
+    with torch.no_grad():
+        splats = _splats(gaussians, indices, camera, sh_degree, screen_probe)
+        size = splats.means.new_tensor([camera.width, camera.height])
+        is_inside = ((splats.means + splats.extents > 0) & (splats.means - splats.extents < size)).all(-1)
+        is_resolved = (torch.cat([splats.means.abs(), splats.extents], dim=-1) < REACH_MAX).all(-1)
+        is_opaque = (splats.depths >= NEAR_DEPTH) & (splats.opacities >= ALPHA_MIN)
+        is_visible = is_opaque & is_inside & is_resolved & splats.colours.isfinite().all(-1)
+    order = splats.depths[is_visible].argsort(stable=True)
+    return _splats(gaussians, indices[is_visible][order], camera, sh_degree, screen_probe)
+
+
+def _splats(
+    gaussians: Gaussians, indices: Tensor, camera: Cameras, sh_degree: int, screen_probe: Tensor | None
+) -> Splats:
+    """The projection of the Gaussians of some indices, whether or not they are visible."""
     camera_from_world = camera.camera_from_world[0].to(gaussians.means)
     focal, centre = camera.intrinsics[0].to(gaussians.means).split(2)
     size = gaussians.means.new_tensor([camera.width, camera.height])
-
-    depths = transform_points(camera_from_world, gaussians.means.detach())[:, 2]
-    is_candidate = (depths >= NEAR_DEPTH) & (gaussians.opacities >= ALPHA_MIN) & is_valid(gaussians, sh_degree)
-    indices = is_candidate.nonzero().squeeze(1)
-    indices = indices[depths[indices].argsort(stable=True)]
     gaussians = gaussians[indices]
 
     in_camera = transform_points(camera_from_world, gaussians.means)
@@ -118,20 +129,18 @@ def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe:
     diagonal = torch.diag_embed(focal.expand_as(clamped))
     jacobian = torch.cat([diagonal, -(focal * clamped)[..., None]], dim=-1) / in_camera[:, 2, None, None]
     axes = rotation_from_quaternion(gaussians.quaternions) * gaussians.scales[:, None, :]
-    screen_axes = jacobian @ camera_from_world[:3, :3] @ axes
-    covariances = screen_axes @ screen_axes.transpose(-1, -2) + DILATION * torch.eye(2).to(means)
-    xx, xy, yy = covariances[:, 0, 0], covariances[:, 0, 1], covariances[:, 1, 1]
-    determinants = xx * yy - xy * xy
+    x, y = (jacobian @ camera_from_world[:3, :3] @ axes).unbind(1)
+    xx, xy, yy = (x * x).sum(-1), (x * y).sum(-1), (y * y).sum(-1)
+    # The determinant of the dilated covariance as a sum of squares, which no rounding makes negative.
+    determinants = torch.linalg.cross(x, y).square().sum(-1) + DILATION * (xx + yy) + DILATION**2
+    xx, yy = xx + DILATION, yy + DILATION
     inverse_covariances = torch.stack([yy, -xy, xx], dim=-1) / determinants[:, None]
-    reach = 2 * (gaussians.opacities.detach() / ALPHA_MIN).log().clamp(min=0)
-    extents = (reach[:, None] * torch.stack([xx, yy], dim=-1).detach()).sqrt()
+    squared_reach = 2 * (gaussians.opacities.detach() / ALPHA_MIN).log().clamp(min=0)
+    extents = (squared_reach[:, None] * torch.stack([xx, yy], dim=-1).detach()).sqrt()
 
-    position = camera.positions[0].to(gaussians.means)
-    colours = view_dependent_colours(gaussians.sh, gaussians.means - position, sh_degree)
-    splats = Splats(indices, means, inverse_covariances, extents, gaussians.opacities, in_camera[:, 2], colours)
-    is_inside = ((means + extents > 0) & (means - extents < size)).all(-1)
-    is_resolved = ((means.abs() < REACH_MAX) & (extents < REACH_MAX)).all(-1) & (determinants > 0)
-    return splats[is_inside & is_resolved]
+    offsets = gaussians.means - camera.positions[0].to(gaussians.means)
+    colours = view_dependent_colours(gaussians.sh, offsets, sh_degree)
+    return Splats(indices, means, inverse_covariances, extents, gaussians.opacities, in_camera[:, 2], colours)
 
 
 def composite(splats: Splats, features: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:

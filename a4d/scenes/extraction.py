@@ -62,7 +62,7 @@ def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> M
     def views() -> Iterator[DepthView]:
         for index in range(len(cameras)):
             camera = cameras[index]
-            render = scene.render(camera.to(device), torch.full((1,), time, device=device))
+            render = scene.render_surface(camera.to(device), torch.full((1,), time, device=device))
             yield DepthView(render.depth[0, ..., 0], render.alpha[0, ..., 0], render.rgb[0], camera)
 
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])

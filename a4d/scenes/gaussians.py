@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,11 @@ from a4d.scenes.seed import Seed
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
+
+LAYERS = 8
+"""Enough that the mean depth lies on the first surface, though half of the light passes through each Gaussian."""
+
+MOST_LOGIT = 12.0
 
 
 class GaussianSceneConfig(Config):
@@ -98,6 +104,15 @@ class GaussianScene(Scene):
         self._probes.append((probe, render.visible, half_size))
         return render
 
+    def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
+        """Depth as if every Gaussian stood in `LAYERS` layers; colour and coverage as they are."""
+        gaussians = self.gaussians()
+        # log(1 - opacity) adds up over layers.
+        through = LAYERS * torch.nn.functional.logsigmoid(-gaussians.opacity_logits.double())
+        logits = (torch.log(-torch.expm1(through)) - through).float().clamp(max=MOST_LOGIT)
+        layered = render_gaussians(dataclasses.replace(gaussians, opacity_logits=logits), cameras)
+        return dataclasses.replace(render_gaussians(gaussians, cameras), depth=layered.depth)
+
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate; a parameter without a rate stays as it is."""
         for name in rates:
@@ -161,7 +176,8 @@ class GaussianScene(Scene):
         config = parse(GaussianSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
         tensors = load_file(folder / "tensors.safetensors", device=str(device))
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
-        return cls(config, Gaussians(*[tensors[name] for name in PARAMETERS[:4]], sh)).to(device)
+        gaussians = Gaussians(sh=sh, **{name: tensors[name] for name in PARAMETERS[:4]})
+        return cls(config, gaussians).to(device)
 
 
 def _replace_parameter(

@@ -43,6 +43,10 @@ class Scene(nn.Module, ABC):
     ) -> Render:
         """Images from B cameras."""
 
+    def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
+        """Like `render` over black, with the depth of the first surface where light also comes from behind it."""
+        return self.render(cameras, times)
+
     @abstractmethod
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """Optimiser groups, one per rate: `{"name", "params", "lr"}`.

@@ -62,8 +62,8 @@ def examine(workspace: Workspace, record: Record, records: Mapping[str, Record])
     """
     root = workspace.path
     known = {item.path: item for item in (*record.inputs, *record.outputs)}
-    later = {item.path for other in records.values() if other.finished > record.finished for item in other.outputs}
-    outputs = [item for item in record.outputs if item.path not in later]
+    later = [other for other in records.values() if other.finished > record.finished]
+    outputs = [item for item in record.outputs if not any(other.took_over(item.path) for other in later)]
     return Findings(
         inputs=_input_changes(record, stamps_of(root, [root / path for path in record.input_paths], known)),
         missing=[item.path for item in outputs if not (root / item.path).is_file()],

@@ -18,6 +18,14 @@ def library_versions() -> dict[str, str]:
     }
 
 
+def peak_gpu_memory_bytes() -> int:
+    """The most memory that torch has held on a GPU in this process; 0 where it has not used one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return 0
+    return int(torch.cuda.max_memory_allocated())
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether host or device memory ran out; torch reports both in its own ways."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
@@ -54,6 +54,11 @@ def files_below(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     return sorted(child for child in path.rglob("*") if child.is_file())
+
+
+def is_below(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path of the workspace is one of some folders, or lies in one."""
+    return any(PurePosixPath(path).is_relative_to(folder) for folder in folders)
 
 
 def name_in(root: Path, path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -11,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from a4d.errors import WorkspaceError
 
 LOCK = ".lock"
 UNREADABLE_SECONDS = 10.0
-"""A lock that cannot be read is being written, unless it is older than this."""
+"""Where hard links are missing, a lock that cannot be read is being written, unless it is older than this."""
 
 
 class Holder(BaseModel):
@@ -71,9 +70,13 @@ def _myself() -> Holder:
 
 def read_holder(folder: Path) -> Holder | None:
     """Who holds the lock of a workspace; None where nobody does or the file cannot be read."""
+    return _read(folder / LOCK)
+
+
+def _read(path: Path) -> Holder | None:
     try:
-        return Holder.model_validate(json.loads((folder / LOCK).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        return Holder.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
 
 
@@ -97,17 +100,34 @@ def acquire(folder: Path) -> Lock:
         WorkspaceError: another process holds it; the message names it.
         OSError: the folder cannot be written.
     """
-    path = folder / LOCK
     for _ in range(3):
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            _create(folder)
         except FileExistsError:
             _take_away_if_dead(folder)
             continue
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_myself().model_dump_json())
+        for leftover in folder.glob(f"{LOCK}.*"):
+            holder = _read(leftover)
+            if holder is not None and holder.is_dead():
+                leftover.unlink(missing_ok=True)
         return Lock(folder)
     raise _held(folder, read_holder(folder))
+
+
+def _create(folder: Path) -> None:
+    """Make the lock file appear with its content, so that a process killed in between leaves no nameless lock."""
+    content = _myself().model_dump_json()
+    prepared = folder / f"{LOCK}.{os.getpid()}"
+    prepared.write_text(content, encoding="utf-8")
+    try:
+        os.link(prepared, folder / LOCK)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with (folder / LOCK).open("x", encoding="utf-8") as file:
+            file.write(content)
+    finally:
+        prepared.unlink(missing_ok=True)
 
 
 def _take_away_if_dead(folder: Path) -> None:
@@ -127,10 +147,7 @@ def _take_away_if_dead(folder: Path) -> None:
         path.replace(aside)
     except FileNotFoundError:
         return
-    try:
-        taken = Holder.model_validate(json.loads(aside.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError):
-        taken = None
+    taken = _read(aside)
     if taken != holder:  # a third process took it over in between: give it back
         aside.replace(path)
         raise _held(folder, taken)

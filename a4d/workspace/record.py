@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a4d.config import digest
 from a4d.errors import WorkspaceError
-from a4d.workspace.files import FileStamp, write_whole
+from a4d.workspace.files import FileStamp, is_below, write_whole
 
 RECORD = "record.json"
 
@@ -65,11 +65,17 @@ class Record(Plan):
     environment: dict[str, str] = Field(default_factory=dict)
     weights: list[Weights] = Field(default_factory=list)
     outputs: list[FileStamp]
+    replaced_folders: list[str] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
     finished: str
     seconds: float
     peak_memory_mb: float
+    peak_gpu_memory_mb: float = 0.0
+
+    def took_over(self, path: str) -> bool:
+        """Whether this run wrote a path, or replaced the folder that it lay in."""
+        return is_below(path, self.replaced_folders) or any(item.path == path for item in self.outputs)
 
 
 def read_document(path: Path, model: type[Document]) -> Document:

@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from a4d.config import load_yaml, plain, set_value, to_yaml
+from a4d.config import Config, load_yaml, plain, to_yaml
+from a4d.console import format_metrics
 from a4d.errors import A4DError, OutOfMemoryError, UsageError, WorkspaceError
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
-from a4d.workspace.environment import is_out_of_memory, library_versions
+from a4d.workspace.environment import is_out_of_memory, library_versions, peak_gpu_memory_bytes
 from a4d.workspace.files import discard, storage_error
 from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
@@ -38,7 +39,8 @@ class Options:
     """How a stage is run.
 
     Args:
-        values: settings of the stage, merged from file, --set and flags.
+        values: settings of the stage, merged from file and flags.
+        assignments: `--set key.path=value`, applied after them.
         name: of the run and its scene; the stage's name where None.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         seed: of every random number.
@@ -49,6 +51,7 @@ class Options:
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
+    assignments: tuple[str, ...] = ()
     name: str | None = None
     device: str = "auto"
     seed: int = 0
@@ -107,15 +110,13 @@ class Place:
         return Workspace(self.path, Metadata(name=self.raw.stem, source=self.raw.describe()))
 
 
-def merge_values(file: Path | None, assignments: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's settings from a YAML file, `--set` assignments and flags, the later ones winning.
+def merge_values(file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings from a YAML file and flags, the latter winning.
 
     Raises:
-        ConfigError: the file or an assignment cannot be read.
+        ConfigError: the file cannot be read.
     """
     values = load_yaml(file) if file is not None else {}
-    for assignment in assignments:
-        set_value(values, assignment)
     return {**values, **{key: value for key, value in flags.items() if value is not None}}
 
 
@@ -138,9 +139,13 @@ def locate(target: str) -> Place:
     return place
 
 
-def resolved_config(stage: Stage, target: str, values: Mapping[str, Any]) -> str:
+def resolved_config(stage: Stage, target: str, options: Options) -> str:
     """The complete configuration of a stage for a target as YAML; writes nothing."""
-    return to_yaml(plain(stage.resolved(locate(target).workspace(), dict(values)))).rstrip()
+    return to_yaml(plain(_resolved(stage, locate(target).workspace(), options))).rstrip()
+
+
+def _resolved(stage: Stage, workspace: Workspace, options: Options) -> Config:
+    return stage.resolved(workspace, options.values, options.assignments)
 
 
 def execute(stage: Stage, target: str, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
@@ -165,11 +170,11 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
     if options.dry_run:
         return _foresee(stage, place, options)
     # A mistake in the settings should show before anything is written or a needed stage is run.
-    stage.resolved(place.workspace(), dict(options.values))
+    _resolved(stage, place.workspace(), options)
     try:
-        if place.exists():
+        if place.raw is None or place.exists():
             return _run_in_place(stage, place, options, console, find_stage)
-        return _run_in_new_workspace(stage, place, options, console, find_stage)
+        return _run_in_new_workspace(stage, place, place.raw, options, console, find_stage)
     except OSError as error:
         storage = storage_error(error, place.path)
         if storage is None:
@@ -180,7 +185,7 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
 def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
     workspace = place.workspace()
     name = options.name or stage.name
-    config = stage.resolved(workspace, dict(options.values))
+    config = _resolved(stage, workspace, options)
     writes = [*stage.writes, *([f"scenes/{name}/"] if stage.writes_scene else []), f"stages/{name}/"]
     if place.exists():
         plan = make_plan(stage, workspace, config, options.seed)
@@ -216,7 +221,7 @@ def _run_in_place(stage: Stage, place: Place, options: Options, console: Console
 
 def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) -> Outcome | None:
     """A finished result in a folder that cannot be written is still a finished result."""
-    config = stage.resolved(workspace, dict(options.values))
+    config = _resolved(stage, workspace, options)
     name = options.name or stage.name
     plan = make_plan(stage, workspace, config, options.seed)
     decision = decide(stage, workspace, name, plan, force=options.force)
@@ -227,15 +232,27 @@ def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) ->
 def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder) -> None:
     for name in stage.needs:
         if name not in workspace.read_records():
-            logger.info("%s comes first", name)
-            _run(find_stage(name), workspace, _with_defaults(options, name), console)
+            _run_first(find_stage(name), workspace, options, console)
 
 
 def _run_in_new_workspace(
-    stage: Stage, place: Place, options: Options, console: Console, find_stage: StageFinder
+    stage: Stage, place: Place, raw: RawInput, options: Options, console: Console, find_stage: StageFinder
 ) -> Outcome:
-    """Build the workspace under a temporary name until its first stage is done, so that a bad input leaves nothing."""
-    assert place.raw is not None
+    first = find_stage(stage.needs[0]) if stage.needs else stage
+    with _new_workspace(place, raw) as (workspace, lock), logging_to(console, options.level):
+        if first is stage:
+            outcome = _run(stage, workspace, options, console)
+            _rename(workspace, place.path, lock)
+            return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
+        _run_first(first, workspace, options, console)
+        _rename(workspace, place.path, lock)
+        _run_needs(stage, workspace, options, console, find_stage)
+        return _run(stage, workspace, options, console)
+
+
+@contextmanager
+def _new_workspace(place: Place, raw: RawInput) -> Iterator[tuple[Workspace, Lock]]:
+    """Build a workspace under a temporary name; unless the block renames it, as after a bad input, it goes away."""
     temporary = place.path.with_name(f"{place.path.name}{PARTIAL}")
     temporary.mkdir(exist_ok=True)
     with locked(temporary) as lock:
@@ -243,28 +260,24 @@ def _run_in_new_workspace(
             for leftover in temporary.iterdir():
                 if leftover.name != LOCK:
                     discard(leftover)
-            source = place.raw.copy_into(temporary)
-            workspace = Workspace.create(temporary, Metadata(name=place.raw.stem, source=source))
-            first = find_stage(stage.needs[0]) if stage.needs else stage
-            with logging_to(console, options.level):
-                if first is not stage:
-                    logger.info("%s comes first", first.name)
-                outcome = _run(
-                    first, workspace, options if first is stage else _with_defaults(options, first.name), console
-                )
-                _rename(workspace, place.path, lock)
-                if first is stage:
-                    return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
-                _run_needs(stage, workspace, options, console, find_stage)
-                return _run(stage, workspace, options, console)
+            source = raw.copy_into(temporary)
+            yield Workspace.create(temporary, Metadata(name=raw.stem, source=source)), lock
+        except A4DError as error:
+            # The copy that the message is about goes away; the user knows the original.
+            if raw.path is not None:
+                error.problem = error.problem.replace(str(temporary / source.path), str(raw.path))
+            raise
         finally:
             if temporary.exists():
                 discard(temporary)
 
 
-def _with_defaults(options: Options, name: str) -> Options:
-    """For a stage that is run because another needs it."""
-    return replace(options, values={}, name=name, force=False)
+def _run_first(stage: Stage, workspace: Workspace, options: Options, console: Console) -> None:
+    """Run a stage that another needs, with defaults; it is told of when it is done, so that a bad input is one line."""
+    logger.debug("%s comes first", stage.name)
+    options = replace(options, values={}, assignments=(), name=stage.name, force=False)
+    outcome = _run(stage, workspace, options, console)
+    logger.info("%s came first: %s", stage.name, format_metrics(outcome.metrics))
 
 
 def _rename(workspace: Workspace, path: Path, lock: Lock) -> None:
@@ -284,7 +297,7 @@ def _paths(workspace: Workspace, name: str) -> list[str]:
 def _run(stage: Stage, workspace: Workspace, options: Options, console: Console) -> Outcome:
     """One stage on a locked workspace."""
     name = options.name or stage.name
-    config = stage.resolved(workspace, dict(options.values))
+    config = _resolved(stage, workspace, options)
     plan = make_plan(stage, workspace, config, options.seed)
     decision = decide(stage, workspace, name, plan, force=options.force)
     if decision.warning:
@@ -305,6 +318,7 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
             command=options.command,
             environment=library_versions(),
             peak_memory_mb=peak_memory_bytes() / 2**20,
+            peak_gpu_memory_mb=peak_gpu_memory_bytes() / 2**20,
         )
     return _outcome_of(workspace, record, replace(decision, reason=""), status="done")
 

@@ -16,7 +16,7 @@ from a4d.workspace.files import files_below, hash_file
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
 SUFFIXES: dict[str, Kind] = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif"), "image"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"), "image"),
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
     **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx"), "mesh"),
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a4d.config import Config, parse
+from a4d.config import Config, parse, set_value
 from a4d.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class Stage:
         config: every top-level field of a plain type is a command-line flag, its description the help. A stage that
             reads a scene has the field `from_scene: str | None`, which `--from` sets.
         run: does the work in a transaction and returns metrics as plain scalars.
-        resolve: completes the user's values (file, --set and flags, merged) for a workspace; the workspace may not
-            exist on disk yet, and then has its metadata alone. None parses the values as they are.
+        defaults: built-in values that suit a workspace, of which the user's replace whole keys; the workspace may not
+            exist on disk yet, and then has its metadata alone. None leaves it to the configuration's own defaults.
+        complete: checks the nested parts of a configuration and fills in their defaults. None has nothing to add.
         inputs: the files and folders whose content decides whether a finished result is current.
         needs: the stages that are run first, with defaults, when the target is a raw input.
         writes: what it writes beside its scene, relative to the workspace, for `--dry-run`.
@@ -43,7 +44,8 @@ class Stage:
     config: type[Config]
     run: Callable[[Transaction, Any, Runtime], dict[str, Any]]
     inputs: Callable[[Workspace, Any], list[Path]]
-    resolve: Callable[[Workspace, dict[str, Any]], Config] | None = None
+    defaults: Callable[[Workspace, Mapping[str, Any]], dict[str, Any]] | None = None
+    complete: Callable[[Any], Config] | None = None
     needs: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     writes_scene: bool = False
@@ -51,12 +53,19 @@ class Stage:
     memory_knobs: tuple[str, ...] = field(default=())
     code_version: int = 1
 
-    def resolved(self, workspace: Workspace, values: dict[str, Any]) -> Config:
+    def resolved(self, workspace: Workspace, values: Mapping[str, Any], assignments: Sequence[str] = ()) -> Config:
         """The complete configuration for a workspace.
+
+        Args:
+            workspace: decides on the defaults.
+            values: the user's file and flags; a key replaces the default's as a whole.
+            assignments: `key.path=value`, applied last and however deep.
 
         Raises:
             ConfigError: an unknown key or a value out of range.
         """
-        if self.resolve is None:
-            return parse(self.config, values)
-        return self.resolve(workspace, values)
+        merged = {**(self.defaults(workspace, values) if self.defaults else {}), **values}
+        for assignment in assignments:
+            set_value(merged, assignment)
+        config = parse(self.config, merged)
+        return self.complete(config) if self.complete else config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from a4d import __version__
 from a4d.config import Config, to_yaml
 from a4d.errors import WorkspaceError
-from a4d.workspace.files import FileStamp, discard, files_below, move, stamp, write_whole
+from a4d.workspace.files import discard, files_below, is_below, stamp, write_whole
 from a4d.workspace.journal import JOURNAL, Journal, complete_commit
 from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
 from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
@@ -61,8 +62,12 @@ class Transaction:
             discard(folder / OUTPUTS)
         else:
             abandon(workspace, name)
-            folder.mkdir(parents=True)
-            write_document(folder / PLAN, plan)
+            try:
+                folder.mkdir(parents=True)
+                write_document(folder / PLAN, plan)
+            except OSError:
+                abandon(workspace, name)
+                raise
         transaction = cls(workspace, name, config, plan, resumed)
         for made in (transaction.checkpoint, transaction.previews):
             made.mkdir(exist_ok=True)
@@ -131,6 +136,7 @@ class Transaction:
         command: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
         peak_memory_mb: float = 0.0,
+        peak_gpu_memory_mb: float = 0.0,
     ) -> Record:
         """Put every output in its place and write the record.
 
@@ -139,7 +145,7 @@ class Transaction:
         """
         staged = self.folder / OUTPUTS
         self._stage_metadata()
-        outputs = [stamp(file, file.relative_to(staged).as_posix()) for file in files_below(staged)]
+        files = [(file, file.relative_to(staged).as_posix()) for file in files_below(staged)]
         record = Record(
             **self.plan.model_dump(),
             name=self.name,
@@ -149,16 +155,18 @@ class Transaction:
             backends=self.backends,
             environment=dict(environment or {}),
             weights=self.weights,
-            outputs=[item for item in outputs if item.path != METADATA],
-            metrics=dict(metrics),
+            outputs=[stamp(file, name) for file, name in files if name != METADATA],
+            replaced_folders=self._replaced,
+            metrics={key: _plain(value) for key, value in metrics.items()},
             warnings=self.warnings,
             finished=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
             seconds=round(time.monotonic() - self._began, 3),
             peak_memory_mb=round(peak_memory_mb, 1),
+            peak_gpu_memory_mb=round(peak_gpu_memory_mb, 1),
         )
         write_whole(self.folder / "config.yaml", to_yaml(self.plan.config))
         write_document(self.folder / RECORD, record)
-        write_document(self.folder / JOURNAL, self._journal(outputs))
+        write_document(self.folder / JOURNAL, self._journal(record))
         complete_commit(self.workspace, self.name)
         self.workspace.metadata = Workspace.open(self.workspace.path).metadata
         return record
@@ -173,28 +181,32 @@ class Transaction:
         path.parent.mkdir(exist_ok=True)
         path.write_text(Metadata.model_validate(present).text(), encoding="utf-8")
 
-    def _journal(self, outputs: list[FileStamp]) -> Journal:
-        def replaced(path: str) -> bool:
-            return any(PurePosixPath(path).is_relative_to(folder) for folder in self._replaced)
-
+    def _journal(self, record: Record) -> Journal:
         root = self.folder.relative_to(self.workspace.path).as_posix()
         final = self.workspace.stage_folder(self.name).relative_to(self.workspace.path).as_posix()
-        new = [*self._replaced, *(item.path for item in outputs if not replaced(item.path))]
+        staged = self.folder / OUTPUTS
+        files = [file.relative_to(staged).as_posix() for file in files_below(staged)]
+        new = [*self._replaced, *(path for path in files if not is_below(path, self._replaced))]
         kept = [name for name in RUN_FILES if files_below(self.folder / name)]
-        records = self.workspace.read_records()
-        former = records.pop(self.name, None)
-        claimed = {item.path for record in records.values() for item in record.outputs}
-        obsolete = [item.path for item in former.outputs if item.path not in claimed] if former else []
+        others = self.workspace.read_records()
+        former = others.pop(self.name, None)
+        obsolete = [item.path for item in former.outputs if not record.took_over(item.path)] if former else []
         return Journal(
             moves=[
                 *((f"{root}/{OUTPUTS}/{path}", path) for path in new),
                 *((f"{root}/{name}", f"{final}/{name}") for name in kept),
             ],
             removals=[
-                *(path for path in obsolete if path not in new and not replaced(path)),
+                *(path for path in obsolete if not any(other.took_over(path) for other in others.values())),
                 *(f"{final}/{name}" for name in RUN_FILES if name not in kept),
             ],
         )
+
+
+def _plain(value: Any) -> Any:
+    """A metric as JSON can hold it: numbers of array libraries as Python's, infinite and undefined ones as None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def can_resume(workspace: Workspace, name: str, plan: Plan) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 
 from a4d.errors import A4DError
 from a4d.workspace.decision import examine
-from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.journal import JOURNAL
+from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.workspace import ENTRIES, PARTIAL, Workspace
 
 SIZE_KEYS = ("w", "h")
+FOCAL_KEYS = ("fl_x", "camera_angle_x")
 
 
 @dataclass
@@ -80,6 +81,9 @@ def _frame_problem(root: Path, content: dict[str, Any], frame: dict[str, Any]) -
     """What is wrong with one frame: its pose, its time or its image; empty where nothing is."""
     if not _is_rigid(frame.get("transform_matrix")):
         return "'transform_matrix' is no rigid 4x4 matrix"
+    focal = [frame.get(key, content.get(key)) for key in FOCAL_KEYS]
+    if not any(isinstance(value, (int, float)) and math.isfinite(value) and value > 0 for value in focal):
+        return f"no positive {' or '.join(FOCAL_KEYS)}"
     time = frame.get("time", 0.0)
     if not isinstance(time, (int, float)) or not 0 <= time <= 1:
         return f"'time' is {time!r}, not in [0, 1]"
@@ -139,8 +143,6 @@ def _check_records(workspace: Workspace, report: Report) -> None:
     for name, record in records.items():
         if record.name != name:
             report.problems.append(f"stages/{name}: its record is of a run named '{record.name}'")
-        if not all(math.isfinite(value) for value in record.metrics.values() if isinstance(value, float)):
-            report.problems.append(f"stages/{name}: a metric is not finite")
         findings = examine(workspace, record, records)
         report.problems += [f"{path}: missing, though '{name}' wrote it" for path in findings.missing]
         report.problems += [f"{path}: not what '{name}' wrote" for path in findings.edited]

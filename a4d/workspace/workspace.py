@@ -184,4 +184,5 @@ class Workspace:
 
     def partials(self) -> list[str]:
         """The names of runs that were begun and not finished."""
-        return sorted(folder.name.removesuffix(PARTIAL) for folder in (self.path / "stages").glob(f"*{PARTIAL}"))
+        folders = (self.path / "stages").glob(f"*{PARTIAL}")
+        return sorted(folder.name.removesuffix(PARTIAL) for folder in folders if any(folder.iterdir()))

@@ -3,14 +3,17 @@
 The order of the pairs of tile and splat is the same for any number of threads.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
 from a4d.render.kernels.gaussian_projection import DEPTH
 
+UNSIGNED = np.uint64
 RADIX_BITS = np.uint32(11)
 RADIX = 1 << 11
-OPTIONS = {"cache": True, "error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
 
 
 @njit(**OPTIONS)
@@ -19,12 +22,12 @@ def scatter_by_digit(items, keys, shift, sorted_items):
     starts = np.zeros(RADIX + 1, np.int64)
     mask = np.uint32(RADIX - 1)
     for item in items:
-        starts[np.uint64((keys[item] >> shift) & mask) + np.uint64(1)] += 1
+        starts[UNSIGNED((keys[UNSIGNED(item)] >> shift) & mask) + UNSIGNED(1)] += 1
     for digit in range(RADIX):
         starts[digit + 1] += starts[digit]
     for item in items:
-        digit = np.uint64((keys[item] >> shift) & mask)
-        sorted_items[starts[digit]] = item
+        digit = UNSIGNED((keys[UNSIGNED(item)] >> shift) & mask)
+        sorted_items[UNSIGNED(starts[digit])] = item
         starts[digit] += 1
 
 
@@ -57,6 +60,13 @@ def sort_by_depth(splats, tile_counts):
     return second
 
 
+@njit(**OPTIONS)
+def rectangle(tile_rectangles, splat):
+    """The bounds of a splat's tiles, as unsigned numbers to index with."""
+    row = tile_rectangles[UNSIGNED(splat)]
+    return UNSIGNED(row[0]), UNSIGNED(row[1]), UNSIGNED(row[2]), UNSIGNED(row[3])
+
+
 @njit(parallel=True, **OPTIONS)
 def bin_splats(order, tile_rectangles, tile_counts, columns, rows, threads):
     """List the splats of each tile, nearest first, by a counting sort.
@@ -85,10 +95,10 @@ def bin_splats(order, tile_rectangles, tile_counts, columns, rows, threads):
     places = np.zeros((threads, tiles), np.int64)
     for thread in prange(threads):
         for k in range(min(thread * share, len(order)), min((thread + 1) * share, len(order))):
-            left, top, right, bottom = tile_rectangles[order[k]]
+            left, top, right, bottom = rectangle(tile_rectangles, order[k])
             for row in range(top, bottom):
                 for column in range(left, right):
-                    places[thread, row * columns + column] += 1
+                    places[thread, row * UNSIGNED(columns) + column] += 1
     tile_starts = np.empty(tiles + 1, np.int64)
     place = 0
     for tile in range(tiles):
@@ -103,15 +113,16 @@ def bin_splats(order, tile_rectangles, tile_counts, columns, rows, threads):
     for thread in prange(threads):
         for k in range(min(thread * share, len(order)), min((thread + 1) * share, len(order))):
             splat = order[k]
-            entry = splat_starts[splat]
-            left, top, right, bottom = tile_rectangles[splat]
+            entry = UNSIGNED(splat_starts[splat])
+            left, top, right, bottom = rectangle(tile_rectangles, splat)
             for row in range(top, bottom):
                 for column in range(left, right):
-                    pair = places[thread, row * columns + column]
-                    places[thread, row * columns + column] = pair + 1
-                    pair_splats[pair] = splat
+                    tile = row * UNSIGNED(columns) + column
+                    pair = places[thread, tile]
+                    places[thread, tile] = pair + 1
+                    pair_splats[UNSIGNED(pair)] = splat
                     splat_pairs[entry] = pair
-                    entry += 1
+                    entry += UNSIGNED(1)
     return tile_starts, pair_splats, splat_starts, splat_pairs
 
 
@@ -126,9 +137,9 @@ def gather_pairs(splat_starts, splat_pairs, pair_gradients, splat_gradients):
         splat_gradients: (N, 10), written.
     """
     for splat in prange(len(splat_starts) - 1):
-        for column in range(10):
-            splat_gradients[splat, column] = 0
-        for entry in range(splat_starts[splat], splat_starts[splat + 1]):
-            pair = splat_pairs[entry]
-            for column in range(10):
-                splat_gradients[splat, column] += pair_gradients[pair, column]
+        total = splat_gradients[splat]
+        total[:] = np.float32(0)
+        for entry in range(UNSIGNED(splat_starts[splat]), UNSIGNED(splat_starts[splat + 1])):
+            part = pair_gradients[UNSIGNED(splat_pairs[entry])]
+            for column in range(UNSIGNED(10)):
+                total[column] += part[column]

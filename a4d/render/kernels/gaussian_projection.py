@@ -8,7 +8,7 @@ cache of compiled kernels notices changes to this file only.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -16,7 +16,7 @@ from numba import njit, prange
 NEAR_DEPTH = 0.01
 DILATION = 0.3
 FRUSTUM_MARGIN = 0.15
-ALPHA_MIN = 1 / 255
+LOG2_ALPHA_MIN = -math.log2(255)
 REACH_MAX = 1e9
 TILE_SIZE = 16
 LOG2_E = 1.4426950408889634
@@ -33,7 +33,12 @@ SUM, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RED, SUM_GREEN, SUM_BLUE, SUM_DEP
 SPLAT_GRADIENTS = 10
 
 # NaN and infinity must stay what they are here: they decide which Gaussians are skipped.
-OPTIONS = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "nsz"}}
+OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "nogil": True,
+    "fastmath": {"contract", "nsz"},
+}
 CHUNK = 256
 
 
@@ -72,17 +77,25 @@ def read_view(camera):
 
 @njit(**OPTIONS)
 def dot(a, b):
+    """The scalar product of two vectors."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 @njit(**OPTIONS)
+def cross(a, b):
+    """The vector product of two vectors."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@njit(**OPTIONS)
 def combine(a, x, b, y):
-    """a * x + b * y of two scalars and two vectors."""
+    """The sum a * x + b * y of two scalars and two vectors."""
     return a * x[0] + b * y[0], a * x[1] + b * y[1], a * x[2] + b * y[2]
 
 
 @njit(**OPTIONS)
 def clamp(value, lower, upper):
+    """The nearest number within bounds."""
     return min(max(value, lower), upper)
 
 
@@ -172,6 +185,7 @@ def fill_sh_slopes(direction, count, slopes):
 
 @njit(**OPTIONS)
 def unclipped_channel(sh, basis, count, channel):
+    """One channel of a colour before negative values are cut."""
     value = 0.5
     for k in range(count):
         value += basis[k] * sh[k, channel]
@@ -187,9 +201,12 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
     y = view.focal_y * tangent_y + view.centre_y
     gradient_x, gradient_y = pixel_gradients(view, tangent_x, tangent_y, inverse_depth)
     axes_x, axes_y = screen_axes(gradient_x, gradient_y, axes, scale)
-    xx, xy, yy = dot(axes_x, axes_x) + DILATION, dot(axes_x, axes_y), dot(axes_y, axes_y) + DILATION
-    determinant = xx * yy - xy * xy
-    squared_reach = 2 * (log2_opacity - math.log2(ALPHA_MIN)) / LOG2_E
+    xx, xy, yy = dot(axes_x, axes_x), dot(axes_x, axes_y), dot(axes_y, axes_y)
+    # The determinant of the dilated covariance as a sum of squares, which no rounding makes negative.
+    normal = cross(axes_x, axes_y)
+    determinant = dot(normal, normal) + DILATION * (xx + yy) + DILATION * DILATION
+    xx, yy = xx + DILATION, yy + DILATION
+    squared_reach = 2 * (log2_opacity - LOG2_ALPHA_MIN) / LOG2_E
     half_width, half_height = math.sqrt(squared_reach * xx), math.sqrt(squared_reach * yy)
     splat[CENTRE_X], splat[CENTRE_Y] = x, y
     splat[FALLOFF_XX] = 0.5 * LOG2_E * yy / determinant
@@ -197,7 +214,7 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
     splat[FALLOFF_YY] = 0.5 * LOG2_E * xx / determinant
     splat[LOG2_OPACITY] = log2_opacity
     splat[HALF_WIDTH], splat[HALF_HEIGHT] = half_width, half_height
-    is_resolved = max(abs(x), abs(y)) < REACH_MAX and max(half_width, half_height) < REACH_MAX and determinant > 0
+    is_resolved = max(abs(x), abs(y)) < REACH_MAX and max(half_width, half_height) < REACH_MAX
     is_inside_x = x + half_width > 0 and x - half_width < view.width
     is_inside_y = y + half_height > 0 and y - half_height < view.height
     return is_resolved and is_inside_x and is_inside_y
@@ -219,31 +236,30 @@ def write_colour(sh, direction, basis, count, splat):
 @njit(**OPTIONS)
 def count_tiles(view, splat, tile_rectangle):
     """Fill in the first and one past the last column and row of tiles a splat overlaps; their number."""
-    columns, rows = int(math.ceil(view.width / TILE_SIZE)), int(math.ceil(view.height / TILE_SIZE))
+    columns, rows = math.ceil(view.width / TILE_SIZE), math.ceil(view.height / TILE_SIZE)
     x, y, half_width, half_height = splat[CENTRE_X], splat[CENTRE_Y], splat[HALF_WIDTH], splat[HALF_HEIGHT]
-    left = max(0, int(math.floor((x - half_width) / TILE_SIZE)))
-    top = max(0, int(math.floor((y - half_height) / TILE_SIZE)))
-    right = min(columns, int(math.floor((x + half_width) / TILE_SIZE)) + 1)
-    bottom = min(rows, int(math.floor((y + half_height) / TILE_SIZE)) + 1)
+    left = max(0, math.floor((x - half_width) / TILE_SIZE))
+    top = max(0, math.floor((y - half_height) / TILE_SIZE))
+    right = min(columns, math.floor((x + half_width) / TILE_SIZE) + 1)
+    bottom = min(rows, math.floor((y + half_height) / TILE_SIZE) + 1)
     tile_rectangle[0], tile_rectangle[1], tile_rectangle[2], tile_rectangle[3] = left, top, right, bottom
     return max(right - left, 0) * max(bottom - top, 0)
 
 
 @njit(parallel=True, **OPTIONS)
-def project(camera, means, quaternions, scales, log2_opacities, sh, splats, tile_rectangles, tile_counts):
+def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_counts):
     """Write each Gaussian's splat and the tiles it overlaps.
 
     Args:
         camera: (18,) numbers for `read_view`.
-        means: (N, 3) world, metres.
-        quaternions: (N, 4) wxyz.
-        scales: (N, 3) metres.
+        gaussians: means (N, 3) in the world in metres, quaternions (N, 4) wxyz, scales (N, 3) in metres, and of the
+            harmonics only the coefficients to evaluate, (N, K, 3), K = 1, 4, 9 or 16.
         log2_opacities: (N,).
-        sh: (N, K, 3) only the coefficients to evaluate, K = 1, 4, 9 or 16.
         splats: (N, 16) written for visible Gaussians.
         tile_rectangles: (N, 4) int32, written for visible Gaussians.
         tile_counts: (N,) int32, written; 0 for those that are skipped.
     """
+    means, quaternions, scales, sh = gaussians
     number, coefficients = sh.shape[0], sh.shape[1]
     for chunk in prange((number + CHUNK - 1) // CHUNK):
         view, basis = read_view(camera), np.empty(16)
@@ -254,7 +270,7 @@ def project(camera, means, quaternions, scales, log2_opacities, sh, splats, tile
             offset = combine(1.0, mean, -1.0, view.position)
             camera_point = (dot(view.rotation[0], offset), dot(view.rotation[1], offset), dot(view.rotation[2], offset))
             log2_opacity = float(log2_opacities[i])
-            if not (camera_point[2] >= NEAR_DEPTH and log2_opacity >= math.log2(ALPHA_MIN)):
+            if not (camera_point[2] >= NEAR_DEPTH and log2_opacity >= LOG2_ALPHA_MIN):
                 continue
             axes, _, _ = principal_axes(quaternions[i])
             scale = (float(scales[i, 0]), float(scales[i, 1]), float(scales[i, 2]))
@@ -384,7 +400,7 @@ def project_backward(camera, gaussians, splats, tile_counts, splat_gradients, gr
 
     Args:
         camera: (18,) numbers for `read_view`.
-        gaussians: means (N, 3), quaternions (N, 4), scales (N, 3) and sh (N, K, 3), as given to `project`.
+        gaussians: as given to `project`.
         splats: (N, 16) from `project`.
         tile_counts: (N,) from `project`.
         splat_gradients: (N, 10) gradients from the rasterisation, for visible Gaussians.

@@ -7,8 +7,8 @@ What makes it fast, and what the code therefore looks like:
 - The inner loop runs over the rows of the tile that a splat reaches, without branches, and becomes vector code. It is
   indexed by unsigned integers only: a signed index might be negative, and the check for it would prevent that.
 - Powers of two, not exponentials: a degree-5 polynomial and an addition to the exponent's bits.
-- The backward pass also goes front to back. It carries, per pixel, what all splats still to come contribute to the loss,
-  so that nothing but the images of the forward pass is kept.
+- The backward pass also goes front to back. It carries, per pixel, what all splats still to come contribute to the
+  loss, so that nothing but the images of the forward pass is kept.
 - Gradients are sums over pixels per pair of tile and splat, written in the order of the pairs; no two threads write to
   the same place, and the result does not depend on their number.
 
@@ -17,6 +17,7 @@ cache of compiled kernels notices changes to this file only.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange, types
@@ -44,7 +45,7 @@ BATCH = 32
 COLUMNS = UNSIGNED(16)
 FIRST_PIXEL, LAST_PIXEL = UNSIGNED(12), UNSIGNED(13)
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
     "nogil": True,
@@ -97,6 +98,7 @@ def aligned_planes(count):
 
 @njit(**OPTIONS)
 def fill_pixel_coordinates(planes):
+    """Coordinates of the pixel centres from the tile's corner."""
     for pixel in range(PIXELS):
         planes[PIXEL_X + UNSIGNED(pixel)] = FLOAT(pixel % TILE) + HALF
         planes[PIXEL_Y + UNSIGNED(pixel)] = FLOAT(pixel // TILE) + HALF
@@ -163,15 +165,17 @@ def read_splat(batch, k):
 
 
 @njit(**OPTIONS)
-def is_any_open(planes):
+def count_open(planes):
+    """How many pixels of a tile have not ended."""
+    count = INT(0)
     for pixel in range(UNSIGNED(PIXELS)):
-        if planes[pixel] > ZERO:
-            return True
-    return False
+        count += INT(planes[TRANSMITTANCE + pixel] > ZERO)
+    return count
 
 
 @njit(**OPTIONS)
 def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths):
+    """Write a tile's pixels to the images."""
     for y in range(min(TILE, colours.shape[0] - tile_y)):
         for x in range(min(TILE, colours.shape[1] - tile_x)):
             pixel = UNSIGNED(y * TILE + x)
@@ -185,19 +189,18 @@ def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths):
 
 
 @njit(parallel=True, **OPTIONS)
-def rasterise(splats, tile_starts, pair_splats, tile_order, threads, background, images, pair_ends):
+def rasterise(pairs, background, images, pair_ends):
     """Blend all splats over a background.
 
     Args:
-        splats: (N, 16) from `project`.
-        tile_starts: (tiles + 1,) from `bin_splats`.
-        pair_splats: (P,) from `bin_splats`.
-        tile_order: (tiles,) int64, the fullest first, dealt to the threads in turn.
-        threads: number of threads.
+        pairs: splats (N, 16) from `project`; where the pairs of each tile begin (tiles + 1,) and the splat of each pair
+            (P,) from `bin_splats`; the tiles (tiles,) int64, the fullest first, dealt to the threads in turn; the
+            number of threads.
         background: (3,) float32.
         images: colours (H, W, 3), alphas (H, W) and mean depths (H, W) float32; written.
         pair_ends: (tiles,) int64, written: one past the last pair before which all pixels of a tile had ended.
     """
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
     colours, alphas, depths = images
     columns = (colours.shape[1] + TILE - 1) // TILE
     for thread in prange(threads):
@@ -217,7 +220,7 @@ def rasterise(splats, tile_starts, pair_splats, tile_order, threads, background,
                 for k in range(UNSIGNED(last - first)):
                     blend(planes, read_splat(batch, k))
                 first = last
-                if not is_any_open(planes):
+                if count_open(planes) == 0:
                     break
             pair_ends[tile] = first
             store_tile(planes, tile_x, tile_y, background, colours, alphas, depths)
@@ -296,23 +299,18 @@ def load_tile(planes, tile_x, tile_y, images, gradients):
 
 
 @njit(parallel=True, **OPTIONS)
-def rasterise_backward(
-    splats, tile_starts, pair_splats, tile_order, threads, images, pair_ends, gradients, pair_gradients
-):
+def rasterise_backward(pairs, images, pair_ends, gradients, pair_gradients):
     """Gradients of the loss by each pair of tile and splat.
 
     Args:
-        splats: (N, 16) as given to `rasterise`, like the next four.
-        tile_starts: (tiles + 1,).
-        pair_splats: (P,).
-        tile_order: (tiles,).
-        threads: number of threads.
+        pairs: as given to `rasterise`.
         images: colours, alphas and depths that `rasterise` wrote.
         pair_ends: (tiles,) that `rasterise` wrote.
         gradients: (H, W, 3), (H, W) and (H, W) float32 gradients of the loss by the three images.
         pair_gradients: (P, 10) float32, written: six moments of the gradient by the logarithm of alpha in x and y from
             the splat's centre (1, x, y, xx, xy, yy), then the gradients of the four features.
     """
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
     height, width = images[1].shape
     columns = (width + TILE - 1) // TILE
     for thread in prange(threads):

@@ -1,0 +1,112 @@
+"""Hierarchies of joints and their motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """J joints (or nodes of any kind), each placed relative to its parent; parents may come in any order.
+
+    Args:
+        names: J names, not necessarily unique.
+        parents: (J,) int64 index of each joint's parent, -1 for a root.
+        rest: (J, 4, 4) parent_from_joint in the rest pose; of a root, world_from_joint.
+    """
+
+    names: tuple[str, ...]
+    parents: Tensor
+    rest: Tensor
+
+    def __post_init__(self) -> None:
+        """Check here, once, that the parents form trees.
+
+        Raises:
+            ValueError: the lengths differ, a parent does not exist, or a joint is its own ancestor.
+        """
+        count = len(self.names)
+        if self.parents.shape != (count,) or self.rest.shape != (count, 4, 4):
+            raise ValueError(f"{count} joints need parents ({count},) and rest ({count}, 4, 4)")
+        parents = self.parents.tolist()
+        if any(not -1 <= parent < count for parent in parents):
+            raise ValueError("a joint has a parent that does not exist")
+        joint = joint_in_loop(parents)
+        if joint is not None:
+            raise ValueError(f"joint {joint} is its own ancestor")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def rest_world(self) -> Tensor:
+        """(J, 4, 4) world_from_joint in the rest pose."""
+        return self.world_from_joint(self.rest)
+
+    def world_from_joint(self, parent_from_joint: Tensor) -> Tensor:
+        """Forward kinematics, differentiable.
+
+        Args:
+            parent_from_joint: (..., J, 4, 4).
+
+        Returns:
+            (..., J, 4, 4).
+        """
+        world = parent_from_joint
+        ancestor = self.parents.to(parent_from_joint.device)
+        # Pointer jumping: each round doubles the number of ancestors that a joint's matrix already contains.
+        while bool((has_ancestor := ancestor >= 0).any()):
+            above = ancestor.clamp(min=0)
+            world = torch.where(has_ancestor[:, None, None], world[..., above, :, :] @ world, world)
+            ancestor = torch.where(has_ancestor, ancestor[above], ancestor)
+        return world
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A skeleton sampled at a constant rate.
+
+    Args:
+        skeleton: J joints.
+        parent_from_joint: (T, J, 4, 4).
+        seconds_per_frame: positive.
+    """
+
+    skeleton: Skeleton
+    parent_from_joint: Tensor
+    seconds_per_frame: float
+
+    def __len__(self) -> int:
+        return self.parent_from_joint.shape[0]
+
+    @property
+    def world_from_joint(self) -> Tensor:
+        """(T, J, 4, 4)."""
+        return self.skeleton.world_from_joint(self.parent_from_joint)
+
+    @property
+    def positions(self) -> Tensor:
+        """(T, J, 3) joints in world coordinates."""
+        return self.world_from_joint[..., :3, 3]
+
+
+def joint_in_loop(parents: list[int]) -> int | None:
+    """A joint that is its own ancestor, or None where all joints hang from roots.
+
+    Args:
+        parents: index of each joint's parent, -1 for a root.
+    """
+    is_rooted = [parent < 0 for parent in parents]
+    for start in range(len(parents)):
+        path, joint = set[int](), start
+        while not is_rooted[joint]:
+            if joint in path:
+                return joint
+            path.add(joint)
+            joint = parents[joint]
+        for joint in path:
+            is_rooted[joint] = True
+    return None

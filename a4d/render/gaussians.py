@@ -1,0 +1,101 @@
+"""Gaussian splatting: one function, three backends that follow the same rules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from a4d.errors import BackendUnavailableError
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.transforms import rotation_from_quaternion
+from a4d.render import backends
+from a4d.render.render import Render
+
+BACKENDS = {
+    "reference": "a4d.render.gaussians_reference:render",
+    "numba": "a4d.render.gaussians_numba:render",
+    "gsplat": "a4d.render.gaussians_gsplat:render",
+}
+REMEDIES = {
+    "numba": "Install it with: pip install numba",
+    "gsplat": "Install it with: pip install 'a4d[cuda]' (it builds with the CUDA toolkit), or use --device cpu",
+}
+
+
+def render_gaussians(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
+    *,
+    backend: str = "auto",
+    normals: bool = False,
+    sh_degree: int | None = None,
+    screen_probe: Tensor | None = None,  # (B, N, 2) zeros
+) -> Render:
+    """Images of N Gaussians from B cameras, differentiable by the Gaussians (Kerbl et al. 2023, section 4).
+
+    - A Gaussian is projected by the affine approximation at its centre (EWA; Zwicker et al. 2001), taken no further out
+      than 0.15 image widths beyond the border; 0.3 square pixels are added to its screen variances.
+    - It is skipped if its centre is nearer than 0.01 m, if a number it is drawn from is not finite, if its quaternion
+      has no length, or if it reaches more than 1e9 pixels.
+    - Its alpha at a pixel centre is at most 0.999; where it is below 1/255 the Gaussian does not touch the pixel.
+    - Gaussians are blended by the depth of their centres, equal ones in their order. A pixel ends, for good, before the
+      Gaussian that would leave it with a transmittance of 1e-4 or less.
+    - Colour is `max(0, 0.5 + SH)` along the direction from the camera, with the signs and the order of the 3DGS files.
+    - Depth is the mean of the centres' depths by weight, and 0 where alpha is 0.
+    - Normals are the shortest axes, turned toward the camera, summed by weight.
+
+    Gradients reach every tensor of the Gaussians, also through the viewing direction; none reach cameras or background.
+
+    Args:
+        gaussians: N may be 0.
+        cameras: B cameras; on the CPU they are drawn one after the other.
+        background: what shows through where alpha is below 1.
+        backend: `reference` (any device and precision, slow), `numba` (CPU, float32), `gsplat` (CUDA, float32), or
+            `auto` for the fast one of the Gaussians' device.
+        normals: whether to render normals.
+        sh_degree: limit of the degree of spherical harmonics in use; None is all there are.
+        screen_probe: receives in its `grad` the gradient of the loss by each projected mean, in pixels.
+
+    Returns:
+        Images of the Gaussians' device, with `visible` telling which Gaussians reach which image.
+
+    Raises:
+        UsageError: there is no such backend.
+        BackendUnavailableError: the backend is not installed, or does not serve this device.
+    """
+    device = gaussians.means.device
+    name = backend if backend != "auto" else "gsplat" if device.type == "cuda" else "numba"
+    draw = backends.choose(BACKENDS, name, REMEDIES)
+    needed = {"numba": "cpu", "gsplat": "cuda"}.get(name, device.type)
+    if device.type != needed:
+        raise BackendUnavailableError(
+            f"the backend '{name}' needs Gaussians on {needed}, not on {device.type}", "Use the backend 'auto'"
+        )
+    cameras = cameras.to(device)
+    degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
+    colour = gaussians.means.new_zeros(3) if background is None else background.to(gaussians.means)
+    shown = facing_normals(gaussians, cameras) if normals else None
+    rendered: Render = draw(gaussians, cameras, colour.expand(len(cameras), 3), shown, degree, screen_probe)
+    return rendered
+
+
+def gaussian_backends() -> dict[str, str | None]:
+    """For each backend, None if it can be used on this machine, else the reason why not."""
+    return backends.availability(BACKENDS)
+
+
+def facing_normals(gaussians: Gaussians, cameras: Cameras) -> Tensor:
+    """The shortest axes of Gaussians, turned toward each camera.
+
+    Returns:
+        (B, N, 3) world, unit length; zero for Gaussians whose rotation or position is not finite.
+    """
+    is_finite = torch.cat([gaussians.means, gaussians.quaternions], dim=1).detach().isfinite().all(dim=1)
+    quaternions = gaussians.quaternions.where(is_finite[:, None], 0)
+    shortest = gaussians.log_scales.detach().argmin(dim=1)
+    axes = rotation_from_quaternion(quaternions).gather(2, shortest[:, None, None].expand(-1, 3, 1)).squeeze(2)
+    offsets = gaussians.means.detach() - cameras.positions[:, None].to(gaussians.means)
+    towards = torch.where((axes.detach() * offsets).sum(-1, keepdim=True) > 0, -1.0, 1.0).to(axes)
+    return torch.where(is_finite[:, None], axes * towards, 0)

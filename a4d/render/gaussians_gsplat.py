@@ -1,0 +1,97 @@
+"""The CUDA backend of Gaussian splatting: gsplat 1.5 or later, under the same rules.
+
+Importing this module fails with an ImportError that gives the reason where gsplat cannot run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+import gsplat
+import torch
+from torch import Tensor
+
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.render.gaussians_reference import DILATION, NEAR_DEPTH, transparent_where_invalid
+from a4d.render.render import Render
+
+
+def _check_extension() -> None:
+    """Run the smallest of gsplat's kernels: it builds or loads the extension, which `import gsplat` does not."""
+    if not torch.cuda.is_available():
+        raise ImportError("PyTorch finds no CUDA device")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            gsplat.quat_scale_to_covar_preci(torch.ones(1, 4, device="cuda"), torch.ones(1, 3, device="cuda"))
+    except (AttributeError, RuntimeError) as error:
+        raise ImportError(f"gsplat has no CUDA extension here: {error}") from error
+
+
+_check_extension()
+
+
+def render(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor,  # (B, 3) sRGB
+    normals: Tensor | None,  # (B, N, 3) world, unit length
+    sh_degree: int,
+    screen_probe: Tensor | None,  # (B, N, 2) pixels; its `grad` is filled by `backward()`
+) -> Render:
+    """The backend `gsplat` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
+    if len(gaussians) == 0:
+        return _empty(cameras, background, normals)
+    gaussians = transparent_where_invalid(gaussians.to(torch.float32), sh_degree)
+    shape = {
+        "means": gaussians.means,
+        "quats": gaussians.quaternions,
+        "scales": gaussians.scales,
+        "opacities": gaussians.opacities,
+        "viewmats": cameras.camera_from_world.float(),
+        "Ks": _matrices(cameras.intrinsics.float()),
+        "width": cameras.width,
+        "height": cameras.height,
+        "near_plane": NEAR_DEPTH,
+        "eps2d": DILATION,
+        "packed": False,
+    }
+    image, alpha, information = gsplat.rasterization(
+        colors=gaussians.sh, sh_degree=sh_degree, backgrounds=background.float(), render_mode="RGB+ED", **shape
+    )
+    centres = [information["means2d"]]
+    normal = None
+    if normals is not None:
+        normal, _, of_normals = gsplat.rasterization(colors=normals.float(), render_mode="RGB", **shape)
+        centres.append(of_normals["means2d"])
+    if screen_probe is not None:
+        for means in centres:
+            _report_gradient(means, screen_probe)
+    return Render(image[..., :3], alpha, image[..., 3:], normal, (information["radii"] > 0).all(-1))
+
+
+def _report_gradient(means: Tensor, screen_probe: Tensor) -> None:
+    """Add the gradient that arrives at gsplat's projected means, which it makes itself, to that of the probe."""
+
+    def report(gradient: Tensor) -> None:
+        screen_probe.grad = gradient if screen_probe.grad is None else screen_probe.grad + gradient
+
+    if means.requires_grad:
+        means.register_hook(report)
+
+
+def _matrices(intrinsics: Tensor) -> Tensor:
+    """(B, 4) fx, fy, cx, cy to (B, 3, 3)."""
+    matrices = torch.diag_embed(torch.cat([intrinsics[:, :2], torch.ones_like(intrinsics[:, :1])], dim=1))
+    matrices[:, :2, 2] = intrinsics[:, 2:]
+    return matrices
+
+
+def _empty(cameras: Cameras, background: Tensor, normals: Tensor | None) -> Render:
+    """Nothing but background, for which gsplat has no kernel."""
+    size = (len(cameras), cameras.height, cameras.width)
+    black = background.new_zeros(*size, 3)
+    single = black[..., :1]
+    visible = torch.zeros(len(cameras), 0, dtype=torch.bool, device=background.device)
+    return Render(black + background[:, None, None], single, single, None if normals is None else black, visible)

@@ -1,0 +1,119 @@
+"""Files cut short or with flipped bytes are read or refused, but never crash a reader or leave a half-written file."""
+
+import random
+import stat
+
+import pytest
+from test_captures import orbit_capture
+from test_gaussian_files import random_gaussians
+from test_mesh_files import TETRAHEDRON
+
+from a4d.errors import A4DError, WorkspaceError
+from a4d.io.capture_reader import read_capture
+from a4d.io.colmap import write_colmap
+from a4d.io.files import atomic_path, read_json, write_text
+from a4d.io.gaussian_ply import write_gaussian_ply
+from a4d.io.gaussian_reader import read_gaussians
+from a4d.io.glb import write_glb
+from a4d.io.mesh_reader import read_mesh
+from a4d.io.obj import write_obj
+from a4d.io.ply import read_point_cloud, write_ply_mesh
+from a4d.io.splat import write_splat
+from a4d.io.transforms_json import write_transforms
+
+GAUSSIANS = random_gaussians(3, degree=1)
+SHAPES = [
+    ("g.ply", lambda path: write_gaussian_ply(path, GAUSSIANS), read_gaussians),
+    ("g.splat", lambda path: write_splat(path, GAUSSIANS), read_gaussians),
+    ("m.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_mesh),
+    ("p.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_point_cloud),
+    ("m.glb", lambda path: write_glb(path, TETRAHEDRON), read_mesh),
+    ("m.obj", lambda path: write_obj(path, TETRAHEDRON), read_mesh),
+]
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    kind = chance.randrange(3)
+    if kind == 0:
+        return content[: chance.randrange(len(content))]
+    start = chance.randrange(len(content))
+    if kind == 1:
+        return (
+            content[:start] + bytes(chance.randrange(256) for _ in range(chance.choice((1, 4)))) + content[start + 1 :]
+        )
+    return content[:start] + content[start + chance.randrange(1, 40) :]
+
+
+def refusals(path, read, count: int) -> list[str]:
+    """What a reader said of `count` damaged copies of a file, those aside that it could read all the same."""
+    whole, chance, messages = path.read_bytes(), random.Random(path.name), []
+    for _ in range(count):
+        path.write_bytes(damaged(whole, chance))
+        try:
+            read()
+        except A4DError as error:
+            messages.append(str(error))
+    path.write_bytes(whole)
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "read"), SHAPES, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(SHAPES)]
+)
+def test_damaged_shapes(tmp_path, name, write, read):
+    path = tmp_path / name
+    write(path)
+    messages = refusals(path, lambda: read(path), count=150)
+    assert len(messages) > 10
+    assert not any("\n" in message for message in messages)
+
+
+@pytest.mark.parametrize("kind", ["json", "bin", "txt"])
+def test_damaged_captures(tmp_path, kind):
+    capture = orbit_capture(tmp_path, count=2)
+    if kind == "json":
+        write_transforms(tmp_path / "transforms.json", capture)
+        files = [tmp_path / "transforms.json", tmp_path / "transforms_points.ply"]
+    else:
+        write_colmap(tmp_path / "sparse" / "0", capture, tmp_path / "images", is_binary=kind == "bin")
+        files = sorted((tmp_path / "sparse" / "0").iterdir())
+    messages = [message for file in files for message in refusals(file, lambda: read_capture(tmp_path), count=100)]
+    assert len(messages) > 50
+    assert not any("\n" in message for message in messages)
+
+
+def write_half(path, error):
+    with atomic_path(path) as temporary:
+        assert (temporary.suffix, temporary.parent) == (path.suffix, path.parent)
+        temporary.write_text("half of")
+        raise error
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "before")
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_half(path, RuntimeError("power cut"))
+    with pytest.raises(WorkspaceError, match="No space left"):
+        write_half(path, OSError(28, "No space left on device"))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "before"
+
+
+def test_an_unwritable_place_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceError, match="cannot write"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    with pytest.raises(WorkspaceError, match="cannot write"):
+        write_text(folder, "x")
+    assert stat.S_ISDIR(folder.stat().st_mode)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "taken"]
+
+
+def test_json_that_is_no_object(tmp_path):
+    for text in ("[]", "{", "\x00", "[" * 100_000):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(A4DError):
+            read_json(tmp_path / "a.json")

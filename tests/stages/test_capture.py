@@ -1,0 +1,85 @@
+"""Photographs with known cameras: from their files to a scene that predicts the views it has not seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from a4d.io.colmap import write_colmap
+from a4d.io.transforms_json import read_transforms
+from a4d.scenes import load_scene
+from a4d.scenes.extraction import extract_surface
+
+QUICK = ("--iterations", 400, "--set", "scene.count=4000", "--set", "scene.density=null", "--set", "scene.sh_degree=0")
+
+
+def test_held_out_views_are_predicted(a4d, creature_capture: Path) -> None:
+    result = a4d("fit-static", creature_capture, *QUICK, "--json")
+    assert result.code == 0, result.err
+    figures = a4d("evaluate", "creature.a4d", "--json").json
+    assert figures["split"] == "test"
+    assert len(figures["views"]) == 4
+    assert figures["psnr"] > 26
+    assert figures["iou"] > 0.95
+    train = a4d("evaluate", "creature.a4d", "--split", "train", "--json").json
+    assert train["psnr"] > figures["psnr"] - 1
+
+
+def test_the_subject_comes_into_the_unit_ball_upright(a4d, creature_capture: Path) -> None:
+    assert a4d("preprocess", creature_capture).code == 0
+    capture = read_transforms(Path("creature.a4d/transforms.json"))
+    assert len(capture) == 20
+    assert capture.up_axis == "+y"
+    assert capture.splits.count("test") == 4
+    heights = capture.world_from_camera[:16, 1, 3]
+    elevation = np.array([-20.0, 10.0, 40.0])[np.arange(16) % 3]
+    assert np.corrcoef(heights, elevation)[0, 1] > 0.99
+    assert a4d("fit-static", "creature.a4d", "--iterations", 0).code == 0
+    means = load_scene(Path("creature.a4d/scenes/fit-static")).gaussians().means.detach()
+    assert float(means.norm(dim=-1).max()) < 1.1
+    assert float(means.norm(dim=-1).max()) > 0.8
+
+
+def test_the_surface_is_that_of_the_known_mesh(a4d, creature_capture: Path) -> None:
+    from a4d.geometry.mesh import Mesh
+    from a4d.geometry.primitives import creature
+    from a4d.metrics import surface_distances
+
+    assert a4d("fit-static", creature_capture, *QUICK).code == 0
+    document = json.loads(Path("creature.a4d/transforms.json").read_text())
+    world_from_source = torch.tensor(document["world_from_source"], dtype=torch.float32)
+    truth = creature()
+    # The data set was written with Blender's axes.
+    in_source = torch.stack([truth.vertices[:, 0], -truth.vertices[:, 2], truth.vertices[:, 1]], dim=-1)
+    in_world = in_source @ world_from_source[:3, :3].T + world_from_source[:3, 3]
+    surface = extract_surface(load_scene(Path("creature.a4d/scenes/fit-static")), resolution=96)
+    assert surface.is_closed
+    distances = surface_distances(surface, Mesh(in_world, truth.faces), threshold=0.03)
+    assert distances.chamfer < 0.03
+    assert distances.f_score > 0.85
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_cameras_are_imported_from_colmap(a4d, creature_capture: Path, tmp_path: Path, binary: bool) -> None:
+    train = read_transforms(creature_capture / "transforms_train.json")
+    write_colmap(tmp_path / "sparse" / "0", train, creature_capture / "train", is_binary=binary)
+    photos = creature_capture / "train"
+    assert a4d("preprocess", photos).code == 0
+    assert a4d("estimate-pose", "train.a4d", "--cameras", tmp_path / "sparse" / "0").code == 0
+    imported = read_transforms(Path("train.a4d/transforms.json"))
+    assert len(imported) == 16
+    original, found = train.world_from_camera[:, :3, 3], imported.world_from_camera[:, :3, 3]
+    ratio = np.linalg.norm(found - found[:1], axis=1)[1:] / np.linalg.norm(original - original[:1], axis=1)[1:]
+    assert ratio.std() / ratio.mean() < 1e-3
+
+
+def test_too_few_cameras_are_a_question_of_quality(a4d, creature_capture: Path, tmp_path: Path) -> None:
+    train = read_transforms(creature_capture / "transforms_train.json")
+    write_colmap(tmp_path / "sparse", train.subset(range(4)), creature_capture / "train")
+    assert a4d("preprocess", creature_capture / "train").code == 0
+    result = a4d("estimate-pose", "train.a4d", "--cameras", tmp_path / "sparse")
+    assert result.code == 7
+    assert "4 of 16" in result.err
+    assert a4d("estimate-pose", "train.a4d", "--cameras", tmp_path / "sparse", "--registered", 0.2).code == 0

@@ -1,0 +1,100 @@
+"""The direction of the imports, read from the source: who may know whom."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+ROOT = Path(__file__).parents[1]
+
+LAYERS = [
+    {"errors", "config", "runtime", "console", "randomness", "__init__"},
+    {"geometry"},
+    {"io", "pixels", "framing", "matting", "render", "metrics"},
+    {"scenes", "priors"},
+    {"objectives", "views", "checkpoint"},
+    {"optimise"},
+    {"workspace"},
+    {"stages"},
+    {"commands", "cli", "__main__"},
+]
+"""Bottom to top; a module may import its own layer and those below."""
+
+
+def modules():
+    """Every source file with its dotted name; the folder `stages/` is `a4d.stages`."""
+    for top, prefix in ((ROOT / "a4d", "a4d"), (ROOT / "stages", "a4d.stages")):
+        for file in sorted(top.rglob("*.py")):
+            yield file, ".".join([prefix, *file.relative_to(top).with_suffix("").parts])
+
+
+def imports(file):
+    """The names of all `a4d` modules that a file imports, anywhere in it, but for type checking."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = set()
+
+    def visit(node):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names if node.module == "a4d")
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree)
+    return {name for name in found if name.split(".")[0] == "a4d" and name != "a4d"}
+
+
+def layer(name):
+    part = name.split(".")[1]
+    ranks = [rank for rank, names in enumerate(LAYERS) if part in names]
+    return ranks[0] if ranks else None
+
+
+def test_every_module_belongs_to_a_layer():
+    assert [name for _, name in modules() if layer(name) is None] == []
+
+
+def test_no_module_imports_a_higher_layer():
+    upward = [
+        f"{name} imports {target}"
+        for file, name in modules()
+        for target in sorted(imports(file))
+        if layer(target) is not None and layer(target) > layer(name)
+    ]
+    assert upward == []
+
+
+def test_the_library_does_not_import_stages_nor_a_stage_another_nor_a_prior_a_scene():
+    wrong = []
+    for file, name in modules():
+        for target in imports(file):
+            stage = target.startswith("a4d.stages")
+            if stage and not (name.startswith("a4d.stages") and target == name):
+                wrong.append(f"{name} imports {target}")
+            if name.startswith("a4d.priors") and target.startswith("a4d.scenes"):
+                wrong.append(f"{name} imports {target}")
+    assert wrong == []
+
+
+def test_the_check_sees_an_import_inside_a_function(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text("def f():\n    from a4d.stages import export\n    import a4d.cli\n")
+    assert imports(file) == {"a4d.stages", "a4d.cli"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs tomllib")
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {file.parent for file in (ROOT / "a4d").rglob("*.py")}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {"a4d.stages"}
+    assert set(listed) == found
+    assert all((folder / "__init__.py").is_file() for folder in folders)

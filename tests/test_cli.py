@@ -1,0 +1,269 @@
+"""The command line from the outside: streams, exit codes, flags, and what is imported."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import counting
+import pytest
+import yaml
+
+from a4d import cli
+from a4d.__main__ import main
+from a4d.errors import ExitCode
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def a4d(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder, with the stages of `counting`; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setitem(cli.STAGES, "preprocess", ("counting:TAKE", ""))
+    monkeypatch.setitem(cli.STAGES, "fit-static", ("counting:COUNT", ""))
+    stages = {**counting.STAGES, "preprocess": counting.TAKE, "fit-static": counting.COUNT}
+    monkeypatch.setattr(cli, "find_stage", stages.__getitem__)
+    (tmp_path / "picture.png").write_bytes(b"pixels")
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_a_stage_prints_one_line_and_is_quiet_on_request(a4d):
+    code, out, err = a4d("fit-static", "picture.png", "--iterations", 3, "--device", "cpu")
+    assert code == 0
+    assert out.startswith("count done in")
+    assert "last 3" in out
+    assert "take came first: frames 2" in err
+    code, out, err = a4d("fit-static", "picture.png", "--iterations", 3, "-q")
+    assert (code, out, err) == (0, "", "")
+    assert a4d("fit-static", "picture.a4d", "--iterations", 3)[1] == "count is up to date in picture.a4d\n"
+    code, out, err = a4d("fit-static", "picture.a4d", "-q")
+    assert (code, out) == (3, "")
+    assert "iterations: 3 -> 5" in err
+
+
+def test_json_is_one_object_and_nothing_else_on_stdout(a4d):
+    code, out, _ = a4d("fit-static", "picture.png", "--json", "--device", "cpu")
+    assert code == 0
+    answer = json.loads(out)
+    assert {"stage", "status", "outputs", "metrics", "seconds", "peak_memory_mb"} <= answer.keys()
+    assert answer["status"] == "done"
+    assert all(Path(path).is_file() for path in answer["outputs"])
+    assert json.loads(a4d("fit-static", "picture.png", "--json")[1])["status"] == "up to date"
+    assert json.loads(a4d("info", "picture.a4d", "--json")[1])["runs"][1]["status"] == "current"
+
+
+def test_file_flag_and_set_win_in_that_order(a4d, tmp_path):
+    (tmp_path / "c.yaml").write_text("iterations: 3\nfailure: x\nnested: {rate: 2}\nlevel: 4")
+    code, out, _ = a4d(
+        "fit-static", "picture.png", "--config", "c.yaml", "--iterations", 4, "--failure", "y", "--fast",
+        "--set", "nested.rate=3", "--set", "iterations=6", "--print-config",
+    )  # fmt: skip
+    assert code == 0
+    config = yaml.safe_load(out)
+    assert (config["iterations"], config["failure"], config["level"]) == (6, "y", 4)
+    assert (config["fast"], config["nested"], config["fail_at"]) == (True, {"rate": 3.0}, None)
+    out = a4d("fit-static", "picture.png", "--level", 7, "--from", "other", "--no-fast", "--print-config")[1]
+    assert (yaml.safe_load(out)["level"], yaml.safe_load(out)["from_scene"]) == (7, "other")
+    assert yaml.safe_load(a4d("fit-static", "picture.png", "--level", "auto", "--print-config")[1])["level"] == "auto"
+    assert sorted(os.listdir(tmp_path)) == ["c.yaml", "picture.png"]
+
+
+def test_dry_run_lists_inputs_outputs_and_decision(a4d, tmp_path):
+    code, out, _ = a4d("fit-static", "picture.png", "--dry-run")
+    assert code == 0
+    assert "would run" in out
+    assert "picture.a4d/scenes/count" in out
+    assert os.listdir(tmp_path) == ["picture.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("fit-static", "nothing.png"), ExitCode.MISSING_INPUT, "no file or folder 'nothing.png'"),
+        (("fit-static", "picture.png", "--set", "nested.raet=1"), ExitCode.INVALID, "Did you mean 'rate'?"),
+        (("fit-static", "picture.png", "--set", "iteratons=1"), ExitCode.INVALID, "Did you mean 'iterations'?"),
+        (("fit-static", "picture.png", "--config", "no.yaml"), ExitCode.INVALID, "no.yaml"),
+        (("preprocess", "picture.png", "--matting", "magic"), ExitCode.INVALID, "'alpha' or 'colour'"),
+        (("fit-static", "picture.png", "--device", "tpu"), ExitCode.USAGE, "--device 'tpu'"),
+        (("fit-static", "picture.png", "--name", "a b"), ExitCode.USAGE, "letters"),
+        (
+            ("fit-static", "picture.png", "--fail-at", "1", "--failure", "memory"),
+            ExitCode.OUT_OF_MEMORY,
+            "--iterations",
+        ),
+        (("fit-static", "picture.png", "--fail-at", "1"), ExitCode.BUG, "log.txt"),
+        (("fit-static", "picture.png", "--fail-at", "1", "--failure", "disk"), ExitCode.INVALID, "disk is full"),
+        (("info", "picture.png"), ExitCode.MISSING_INPUT, "no workspace"),
+        (("validate", "nowhere.a4d"), ExitCode.MISSING_INPUT, "no workspace"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_exit_code(a4d, arguments, code, message):
+    if "--fail-at" in arguments:
+        assert a4d("preprocess", "picture.png", "--device", "cpu")[0] == 0
+        arguments = (*arguments, "--device", "cpu")
+    found, out, err = a4d(*arguments)
+    assert (found, out) == (code, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert "Traceback" in a4d(*arguments, "--debug")[2]
+
+
+@pytest.mark.parametrize("arguments", [("fit-static",), ("fit-statci", "x"), ("fit-static", "x", "--nope"), ("info",)])
+def test_usage_errors_exit_with_2(a4d, arguments):
+    code, out, err = a4d(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+    if arguments[0] == "fit-statci":
+        assert "fit-static" in err
+
+
+def test_help_names_every_flag_with_its_description_and_default(a4d):
+    code, out, _ = a4d("fit-static", "--help")
+    assert code == 0
+    for text in ("--iterations", "How far to count.", "[default: (5)]", "--fast", "--from", "a4d count picture.png"):
+        assert text in out
+    assert "--nested" not in out
+    out = a4d("preprocess", "--help")[1]
+    assert "--from" not in out.replace("--from-", "")
+    assert "alpha|colour" in out
+
+
+def test_validate_lists_every_problem(a4d, tmp_path):
+    assert a4d("fit-static", "picture.png", "--device", "cpu")[0] == 0
+    root = tmp_path / "picture.a4d"
+    matrix = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]]
+    (root / "extra").mkdir()
+    (root / "scenes/count/scene.yaml").write_text("config: {}")
+    (root / "scenes/count/tensors.safetensors").write_bytes((10**6).to_bytes(8, "little"))
+    frames = [
+        {"file_path": "images/00000.png", "transform_matrix": matrix},
+        {"file_path": "images/missing.png", "transform_matrix": matrix, "time": 0.5},
+        {"file_path": "images/00000.png", "transform_matrix": [[2 * v for v in row] for row in matrix]},
+        {"file_path": "images/00000.png", "transform_matrix": matrix, "time": 3},
+        {"file_path": "images/00000.png", "transform_matrix": matrix, "fl_x": 0},
+    ]
+    (root / "transforms.json").write_text(json.dumps({"frames": frames, "w": 4, "h": 4, "fl_x": 5}))
+    code, out, err = a4d("validate", root, "--json")
+    report = json.loads(out)
+    assert code == 3
+    assert not report["valid"]
+    text = "\n".join(report["problems"])
+    for part in (
+        "5 frames, and workspace.yaml says 2",
+        "00000.png cannot be read",
+        "missing.png is missing",
+        "no rigid 4x4",
+        "'time' is 3",
+        "no positive fl_x",
+        "no 'kind'",
+        "header is longer",
+        "scenes/count/scene.yaml: not what 'count' wrote",
+    ):
+        assert part in text
+    assert "extra: not part of the format" in "\n".join(report["warnings"])
+    assert "problems" in err
+
+
+def test_doctor_says_what_is_there_and_why_something_is_not(a4d, monkeypatch, tmp_path):
+    from a4d.commands import doctor
+
+    (tmp_path / "fragile.py").write_text("raise OSError('libcuda.so: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "BACKENDS", {"fragile": "a test", "not_there_at_all": "a test", "json": "a test"})
+    code, out, _ = a4d("doctor", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["backends"]["fragile"]["reason"].startswith("libcuda.so")
+    assert "not_there_at_all" in facts["backends"]["not_there_at_all"]["reason"]
+    assert facts["backends"]["json"]["available"]
+    assert facts["ffmpeg"]["version"]
+    assert facts["cores"] >= 1
+    assert facts["libraries"]["torch"]
+    assert "fragile" in a4d("doctor")[1]
+
+
+def python(*arguments, **environment):
+    """A fresh interpreter, so that what it imports is known."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_loads_nothing_heavy():
+    result = python("-X", "importtime", "-m", "a4d", "--help")
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in (*cli.STAGES, *cli.COMMANDS))
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "a4d.cli" in loaded
+    heavy = {"torch", "numpy", "scipy", "numba", "PIL", "diffusers", "yaml", "a4d.stages", "a4d.workspace.runner"}
+    assert not heavy & loaded
+
+
+ENDLESS = """
+import sys, time
+from dataclasses import replace
+import counting
+from a4d import cli
+from a4d.__main__ import main
+
+def count(transaction, config, runtime):
+    print("counting", flush=True)
+    while runtime.stop.signal_number is None:
+        time.sleep(0.01)
+    (transaction.checkpoint / "state").write_text("1")
+    runtime.stop.raise_if_requested()
+
+stages = {"preprocess": counting.TAKE, "fit-static": replace(counting.COUNT, run=count), "take": counting.TAKE}
+cli.find_stage = stages.__getitem__
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_after_a_checkpoint_with_its_exit_code(tmp_path, number, code):
+    (tmp_path / "picture.png").write_bytes(b"pixels")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/workspace'}"}
+    command = [sys.executable, "-c", ENDLESS, "fit-static", "picture.png", "--device", "cpu"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+    assert child.stdout.readline() == "counting\n"
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert "Traceback" not in err
+    root = tmp_path / "picture.a4d"
+    assert (root / "stages/count.partial/checkpoint/state").exists()
+    assert not (root / ".lock").exists()
+
+
+def test_version_completion_and_a_closed_pipe():
+    assert python("-m", "a4d", "--version").stdout.startswith("a4d ")
+    words = python("-m", "a4d", _A4D_COMPLETE="complete_bash", COMP_WORDS="a4d val", COMP_CWORD="1")
+    assert words.stdout.split() == ["validate"]
+    pipe = f"set -o pipefail; {sys.executable} -m a4d --help | true"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    closed = subprocess.run(["bash", "-c", pipe], env=environment, capture_output=True, text=True, timeout=60)
+    assert closed.stderr == ""
+
+
+def test_the_tables_of_commands_name_things_that_exist():
+    for name in cli.COMMANDS:
+        module = cli.COMMANDS[name][0].partition(":")[0].replace(".", "/")
+        if (ROOT / f"{module}.py").exists():
+            assert cli.load_command(name).name == name

@@ -1,0 +1,224 @@
+"""Mattes against the alpha and colours from which the pictures were composed."""
+
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+
+from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, UsageError
+from a4d.io.images import read_image, write_image
+from a4d.matting.edges import decontaminate
+from a4d.matting.matte import matte
+from a4d.matting.prominence import barrier_distance
+from a4d.matting.uniform import find_backdrop
+from a4d.pixels import composite
+
+RANDOM = np.random.default_rng(0)
+
+
+def subject(size: int = 192, softness: float = 1.0) -> np.ndarray:
+    """A ring and a bar in warm varying colours, with known soft alpha and a hole."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    distance = np.abs(np.hypot(x - 0.5, y - 0.42) - 0.2) - 0.08
+    bar = np.maximum(np.abs(x - 0.5) - 0.05, np.abs(y - 0.75) - 0.14)
+    alpha = np.clip(0.5 - np.minimum(distance, bar) * size / (2 * softness), 0, 1)
+    colours = [0.75 + 0.2 * np.sin(9 * x), 0.3 + 0.15 * np.sin(11 * y), 0.1 + 0.1 * x]
+    return np.stack([*colours, alpha], axis=-1).astype(np.float32)
+
+
+def backdrop(kind: str, size: int = 192) -> np.ndarray:
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    flat = {
+        "white": np.ones((size, size, 3)),
+        "grey": np.full((size, size, 3), 0.5),
+        "black": np.zeros((size, size, 3)),
+        "green": np.broadcast_to([0.1, 0.7, 0.25], (size, size, 3)),
+        "gradient": np.stack([0.55 + 0.3 * y + 0.05 * x] * 3, axis=-1),
+        "vignette": np.stack([0.85 - 0.3 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)] * 3, axis=-1),
+        "noisy": 0.6 + RANDOM.normal(0, 0.015, (size, size, 3)),
+    }
+    return np.clip(flat[kind], 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["white", "grey", "black", "green", "gradient", "vignette", "noisy"])
+@pytest.mark.parametrize(
+    ("softness", "of_alpha", "at_edge", "of_colour", "composed"),
+    [(1.0, 2e-3, 0.05, 2e-3, 1e-3), (2.0, 0.01, 0.16, 0.03, 0.01)],
+)
+def test_keying_recovers_alpha_and_colours(kind, softness, of_alpha, at_edge, of_colour, composed):
+    truth, ground = subject(softness=softness), backdrop(kind)
+    result = matte(composite(truth, ground))
+    assert result.method == "uniform"
+    alpha = result.rgba[..., 3]
+    edge = (truth[..., 3] > 0) & (truth[..., 3] < 1)
+    assert np.abs(alpha - truth[..., 3]).mean() < of_alpha
+    assert np.abs(alpha - truth[..., 3])[edge].mean() < at_edge
+    visible = truth[..., 3] > 0.3
+    assert np.abs(result.rgba - truth)[visible][:, :3].mean() < of_colour
+    # The proof of clean colours: over another ground the picture is what the truth gives.
+    for other in ((1.0, 0.0, 1.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)):
+        assert np.abs(composite(result.rgba, other) - composite(truth, other)).mean() < composed
+
+
+def test_the_subject_may_touch_the_border():
+    truth = np.roll(subject(), 40, axis=0)
+    truth[:40] = 0
+    result = matte(composite(truth, (1.0, 1.0, 1.0)))
+    assert np.abs(result.rgba[..., 3] - truth[..., 3]).mean() < 0.008
+
+
+def test_backdrop_is_fitted_and_photos_have_none():
+    ground = backdrop("gradient") + RANDOM.normal(0, 0.01, (192, 192, 3)).astype(np.float32)
+    found = find_backdrop(np.clip(composite(subject(), ground), 0, 1))
+    assert np.abs(found.colours - backdrop("gradient")).max() < 0.01
+    assert found.noise == pytest.approx(0.01, rel=0.25)
+    assert find_backdrop(textured()) is None
+
+
+def textured(size: int = 192) -> np.ndarray:
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    waves = [
+        0.4 + 0.2 * np.sin(40 * x + 9 * y) + 0.1 * np.sin(31 * y),
+        0.5 + 0.2 * np.sin(37 * y - 12 * x),
+        0.6 + 0 * x,
+    ]
+    return np.clip(np.stack(waves, axis=-1) + RANDOM.normal(0, 0.03, (size, size, 3)), 0, 1).astype(np.float32)
+
+
+def test_grabcut_finds_a_subject_before_a_textured_ground():
+    y, x = (np.mgrid[:192, :192] + 0.5) / 192
+    alpha = np.clip(0.5 + (0.27 - np.hypot(x - 0.52, y - 0.5)) * 192 / 2, 0, 1)
+    truth = np.stack([0.85 + 0 * x, 0.25 + 0.1 * np.sin(20 * x), 0.1 + 0 * x, alpha], axis=-1).astype(np.float32)
+    result = matte(composite(truth, textured()))
+    assert result.method == "grabcut"
+    found = result.rgba[..., 3]
+    assert np.minimum(found, alpha).sum() / np.maximum(found, alpha).sum() > 0.97
+    assert result.notes == ()
+
+
+def test_doubt_is_admitted():
+    assert "mask" in matte(textured(), method="grabcut").notes[0]
+
+
+def test_barrier_distance_is_the_range_a_path_must_cross():
+    colours = np.zeros((21, 31, 1), np.float32)
+    colours[5:16, 5:26] = 7  # a wall
+    colours[8:13, 8:23] = 2  # behind it
+    seeds = np.zeros((21, 31), bool)
+    seeds[0] = True
+    distance = barrier_distance(colours, seeds)
+    np.testing.assert_array_equal(distance, np.where(colours[..., 0] == 0, 0, 7))
+
+
+def test_given_alpha_is_kept_and_its_hidden_colours_replaced():
+    image = subject()
+    image[image[..., 3] == 0] = 0, 1, 0, 0
+    result = matte(image)
+    assert result.method == "alpha"
+    np.testing.assert_array_equal(result.rgba[..., 3], image[..., 3])
+    assert result.rgba[..., 1].max() < 0.5
+    opaque = np.concatenate([composite(subject(), (1.0, 1.0, 1.0)), np.ones((192, 192, 1), np.float32)], axis=-1)
+    assert matte(opaque).method == "uniform"
+
+
+def test_given_mask_is_the_answer(tmp_path):
+    truth = subject()
+    image = composite(truth, textured())
+    result = matte(image, mask=truth[..., 3])
+    assert result.method == "mask"
+    np.testing.assert_array_equal(result.rgba[..., 3], truth[..., 3])
+    assert np.abs(result.rgba - truth)[truth[..., 3] > 0.5][:, :3].mean() < 0.02
+    write_image(tmp_path / "mask.png", truth[..., 3])
+    from_file = matte(image, mask=tmp_path / "mask.png")
+    np.testing.assert_allclose(from_file.rgba[..., 3], truth[..., 3], atol=1 / 255)
+    with pytest.raises(InvalidInputError, match="192x192"):
+        matte(image, mask=np.ones((3, 4), np.float32))
+
+
+def test_colours_are_unmixed_from_a_known_ground():
+    truth, ground = subject(softness=4), backdrop("green")
+    rgba = decontaminate(composite(truth, ground), truth[..., 3], ground)
+    visible = truth[..., 3] > 0.05
+    assert np.abs(rgba - truth)[visible][:, :3].max() < 0.2
+    assert np.abs(rgba - truth)[visible][:, :3].mean() < 5e-3
+    mixed = np.abs(composite(truth, ground) - truth[..., :3])[visible].mean()
+    assert np.abs(rgba - truth)[visible][:, :3].mean() < mixed / 5
+
+
+def test_nothing_is_an_error_and_everything_is_a_note():
+    for image, options in (
+        (np.zeros((32, 32, 4), np.float32), {}),
+        (np.ones((32, 32, 3), np.float32), {}),
+        (np.ones((32, 32, 3), np.float32), {"mask": np.zeros((32, 32), np.float32)}),
+        (np.ones((1, 1, 3), np.float32), {}),
+        (np.ones((32, 32, 3), np.float32), {"method": "alpha"}),
+        (textured(), {"method": "uniform"}),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            matte(image, **options)
+        assert caught.value.remedy
+    full = matte(textured(), mask=np.ones((192, 192), np.float32))
+    assert "fills" in full.notes[0]
+    with pytest.raises(UsageError):
+        matte(textured(), method="magic")
+    with pytest.raises(UsageError):
+        matte(textured(), method="mask")
+
+
+def test_any_size_and_content_gives_a_matte_or_an_error_of_ours():
+    for height, width in ((1, 50), (8, 8), (9, 200), (33, 17), (64, 64)):
+        for image in (
+            RANDOM.random((height, width, 3)),
+            RANDOM.random((height, width, 4)),
+            np.tile(np.linspace(0, 1, width)[None, :, None], (height, 1, 3)),
+            RANDOM.integers(0, 2, (height, width, 3)),
+        ):
+            for method in ("auto", "grabcut"):
+                try:
+                    rgba = matte(image.astype(np.float32), method).rgba
+                except A4DError as error:
+                    assert str(error).count("\n") == 0  # noqa: PT017
+                else:
+                    assert rgba.shape == (height, width, 4)
+                    assert rgba.dtype == np.float32
+                    assert rgba.min() >= 0
+                    assert rgba.max() <= 1
+
+
+def test_rembg_is_optional(monkeypatch):
+    image = composite(subject(), textured())
+    monkeypatch.setitem(sys.modules, "rembg", None)
+    with pytest.raises(BackendUnavailableError, match=r"pip install a4d\[rembg\]"):
+        matte(image, method="rembg")
+    network = types.ModuleType("rembg")
+    network.remove = lambda samples, only_mask: np.rint(subject()[..., 3] * 255).astype(np.uint8)
+    monkeypatch.setitem(sys.modules, "rembg", network)
+    result = matte(image, method="rembg")
+    assert result.method == "rembg"
+    np.testing.assert_allclose(result.rgba[..., 3], subject()[..., 3], atol=1 / 255)
+
+
+def test_real_subjects_over_plain_grounds(real_data):
+    for name, overlap in (("chair", 0.98), ("flamingo", 0.92), ("horse", 0.95), ("robot", 0.96)):
+        truth = read_image(real_data / f"images_triposr/{name}.png")
+        result = matte(composite(truth, (0.5, 0.5, 0.5)))
+        assert result.method == "uniform"
+        alpha = result.rgba[..., 3]
+        assert np.minimum(alpha, truth[..., 3]).sum() / np.maximum(alpha, truth[..., 3]).sum() > overlap, name
+        np.testing.assert_array_equal(matte(truth).rgba[..., 3], truth[..., 3])
+
+
+def test_real_photos(real_data):
+    panda = real_data / "images_animate124/data/panda-dance"
+    alpha, truth = matte(read_image(panda / "image.jpg")).rgba[..., 3], read_image(panda / "rgba.png")[..., 3]
+    assert np.minimum(alpha, truth).sum() / np.maximum(alpha, truth).sum() > 0.88
+    photos = real_data / "images_natural"
+    assert matte(read_image(photos / "coffee.png")).notes == ()
+    assert matte(read_image(photos / "rocket.jpg")).notes != ()
+    started = time.perf_counter()
+    result = matte(read_image(photos / "astronaut.png"))
+    assert time.perf_counter() - started < 10  # 0.7 s on a free core
+    assert result.rgba[:280, 150:300, 3].mean() > 0.5  # the head
+    assert result.rgba[:150, :120, 3].mean() < 0.1  # the flag
