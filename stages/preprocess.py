@@ -117,7 +117,7 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
         with naming(path):
             found = matte(read_image(path, config.max_size, upright=False), config.matting)
         write_image(folder / f"{index:05d}.png", found.rgba)
-    work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths]})
+    work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths], "straightened": False})
     return {"frames": len(paths)}
 
 

@@ -213,10 +213,11 @@ def _depth_factor(height: Array, thickness: float) -> Array:
     A round balloon is as deep as its widest part. Compact things seen from the front, animals above all, are deeper:
     their depth is nearer to the longer side of their outline. A ring, a branch or a figure with its arms stretched out
     is not compact (its widest part is thin compared with a disc of the same area) and shows its depth by the width of
-    its strands. In between, the two rules blend. Parts that do not touch are judged one by one.
+    its strands. In between, the two rules blend. Parts that do not touch are judged one by one, and within a part the
+    trunk is deepened most and the limbs hardly: they stay about as deep as they are wide.
     """
     parts, count = label(height > 0, structure=np.ones((3, 3)))
-    factors = np.ones(count + 1)
+    deepening = np.zeros(height.shape)
     for part in range(1, count + 1):
         inside = parts == part
         widest = np.sqrt(height[inside].max())
@@ -225,10 +226,9 @@ def _depth_factor(height: Array, thickness: float) -> Array:
         # Whiskers and antennae do not count towards the outline's size.
         body = np.nonzero(inside & (height > (0.06 * widest) ** 2))
         longer_side = max(np.ptp(indices) + 1 for indices in body)
-        factors[part] += blend * max(thickness * longer_side / (2 * widest) - 1, 0.0)
-    # The continuation of the height outside takes the factor of the part it continues.
-    nearest = distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
-    return factors[parts[tuple(nearest)]]
+        most = blend * max(thickness * longer_side / (2 * widest) - 1, 0.0)
+        deepening[inside] = most * np.sqrt(height[inside]) / widest
+    return 1 + deepening
 
 
 def _with_relief(height: Array, nearness: Array, amount: float) -> tuple[Array, Array]:

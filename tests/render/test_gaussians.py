@@ -80,15 +80,15 @@ def images_and_gradients(backend, gaussians, cameras, background, dtype, normals
     ("count", "degree", "width", "height", "opacity", "normals"),
     [
         (300, 0, 64, 48, 0.0, False),
-        (1000, 3, 90, 77, 2.5, True),  # neither side a multiple of a tile, most pixels end early
+        (600, 3, 90, 77, 2.5, True),  # neither side a multiple of a tile, most pixels end early
         (300, 1, 50, 33, 8.0, False),  # alpha clamped almost everywhere
         (300, 2, 17, 16, -3.0, True),  # few Gaussians above the least alpha
     ],
 )
 def test_numba_agrees_with_the_reference_in_double_precision(count, degree, width, height, opacity, normals):
     gaussians = cloud(count, degree, opacity)
-    cameras = off_centre_cameras(3, width, height)
-    background = torch.rand(3, 3, generator=torch.Generator().manual_seed(2))
+    cameras = off_centre_cameras(2, width, height)
+    background = torch.rand(2, 3, generator=torch.Generator().manual_seed(2))
     truth = images_and_gradients("reference", gaussians, cameras, background, torch.float64, normals)
     fast = images_and_gradients("numba", gaussians, cameras, background, torch.float32, normals)
     for name, image in truth[0].items():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
+
+from a4d.io.images import read_image
+from a4d.io.transforms_json import read_transforms
 
 SPOTS = np.array([[-0.5, 0.45, 0.3], [0.5, 0.45, -0.4], [0.1, -0.6, 0.45]])
 """(3, 3) metres in the world of the capture; red, green and blue."""
@@ -80,3 +84,18 @@ def centres(pixels: np.ndarray) -> np.ndarray:
         np.stack([(weights * x[..., None]).sum((0, 1)), (weights * y[..., None]).sum((0, 1))], -1)
         / weights.sum((0, 1))[:, None]
     )
+
+
+def misses(workspace: str, spots: np.ndarray = SPOTS) -> np.ndarray:
+    """Pixels between where the cameras of a workspace project the spots, and where its images show them."""
+    document = json.loads((Path(workspace) / "transforms.json").read_text())
+    to_world = np.array(document.get("world_from_source", np.eye(4)))
+    capture = read_transforms(Path(workspace) / "transforms.json")
+    assert not capture.is_distorted
+    in_world = spots @ to_world[:3, :3].T + to_world[:3, 3]
+    distances = []
+    for image, pose, intrinsics in zip(capture.images, capture.world_from_camera, capture.intrinsics, strict=True):
+        in_camera = (in_world - pose[:3, 3]) @ pose[:3, :3]
+        projected = in_camera[:, :2] / in_camera[:, 2:] * intrinsics[:2] + intrinsics[2:]
+        distances.append(np.linalg.norm(projected - centres(read_image(image)), axis=-1))
+    return np.array(distances)

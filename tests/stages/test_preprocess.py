@@ -11,7 +11,7 @@ import torch
 import trimesh
 import yaml
 from PIL import Image
-from spots import SPOTS, centres, photograph
+from spots import misses, photograph
 
 from a4d.framing import Crop, place_back
 from a4d.io.capture import PosedCapture
@@ -183,21 +183,6 @@ def test_a_clip_whose_subject_is_missing_from_a_frame_names_the_frame(a4d) -> No
     assert (result.code, len(result.err.splitlines())) == (3, 1)
     assert "clip.gif: frame 2 of those taken: no subject" in result.err
     assert a4d("preprocess", "clip.gif", "--end", 2).code == 0
-
-
-def misses(workspace: str, spots: np.ndarray = SPOTS) -> np.ndarray:
-    """Pixels between where the cameras of a workspace project the spots, and where its images show them."""
-    document = json.loads((Path(workspace) / "transforms.json").read_text())
-    to_world = np.array(document.get("world_from_source", np.eye(4)))
-    capture = read_transforms(Path(workspace) / "transforms.json")
-    assert not capture.is_distorted
-    in_world = spots @ to_world[:3, :3].T + to_world[:3, 3]
-    distances = []
-    for image, pose, intrinsics in zip(capture.images, capture.world_from_camera, capture.intrinsics, strict=True):
-        in_camera = (in_world - pose[:3, 3]) @ pose[:3, :3]
-        projected = in_camera[:, :2] / in_camera[:, 2:] * intrinsics[:2] + intrinsics[2:]
-        distances.append(np.linalg.norm(projected - centres(read_image(image)), axis=-1))
-    return np.array(distances)
 
 
 def write_nerfstudio(folder: Path, **shared: object) -> list:

@@ -260,6 +260,7 @@ def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_cou
         tile_counts: (N,) int32, written; 0 for those that are skipped.
     """
     means, quaternions, scales, sh = gaussians
+    means, quaternions, scales, sh = gaussians
     number, coefficients = sh.shape[0], sh.shape[1]
     for chunk in prange((number + CHUNK - 1) // CHUNK):
         view, basis = read_view(camera), np.empty(16)

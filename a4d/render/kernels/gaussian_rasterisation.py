@@ -201,6 +201,7 @@ def rasterise(pairs, background, images, pair_ends):
         pair_ends: (tiles,) int64, written: one past the last pair before which all pixels of a tile had ended.
     """
     splats, tile_starts, pair_splats, tile_order, threads = pairs
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
     colours, alphas, depths = images
     columns = (colours.shape[1] + TILE - 1) // TILE
     for thread in prange(threads):
@@ -310,6 +311,7 @@ def rasterise_backward(pairs, images, pair_ends, gradients, pair_gradients):
         pair_gradients: (P, 10) float32, written: six moments of the gradient by the logarithm of alpha in x and y from
             the splat's centre (1, x, y, xx, xy, yy), then the gradients of the four features.
     """
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
     splats, tile_starts, pair_splats, tile_order, threads = pairs
     height, width = images[1].shape
     columns = (width + TILE - 1) // TILE
