@@ -19,8 +19,11 @@ Floats = NDArray[np.float64]
 LEAF_SIZE = 8
 """Triangles per leaf of the search tree, about."""
 
-NEWTON_STEPS = 10
-"""Enough for double precision from the start that distance_to_ellipsoid takes."""
+MOST_NEWTON_STEPS = 60
+"""Enough to leave the pole behind, which lies at least NUDGE away from any root."""
+
+NUDGE = 1e-7
+"""Least distance from the planes of symmetry, in units of the smallest half axis."""
 
 
 def distance_to_mesh(
@@ -65,13 +68,17 @@ def distance_to_ellipsoid(
         raise UsageError(f"an ellipsoid of half axes {tuple(half_axes)} has no inside")
     axes = torch.tensor(half_axes, dtype=torch.float64, device=points.device)
     # On a plane of symmetry the nearest point inside may leave the plane; a nudge off it picks one of the two.
-    position = points.detach().double().abs().clamp(min=1e-9 * float(axes.min()))
+    position = points.detach().double().abs().clamp(min=NUDGE * float(axes.min()))
     squares = axes**2
-    # Left of the root and within a factor √3 of it from the pole, where Newton's steps on a convex function climb fast.
+    # Left of the root, from where Newton's steps on this convex function never overshoot. Most points need few steps;
+    # near the planes of symmetry inside, each step only multiplies the distance from the pole by 1.5.
     t = (axes * position - squares).amax(-1, keepdim=True)
-    for _ in range(NEWTON_STEPS):
+    for _ in range(MOST_NEWTON_STEPS):
         ratios = (axes * position / (squares + t)) ** 2
-        t = t + (ratios.sum(-1, keepdim=True) - 1) / (2 * (ratios / (squares + t)).sum(-1, keepdim=True))
+        step = (ratios.sum(-1, keepdim=True) - 1) / (2 * (ratios / (squares + t)).sum(-1, keepdim=True))
+        t = t + step
+        if bool((step <= 1e-10 * (squares.min() + t)).all()):
+            break
     nearest = squares * position / (squares + t)
     distance = (position - nearest).norm(dim=-1)
     return distance.copysign(((position / axes) ** 2).sum(-1) - 1).to(points)
