@@ -73,6 +73,7 @@ def test_cameras_are_imported_from_colmap(a4d, creature_capture: Path, tmp_path:
     original, found = train.world_from_camera[:, :3, 3], imported.world_from_camera[:, :3, 3]
     ratio = np.linalg.norm(found - found[:1], axis=1)[1:] / np.linalg.norm(original - original[:1], axis=1)[1:]
     assert ratio.std() / ratio.mean() < 1e-3
+    assert a4d("fit-static", "train.a4d", "--iterations", 0, "--set", "scene.count=300").code == 0
 
 
 def test_too_few_cameras_are_a_question_of_quality(a4d, creature_capture: Path, tmp_path: Path) -> None:

@@ -57,25 +57,22 @@ def test_images_are_straightened_for_imported_cameras_of_a_bent_lens(a4d, tmp_pa
 
 
 def textured_ball() -> Mesh:
-    """A dented ball, so that no two sides of it look alike, in a coarse random pattern."""
-    ball = icosphere(0.8, 6)
-    directions = torch.nn.functional.normalize(ball.vertices, dim=-1)
+    """A dented ball of coloured cells, so that no two sides of it look alike."""
+    ball = icosphere(0.8, 7)
+    x, y, z = directions = torch.nn.functional.normalize(ball.vertices, dim=-1).T
     generator = torch.Generator().manual_seed(0)
-    colours, dents = torch.zeros_like(directions), torch.zeros(len(directions))
-    for frequency in (4.0, 9.0, 18.0):
-        waves = torch.randn(12, 3, generator=generator) * frequency
-        phases = 6 * torch.rand(12, generator=generator)
-        heights = torch.sin(directions @ waves.T + phases)
-        colours += heights.reshape(-1, 3, 4).mean(-1)
-        dents += heights.mean(-1) / frequency
-    return Mesh(ball.vertices * (1 + 0.4 * dents[:, None]), ball.faces, (0.5 + 0.35 * colours).clamp(0, 1))
+    seeds = torch.nn.functional.normalize(torch.randn(3000, 3, generator=generator), dim=-1)
+    colours = torch.rand(3000, 3, generator=generator)[(seeds @ directions).argmax(0)]
+    dents = 0.08 * torch.sin(3 * x + 1) * torch.sin(4 * y) * torch.sin(3 * z + 0.5)
+    return Mesh(ball.vertices * (1 + dents[:, None]), ball.faces, colours)
 
 
+@pytest.mark.slow
 def test_structure_from_motion_finds_the_cameras_of_rendered_photographs(a4d, tmp_path: Path) -> None:
     pytest.importorskip("pycolmap")
     count, ball = 20, textured_ball()
     azimuth = torch.arange(count) * 360.0 / count
-    cameras = orbit(azimuth, 12 + 10 * (torch.arange(count) % 2), 2.8, 40.0, 320, 240)
+    cameras = orbit(azimuth, 12 + 10 * (torch.arange(count) % 2), 2.8, 40.0, 480, 360)
     for index in range(count):
         render = render_mesh(ball, cameras[index])
         write_image(tmp_path / "photos" / f"p{index:02d}.png", (render.rgb + 1 - render.alpha)[0].clamp(0, 1).numpy())

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from a4d.io.gaussian_ply import read_gaussian_ply
 from a4d.io.mesh_reader import read_mesh
 from a4d.io.splat import read_splat
-from a4d.io.video import read_video
+from a4d.io.video import read_video, write_video
 
 QUICK = ("--size", 160), ("--iterations", 80, "--set", "scene.count=4000", "--set", "proxies.size=96")
 
@@ -140,3 +140,21 @@ def test_a_depth_map_moves_the_front(a4d, creature_picture: Path) -> None:
         slopes.append(float(right - left))
     assert Path("deep.a4d/depth/00000.png").is_file()
     assert slopes[1] > slopes[0] + 0.02
+
+
+def test_of_a_clip_one_frame_is_fitted_and_the_user_is_told(a4d) -> None:
+    colours = {"red": [1, 0, 0], "green": [0, 1, 0], "blue": [0, 0, 1]}
+    frames = np.ones((3, 96, 96, 3), np.float32)
+    for frame, colour in zip(frames, colours.values(), strict=True):
+        frame[24:72, 24:72] = colour
+    write_video("clip.gif", frames, 10)
+    options = ("--iterations", 20, "--set", "scene.count=800", "--set", "proxies.size=48")
+    for index, name in enumerate(colours):
+        result = a4d("fit-static", "clip.gif", *options, "--frame", index, "--name", name)
+        assert result.code == 0, result.err
+        assert f"frame {index} of 3 alone is fitted" in result.err
+        gaussians = read_gaussian_ply(Path(f"clip.a4d/scenes/{name}/gaussians.ply"))
+        assert int(gaussians.sh[:, 0].mean(0).argmax()) == index
+    result = a4d("fit-static", "clip.gif", *options, "--frame", 3, "--name", "none")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert "Give --frame 0 to 2" in result.err
