@@ -10,10 +10,14 @@ import xatlas
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.asset import Primitive
 from a4d.geometry.assembly import primitive_from_mesh
+from a4d.geometry.asset import Primitive
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.tangents import vertex_tangents
+
+
+WORKING_SIZE = 1000.0
+"""Units along the longest side of the box that surrounds a mesh while it is unwrapped."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
     Args:
         mesh: at least one face of positive area.
         size: pixels of the picture that it is meant for, along either side.
-        padding: pixels between charts, at least; they keep colours apart also in smaller mip levels.
+        padding: pixels between charts, or a little less where the charts need a larger picture than hoped; they keep
+            colours apart also in smaller mip levels.
 
     Raises:
         InvalidInputError: the mesh is empty or not finite.
@@ -77,6 +82,8 @@ def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
     if not len(mesh.faces) or not np.isfinite(vertices).all():
         raise InvalidInputError("a mesh that is empty or not finite has no texture coordinates")
     atlas = xatlas.Atlas()
+    # Its tolerances are absolute: a subject of a metre would be cut to pieces at its small triangles.
+    vertices = (vertices - vertices.mean(0)) * (WORKING_SIZE / max(float(np.ptp(vertices, axis=0).max()), 1e-30))
     atlas.add_mesh(vertices, np.ascontiguousarray(mesh.faces.cpu().numpy(), dtype=np.uint32))
     options = xatlas.PackOptions()
     options.resolution = size

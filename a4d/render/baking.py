@@ -20,7 +20,6 @@ from a4d.geometry.tangents import encode_normals, tangent_space_normals, vertex_
 from a4d.geometry.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.kernels.mesh_raster import rasterise
 
-
 BATCH = 2**18
 """Samples that a function is given at a time."""
 
