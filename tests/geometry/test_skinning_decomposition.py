@@ -64,7 +64,7 @@ def test_more_bones_and_influences_fit_better():
 
 
 def test_a_rigid_motion_needs_one_bone_and_units_do_not_matter():
-    mesh, vertices, _ = rigged(sections=12)
+    _, vertices, _ = rigged(sections=12)
     half = torch.linspace(0, 1.5, 10).double()
     rotation = rotation_from_quaternion(torch.stack([half.cos(), half.sin(), 0 * half, 0 * half], dim=1))
     for unit in (1e-3, 1.0, 1e3):

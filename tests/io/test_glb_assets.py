@@ -72,7 +72,7 @@ def assert_same_pose(first: PosedMesh, second: PosedMesh, tolerance: float = 1e-
 
 
 def assert_survives(asset: Asset, tmp_path: Path, clips: int = 3) -> None:
-    again, document, _ = rewritten(asset, tmp_path)
+    again, *_ = rewritten(asset, tmp_path)
     assert again.nodes.names == asset.nodes.names
     assert torch.equal(again.nodes.parents, asset.nodes.parents)
     torch.testing.assert_close(again.nodes.rest, asset.nodes.rest, rtol=0, atol=1e-12)
@@ -113,7 +113,7 @@ def test_other_assets_survive_saving(real_data: Path, tmp_path: Path) -> None:
 def test_a_skin_below_an_armature_survives(tmp_path: Path) -> None:
     asset = read(two_bones(), tmp_path)
     assert_survives(asset, tmp_path)
-    again, document, arrays = rewritten(asset, tmp_path)
+    again, document, _ = rewritten(asset, tmp_path)
     # The scene showed node 3 before node 2; the mesh's node comes first because it leads to something seen.
     assert document["scenes"][0]["nodes"] == [2, 3]
     assert again.clips[0].duration == 1.0
@@ -220,7 +220,7 @@ def test_what_cannot_be_written_is_refused_or_left_out(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInputError, match="not finite"):
         write_asset(tmp_path / "x.glb", shown(positions=primitive.positions * torch.inf))
-    again, _, arrays = rewritten(shown(normals=torch.zeros(3, 3)), tmp_path)
+    again, *_ = rewritten(shown(normals=torch.zeros(3, 3)), tmp_path)
     assert again.meshes[0].primitives[0].normals.tolist() == [[0, 1, 0]] * 3
     write_asset(tmp_path / "x.glb", shown(faces=torch.zeros(0, 3, dtype=torch.int64)))
     assert read_gltf(tmp_path / "x.glb").instances == ()
@@ -228,17 +228,17 @@ def test_what_cannot_be_written_is_refused_or_left_out(tmp_path: Path) -> None:
     assert len(read_gltf(tmp_path / "x.glb").nodes) == 0
 
 
-def waving(frames: int = 17) -> tuple[torch.Tensor, torch.Tensor]:
-    """A ring whose far side is bent up and down; faces."""
+def waving(frames: int = 17) -> torch.Tensor:
+    """A ring whose far side is bent up and down, (T, V, 3)."""
     mesh = torus(sections=24)
     angle = torch.sin(torch.arange(frames) * 0.35)[:, None] * (mesh.vertices[:, 0] + 0.7)
     x, y, z = (mesh.vertices[:, axis].expand(frames, -1) for axis in range(3))
-    return torch.stack([x, angle.cos() * y - angle.sin() * z, angle.sin() * y + angle.cos() * z], dim=2), mesh.faces
+    return torch.stack([x, angle.cos() * y - angle.sin() * z, angle.sin() * y + angle.cos() * z], dim=2)
 
 
 def generated_assets() -> dict[str, Asset]:
     """One asset of each kind that we make ourselves."""
-    frames, faces = waving()
+    frames = waving()
     surface = primitive_from_mesh(replace(torus(sections=24), vertices=frames[0]))
     bones = decompose_skinning(frames, 6)
     angle = torch.arange(13).double() / 4

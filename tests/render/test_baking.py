@@ -123,6 +123,17 @@ def test_a_normal_map_restores_the_directions_of_the_detailed_surface(tmp_path):
     assert float(torch.rad2deg((smooth * wavy(points)).sum(1).clamp(-1, 1).arccos()).mean()) > 3 * float(angle.mean())
 
 
+def test_faces_without_area_and_edges_of_many_faces_do_no_harm():
+    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+    faces = torch.tensor([[0, 1, 2], [1, 1, 1], [0, 1, 3], [0, 2, 0], [0, 1, 4]])
+    unwrapped = unwrap(Mesh(vertices, faces), 64)
+    assert torch.equal(unwrapped.sources[unwrapped.faces], faces)
+    image = bake_texture(unwrapped, lambda points: points.positions, 64)
+    assert bool(image.isfinite().all())
+    with pytest.raises(InvalidInputError, match="no area"):
+        unwrap(Mesh(vertices, faces[[1, 1]]), 64)
+
+
 def test_what_cannot_be_baked_is_refused():
     with pytest.raises(InvalidInputError, match="texture coordinates"):
         unwrap(Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.int64)))
