@@ -102,7 +102,7 @@ def place_back(frame: Array, crop: Crop, source: Array) -> Array:
     Args:
         frame: (S, S, 3) or (S, S, 4); S need not be the crop's size.
         crop: where the frame lies.
-        source: (source_height, source_width, 3) or (source_height, source_width, 4).
+        source: (H, W, 3) or (H, W, 4), of the size that the crop names or another copy of the same picture.
 
     Returns:
         An image like the source.
@@ -111,4 +111,4 @@ def place_back(frame: Array, crop: Crop, source: Array) -> Array:
         frame = np.concatenate([frame, np.ones_like(frame[..., :1])], axis=-1)
     corners = np.array([[0, 0], [crop.source_width, crop.source_height]], dtype=np.float64)
     (left, top), (right, bottom) = crop.frame_from_source(corners) * (frame.shape[0] / crop.size)
-    return over(resample(frame, (crop.source_width, crop.source_height), (left, top, right, bottom)), source)
+    return over(resample(frame, (source.shape[1], source.shape[0]), (left, top, right, bottom)), source)

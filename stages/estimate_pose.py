@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ from a4d.runtime import Runtime
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.io.undistortion import Undistortion
 
 
 class EstimatePose(Config):
@@ -77,7 +80,7 @@ def place_canonical(work: Transaction, config: EstimatePose) -> dict[str, Any]:
 
 
 def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
-    """Cameras that another program found for the same images."""
+    """Cameras that another program found for the same images, which are straightened if its lens was bent."""
     from dataclasses import replace
 
     import numpy as np
@@ -91,12 +94,7 @@ def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     assert config.cameras is not None
     images = _images(work.workspace)
     files = work.workspace.metadata.notes.get("files") or [image.name for image in images]
-    capture, steps = without_distortion(read_capture(config.cameras, work.workspace.source_path()))
-    if any(step is not None for step in steps):
-        raise UsageError(
-            "the cameras have lens distortion, and the images are taken in already",
-            "Make the workspace from the capture itself: `a4d preprocess FOLDER`",
-        )
+    capture = read_capture(config.cameras, work.workspace.source_path())
     index_of = {path.name: index for index, path in enumerate(capture.images)}
     found = [(image, index_of[name]) for image, name in zip(images, files, strict=True) if name in index_of]
     _require_enough(len(found), len(images), config)
@@ -112,8 +110,37 @@ def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
         masks=None,
         depths=None,
     )
+    if chosen.is_distorted:
+        chosen, steps = without_distortion(chosen)
+        _straighten(work, images, dict(zip(kept, steps, strict=True)))
     write_transforms(work.output("transforms.json"), transform_capture(chosen, canonical_frame(chosen)))
     return {"cameras": len(found), "method": "import"}
+
+
+def _straighten(work: Transaction, images: list[Path], steps: Mapping[Path, Undistortion | None]) -> None:
+    """Write all images again, as pinholes would have taken those that have a camera.
+
+    Raises:
+        UsageError: an earlier run has done so already.
+    """
+    import shutil
+
+    from a4d.io.images import read_image, write_image
+
+    workspace = work.workspace
+    if workspace.metadata.notes.get("straightened"):
+        raise UsageError(
+            f"the images of {workspace.path} have been straightened for other cameras already",
+            f"Take them in anew: `a4d preprocess {workspace.path} --force`",
+        )
+    folder = work.replace("images")
+    for image in images:
+        step = steps.get(image)
+        if step is None:
+            shutil.copyfile(image, folder / image.name)
+        else:
+            write_image(folder / image.name, step.apply(read_image(image)))
+    work.describe(notes={"straightened": True})
 
 
 def reconstruct(work: Transaction, config: EstimatePose) -> dict[str, Any]:
@@ -169,5 +196,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     needs=("preprocess",),
-    writes=("transforms.json",),
+    writes=("transforms.json", "points.ply", "images"),
 )

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from a4d.scenes.seed import Seed
     from a4d.views import Frames
 
-PROFILES = {"image": "fit-static-image", "video": "fit-static-image", "capture": "fit-static-capture"}
+PROFILES = {
+    "image": "fit-static-image",
+    "video": "fit-static-image",
+    "images": "fit-static-capture",
+    "capture": "fit-static-capture",
+}
 """The defaults that suit each kind of source."""
 
 
@@ -46,6 +51,7 @@ class FitStatic(Config):
     """Everything that decides a static scene; a profile for the kind of source fills in what is not given."""
 
     profile: str = Field(default="auto", description="the built-in defaults; auto chooses by the kind of source")
+    frame: int | None = Field(default=None, ge=0, description="fit this frame alone; all of them if not given")
     seed: SeedConfig
     proxies: ProxyConfig | None = None
     scene: Spec
@@ -53,8 +59,9 @@ class FitStatic(Config):
     objectives: list[Spec]
     iterations: int = Field(ge=0, description="steps of the optimisation")
     optimiser: dict[str, Any]
-    checkpoint_seconds: float = Field(default=60.0, gt=0, description="time between two checkpoints")
-    preview_seconds: float = Field(default=20.0, gt=0, description="time between two previews")
+    # These two do not change the result, and are no part of what a finished result is compared by.
+    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
+    preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +122,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
         preview_seconds=config.preview_seconds,
     )
     frames = load_frames(work.workspace)
+    if config.frame is not None:
+        frames = choose_frame(work, frames, config.frame)
     seed = make_seed(work.workspace, frames, config.seed)
     if config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
@@ -125,6 +134,19 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     metrics = optimise(Problem(scene, views, objectives, frames), loop, work.folder, runtime)
     scene.save(work.scene())
     return metrics
+
+
+def choose_frame(work: Transaction, frames: Frames, index: int) -> Frames:
+    """The one frame that is fitted; of a clip, the user is told that the others do not take part.
+
+    Raises:
+        UsageError: there is no such frame.
+    """
+    if index >= len(frames):
+        raise UsageError(f"there is no frame {index} among {len(frames)}", f"Give --frame 0 to {len(frames) - 1}")
+    if len(frames) > 1:
+        work.warn(f"frame {index} of {len(frames)} alone is fitted; a static scene has no room for the others")
+    return frames.only(index)
 
 
 def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:

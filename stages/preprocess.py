@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from a4d.config import Config, plain
-from a4d.errors import MissingInputError, UsageError
+from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
@@ -61,7 +62,8 @@ def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
     from a4d.matting.matte import matte
 
     image = read_image(work.workspace.source_path(), max_size=4 * config.size)
-    found = matte(image, config.matting, config.mask)
+    with naming(work.workspace.source_path()):
+        found = matte(image, config.matting, config.mask)
     for note in found.notes:
         work.warn(note)
     crop = crop_around(found.rgba[..., 3], config.size, config.margin)
@@ -77,36 +79,45 @@ def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
 def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """A video: every frame cut out; one crop for all, so that the subject's motion stays."""
     import numpy as np
+    from numpy.typing import NDArray
 
     from a4d.framing import crop_around, cut
-    from a4d.io.images import write_image
+    from a4d.io.images import to_bytes, write_image
     from a4d.io.video import read_video
     from a4d.matting.matte import matte
 
-    video = read_video(work.workspace.source_path(), config.start, config.end, config.fps, 2 * config.size)
-    mattes = [matte(frame, config.matting) for frame in video.frames]
-    union = np.max([found.rgba[..., 3] for found in mattes], axis=0)
+    path = work.workspace.source_path()
+    video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
+    frames, methods, notes = list[NDArray[np.uint8]](), set[str](), set[str]()
+    for index, frame in enumerate(video.frames):
+        with naming(path, f"frame {index} of those taken"):
+            found = matte(frame, config.matting)
+        frames.append(to_bytes(found.rgba))  # a clip of floats would not fit into memory
+        methods.add(found.method)
+        notes.update(found.notes)
+    union = np.max([frame[..., 3] for frame in frames], axis=0).astype(np.float32) / np.float32(255)
     crop = crop_around(union, config.size, config.margin)
     folder = work.replace("images")
-    for index, found in enumerate(mattes):
-        write_image(folder / f"{index:05d}.png", cut(found.rgba, crop))
-    methods = sorted({found.method for found in mattes})
-    for note in sorted({note for found in mattes for note in found.notes}):
+    for index, rgba in enumerate(frames):
+        write_image(folder / f"{index:05d}.png", cut(rgba.astype(np.float32) / np.float32(255), crop))
+    for note in sorted(notes):
         work.warn(note)
-    work.describe(frame_count=len(mattes), fps=video.fps, notes={"crop": plain(crop), "matting": methods})
-    return {"frames": len(mattes), "fps": video.fps, "matting": ", ".join(methods)}
+    work.describe(frame_count=len(frames), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
+    return {"frames": len(frames), "fps": video.fps, "matting": ", ".join(sorted(methods))}
 
 
 def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
-    """A folder of photographs: cut out where they lie, since their cameras will need the whole image."""
+    """A folder of photographs: cut out where they lie, since their cameras will need each image whole and as stored."""
     from a4d.io.images import list_images, read_image, write_image
     from a4d.matting.matte import matte
 
     paths = list_images(work.workspace.source_path())
     folder = work.replace("images")
     for index, path in enumerate(paths):
-        write_image(folder / f"{index:05d}.png", matte(read_image(path, config.max_size), config.matting).rgba)
-    work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths]})
+        with naming(path):
+            found = matte(read_image(path, config.max_size, upright=False), config.matting)
+        write_image(folder / f"{index:05d}.png", found.rgba)
+    work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths], "straightened": False})
     return {"frames": len(paths)}
 
 
@@ -143,10 +154,12 @@ def _take_photographs(
     straight, steps = without_distortion(capture)
     folder, masks, names, sizes = work.replace("images"), list[Any](), list[Path](), list[tuple[int, int]]()
     for index, path in enumerate(capture.images):
-        pixels = read_image(path)
+        pixels = read_image(path, upright=False)
         mask = None if capture.masks is None else capture.masks[index]
         if mask is not None:
-            pixels = _as_rgba(pixels[..., :3], _same_size(read_image(mask)[..., 0], pixels.shape[:2], mask))
+            pixels = _as_rgba(
+                pixels[..., :3], _same_size(read_image(mask, upright=False)[..., 0], pixels.shape[:2], mask)
+            )
         step = steps[index]
         pixels = shrink(pixels if step is None else step.apply(pixels), config.max_size)
         names.append(folder / f"{index:05d}.png")
@@ -192,6 +205,17 @@ TAKERS: dict[str, Callable[[Transaction, Preprocess], dict[str, Any]]] = {
     "mesh": take_mesh,
     "text": take_text,
 }
+
+
+@contextmanager
+def naming(path: Path, part: str = "") -> Iterator[None]:
+    """Say of which file, and of which part of it, an error in the block speaks."""
+    try:
+        yield
+    except InvalidInputError as error:
+        if str(path) not in error.problem:
+            error.problem = ": ".join(filter(None, (str(path), part, error.problem)))
+        raise
 
 
 def _as_rgba(values: Image, alpha: Image) -> Image:

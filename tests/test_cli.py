@@ -43,7 +43,7 @@ def test_a_stage_prints_one_line_and_is_quiet_on_request(a4d):
     assert code == 0
     assert out.startswith("count done in")
     assert "last 3" in out
-    assert "take comes first" in err
+    assert "take came first: frames 2" in err
     code, out, err = a4d("fit-static", "picture.png", "--iterations", 3, "-q")
     assert (code, out, err) == (0, "", "")
     assert a4d("fit-static", "picture.a4d", "--iterations", 3)[1] == "count is up to date in picture.a4d\n"

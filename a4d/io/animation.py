@@ -50,7 +50,8 @@ def read_animation(
         shown = np.arange(len(durations))
     else:
         ends = np.cumsum(durations)
-        moments = (np.arange(max(1, round(ends[-1] * rate))) + 0.5) / rate
+        # From the middle of the first frame: rounding must not decide, and the first frame must be shown.
+        moments = np.arange(max(1, round(ends[-1] * rate))) / rate + durations.min() / 2
         shown = np.minimum(np.searchsorted(ends, moments, side="right"), len(durations) - 1)
     return _select(path, shown + start), rate
 

@@ -29,12 +29,14 @@ PIXEL_LIMIT = 100_000_000
 """Larger pictures are refused by their header, before memory is asked for."""
 
 
-def read_image(path: Path | str, max_size: int | None = None) -> Array:
-    """Read a picture, upright by its EXIF orientation; colour profiles are ignored.
+def read_image(path: Path | str, max_size: int | None = None, *, upright: bool = True) -> Array:
+    """Read a picture; colour profiles are ignored.
 
     Args:
         path: PNG, JPEG, WebP, BMP, TIFF, PPM, or the first frame of a GIF, of any bit depth.
         max_size: reduce the longer side to at most this many pixels, antialiased.
+        upright: turn it by its EXIF orientation. Cameras that were calibrated for a photograph mean its pixels as they
+            are stored, and so must what is done with them.
 
     Returns:
         (H, W, 3), or (H, W, 4) with straight alpha where the file has transparency; sRGB in [0, 1].
@@ -44,7 +46,7 @@ def read_image(path: Path | str, max_size: int | None = None) -> Array:
         InvalidInputError: it is damaged, not a picture, over 100 megapixels, or holds numbers without a known range.
     """
     path = Path(path)
-    samples = _read_samples(path, max_size)
+    samples = _read_samples(path, max_size, upright=upright)
     image = samples.astype(np.float32)
     if samples.dtype in (np.uint8, np.uint16):
         image /= np.iinfo(samples.dtype).max
@@ -181,8 +183,8 @@ def _finite(values: Array) -> Array:
     return values
 
 
-def _read_samples(path: Path, max_size: int | None = None) -> NDArray[Any]:
-    """(H, W, 3|4) samples in the type of the file, upright; 8-bit ones reduced to `max_size`."""
+def _read_samples(path: Path, max_size: int | None = None, *, upright: bool = True) -> NDArray[Any]:
+    """(H, W, 3|4) samples in the type of the file; 8-bit ones reduced to `max_size`."""
     require_file(path)
     try:
         with warnings.catch_warnings(), path.open("rb") as stream:
@@ -191,7 +193,8 @@ def _read_samples(path: Path, max_size: int | None = None) -> NDArray[Any]:
             # libtiff, like OpenCV's libpng below, complains on the terminal itself, past Python.
             with muted_terminal() if image.format == "TIFF" else nullcontext():
                 image.load()
-            return _upright(_samples(image, stream, max_size), image)
+            samples = _samples(image, stream, max_size)
+            return _upright(samples, image) if upright else samples
     except Exception as error:  # Pillow's readers raise nearly every type there is on damaged bytes
         raise unreadable(path, error) from None
 

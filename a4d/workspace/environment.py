@@ -27,7 +27,7 @@ def peak_gpu_memory_bytes() -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether host or device memory ran out; torch reports both in its own ways."""
+    """Whether host or device memory ran out; torch and OpenCV report it in their own ways."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return any(phrase in str(error) for phrase in ("can't allocate memory", "Insufficient memory"))

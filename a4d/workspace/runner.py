@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from a4d.config import Config, load_yaml, plain, to_yaml
+from a4d.console import format_metrics
 from a4d.errors import A4DError, OutOfMemoryError, UsageError, WorkspaceError
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
@@ -231,8 +232,7 @@ def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) ->
 def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder) -> None:
     for name in stage.needs:
         if name not in workspace.read_records():
-            logger.info("%s comes first", name)
-            _run(find_stage(name), workspace, _with_defaults(options, name), console)
+            _run_first(find_stage(name), workspace, options, console)
 
 
 def _run_in_new_workspace(
@@ -244,8 +244,7 @@ def _run_in_new_workspace(
             outcome = _run(stage, workspace, options, console)
             _rename(workspace, place.path, lock)
             return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
-        logger.info("%s comes first", first.name)
-        _run(first, workspace, _with_defaults(options, first.name), console)
+        _run_first(first, workspace, options, console)
         _rename(workspace, place.path, lock)
         _run_needs(stage, workspace, options, console, find_stage)
         return _run(stage, workspace, options, console)
@@ -273,9 +272,12 @@ def _new_workspace(place: Place, raw: RawInput) -> Iterator[tuple[Workspace, Loc
                 discard(temporary)
 
 
-def _with_defaults(options: Options, name: str) -> Options:
-    """For a stage that is run because another needs it."""
-    return replace(options, values={}, assignments=(), name=name, force=False)
+def _run_first(stage: Stage, workspace: Workspace, options: Options, console: Console) -> None:
+    """Run a stage that another needs, with defaults; it is told of when it is done, so that a bad input is one line."""
+    logger.debug("%s comes first", stage.name)
+    options = replace(options, values={}, assignments=(), name=stage.name, force=False)
+    outcome = _run(stage, workspace, options, console)
+    logger.info("%s came first: %s", stage.name, format_metrics(outcome.metrics))
 
 
 def _rename(workspace: Workspace, path: Path, lock: Lock) -> None:
@@ -303,8 +305,9 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
     record = workspace.read_records().get(name)
     if decision.action == "up to date" and record is not None:
         return _outcome_of(workspace, record, decision)
-    if record is not None or decision.action == "resume":
+    if decision.action == "resume":
         logger.info("%s %s", name, decision.reason)
+    again = record is not None and decision.action == "run"
     runtime = Runtime(resolve_device(options.device), options.seed, console)
     transaction = Transaction.begin(workspace, name, config, plan)
     with _cleaning_up(stage, transaction), logging_into(transaction.folder / "log.txt"):
@@ -318,6 +321,8 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
             peak_memory_mb=peak_memory_bytes() / 2**20,
             peak_gpu_memory_mb=peak_gpu_memory_bytes() / 2**20,
         )
+    if again:
+        logger.info("%s was %s", name, decision.reason.removeprefix("is "))
     return _outcome_of(workspace, record, replace(decision, reason=""), status="done")
 
 

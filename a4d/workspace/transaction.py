@@ -62,15 +62,16 @@ class Transaction:
             discard(folder / OUTPUTS)
         else:
             abandon(workspace, name)
-            try:
-                folder.mkdir(parents=True)
-                write_document(folder / PLAN, plan)
-            except OSError:
-                abandon(workspace, name)
-                raise
         transaction = cls(workspace, name, config, plan, resumed)
-        for made in (transaction.checkpoint, transaction.previews):
-            made.mkdir(exist_ok=True)
+        try:
+            for made in (folder, transaction.checkpoint, transaction.previews):
+                made.mkdir(parents=True, exist_ok=True)
+            if not resumed:
+                write_document(folder / PLAN, plan)
+        except OSError:
+            if not resumed:
+                abandon(workspace, name)
+            raise
         return transaction
 
     @property
