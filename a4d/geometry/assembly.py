@@ -21,6 +21,9 @@ from a4d.geometry.transforms import quaternion_from_rotation
 PLAIN = Material(name="surface", metallic=0.0, roughness=0.9)
 """What a surface without a material of its own looks like: vertex colours, rough."""
 
+RESTING = 1e-6
+"""Metres, or parts of a quaternion or scale: closer than this to the rest pose a track would not be seen."""
+
 
 @dataclass(frozen=True)
 class MotionTolerance:
@@ -213,6 +216,6 @@ def _channels(motion: Motion, first_node: int, tolerance: MotionTolerance) -> tu
     for joint in range(len(motion.skeleton)):
         for target, values, at_rest, limit in tracks:
             curve = reduce_curve(Curve(times, values[:, joint], "linear", target == "rotation"), limit)
-            if len(curve.times) > 1 or not torch.allclose(curve.values[0], at_rest[joint], rtol=0, atol=1e-9):
+            if len(curve.times) > 1 or not torch.allclose(curve.values[0], at_rest[joint], rtol=0, atol=RESTING):
                 channels.append(Channel(first_node + joint, target, curve))
     return tuple(channels)

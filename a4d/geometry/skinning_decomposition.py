@@ -1,4 +1,4 @@
-"""Bones and sparse weights out of vertex trajectories (Le and Deng 2012, Smooth Skinning Decomposition with Rigid Bones).
+"""Bones and sparse weights out of vertex trajectories: smooth skinning decomposition (Le and Deng 2012).
 
 The error of linear blend skinning is brought down by turns over the weights, each vertex on its own, and over the
 bones, each with a closed form. Bones begin as clusters of vertices that move alike, split where they fit worst.

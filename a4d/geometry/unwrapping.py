@@ -15,13 +15,16 @@ from a4d.geometry.asset import Primitive
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.tangents import vertex_tangents
 
+WORKING_SIZE = 1000.0
+"""Units along the longest side of the box that surrounds a mesh while it is unwrapped."""
+
 
 @dataclass(frozen=True)
 class UnwrappedMesh:
     """A surface in flat charts that do not overlap; along the cuts a vertex of the mesh appears several times.
 
     Args:
-        mesh: as it was, whole.
+        mesh: as it was, whole, on the CPU.
         sources: (U,) int64 the mesh's vertex that each vertex of the charts is.
         faces: (F, 3) int64 into the charts' vertices, in the order of the mesh's faces.
         uvs: (U, 2) float32 in [0, 1], u right and v down.
@@ -68,22 +71,28 @@ def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
     Args:
         mesh: at least one face of positive area.
         size: pixels of the picture that it is meant for, along either side.
-        padding: pixels between charts, at least; they keep colours apart also in smaller mip levels.
+        padding: pixels between charts, or a little less where the charts need a larger picture than hoped; they keep
+            colours apart also in smaller mip levels.
 
     Raises:
-        InvalidInputError: the mesh is empty or not finite.
+        InvalidInputError: the mesh is empty or not finite, or none of its faces has an area.
     """
-    vertices = np.ascontiguousarray(mesh.vertices.detach().cpu().numpy(), dtype=np.float32)
+    mesh = mesh.with_vertices(mesh.vertices.detach().float()).to("cpu")
+    vertices = mesh.vertices.numpy()
     if not len(mesh.faces) or not np.isfinite(vertices).all():
         raise InvalidInputError("a mesh that is empty or not finite has no texture coordinates")
     atlas = xatlas.Atlas()
-    atlas.add_mesh(vertices, np.ascontiguousarray(mesh.faces.cpu().numpy(), dtype=np.uint32))
+    # Its tolerances are absolute: a subject of a metre would be cut to pieces at its small triangles.
+    vertices = (vertices - vertices.mean(0)) * (WORKING_SIZE / max(float(np.ptp(vertices, axis=0).max()), 1e-30))
+    atlas.add_mesh(vertices, np.ascontiguousarray(mesh.faces.numpy(), dtype=np.uint32))
     options = xatlas.PackOptions()
     options.resolution = size
     options.padding = padding
     options.bilinear = True
     atlas.generate(pack_options=options)
     sources, faces, uvs = atlas[0]
+    if not np.isfinite(uvs).all():
+        raise InvalidInputError("a mesh whose faces have no area has no texture coordinates")
     return UnwrappedMesh(
         mesh,
         torch.from_numpy(sources.astype(np.int64)),

@@ -59,8 +59,9 @@ def write_asset(path: Path, asset: Asset, pictures: PictureOptions | None = None
         if node in shown:
             item.update(_shown_mesh(asset, shown[node], mesh_indices))
         builder.append("nodes", item)
+    morphing = {node for node, instance in shown.items() if len(instance.morph_weights)}
     for clip in asset.clips:
-        driven = tuple(c for c in clip.channels if c.target != "weights" or c.node in shown)
+        driven = tuple(c for c in clip.channels if c.target != "weights" or c.node in morphing)
         add_clip(builder, replace(clip, channels=driven))
     if children[-1]:
         builder.add_scene(children[-1])

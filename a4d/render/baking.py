@@ -96,9 +96,11 @@ def bake_texture(
     places, points = _samples(unwrapped, size * samples)
     if not len(places):
         raise InvalidInputError(f"no texel of a {size}x{size} texture meets the surface", "Use a larger texture")
-    batches = torch.arange(len(places)).split(BATCH)
     values = torch.cat(
-        [function(SurfacePoints(unwrapped, points.faces[i], points.barycentric[i])).detach().float() for i in batches]
+        [
+            function(SurfacePoints(unwrapped, points.faces[batch], points.barycentric[batch])).detach().float().cpu()
+            for batch in torch.arange(len(places)).split(BATCH)
+        ]
     )
     texels = (places // (size * samples) // samples) * size + places % (size * samples) // samples
     counts = torch.zeros(size * size).index_add_(0, texels, torch.ones(len(texels)))
@@ -167,7 +169,7 @@ def bake_vertex_colours(name: str, mesh: Mesh, size: int = 1024) -> Asset:
     if mesh.colours is None:
         raise InvalidInputError("a mesh without colours gives no texture")
     unwrapped = unwrap(mesh, size)
-    colours = mesh.colours.detach()
+    colours = mesh.colours.detach().cpu()
     image = bake_texture(unwrapped, lambda points: points.interpolate(colours), size)
     material = Material(name, base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
     return static_asset(name, unwrapped.primitive(), material)
