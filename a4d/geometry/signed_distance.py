@@ -20,7 +20,7 @@ LEAF_SIZE = 8
 """Triangles per leaf of the search tree, about."""
 
 MOST_NEWTON_STEPS = 60
-"""Enough to leave the pole behind, which lies at least NUDGE away from any root."""
+"""Three times what the flattest shapes tried need."""
 
 NUDGE = 1e-7
 """Least distance from the planes of symmetry, in units of the smallest half axis."""
@@ -70,16 +70,17 @@ def distance_to_ellipsoid(
     # On a plane of symmetry the nearest point inside may leave the plane; a nudge off it picks one of the two.
     position = points.detach().double().abs().clamp(min=NUDGE * float(axes.min()))
     squares = axes**2
-    # Left of the root, from where Newton's steps on this convex function never overshoot. Most points need few steps;
-    # near the planes of symmetry inside, each step only multiplies the distance from the pole by 1.5.
-    t = (axes * position - squares).amax(-1, keepdim=True)
+    excess = squares - squares.min()
+    # Counted from the pole of the smallest axis, where roots may crowd. The start lies left of the root, from where
+    # Newton's steps on a convex function never overshoot.
+    offset = (axes * position - excess).amax(-1, keepdim=True)
     for _ in range(MOST_NEWTON_STEPS):
-        ratios = (axes * position / (squares + t)) ** 2
-        step = (ratios.sum(-1, keepdim=True) - 1) / (2 * (ratios / (squares + t)).sum(-1, keepdim=True))
-        t = t + step
-        if bool((step <= 1e-10 * (squares.min() + t)).all()):
+        ratios = (axes * position / (excess + offset)) ** 2
+        step = (ratios.sum(-1, keepdim=True) - 1) / (2 * (ratios / (excess + offset)).sum(-1, keepdim=True))
+        offset = offset + step
+        if bool((step <= 1e-9 * offset).all()):
             break
-    nearest = squares * position / (squares + t)
+    nearest = squares * position / (excess + offset)
     distance = (position - nearest).norm(dim=-1)
     return distance.copysign(((position / axes) ** 2).sum(-1) - 1).to(points)
 
