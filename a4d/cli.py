@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": ("a4d.commands.evaluate:evaluate", "Score a scene against held-out views, a workspace or a mesh"),
     "info": ("a4d.commands.info:info", "Show what a workspace holds and what is out of date"),
     "validate": ("a4d.commands.validate:validate", "Check a workspace against the format's specification"),
+    "weights": ("a4d.commands.weights:weights", "List, fetch or check the weights of diffusion models"),
     "doctor": ("a4d.commands.doctor:doctor", "Show versions, devices, optional backends and caches"),
 }
 STAGE_PANEL, COMMAND_PANEL = "Stages", "Inspection"

@@ -57,6 +57,10 @@ class InvalidInputError(A4DError):
     exit_code = ExitCode.INVALID
 
 
+class SurfaceVanishedError(InvalidInputError):
+    """An implicit surface that has no inside left, or that leaves its grid."""
+
+
 class WorkspaceError(A4DError):
     """A workspace that is locked, of a future version, inconsistent, or cannot be written."""
 

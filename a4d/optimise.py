@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from torch import Tensor
 from a4d.checkpoint import load_checkpoint, restore_optimiser, save_checkpoint, scene_state
 from a4d.config import Config, Number, value_at
 from a4d.console import progress
-from a4d.errors import A4DError
+from a4d.errors import QualityError
 from a4d.io.images import write_image
 from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
+from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
@@ -44,7 +46,7 @@ class LoopConfig(Config):
     log_every: int = Field(default=20, ge=1, description="iterations between two lines of metrics.jsonl")
 
 
-class DivergenceError(A4DError):
+class DivergenceError(QualityError):
     """An objective became infinite or not a number."""
 
 
@@ -57,12 +59,14 @@ class Problem:
         views: view sets by name.
         objectives: at least one.
         frames: the workspace's images, or None where no view set is observed.
+        priors: diffusion priors by name, on the run's device.
     """
 
     scene: Scene
     views: Mapping[str, Views]
     objectives: Sequence[Objective]
     frames: Frames | None = None
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +76,7 @@ class _Log:
     path: Path
     every: int
     values: dict[str, float] = field(default_factory=dict)
+    psnr: dict[str, float] = field(default_factory=dict)
 
     def truncate(self, step: int) -> None:
         """Drop the lines that a resumed run will write again."""
@@ -79,13 +84,15 @@ class _Log:
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
-    def add(self, step: int, losses: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def add(self, step: int, losses: dict[str, Tensor], psnr: dict[str, float], facts: dict[str, Any]) -> None:
         self.values = {name: float(value) for name, value in losses.items()}
+        self.psnr = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **self.values, **facts}) + "\n")
+            file.write(json.dumps({"step": step, **self.values, **self.psnr, **facts}) + "\n")
 
     def text(self) -> str:
-        return "  ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        losses = [f"{name} {value:.4g}" for name, value in self.values.items()]
+        return "  ".join([*losses, *(f"{name} {value:.1f} dB" for name, value in self.psnr.items())])
 
 
 def optimise(problem: Problem, config: LoopConfig, folder: Path, runtime: Runtime) -> dict[str, float]:
@@ -140,10 +147,10 @@ class _Loop:
         with progress(self.runtime.console) as bar:
             task = bar.add_task("optimise", total=iterations, completed=self.done, losses="")
             for index in range(self.done, iterations):
-                losses = self.step(index)
+                step, losses = self.step(index)
                 if (index + 1) % self.log.every == 0 or index + 1 == iterations:
-                    self.log.add(index + 1, losses, {"rates": self.rates(index), **self.problem.scene.facts()})
                     self.check(losses)
+                    self.log.add(index + 1, losses, step.psnr(), self.facts(index))
                     bar.update(task, completed=index + 1, losses=self.log.text())
                 now = time.monotonic()
                 if stop.signal_number is not None or now - last_checkpoint > self.config.checkpoint_seconds:
@@ -156,12 +163,14 @@ class _Loop:
         self.preview(iterations)
         return {**self.log.values, **self.quality()}
 
-    def step(self, index: int) -> dict[str, Tensor]:
-        """One iteration; the unweighted values of the objectives."""
+    def step(self, index: int) -> tuple[Step, dict[str, Tensor]]:
+        """One iteration: what was rendered, and the unweighted values of the objectives."""
         problem = self.problem
         for group in self.optimiser.param_groups:
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
-        step = Step(index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device)
+        step = Step(
+            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device, problem.priors
+        )
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in problem.objectives:
@@ -174,10 +183,11 @@ class _Loop:
             total.backward()
             self.optimiser.step()
             problem.scene.after_step(index, self.optimiser, generator(self.runtime.seed, "scene", index))
-        return losses
+        return step, losses
 
-    def rates(self, index: int) -> dict[str, float]:
-        return {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}
+    def facts(self, index: int) -> dict[str, Any]:
+        rates = {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}
+        return {"rates": rates, **self.problem.scene.facts()}
 
     def check(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():

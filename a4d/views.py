@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from a4d.config import Config, Number, Spec, parse, unknown_key, value_at
@@ -178,17 +178,26 @@ class OrbitViews(Views):
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
     size: int = Field(default=128, ge=8)
-    stratified: bool = Field(default=False, description="one camera per equal sector of azimuth")
+    stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
+    ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
+
+    @model_validator(mode="after")
+    def _check_rings(self) -> OrbitViews:
+        if self.batch % self.ring:
+            raise ValueError(f"batch {self.batch} is not a multiple of ring {self.ring}")
+        return self
 
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """Uniform azimuth, elevation, radius and field of view; the field of view is shared by a batch."""
-        draw = torch.rand(4, self.batch, generator=generator(seed, "orbit", step))
-        sector = torch.arange(self.batch) if self.stratified else torch.zeros(self.batch)
-        share = (sector + draw[0]) / self.batch if self.stratified else draw[0]
+        count = self.batch // self.ring
+        draw = torch.rand(4, count, generator=generator(seed, "orbit", step))
+        share = (torch.arange(count) + draw[0]) / count if self.stratified else draw[0]
         fov = float(_between(self.fov, draw[1, :1], step))
+        azimuth = _between(self.azimuth, share, step)[:, None] + torch.arange(self.ring) * (360 / self.ring)
+        elevation, radius = _between(self.elevation, draw[2], step), _between(self.radius, draw[3], step)
         cameras = orbit(
-            _between(self.azimuth, share, step), _between(self.elevation, draw[2], step),
-            _between(self.radius, draw[3], step), fov, self.size, self.size,
+            azimuth.flatten(), elevation.repeat_interleave(self.ring), radius.repeat_interleave(self.ring), fov,
+            self.size, self.size,
         )  # fmt: skip
         return ViewBatch(cameras, None, self.backgrounds(step, seed))
 

@@ -59,8 +59,9 @@ class FitStatic(Config):
     objectives: list[Spec]
     iterations: int = Field(ge=0, description="steps of the optimisation")
     optimiser: dict[str, Any]
-    checkpoint_seconds: float = Field(default=60.0, gt=0, description="time between two checkpoints")
-    preview_seconds: float = Field(default=20.0, gt=0, description="time between two previews")
+    # These two do not change the result, and are no part of what a finished result is compared by.
+    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
+    preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,6 @@ def test_the_check_sees_an_import_inside_a_function(tmp_path):
 def test_every_package_is_installed():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {file.parent for file in (ROOT / "a4d").rglob("*.py")}
-    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {"a4d.stages"}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {"a4d.stages", "a4d.stages.profiles"}
     assert set(listed) == found
     assert all((folder / "__init__.py").is_file() for folder in folders)

@@ -51,6 +51,7 @@ def test_metrics_hold_every_loss_and_the_scheduled_rate(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [7, 14, 21, 28, 35, 42, 49, 56, 60]
     assert lines[-1]["photometric/seen"] < lines[0]["photometric/seen"]
+    assert lines[-1]["psnr/seen"] > lines[0]["psnr/seen"] + 5
     assert lines[-1]["rates"]["pixels"] == pytest.approx(0.1 * 0.1 ** (59 / 60))
     assert (tmp_path / "previews" / "seen_000060.png").is_file()
 

@@ -50,6 +50,18 @@ def test_transparent_pixels_lend_no_colour_when_a_frame_is_reduced() -> None:
     assert torch.allclose(small[:, :4], torch.tensor([1.0, 0, 0, 1]).expand(8, 4, 4))
 
 
+def test_rings_are_evenly_spaced_and_share_their_height() -> None:
+    orbit = views(kind="orbit", batch=8, ring=4, elevation=[-10, 40], radius=[2, 3])
+    position = orbit.sample(5, 0, None).cameras.positions.view(2, 4, 3)
+    turn = torch.rad2deg(torch.atan2(position[..., 0], position[..., 2]))
+    steps = (turn.diff(dim=1) + 360) % 360
+    torch.testing.assert_close(steps, torch.full((2, 3), 90.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(position[..., 1], position[:, :1, 1].expand(2, 4))
+    assert abs(float(position[0, 0, 1] - position[1, 0, 1])) > 1e-3
+    with pytest.raises(ConfigError, match="multiple of ring"):
+        views(kind="orbit", batch=6, ring=4)
+
+
 def test_orbits_stay_in_their_intervals_and_strata() -> None:
     orbit = views(kind="orbit", batch=4, stratified=True, elevation=[10, 20], radius=[2, 3], azimuth=[-180, 180])
     sectors = set()

@@ -25,6 +25,17 @@ class Influences:
     joints: Tensor
     weights: Tensor
 
+    @classmethod
+    def strongest(cls, weights: Tensor, count: int = 4) -> Influences:
+        """The largest few of dense weights, which then sum to 1.
+
+        Args:
+            weights: (V, J) not negative, each row with something in it.
+            count: kept per vertex; four is what every game engine knows.
+        """
+        kept, joints = weights.detach().cpu().double().topk(min(count, weights.shape[1]), dim=1)
+        return cls(joints, (kept / kept.sum(1, keepdim=True)).float())
+
 
 @dataclass(frozen=True)
 class MorphTargets:

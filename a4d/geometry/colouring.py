@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, maximum_filter
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
@@ -34,8 +35,9 @@ def colour_from_view(
     """Paint a mesh with the picture of one view.
 
     Vertices that the camera sees take the colour of their pixel; along the outline they take it from a few pixels
-    further in. Those that face away take it from the same pixel as well, from a picture that is the softer the more
-    they face away: nothing changes abruptly at the outline and a face does not look out of the back of a head.
+    further in, and where something hides them from the nearest vertex that is seen. Those that face away take it from
+    the same pixel as well, from a picture that is the softer the more they face away: nothing changes abruptly at the
+    outline and a face does not look out of the back of a head.
 
     Args:
         mesh: wound outward.
@@ -62,17 +64,28 @@ def colour_from_view(
     pixels, depths = camera.project(mesh.vertices.detach())
     toward_camera = normalize(camera.positions - mesh.vertices.detach(), dim=-1)
     facing = (mesh.vertex_normals.detach() * toward_camera).sum(-1)
-    if depth is not None:
-        # One pixel on a slope spans a range of depths, hence the tolerance.
-        tolerance = 0.01 * depths[0].mean() + 2 * depths[0] / camera.intrinsics[0, 0]
-        seen = _sample(torch.where(depth > 0, depth, torch.inf)[None].to(depths), pixels[0], "nearest")[0]
-        facing = torch.where(depths[0] > seen + tolerance, -facing.abs(), facing)
     level = (-facing).clamp(0, 1) * (len(BLURS) - 1)
     below = level.floor().long().clamp(max=len(BLURS) - 2)
     stack = torch.stack([_sample(layer, pixels[0], "bilinear").T for layer in softened])
     every = torch.arange(len(level), device=level.device)
-    colours = torch.lerp(stack[below, every], stack[below + 1, every], (level - below)[:, None])
-    return replace(mesh, colours=colours.clamp(0, 1))
+    colours = torch.lerp(stack[below, every], stack[below + 1, every], (level - below)[:, None]).clamp(0, 1)
+    if depth is not None:
+        # One pixel on a slope spans a range of depths, hence the tolerance.
+        tolerance = 0.01 * depths[0].mean() + 2 * depths[0] / camera.intrinsics[0, 0]
+        nearest = _sample(torch.where(depth > 0, depth, torch.inf)[None].to(depths), pixels[0], "nearest")[0]
+        is_hidden = (facing > 0) & (depths[0] > nearest + tolerance)
+        colours = _from_neighbours(colours, mesh.vertices.detach(), is_hidden, (facing > 0) & ~is_hidden)
+    return replace(mesh, colours=colours)
+
+
+def _from_neighbours(colours: Tensor, vertices: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+    """(V, 3) colours in which the wanted vertices take that of the nearest known one."""
+    if not (wanted.any() and known.any()):
+        return colours
+    _, neighbour = cKDTree(vertices[known].cpu().numpy()).query(vertices[wanted].cpu().numpy())
+    result = colours.clone()
+    result[wanted] = colours[known][torch.from_numpy(neighbour).to(colours.device)]
+    return result
 
 
 def _sample(

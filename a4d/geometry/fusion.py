@@ -21,7 +21,7 @@ from torch import Tensor
 
 from a4d.errors import InvalidInputError
 from a4d.geometry import fusion_kernels
-from a4d.geometry.cameras import Cameras
+from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 
 Floats = NDArray[np.float32]
@@ -196,3 +196,10 @@ def _colours(mesh: Mesh, views: list[_Prepared], tolerance: float) -> Floats:
     _, nearest = cKDTree(vertices[seen]).query(vertices[~seen])
     colours[~seen] = colours[seen][nearest]
     return colours
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache."""
+    camera = turntable(1, 0.0, 3.0, 40.0, 16)
+    view = DepthView(torch.full((16, 16), 3.0), torch.ones(16, 16), torch.ones(16, 16, 3), camera)
+    fuse([view], torch.tensor([[-0.5] * 3, [0.5] * 3]), FusionSettings(resolution=8))

@@ -32,6 +32,18 @@ def pixel_trust(depth, alpha, focal, trust):
                 trust[y, x] = 1 / (1 + steepest * steepest)
 
 
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _between(image, x, y):
+    """Bilinear value of an (H, W) image, constant beyond its outermost pixel centres."""
+    height, width = image.shape
+    x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+    column, row = min(int(x), width - 2), min(int(y), height - 2)
+    right, down = x - column, y - row
+    upper = image[row, column] * (1 - right) + image[row, column + 1] * right
+    lower = image[row + 1, column] * (1 - right) + image[row + 1, column + 1] * right
+    return upper * (1 - down) + lower * down
+
+
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 def integrate(view, grid, field):
     """Add what one view says about every voxel.
@@ -63,7 +75,8 @@ def integrate(view, grid, field):
                 if not (0 <= u < width and 0 <= v < height):
                     continue
                 column, row = int(u), int(v)
-                beyond = -silhouette[row, column] * z / (lens[0] * spacing)
+                # The largest of many views' values is taken: rounding to pixels would make it too large.
+                beyond = -_between(silhouette, u - 0.5, v - 0.5) * z / (lens[0] * spacing)
                 outside[i, j, k] = max(outside[i, j, k], beyond)
                 if beyond > 0 or trust[row, column] <= 0:
                     continue

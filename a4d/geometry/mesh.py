@@ -47,7 +47,7 @@ class Mesh:
     @property
     def volume(self) -> float:
         """Signed volume in cubic metres; positive for a closed mesh with outward winding."""
-        a, b, c = self.vertices[self.faces].double().unbind(1)
+        a, b, c = self.vertices.detach()[self.faces].double().unbind(1)
         return float((a * torch.linalg.cross(b, c, dim=-1)).sum() / 6)
 
     def with_vertices(self, vertices: Tensor) -> Mesh:

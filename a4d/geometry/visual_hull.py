@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from a4d.errors import InvalidInputError
 from a4d.geometry import hull_kernels
-from a4d.geometry.cameras import Cameras
+from a4d.geometry.cameras import Cameras, turntable
 
 
 @dataclass(frozen=True)
@@ -102,3 +102,11 @@ def surface_colours(
         hull_kernels.gather_colours(arrays[0], arrays[1], pose, lens, 2 * spacing, nearest, picture, total)
     colours = np.where(total[:, 3:] > 0, total[:, :3] / np.maximum(total[:, 3:], 1e-9), 0.5)
     return torch.from_numpy(colours).to(points)
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache."""
+    cameras = turntable(1, 0.0, 3.0, 40.0, 16)
+    hull = visual_hull(torch.ones(1, 16, 16), cameras, torch.tensor([[-0.5] * 3, [0.5] * 3]), 8)
+    points, normals = hull.surface()
+    surface_colours(points, normals, torch.ones(1, 16, 16, 3), cameras, hull.spacing)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d import __version__
-from a4d.io.arrays import MeshArrays, mesh_arrays
+from a4d.io.arrays import mesh_arrays
 from a4d.io.colour import linear_from_srgb
 from a4d.io.files import write_bytes
 
@@ -100,6 +100,12 @@ class GlbBuilder:
             accessor["max"] = np.atleast_1d(values.max(axis=0)).tolist()
         return self.append("accessors", accessor)
 
+    def use_extension(self, name: str) -> None:
+        """State that the file uses an extension, which readers that do not know it may ignore."""
+        names = self._document.setdefault("extensionsUsed", [])
+        if name not in names:
+            names.append(name)
+
     def add_scene(self, nodes: list[int]) -> None:
         """Add a scene of the given root nodes; the first one is what viewers show."""
         self.append("scenes", {"nodes": nodes})
@@ -141,24 +147,29 @@ class GlbOptions:
     extras: Mapping[str, Any] | None = None
 
 
-def add_primitive(builder: GlbBuilder, arrays: MeshArrays, has_normals: bool = True) -> dict[str, Any]:
-    """Store a mesh's arrays and describe them as a glTF primitive, to which a material or morph targets may be added.
+def add_primitive(
+    builder: GlbBuilder,
+    vertices: NDArray[np.float32],  # (V, 3)
+    faces: NDArray,  # (F, 3) integers
+    normals: NDArray[np.float32] | None = None,  # (V, 3) of unit length; without them viewers shade flat
+    colours: NDArray[np.float32] | None = None,  # (V, 3) or (V, 4) sRGB and straight alpha in [0, 1]
+) -> dict[str, Any]:
+    """Store a surface and describe it as a glTF primitive, to which other attributes, a material and targets may come.
 
-    Args:
-        builder: receives the accessors.
-        arrays: colours, where there are any, become COLOR_0 in linear light with 16 bits.
-        has_normals: store the normals.
+    Colours become COLOR_0 in linear light with 16 bits.
     """
-    attributes = {"POSITION": builder.add_accessor(arrays.vertices, Target.VERTICES, has_bounds=True)}
-    if has_normals:
-        attributes["NORMAL"] = builder.add_accessor(arrays.normals, Target.VERTICES)
-    if arrays.colours is not None:
+    attributes = {"POSITION": builder.add_accessor(vertices, Target.VERTICES, has_bounds=True)}
+    if normals is not None:
+        attributes["NORMAL"] = builder.add_accessor(normals, Target.VERTICES)
+    if colours is not None:
         # Four components rather than three keep the stride a multiple of four bytes.
-        rgba = np.full((len(arrays.colours), 4), 65535, np.uint16)
-        rgba[:, :3] = np.rint(linear_from_srgb(arrays.colours) * 65535)
+        rgba = np.full((len(colours), 4), 65535, np.uint16)
+        rgba[:, :3] = np.rint(linear_from_srgb(colours[:, :3]) * 65535)
+        if colours.shape[1] == 4:
+            rgba[:, 3] = np.rint(colours[:, 3] * 65535)
         attributes["COLOR_0"] = builder.add_accessor(rgba, Target.VERTICES, is_normalised=True)
-    is_small = len(arrays.vertices) <= PRIMITIVE_RESTART
-    indices = arrays.faces.reshape(-1).astype(np.uint16 if is_small else np.uint32)
+    is_small = len(vertices) <= PRIMITIVE_RESTART
+    indices = faces.reshape(-1).astype(np.uint16 if is_small else np.uint32)
     return {"attributes": attributes, "indices": builder.add_accessor(indices, Target.INDICES), "mode": 4}
 
 
@@ -176,7 +187,9 @@ def write_glb(path: Path, mesh: Mesh, options: GlbOptions | None = None) -> None
     """
     options = options or GlbOptions()
     builder = GlbBuilder()
-    primitive = add_primitive(builder, mesh_arrays(path, mesh), options.has_normals)
+    arrays = mesh_arrays(path, mesh)
+    normals = arrays.normals if options.has_normals else None
+    primitive = add_primitive(builder, arrays.vertices, arrays.faces, normals, arrays.colours)
     material: dict[str, Any] = {
         "name": options.name,
         "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": options.roughness},

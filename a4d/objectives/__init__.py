@@ -11,6 +11,7 @@ from a4d.objectives.objective import Objective
 KINDS = {
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
+    "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
 }
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from a4d.config import Config, Number
+from a4d.config import Config, Number, unknown_key
 from a4d.errors import ConfigError
+from a4d.metrics import psnr
+from a4d.priors.protocol import Prior
 from a4d.render.render import Render
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch, Views
@@ -26,6 +28,7 @@ class Step:
         views: the run's view sets by name.
         frames: the workspace's images, or None.
         device: where the scene lives.
+        priors: the run's diffusion priors by name.
     """
 
     index: int
@@ -34,6 +37,7 @@ class Step:
     views: Mapping[str, Views]
     frames: Frames | None = None
     device: str = "cpu"
+    priors: Mapping[str, Prior] = field(default_factory=dict)
     _batches: dict[str, ViewBatch] = field(default_factory=dict)
     _renders: dict[str, Render] = field(default_factory=dict)
 
@@ -49,12 +53,30 @@ class Step:
             self._batches[name] = self.views[name].sample(self.index, self.seed, self.frames).to(self.device)
         return self._batches[name]
 
+    def prior(self, name: str) -> Prior:
+        """A diffusion prior of this run.
+
+        Raises:
+            ConfigError: there is no such prior.
+        """
+        if name not in self.priors:
+            raise unknown_key(f"prior: {name}", name, self.priors)
+        return self.priors[name]
+
     def render(self, name: str) -> Render:
         """The scene as this step's sample of a view set sees it."""
         if name not in self._renders:
             batch = self.batch(name)
             self._renders[name] = self.scene.render(batch.cameras, batch.times, batch.background)
         return self._renders[name]
+
+    def psnr(self) -> dict[str, float]:
+        """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
+        return {
+            name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name].rgb)
+            for name, render in self._renders.items()
+            if self._batches[name].rgba is not None
+        }
 
 
 class Objective(Config, ABC):

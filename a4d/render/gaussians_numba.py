@@ -43,7 +43,9 @@ def render(
     screen_probe: Tensor | None,  # (B, N, 2) pixels; its gradient alone is used
 ) -> Render:
     """The backend `numba` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
-    gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2]).to(torch.float32)
+    if sh_degree < gaussians.sh_degree:
+        gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2])
+    gaussians = gaussians.to(torch.float32)
     normals = None if normals is None else normals.float()
     leaves = (getattr(gaussians, field.name) for field in fields(gaussians))
     rgb, alpha, depth, normal, visible = _Splatting.apply(
@@ -54,12 +56,9 @@ def render(
 
 def warm_up() -> None:
     """Compile every kernel, or load it from the cache."""
-    gaussians = Gaussians(*(torch.zeros(2, *shape) for shape in ((3,), (4,), (3,), (), (1, 3))))
-    for sh in (torch.zeros(2, 1, 3), torch.zeros(2, 4, 3)):
-        tensors = [gaussians.means, gaussians.quaternions + 1, gaussians.log_scales - 2, gaussians.opacity_logits, sh]
-        leaves = Gaussians(*(tensor.clone().requires_grad_() for tensor in tensors))
-        rendered = render(leaves, turntable(1, 0.0, 3.0, 40.0, 16), torch.zeros(1, 3), None, 0, None)
-        rendered.rgb.sum().backward()
+    shapes = (3,), (4,), (3,), (), (1, 3)
+    gaussians = Gaussians(*(torch.ones(2, *shape, requires_grad=True) for shape in shapes))
+    render(gaussians, turntable(1, 0.0, 9.0, 40.0, TILE), torch.zeros(1, 3), None, 0, None).rgb.sum().backward()
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class _Drawing:
 
     @property
     def pairs(self) -> tuple[Array, Array, Array, Array, int]:
-        """The leading arguments of the rasterisation's kernels."""
+        """What the rasterisation's kernels take as `pairs`."""
         return self.splats, self.tile_starts, self.pair_splats, self.tile_order, numba.get_num_threads()
 
     def showing(self, features: Array) -> _Drawing:
@@ -112,11 +111,11 @@ class _Splatting(torch.autograd.Function):
         for index, camera in enumerate(_numbers(cameras)):
             drawing = _prepare(camera, cameras, ctx.inputs, log2_opacities)
             images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
-            rasterise(*drawing.pairs, _array(background[index]), images, drawing.pair_ends)
+            rasterise(drawing.pairs, _array(background[index]), images, drawing.pair_ends)
             if normals is not None and normal is not None:
                 shown = drawing.showing(_array(normals[index]))
                 again = normal[index].numpy(), np.empty(size[1:], np.float32), np.empty(size[1:], np.float32)
-                rasterise(*shown.pairs, np.zeros(3, np.float32), again, drawing.pair_ends)
+                rasterise(shown.pairs, np.zeros(3, np.float32), again, drawing.pair_ends)
             visible[index] = torch.from_numpy(drawing.tile_counts > 0)
             ctx.drawings.append(drawing)
         ctx.save_for_backward(gaussians.opacity_logits, normals, rgb, alpha, depth, normal)
@@ -162,7 +161,7 @@ class _Splatting(torch.autograd.Function):
 def _numbers(cameras: Cameras) -> Array:
     """(B, 18) float64 what the kernels know of each camera."""
     parts = [
-        cameras.camera_from_world[:, :3, :3].flatten(1),
+        cameras.world_from_camera[:, :3, :3].transpose(1, 2).flatten(1),
         cameras.positions,
         cameras.intrinsics,
         cameras.intrinsics.new_tensor([[cameras.width, cameras.height]]).expand(len(cameras), 2),
@@ -172,14 +171,14 @@ def _numbers(cameras: Cameras) -> Array:
 
 def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opacities: Array) -> _Drawing:
     """Project, sort and bin."""
-    means, quaternions, scales, sh = inputs
-    splats = np.empty((len(means), SPLAT_COLUMNS), np.float32)
-    rectangles, tile_counts = np.empty((len(means), 4), np.int32), np.empty(len(means), np.int32)
-    project(camera, means, quaternions, scales, log2_opacities, sh, splats, rectangles, tile_counts)
+    number = len(log2_opacities)
+    splats = np.empty((number, SPLAT_COLUMNS), np.float32)
+    rectangles, tile_counts = np.empty((number, 4), np.int32), np.empty(number, np.int32)
+    project(camera, inputs, log2_opacities, splats, rectangles, tile_counts)
     pairs = int(tile_counts.sum(dtype=np.int64))
     if pairs > np.iinfo(np.int32).max:
         raise OutOfMemoryError(
-            f"{len(means)} Gaussians cover {pairs} tiles of the image",
+            f"{number} Gaussians cover {pairs} tiles of the image",
             "Render fewer or smaller Gaussians, or fewer pixels",
         )
     columns, rows = -(-size.width // TILE), -(-size.height // TILE)
@@ -199,7 +198,7 @@ def _gradients_of_splats(
 ) -> Array:
     """(N, 10) gradients of the loss by the splats and the features they show, valid until the next of that name."""
     pair_gradients = _scratch.array("pairs", (len(drawing.pair_splats), SPLAT_GRADIENTS))
-    rasterise_backward(*drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
+    rasterise_backward(drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
     splat_gradients = _scratch.array(name, (len(drawing.splats), SPLAT_GRADIENTS))
     gather_pairs(drawing.splat_starts, drawing.splat_pairs, pair_gradients, splat_gradients)
     return splat_gradients

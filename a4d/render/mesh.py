@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from a4d.geometry.cameras import Cameras
+from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import transform_points
 from a4d.render.kernels import mesh_raster
@@ -17,6 +19,10 @@ from a4d.render.render import Render
 
 UNPAINTED = 0.8
 """sRGB grey of a mesh without colours where its surface faces the camera."""
+
+
+NEAR = 0.01
+"""Metres; what is nearer to the camera is cut away."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Fragments:
         return image
 
 
-def rasterise(mesh: Mesh, cameras: Cameras, near: float = 0.01) -> Fragments:
+def rasterise(mesh: Mesh, cameras: Cameras, near: float = NEAR) -> Fragments:
     """Find the nearest face at each pixel centre; both sides of a face are visible.
 
     Args:
@@ -62,17 +68,25 @@ def rasterise(mesh: Mesh, cameras: Cameras, near: float = 0.01) -> Fragments:
         cameras: B views.
         near: metres; surfaces nearer than this depth are cut away, exactly along the plane.
     """
-    size = (cameras.height, cameras.width)
-    faces = np.ascontiguousarray(mesh.faces.cpu().numpy())
-    views = []
-    for camera_from_world, intrinsics in zip(cameras.camera_from_world, cameras.intrinsics, strict=True):
-        in_camera = transform_points(camera_from_world.double().cpu(), mesh.vertices.detach().double().cpu())
-        face, barycentric = np.empty(size, np.int32), np.empty((*size, 3), np.float32)
-        depth = np.empty(size)
-        lens = intrinsics.double().cpu().numpy()
-        mesh_raster.rasterise(in_camera.numpy(), faces, lens, near, face, barycentric, depth)
-        views.append((torch.from_numpy(face).long(), torch.from_numpy(barycentric), torch.from_numpy(depth).float()))
-    return Fragments(*(torch.stack(parts).to(mesh.vertices.device) for parts in zip(*views, strict=True)))
+    views = [_rasterise_view(mesh, cameras[index], near) for index in range(len(cameras))]
+    face, barycentric, depth = (torch.from_numpy(np.stack(parts)) for parts in zip(*views, strict=True))
+    device = mesh.vertices.device
+    return Fragments(face.long().to(device), barycentric.to(device), depth.float().to(device))
+
+
+def _rasterise_view(mesh: Mesh, camera: Cameras, near: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Face, barycentric weights and depth of one view, as the kernel leaves them."""
+    size = (camera.height, camera.width)
+    camera_from_world = camera.camera_from_world[0].double().cpu()
+    in_camera = transform_points(camera_from_world, mesh.vertices.detach().double().cpu()).numpy()
+    lens = camera.intrinsics[0].double().cpu().numpy()
+    face, barycentric, depth = np.empty(size, np.int32), np.empty((*size, 3), np.float32), np.empty(size)
+    mesh_raster.rasterise(in_camera, _faces(mesh), lens, near, face, barycentric, depth)
+    return face, barycentric, depth
+
+
+def _faces(mesh: Mesh) -> NDArray[np.int64]:
+    return np.ascontiguousarray(mesh.faces.cpu().numpy())
 
 
 def render_mesh(
@@ -89,31 +103,29 @@ def render_mesh(
         cameras: B views.
         background: what shows where coverage is not full.
         supersampling: 1 samples pixel centres; 2 takes the mean of 2 x 2 samples.
-        shaded: whether the colour is dimmed by the cosine to a light at the camera.
+        shaded: whether vertices are dimmed by the cosine to a light at the camera.
     """
-    views = [_render_view(mesh, cameras[i], supersampling, shaded) for i in range(len(cameras))]
-    rgb, normals, depth, alpha = torch.stack(views).split([3, 3, 1, 1], dim=-1)
+    vertices = mesh.vertices.detach().float()
+    normals = mesh.with_vertices(vertices).vertex_normals
+    colours = torch.full_like(vertices, UNPAINTED) if mesh.colours is None else mesh.colours.detach().float()
+    image = np.empty((len(cameras), cameras.height, cameras.width, 8), np.float32)
+    for index in range(len(cameras)):
+        camera = cameras[index]
+        lit = colours
+        if shaded if shaded is not None else mesh.colours is None:
+            toward_camera = normalize(camera.positions.to(vertices) - vertices, dim=-1)
+            lit = colours * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
+        fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
+        face, barycentric, depth = _rasterise_view(mesh, fine, NEAR)
+        attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
+        mesh_raster.resolve(face, barycentric, depth, _faces(mesh), attributes, supersampling, image[index])
+    rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)
     if background is not None:
         rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
-    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), normals)
+    return Render(rgb, alpha, depths / alpha.clamp(min=1e-6), normal)
 
 
-def _render_view(mesh: Mesh, camera: Cameras, supersampling: int, shaded: bool | None) -> Tensor:
-    """(H, W, 8) of one view: colour, normal and depth scaled by coverage, and coverage."""
-    fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
-    fragments = rasterise(mesh, fine)
-    seen = fragments.is_covered[0]
-    corners = mesh.faces[fragments.face[0][seen]]
-    weights = fragments.barycentric[0][seen][..., None]
-    normals = normalize((weights * mesh.vertex_normals.detach().float()[corners]).sum(1), dim=-1)
-    if mesh.colours is None:
-        rgb = torch.full_like(normals, UNPAINTED)
-    else:
-        rgb = (weights * mesh.colours.detach().float()[corners]).sum(1)
-    if shaded if shaded is not None else mesh.colours is None:
-        toward_camera = -normalize(fine.rays()[1][0][seen].to(normals), dim=-1)
-        rgb = rgb * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
-    depth = fragments.depth[0][seen][:, None]
-    samples = torch.zeros(fine.height, fine.width, 8, device=rgb.device)
-    samples[seen] = torch.cat([rgb, normals, depth, torch.ones_like(depth)], dim=-1)
-    return samples.unflatten(1, (-1, supersampling)).unflatten(0, (-1, supersampling)).mean((1, 3))
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache."""
+    corners = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    render_mesh(Mesh(corners, torch.tensor([[0, 1, 2]])), turntable(1, 0.0, 3.0, 40.0, 16))

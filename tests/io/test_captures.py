@@ -153,7 +153,7 @@ def test_transforms_are_readable_by_nerfstudio(tmp_path):
         document = json.loads((tmp_path / "transforms.json").read_text())
         for holder in [document] if shared else document["frames"]:
             assert {"fl_x", "fl_y", "cx", "cy", "w", "h"} <= holder.keys()
-        assert document["ply_file_path"] == "transforms_points.ply"
+        assert document["ply_file_path"] == "points.ply"
         assert document["frames"][0]["file_path"] == "images/000.png"
         stored = np.array(document["frames"][1]["transform_matrix"])
         # The camera looks along its own -z, at the origin.
@@ -188,7 +188,7 @@ def test_an_applied_transform_is_undone(tmp_path):
         moved[:3, 3] *= 3
         frame["transform_matrix"] = moved.tolist()
     positions = 3 * (capture.points.positions @ applied[:3, :3].T + applied[:3, 3])
-    write_point_cloud(tmp_path / "transforms_points.ply", PointCloud(positions))
+    write_point_cloud(tmp_path / "points.ply", PointCloud(positions))
     document |= {"applied_transform": applied[:3].tolist(), "applied_scale": 3.0}
     (tmp_path / "transforms.json").write_text(json.dumps(document))
     back = read_capture(tmp_path)

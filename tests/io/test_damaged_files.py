@@ -73,7 +73,7 @@ def test_damaged_captures(tmp_path, kind):
     capture = orbit_capture(tmp_path, count=2)
     if kind == "json":
         write_transforms(tmp_path / "transforms.json", capture)
-        files = [tmp_path / "transforms.json", tmp_path / "transforms_points.ply"]
+        files = [tmp_path / "transforms.json", tmp_path / "points.ply"]
     else:
         write_colmap(tmp_path / "sparse" / "0", capture, tmp_path / "images", is_binary=kind == "bin")
         files = sorted((tmp_path / "sparse" / "0").iterdir())

@@ -90,7 +90,8 @@ def test_glb_of_many_vertices_takes_wide_indices(tmp_path):
 
 def test_builder_holds_what_animation_needs(tmp_path):
     builder = GlbBuilder()
-    primitive = add_primitive(builder, mesh_arrays(tmp_path, TETRAHEDRON))
+    arrays = mesh_arrays(tmp_path, TETRAHEDRON)
+    primitive = add_primitive(builder, arrays.vertices, arrays.faces, arrays.normals, arrays.colours)
     deltas = np.full((4, 3), 0.5, np.float32)
     primitive["targets"] = [{"POSITION": builder.add_accessor(deltas, Target.VERTICES, has_bounds=True)}]
     primitive["material"] = builder.append("materials", {})
@@ -210,7 +211,8 @@ def test_point_cloud_behind_lists(tmp_path, order):
 def test_scene_graph_is_applied_and_mirrored_parts_are_turned(tmp_path):
     """Two instances of one closed shape, one moved, one mirrored: the volume is twice, the winding outward."""
     builder = GlbBuilder()
-    primitive = add_primitive(builder, mesh_arrays(tmp_path, TETRAHEDRON))
+    arrays = mesh_arrays(tmp_path, TETRAHEDRON)
+    primitive = add_primitive(builder, arrays.vertices, arrays.faces, arrays.normals, arrays.colours)
     primitive["material"] = builder.append("materials", {})
     mesh = builder.append("meshes", {"primitives": [primitive]})
     moved = builder.append("nodes", {"mesh": mesh, "translation": [10, 0, 0]})

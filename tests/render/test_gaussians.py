@@ -80,15 +80,15 @@ def images_and_gradients(backend, gaussians, cameras, background, dtype, normals
     ("count", "degree", "width", "height", "opacity", "normals"),
     [
         (300, 0, 64, 48, 0.0, False),
-        (1000, 3, 90, 77, 2.5, True),  # neither side a multiple of a tile, most pixels end early
+        (600, 3, 90, 77, 2.5, True),  # neither side a multiple of a tile, most pixels end early
         (300, 1, 50, 33, 8.0, False),  # alpha clamped almost everywhere
         (300, 2, 17, 16, -3.0, True),  # few Gaussians above the least alpha
     ],
 )
 def test_numba_agrees_with_the_reference_in_double_precision(count, degree, width, height, opacity, normals):
     gaussians = cloud(count, degree, opacity)
-    cameras = off_centre_cameras(3, width, height)
-    background = torch.rand(3, 3, generator=torch.Generator().manual_seed(2))
+    cameras = off_centre_cameras(2, width, height)
+    background = torch.rand(2, 3, generator=torch.Generator().manual_seed(2))
     truth = images_and_gradients("reference", gaussians, cameras, background, torch.float64, normals)
     fast = images_and_gradients("numba", gaussians, cameras, background, torch.float32, normals)
     for name, image in truth[0].items():
@@ -350,13 +350,13 @@ def test_images_of_the_forward_pass_are_guarded():
 
 
 def test_backends_are_named_and_refused_with_a_remedy(monkeypatch):
-    with pytest.raises(UsageError, match="unknown backend 'opengl'.*gsplat"):
+    with pytest.raises(UsageError, match=r"unknown backend 'opengl'.*gsplat"):
         render_gaussians(one(), front_camera(), backend="opengl")
     reasons = gaussian_backends()
     assert reasons["reference"] is None
     assert reasons["numba"] is None
     if reasons["gsplat"] is not None:
-        with pytest.raises(BackendUnavailableError, match="gsplat.*pip install") as caught:
+        with pytest.raises(BackendUnavailableError, match=r"gsplat.*pip install") as caught:
             render_gaussians(one(), front_camera(), backend="gsplat")
         assert caught.value.exit_code == ExitCode.UNAVAILABLE
     with pytest.raises(BackendUnavailableError, match="needs Gaussians on cpu, not on meta"):

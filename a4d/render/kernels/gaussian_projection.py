@@ -247,20 +247,20 @@ def count_tiles(view, splat, tile_rectangle):
 
 
 @njit(parallel=True, **OPTIONS)
-def project(camera, means, quaternions, scales, log2_opacities, sh, splats, tile_rectangles, tile_counts):
+def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_counts):
     """Write each Gaussian's splat and the tiles it overlaps.
 
     Args:
         camera: (18,) numbers for `read_view`.
-        means: (N, 3) world, metres.
-        quaternions: (N, 4) wxyz.
-        scales: (N, 3) metres.
+        gaussians: means (N, 3) in the world in metres, quaternions (N, 4) wxyz, scales (N, 3) in metres, and of the
+            harmonics only the coefficients to evaluate, (N, K, 3), K = 1, 4, 9 or 16.
         log2_opacities: (N,).
-        sh: (N, K, 3) only the coefficients to evaluate, K = 1, 4, 9 or 16.
         splats: (N, 16) written for visible Gaussians.
         tile_rectangles: (N, 4) int32, written for visible Gaussians.
         tile_counts: (N,) int32, written; 0 for those that are skipped.
     """
+    means, quaternions, scales, sh = gaussians
+    means, quaternions, scales, sh = gaussians
     number, coefficients = sh.shape[0], sh.shape[1]
     for chunk in prange((number + CHUNK - 1) // CHUNK):
         view, basis = read_view(camera), np.empty(16)
@@ -401,7 +401,7 @@ def project_backward(camera, gaussians, splats, tile_counts, splat_gradients, gr
 
     Args:
         camera: (18,) numbers for `read_view`.
-        gaussians: means (N, 3), quaternions (N, 4), scales (N, 3) and sh (N, K, 3), as given to `project`.
+        gaussians: as given to `project`.
         splats: (N, 16) from `project`.
         tile_counts: (N,) from `project`.
         splat_gradients: (N, 10) gradients from the rasterisation, for visible Gaussians.

@@ -189,19 +189,19 @@ def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths):
 
 
 @njit(parallel=True, **OPTIONS)
-def rasterise(splats, tile_starts, pair_splats, tile_order, threads, background, images, pair_ends):
+def rasterise(pairs, background, images, pair_ends):
     """Blend all splats over a background.
 
     Args:
-        splats: (N, 16) from `project`.
-        tile_starts: (tiles + 1,) from `bin_splats`.
-        pair_splats: (P,) from `bin_splats`.
-        tile_order: (tiles,) int64, the fullest first, dealt to the threads in turn.
-        threads: number of threads.
+        pairs: splats (N, 16) from `project`; where the pairs of each tile begin (tiles + 1,) and the splat of each pair
+            (P,) from `bin_splats`; the tiles (tiles,) int64, the fullest first, dealt to the threads in turn; the
+            number of threads.
         background: (3,) float32.
         images: colours (H, W, 3), alphas (H, W) and mean depths (H, W) float32; written.
         pair_ends: (tiles,) int64, written: one past the last pair before which all pixels of a tile had ended.
     """
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
     colours, alphas, depths = images
     columns = (colours.shape[1] + TILE - 1) // TILE
     for thread in prange(threads):
@@ -300,23 +300,19 @@ def load_tile(planes, tile_x, tile_y, images, gradients):
 
 
 @njit(parallel=True, **OPTIONS)
-def rasterise_backward(
-    splats, tile_starts, pair_splats, tile_order, threads, images, pair_ends, gradients, pair_gradients
-):
+def rasterise_backward(pairs, images, pair_ends, gradients, pair_gradients):
     """Gradients of the loss by each pair of tile and splat.
 
     Args:
-        splats: (N, 16) as given to `rasterise`, like the next four.
-        tile_starts: (tiles + 1,).
-        pair_splats: (P,).
-        tile_order: (tiles,).
-        threads: number of threads.
+        pairs: as given to `rasterise`.
         images: colours, alphas and depths that `rasterise` wrote.
         pair_ends: (tiles,) that `rasterise` wrote.
         gradients: (H, W, 3), (H, W) and (H, W) float32 gradients of the loss by the three images.
         pair_gradients: (P, 10) float32, written: six moments of the gradient by the logarithm of alpha in x and y from
             the splat's centre (1, x, y, xx, xy, yy), then the gradients of the four features.
     """
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
+    splats, tile_starts, pair_splats, tile_order, threads = pairs
     height, width = images[1].shape
     columns = (width + TILE - 1) // TILE
     for thread in prange(threads):

@@ -125,3 +125,41 @@ def rasterise(vertices, faces, intrinsics, near, face_id, barycentric, depth):
             for x in range(width):
                 if face_id[y, x] >= 0:
                     depth[y, x] = 1.0 / depth[y, x]
+
+
+@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+def resolve(face_id, barycentric, depth, faces, attributes, samples, image):
+    """Interpolate colours and normals at the samples and take the mean over each pixel's.
+
+    Args:
+        face_id: (H * samples, W * samples) int32, from `rasterise`, as the next two.
+        barycentric: (H * samples, W * samples, 3) float32.
+        depth: (H * samples, W * samples) float64.
+        faces: (F, 3) integer.
+        attributes: (V, 6) float32 colour and normal.
+        samples: per pixel and axis.
+        image: (H, W, 8) float32, filled: colour, unit normal and depth scaled by coverage, and coverage.
+    """
+    height, width, _ = image.shape
+    share = np.float32(1.0 / (samples * samples))
+    for y in prange(height):
+        value = np.empty(6, np.float32)
+        for x in range(width):
+            image[y, x] = 0
+            for row in range(y * samples, (y + 1) * samples):
+                for column in range(x * samples, (x + 1) * samples):
+                    f = face_id[row, column]
+                    if f < 0:
+                        continue
+                    value[:] = 0
+                    for corner in range(3):
+                        weight, vertex = barycentric[row, column, corner], faces[f, corner]
+                        for channel in range(6):
+                            value[channel] += weight * attributes[vertex, channel]
+                    length = math.sqrt(value[3] ** 2 + value[4] ** 2 + value[5] ** 2)
+                    scale = np.float32(1.0 / max(length, 1e-12))
+                    for channel in range(3):
+                        image[y, x, channel] += share * value[channel]
+                        image[y, x, 3 + channel] += share * scale * value[3 + channel]
+                    image[y, x, 6] += share * np.float32(depth[row, column])
+                    image[y, x, 7] += share

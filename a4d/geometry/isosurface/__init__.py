@@ -1,0 +1,1 @@
+"""Differentiable triangle meshes of signed distances on grids: marching tetrahedra and FlexiCubes."""

@@ -1,0 +1,152 @@
+"""Kernels of signed distances: nearest point and winding number through a balanced tree of triangles.
+
+The nodes lie in heap order, the children of node n being 2n + 1 and 2n + 2; the leaves hold equally many triangles.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+OPENING = 2.5
+"""A node farther away than so many of its radii counts as one dipole."""
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _less(a, b):
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _along(origin, direction, share):
+    return origin[0] + share * direction[0], origin[1] + share * direction[1], origin[2] + share * direction[2]
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _row(array, index):
+    """Scalars rather than a view: counting the references to a shared array costs more than the arithmetic."""
+    return array[index, 0], array[index, 1], array[index, 2]
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _corners(triangles, index):
+    return (
+        (triangles[index, 0, 0], triangles[index, 0, 1], triangles[index, 0, 2]),
+        (triangles[index, 1, 0], triangles[index, 1, 1], triangles[index, 1, 2]),
+        (triangles[index, 2, 0], triangles[index, 2, 1], triangles[index, 2, 2]),
+    )
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _squared_to_segment(q, a, b):
+    along, to_point = _less(b, a), _less(q, a)
+    length = _dot(along, along)
+    share = min(max(_dot(to_point, along) / length, 0.0), 1.0) if length > 0 else 0.0
+    rest = _less(to_point, _along((0.0, 0.0, 0.0), along, share))
+    return _dot(rest, rest)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _squared_to_triangle(q, a, b, c):
+    u, v, to_point = _less(b, a), _less(c, a), _less(q, a)
+    uu, uv, vv = _dot(u, u), _dot(u, v), _dot(v, v)
+    pu, pv = _dot(to_point, u), _dot(to_point, v)
+    determinant = uu * vv - uv * uv
+    if determinant > 1e-12 * uu * vv:
+        s, t = (vv * pu - uv * pv) / determinant, (uu * pv - uv * pu) / determinant
+        if s >= 0 and t >= 0 and s + t <= 1:
+            rest = _less(to_point, _along(_along((0.0, 0.0, 0.0), u, s), v, t))
+            return _dot(rest, rest)
+    return min(_squared_to_segment(q, a, b), _squared_to_segment(q, b, c), _squared_to_segment(q, c, a))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _squared_to_box(q, low, high, node):
+    below, above = _less(_row(low, node), q), _less(q, _row(high, node))
+    x, y, z = max(below[0], above[0], 0.0), max(below[1], above[1], 0.0), max(below[2], above[2], 0.0)
+    return x * x + y * y + z * z
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _solid_angle(q, a, b, c):
+    """Twice the tangent's argument of Van Oosterom and Strackee (1983); positive seen from the triangle's back."""
+    a, b, c = _less(a, q), _less(b, q), _less(c, q)
+    la, lb, lc = np.sqrt(_dot(a, a)), np.sqrt(_dot(b, b)), np.sqrt(_dot(c, c))
+    volume = (
+        a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )
+    return 2 * np.arctan2(volume, la * lb * lc + _dot(a, b) * lc + _dot(b, c) * la + _dot(c, a) * lb)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _squared_distance(q, triangles, first_leaf, low, high, stack):
+    leaf_size = len(triangles) // (first_leaf + 1)
+    best = np.inf
+    stack[0] = 0
+    depth = 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if _squared_to_box(q, low, high, node) >= best:
+            continue
+        if node >= first_leaf:
+            start = (node - first_leaf) * leaf_size
+            for index in range(start, start + leaf_size):
+                a, b, c = _corners(triangles, index)
+                best = min(best, _squared_to_triangle(q, a, b, c))
+            continue
+        left, right = 2 * node + 1, 2 * node + 2
+        if _squared_to_box(q, low, high, left) < _squared_to_box(q, low, high, right):
+            left, right = right, left
+        stack[depth], stack[depth + 1] = left, right
+        depth += 2
+    return best
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _winding_number(q, triangles, first_leaf, centres, radii, moments, stack):
+    leaf_size = len(triangles) // (first_leaf + 1)
+    total = 0.0
+    stack[0] = 0
+    depth = 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        offset = _less(_row(centres, node), q)
+        squared = _dot(offset, offset)
+        if squared > (OPENING * radii[node]) ** 2:
+            total += _dot(offset, _row(moments, node)) / (squared * np.sqrt(squared))
+        elif node >= first_leaf:
+            start = (node - first_leaf) * leaf_size
+            for index in range(start, start + leaf_size):
+                a, b, c = _corners(triangles, index)
+                total += _solid_angle(q, a, b, c)
+        else:
+            stack[depth], stack[depth + 1] = 2 * node + 1, 2 * node + 2
+            depth += 2
+    return total / (4 * np.pi)
+
+
+@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+def signed_distances(points, triangles, boxes, dipoles, distances):
+    """Distances to the nearest triangle, negative where the winding number is nearer to ±1 than to 0.
+
+    Args:
+        points: (N, 3) float64.
+        triangles: (L K, 3, 3) float64, K for each of the L leaves, L a power of two.
+        boxes: low (2L-1, 3) and high (2L-1, 3) corners of the nodes.
+        dipoles: centres (2L-1, 3), radii (2L-1,) and summed area vectors (2L-1, 3) of the nodes.
+        distances: (N,) float64, filled.
+    """
+    low, high = boxes
+    centres, radii, moments = dipoles
+    first_leaf = len(radii) // 2
+    for index in prange(len(points)):
+        stack = np.empty(64, np.int64)
+        point = _row(points, index)
+        distance = np.sqrt(_squared_distance(point, triangles, first_leaf, low, high, stack))
+        winding = _winding_number(point, triangles, first_leaf, centres, radii, moments, stack)
+        distances[index] = -distance if abs(winding) > 0.5 else distance

@@ -1,0 +1,82 @@
+"""Weights of models: safetensors, and foreign PyTorch checkpoints as far as they hold nothing but tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from a4d.errors import BackendUnavailableError
+
+PYTORCH_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth"}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file by name, on the CPU; those of a checkpoint's `state_dict` where it has one.
+
+    Args:
+        path: `.safetensors`, or `.bin`, `.ckpt`, `.pt`, `.pth`, of which code is never run.
+
+    Raises:
+        BackendUnavailableError: the file is missing, cut short, or holds Python objects besides tensors.
+    """
+    if not path.is_file():
+        raise BackendUnavailableError(f"there is no weight file {path}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix not in PYTORCH_SUFFIXES:
+        raise BackendUnavailableError(f"{path} is not a weight file", "Weights are .safetensors, .bin, .ckpt or .pt")
+    return _tensors(_read_pytorch(path), path)
+
+
+def check_weights(path: Path) -> None:
+    """Whether a file is whole, from its index where it has one.
+
+    Raises:
+        BackendUnavailableError: it is not.
+    """
+    if path.suffix != ".safetensors":
+        read_weights(path)
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            whole = len(file.keys()) > 0
+    except (SafetensorError, OSError):
+        whole = False
+    if not whole:
+        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError):
+        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again") from None
+    return tensors
+
+
+def _read_pytorch(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (the one place)
+    except Exception as error:  # a foreign file may fail in any way at all
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            problem = f"{path} holds a pickle payload besides tensors, which is not read"
+            raise BackendUnavailableError(problem, "Convert it to .safetensors, or use another mirror") from None
+        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again") from None
+
+
+def _tensors(values: Any, path: Path) -> dict[str, Tensor]:
+    nested = values.get("state_dict", values) if isinstance(values, Mapping) else None
+    tensors = {} if nested is None else {str(key): value for key, value in nested.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise BackendUnavailableError(f"{path} holds no tensors by name")
+    return tensors

@@ -1,0 +1,179 @@
+"""Score distillation: the gradient that moves rendered images toward what a diffusion prior expects of them.
+
+One function for every modality: with a multi-view prior it is canonical score distillation (AnimatableDreamer), with a
+multi-view video prior and the x0 form it is Animate3D's 4D-SDS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from a4d.geometry.cameras import Cameras
+from a4d.priors.protocol import (
+    Conditioning,
+    GuidanceForm,
+    Prior,
+    denoise_jointly,
+    frame_mask,
+    guide,
+    match_deviation,
+)
+from a4d.priors.schedule import NoiseSchedule, Weighting
+
+
+@dataclass(frozen=True)
+class Request:
+    """What S samples of B images are said to show.
+
+    Args:
+        conditional: the prompt, and the image where the prior takes one.
+        unconditional: the negative prompt; None where nothing is guided.
+        cameras: B, where the prior knows views.
+        times: (B,) in [0, 1], where the prior knows times.
+        factors: (S,) by which each sample's gradient is multiplied; None is 1.
+    """
+
+    conditional: Conditioning
+    unconditional: Conditioning | None = None
+    cameras: Cameras | None = None
+    times: Tensor | None = None
+    factors: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a prior's prediction becomes a gradient on latents z.
+
+    Args:
+        form: `noise` is w(t) (predicted - added noise) (DreamFusion, equation 3); `x0` is w(t) (z - predicted clean
+            latents), the gradient of half their squared distance (MVDream, section 3.3). Without `x0_rescale` the two
+            differ by the factor sigma / alpha alone.
+        guidance_scale: strength of classifier-free guidance.
+        guidance: which prediction guidance starts from.
+        guidance_rescale: share in [0, 1] to which guided noise takes the conditional's standard deviation.
+        x0_rescale: the same for the predicted clean latents, in the x0 form.
+        weighting: w(t); None is `variance` in the noise form and `uniform` in the x0 form.
+        normalise: divide by the number of noisy `images`, or by the number of `samples`, which makes a longer clip
+            weigh more.
+        clip: largest absolute value of a gradient's element; None leaves it alone.
+    """
+
+    form: Literal["noise", "x0"] = "noise"
+    guidance_scale: float = 100.0
+    guidance: GuidanceForm = "from-unconditional"
+    guidance_rescale: float = 0.0
+    x0_rescale: float = 0.0
+    weighting: Weighting | None = None
+    normalise: Literal["images", "samples"] = "images"
+    clip: float | None = None
+
+
+def sample_timesteps(
+    schedule: NoiseSchedule,
+    shares: tuple[float, float],
+    samples: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """(S,) uniform timesteps between two shares of the schedule, both ends included."""
+    low, high = sorted(schedule.timestep(share) for share in shares)
+    return torch.randint(low, high + 1, (samples,), generator=generator)
+
+
+def score_distillation(
+    prior: Prior,
+    rgb: Tensor,  # (B, H, W, 3) sRGB in [0, 1], ordered samples, views, frames
+    t: Tensor,  # (S,) integer timesteps
+    request: Request,
+    distillation: Distillation,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """A scalar whose gradient is the distillation gradient, and whose value is that gradient's norm on the latents.
+
+    There is no loss with this gradient, so its size is what can be watched. The prior's own weights get no gradient.
+    Values of several priors may be weighted and added, and the sum sent back once: each carries its own gradient.
+
+    Args:
+        prior: what is asked.
+        rgb: renders, with their graph.
+        t: noise level of each sample.
+        request: conditionings and views.
+        distillation: the form of the gradient.
+        generator: draws the noise and the encoder's sample, on the CPU so that every device draws the same; without
+            one the encoder returns its mean.
+    """
+    latents = prior.encode(rgb, generator)
+    gradient = latent_gradient(prior, latents.detach(), t.to(latents.device), request, distillation, generator)
+    value: Tensor = _SpecifiedGradient.apply(latents, gradient)
+    return value
+
+
+@torch.no_grad()
+def latent_gradient(
+    prior: Prior,
+    latents: Tensor,  # (B, C, h, w) clean
+    t: Tensor,  # (S,)
+    request: Request,
+    distillation: Distillation,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The distillation gradient (B, C, h, w) on latents, zero in frames that the prior conditions on."""
+    batch, samples = len(latents), len(t)
+    per_sample, schedule = batch // samples, prior.schedule
+    mask = frame_mask(prior, samples, batch).to(latents.device)
+    noisy_count = int(mask.sum()) // samples
+    t_of_image = t.repeat_interleave(per_sample)
+    noise = torch.randn(latents.shape, generator=generator, dtype=torch.float32).to(latents)
+    noisy = schedule.add_noise(latents, noise, t_of_image)
+    noisy = torch.where(mask.view(-1, 1, 1, 1), noisy, latents)
+
+    guided, conditional = (part[mask] for part in _predict(prior, noisy, t, request, distillation))
+    if distillation.guidance_rescale:
+        guided = match_deviation(guided, conditional, distillation.guidance_rescale, noisy_count)
+    t_of_noisy = t_of_image[mask]
+    if distillation.form == "noise":
+        difference = guided - noise[mask]
+    else:
+        clean = schedule.clean_from_noise(noisy[mask], guided, t_of_noisy)
+        if distillation.x0_rescale:
+            reference = schedule.clean_from_noise(noisy[mask], conditional, t_of_noisy)
+            clean = match_deviation(clean, reference, distillation.x0_rescale, noisy_count)
+        difference = latents[mask] - clean
+    weighting = distillation.weighting or ("variance" if distillation.form == "noise" else "uniform")
+    divisor = samples * noisy_count if distillation.normalise == "images" else samples
+    gradient = torch.zeros_like(latents)
+    gradient[mask] = schedule.weight(weighting, t_of_noisy, difference) * difference / divisor
+    if request.factors is not None:
+        gradient *= request.factors.to(gradient).repeat_interleave(per_sample).view(-1, 1, 1, 1)
+    return gradient if distillation.clip is None else gradient.clamp(-distillation.clip, distillation.clip)
+
+
+def _predict(
+    prior: Prior, noisy: Tensor, t: Tensor, request: Request, distillation: Distillation
+) -> tuple[Tensor, Tensor]:
+    """Guided and conditional noise; one pass through the model, of half the size where guidance adds nothing."""
+    neutral = 1.0 if distillation.guidance == "from-unconditional" else 0.0
+    if request.unconditional is None or distillation.guidance_scale == neutral:
+        conditional = prior.denoise(noisy, t, request.conditional, request.cameras, request.times)
+        return conditional, conditional
+    unconditional, conditional = denoise_jointly(
+        prior, noisy, t, [request.unconditional, request.conditional], request.cameras, request.times
+    )
+    return guide(conditional, unconditional, distillation.guidance_scale, distillation.guidance), conditional
+
+
+class _SpecifiedGradient(torch.autograd.Function):
+    """The norm of a gradient, which sends that gradient back."""
+
+    @staticmethod
+    def forward(context: Any, latents: Tensor, gradient: Tensor) -> Tensor:
+        context.save_for_backward(gradient)
+        return gradient.float().norm() if gradient.dtype != torch.float64 else gradient.norm()
+
+    @staticmethod
+    def backward(context: Any, *outputs: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = context.saved_tensors
+        return gradient * outputs[0].to(gradient), None

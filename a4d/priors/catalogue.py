@@ -1,0 +1,208 @@
+"""The catalogue of priors by name, where their weights lie on this machine, and how to fetch them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import Field
+
+from a4d.config import Config, parse, unknown_key
+from a4d.errors import BackendUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from a4d.priors.protocol import Prior
+
+
+class Entry(Config):
+    """A prior that recipes may name; the fields are explained in `catalogue.yaml`."""
+
+    kind: str
+    repositories: tuple[str, ...] = Field(min_length=1)
+    revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
+    base: str | None = None
+    licence: str
+    bytes: int
+    files: tuple[str, ...]
+    recipes: tuple[str, ...] = ()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> dict[str, Entry]:
+    """All entries by name."""
+    values = yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8"))
+    return {name: parse(Entry, entry, name) for name, entry in values.items()}
+
+
+def find(name: str) -> Entry:
+    """One entry.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in catalogue():
+        raise unknown_key(f"prior: {name}", name, catalogue())
+    return catalogue()[name]
+
+
+def with_bases(names: Iterable[str]) -> list[str]:
+    """Names of the catalogue, or of recipes that stand for all that they use, followed by what those build on."""
+    chosen: list[str] = []
+    for name in names:
+        users = [prior for prior, entry in catalogue().items() if name in entry.recipes]
+        for prior in users or [name]:
+            base = find(prior).base
+            chosen += [prior, *([base] if base else [])]
+    return list(dict.fromkeys(chosen))
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Path]:
+    """Folders by name from `NAME=PATH` options.
+
+    Raises:
+        UsageError: an option is not of that form, or the path is no folder.
+        ConfigError: a name is not in the catalogue.
+    """
+    folders = {}
+    for assignment in assignments:
+        name, separator, path = assignment.partition("=")
+        if not separator or not path:
+            raise UsageError(f"--weights {assignment} is not of the form NAME=PATH")
+        find(name)
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise UsageError(f"--weights {name}: there is no folder {path}")
+        folders[name] = folder
+    return folders
+
+
+def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
+    """The folder of a prior's weights: the one named by the user, else that of any of its mirrors in the hub's cache.
+
+    Nothing is fetched.
+
+    Raises:
+        BackendUnavailableError: the weights are not on this machine; the remedy is the command that fetches them.
+    """
+    entry = find(name)
+    if overrides and name in overrides:
+        return overrides[name]
+    folder = cached(entry)
+    if folder is None:
+        raise BackendUnavailableError(
+            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.licence})",
+            f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH",
+        )
+    return folder
+
+
+def cached(entry: Entry) -> Path | None:
+    """The newest complete-looking snapshot of an entry in the hub's cache, of its revision if it has one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for repository in entry.repositories:
+        revision = entry.revision if repository == entry.repositories[0] else None
+        try:
+            folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        except (LocalEntryNotFoundError, OSError):
+            continue
+        if any(folder.rglob("*.safetensors")):
+            return folder
+    return None
+
+
+def fetch(name: str) -> Path:
+    """Download a prior's weights into the hub's cache, from the first of its repositories that has them.
+
+    A download that was cut short goes on where it stopped.
+
+    Raises:
+        BackendUnavailableError: the hub is out of reach, forbidden by HF_HUB_OFFLINE, or has none of the repositories.
+    """
+    from huggingface_hub import snapshot_download
+
+    entry = find(name)
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise BackendUnavailableError(
+            f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
+            f"Unset it, or run `a4d weights fetch {name}` where there is a network",
+        )
+    reasons = []
+    for repository in entry.repositories:
+        revision = entry.revision if repository == entry.repositories[0] else None
+        try:
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=list(entry.files)))
+        except Exception as error:  # whatever the network or the hub answers, the next mirror may do better
+            reasons.append(f"{repository}: {str(error).strip().splitlines()[0]:.100}")
+    raise BackendUnavailableError(
+        f"{name} cannot be fetched ({'; '.join(reasons)})",
+        f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
+    )
+
+
+def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
+    """The folder of a prior's weights, after a look at every file of it; tensors are not read into memory.
+
+    Raises:
+        BackendUnavailableError: the weights are missing, or a file is cut short or damaged.
+    """
+    from a4d.io.checkpoints import check_weights
+    from a4d.priors.loading import WeightsFolder, weight_files
+
+    folder = locate(name, overrides)
+    configs = sorted(folder.rglob("config.json"))
+    if not configs:
+        raise BackendUnavailableError(f"{folder} holds no model", f"Fetch it again with `a4d weights fetch {name}`")
+    for path in configs:
+        WeightsFolder(path.parent).config("")
+        for file in weight_files(path.parent):
+            check_weights(file)
+    return folder
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where priors compute and in what.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`.
+        dtype: None is half precision on CUDA and single on the CPU.
+        text_on_cpu: leave text encoders off the device.
+        overrides: folders of weights by name.
+    """
+
+    device: str = "cpu"
+    dtype: torch.dtype | None = None
+    text_on_cpu: bool = False
+    overrides: Mapping[str, Path] = field(default_factory=dict)
+
+
+def load_prior(name: str, placement: Placement) -> Prior:
+    """A prior of the catalogue, ready to be asked.
+
+    Raises:
+        ConfigError: there is none of that name.
+        BackendUnavailableError: its weights are missing, damaged, or of another architecture.
+    """
+    import torch
+
+    from a4d.priors.loading import LOADERS, WeightsFolder
+
+    entry = find(name)
+    dtype = placement.dtype or (torch.float16 if placement.device.startswith("cuda") else torch.float32)
+
+    def folder(of: str, options: Mapping[str, Any], base: WeightsFolder | None = None) -> WeightsFolder:
+        path = locate(of, placement.overrides)
+        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, options, base)
+
+    base = folder(entry.base, entry.options) if entry.base else None
+    return LOADERS[entry.kind](folder(name, entry.options, base))

@@ -1,0 +1,197 @@
+"""What the released models have in common: a UNet, image preparation, text encoders with a memory, latent encoders."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.utils.checkpoint import checkpoint
+
+from a4d.errors import BackendUnavailableError
+from a4d.geometry.cameras import Cameras
+from a4d.io.checkpoints import read_weights
+from a4d.priors.protocol import Conditioning, Prior
+from a4d.priors.schedule import NoiseSchedule
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+def resized(
+    rgb: Tensor,  # (B, H, W, 3) sRGB in [0, 1]
+    size: tuple[int, int],  # height, width
+    mode: str = "bilinear",
+) -> Tensor:
+    """Images (B, 3, h, w) in [0, 1] at another size, low-pass filtered where that is smaller."""
+    images = rgb.permute(0, 3, 1, 2)
+    if images.shape[-2:] == size:
+        return images
+    return interpolate(images, size, mode=mode, align_corners=False, antialias=images.shape[-2] > size[0])
+
+
+def read_token(path: Path) -> tuple[str, Tensor]:
+    """A personalised token and its embedding (D,), as textual inversion saves them.
+
+    Args:
+        path: diffusers' `learned_embeds.safetensors`, or the older `learned_embeds.bin`.
+
+    Raises:
+        BackendUnavailableError: the file is damaged, or does not hold one embedding under its token.
+    """
+    embeddings = read_weights(path)
+    token, embedding = next(iter(embeddings.items()))
+    if len(embeddings) != 1 or embedding.numel() != embedding.shape[-1]:
+        raise BackendUnavailableError(f"{path} does not hold one token and its embedding")
+    return token, embedding.flatten()
+
+
+class Encoder(Protocol):
+    """Images (B, H, W, 3) sRGB in [0, 1] to what a UNet calls latents (B, C, h, w)."""
+
+    size: tuple[int, int]
+
+    def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The latents."""
+
+
+class UNetPrior(Prior):
+    """Base of the released models: an encoder, and a UNet of any dtype that predicts what its schedule says.
+
+    Args:
+        unet: of diffusers; its dtype is the one computed in.
+        encoder: at the model's size.
+        schedule: as the model was trained.
+    """
+
+    def __init__(self, unet: Any, encoder: Encoder, schedule: NoiseSchedule) -> None:
+        self.unet, self.encoder, self.schedule = unet, encoder, schedule
+
+    def encode(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Float32 latents (B, C, h, w)."""
+        return self.encoder(rgb, generator)
+
+    def denoise(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        conditioning: Conditioning,
+        cameras: Cameras | None = None,
+        times: Tensor | None = None,
+    ) -> Tensor:
+        """The noise that the UNet predicts."""
+        output = self.predict(latents.to(self.unet.dtype), t, conditioning, cameras)
+        t_of_image = t.repeat_interleave(len(latents) // len(t))
+        return self.schedule.noise_from_output(output.to(latents), latents, t_of_image)
+
+    @abstractmethod
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
+        """The UNet's output (B, C, h, w) for latents of its dtype, timesteps (S,) and conditionings of any."""
+
+
+class TextEncoder:
+    """Prompts to token embeddings; each prompt is encoded once.
+
+    Args:
+        tokenizer: of transformers; pads to its own maximal length.
+        model: a CLIP or T5 text model, left on the device it is on.
+        with_mask: whether the model is told which tokens are padding, as T5 is and CLIP is not.
+    """
+
+    def __init__(self, tokenizer: Any, model: nn.Module, with_mask: bool = False) -> None:
+        self.tokenizer, self.model, self.with_mask = tokenizer, model, with_mask
+        self._known: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[str], device: torch.device | str) -> Tensor:
+        """(S, L, D) final hidden states, after the last layer norm."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        if new:
+            length = min(self.tokenizer.model_max_length, 77)
+            tokens = self.tokenizer(
+                new, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            ).to(next(self.model.parameters()).device)
+            mask = {"attention_mask": tokens.attention_mask} if self.with_mask else {}
+            states = self.model(tokens.input_ids, **mask).last_hidden_state
+            self._known.update(zip(new, states.to(device), strict=True))
+        return torch.stack([self._known[prompt] for prompt in prompts]).to(device)
+
+    def learn(self, token: str, embedding: Tensor) -> None:
+        """Add a personalised token.
+
+        Args:
+            token: as it is written in prompts; an existing one gets the new meaning.
+            embedding: (D,) of the model's token table.
+        """
+        self.tokenizer.add_tokens([token])
+        self.model.resize_token_embeddings(len(self.tokenizer))  # type: ignore[operator]
+        table = self.model.get_input_embeddings().weight  # type: ignore[operator]
+        with torch.no_grad():
+            table[self.tokenizer.convert_tokens_to_ids(token)] = embedding.to(table)
+        self._known.clear()
+
+
+class PixelEncoder:
+    """Images scaled to [-1, 1], for models that work on pixels.
+
+    Args:
+        size: height and width to which images are brought.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, 3, h, w) of (B, H, W, 3) sRGB in [0, 1]."""
+        return resized(rgb, self.size) * 2 - 1
+
+
+class LatentEncoder:
+    """Images to the scaled latents of a variational autoencoder.
+
+    Args:
+        vae: diffusers' `AutoencoderKL`.
+        size: height and width in pixels to which images are brought.
+        chunk: images encoded at once; with more, each chunk is encoded again in the backward pass to save memory.
+    """
+
+    def __init__(self, vae: Any, size: tuple[int, int], chunk: int = 4) -> None:
+        self.vae, self.size, self.chunk = vae, size, chunk
+
+    def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, C, h, w) float32 latents of (B, H, W, 3) sRGB in [0, 1].
+
+        A sample of the posterior where there is a generator, else its mean.
+        """
+        images = (resized(rgb, self.size) * 2 - 1).to(self.vae.dtype)
+        parts = images.split(self.chunk)
+        if len(parts) == 1:
+            moments = self._moments(images)
+        else:
+            moments = torch.cat([checkpoint(self._moments, part, use_reentrant=False) for part in parts])
+        mean, log_variance = moments.float().chunk(2, dim=1)
+        if generator is not None:
+            noise = torch.randn(mean.shape, generator=generator).to(mean)
+            mean = mean + torch.exp(0.5 * log_variance.clamp(-30, 20)) * noise
+        return mean * self.vae.config.scaling_factor
+
+    def unscaled(self, rgb: Tensor) -> Tensor:
+        """(B, C, h, w) float32 posterior means without the scaling factor, as a channel condition takes them."""
+        return self(rgb) / self.vae.config.scaling_factor
+
+    def _moments(self, images: Tensor) -> Tensor:
+        return self.vae.encode(images).latent_dist.parameters
+
+
+def clip_pixels(
+    rgb: Tensor,  # (B, H, W, 3) sRGB in [0, 1]
+    size: int,
+) -> Tensor:
+    """(B, 3, size, size) input of a CLIP image encoder: bicubic, normalised by CLIP's mean and deviation."""
+    images = resized(rgb, (size, size), "bicubic").clamp(0, 1)
+    mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_DEVIATION))
+    return (images - mean) / deviation

@@ -1,0 +1,195 @@
+"""The fourth of the four nouns: a prior encodes images, conditions on prompts and views, and predicts noise.
+
+Convention: images come in a flat batch B = samples x views x frames, frames running fastest; everything that concerns
+a whole sample (timesteps, prompts) has the leading size S = samples. A single image is a sample of one view and frame.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from a4d.errors import ConfigError
+from a4d.geometry.cameras import Cameras, concatenate
+from a4d.priors.schedule import NoiseSchedule
+
+Modality = Literal["image", "posed-image", "multi-view", "video", "multi-view-video"]
+GuidanceForm = Literal["from-unconditional", "from-conditional"]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a prediction is conditioned on, as tensors that only their prior understands.
+
+    Args:
+        tensors: by name, each with leading size S or B.
+    """
+
+    tensors: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def blended(self, other: Conditioning, share: Tensor) -> Conditioning:
+        """This conditioning moved toward another by a share (S,) in [0, 1], for prompts between two views."""
+        return Conditioning(
+            {
+                name: torch.lerp(mine, other[name], share.to(mine).view(-1, *[1] * (mine.ndim - 1)))
+                for name, mine in self.tensors.items()
+            }
+        )
+
+
+def join(conditionings: Sequence[Conditioning]) -> Conditioning:
+    """Several conditionings of the same prior one after the other, as for a batch of that many times the samples."""
+    names = conditionings[0].tensors
+    return Conditioning({name: torch.cat([each[name] for each in conditionings]) for name in names})
+
+
+class Prior(ABC):
+    """A diffusion model as the objectives see it.
+
+    Attributes:
+        modality: what one sample is.
+        schedule: noise levels and the meaning of the model's output.
+        views: views per sample, 1 unless the modality is multi-view.
+        clean_frames: leading frames of each view that the model conditions on: they never carry noise.
+        needs_reference: whether the model conditions on a picture of the subject and the camera that saw it.
+    """
+
+    modality: Modality
+    schedule: NoiseSchedule
+    views: int = 1
+    clean_frames: int = 0
+    needs_reference: bool = False
+
+    @abstractmethod
+    def condition(
+        self,
+        prompts: Sequence[str],  # S
+        images: Tensor | None = None,  # (S or B, H, W, 3) sRGB in [0, 1], where the model takes an image
+        cameras: Cameras | None = None,  # from where those images were seen
+    ) -> Conditioning:
+        """What the model is told about S samples.
+
+        Raises:
+            ConfigError: the model needs an image or its camera and got none.
+        """
+
+    def unconditional(
+        self,
+        prompts: Sequence[str],  # S negative prompts, usually empty
+        images: Tensor | None = None,
+        cameras: Cameras | None = None,
+    ) -> Conditioning:
+        """The other end of classifier-free guidance: the negative prompt, and no image where training dropped it."""
+        return self.condition(prompts)
+
+    @abstractmethod
+    def encode(
+        self,
+        rgb: Tensor,  # (B, H, W, 3) sRGB in [0, 1]
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Latents (B, C, h, w), differentiable in the images, which are resized as the model needs them.
+
+        A stochastic encoder draws from the generator; without one it returns its mean.
+        """
+
+    @abstractmethod
+    def denoise(
+        self,
+        latents: Tensor,  # (B, C, h, w) noisy
+        t: Tensor,  # (S,) integer timesteps
+        conditioning: Conditioning,
+        cameras: Cameras | None = None,  # B, where the prior knows views
+        times: Tensor | None = None,  # (B,) in [0, 1], where the prior knows times
+    ) -> Tensor:
+        """The predicted noise (B, C, h, w), of the latents' dtype, whatever the model itself predicts."""
+
+
+def sample_count(prior: Prior, batch: int) -> int:
+    """How many samples a batch of images is: a clip is one, and so is one image from each of a prior's views.
+
+    Raises:
+        ConfigError: the batch does not divide into the prior's views.
+    """
+    if batch % prior.views:
+        raise ConfigError(
+            f"a {prior.modality} prior takes {prior.views} views at once, not {batch}",
+            f"Set the view set's batch to a multiple of {prior.views}",
+        )
+    return 1 if prior.modality in ("video", "multi-view-video") else batch // prior.views
+
+
+def frame_mask(
+    prior: Prior,
+    samples: int,
+    batch: int,
+) -> Tensor:
+    """(B,) which images of a batch carry noise: all but the frames that the prior conditions on."""
+    frames = batch // (samples * prior.views)
+    return (torch.arange(frames) >= prior.clean_frames).repeat(samples * prior.views)
+
+
+def denoise_jointly(
+    prior: Prior,
+    latents: Tensor,  # (B, C, h, w)
+    t: Tensor,  # (S,)
+    conditionings: Sequence[Conditioning],  # K
+    cameras: Cameras | None = None,
+    times: Tensor | None = None,
+) -> list[Tensor]:
+    """K predictions (B, C, h, w) for the same noisy latents in one pass through the model."""
+    count = len(conditionings)
+    predicted = prior.denoise(
+        latents.repeat(count, 1, 1, 1),
+        t.repeat(count),
+        join(conditionings),
+        None if cameras is None else concatenate([cameras] * count),
+        None if times is None else times.repeat(count),
+    )
+    return list(predicted.chunk(count))
+
+
+def guide(
+    conditional: Tensor,  # (B, C, h, w) predicted noise
+    unconditional: Tensor,  # (B, C, h, w)
+    scale: float,
+    form: GuidanceForm = "from-unconditional",
+) -> Tensor:
+    """Classifier-free guidance.
+
+    Args:
+        conditional: c, with the prompt.
+        unconditional: u, without it, or with the negative prompt.
+        scale: s, of which 1 means no guidance in the first form and 0 in the second.
+        form: `from-unconditional` is u + s (c - u) (Ho and Salimans 2022; diffusers), `from-conditional` is
+            c + s (c - u) (DreamFusion's text), the first form at s + 1.
+
+    Returns:
+        (B, C, h, w) guided noise; `match_deviation` to the conditional rescales it.
+    """
+    start = unconditional if form == "from-unconditional" else conditional
+    return start + scale * (conditional - unconditional)
+
+
+def match_deviation(
+    values: Tensor,  # (B, ...)
+    reference: Tensor,  # (B, ...)
+    share: float,
+    images_per_sample: int = 1,
+) -> Tensor:
+    """Values (B, ...) scaled toward the standard deviation that a reference has over each sample, by a share.
+
+    Against the over-exposure that strong guidance brings (Lin et al. 2023, section 3.4).
+    """
+    deviation = reference.reshape(-1, images_per_sample * reference[0].numel()).std(dim=1)
+    ratio = deviation / values.reshape(len(deviation), -1).std(dim=1).clamp_min(1e-12)
+    factor = (1 - share + share * ratio).repeat_interleave(images_per_sample)
+    return values * factor.view(-1, *[1] * (values.ndim - 1))

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from a4d.errors import InvalidInputError
+from a4d.geometry.cameras import concatenate, turntable
+from a4d.geometry.primitives import icosphere
+from a4d.geometry.visual_hull import surface_colours, visual_hull
+from a4d.render.mesh import render_mesh
+
+BOUNDS = torch.tensor([[-0.7, -0.7, -0.7], [0.7, 0.7, 0.7]])
+SPHERE = icosphere(0.5, 5)
+
+
+def rings(count: int, size: int = 128):
+    return concatenate([turntable(count, elevation, 2.4, 35.0, size) for elevation in (-50.0, 0.0, 50.0)])
+
+
+def masks_of(cameras):
+    return render_mesh(SPHERE, cameras).alpha[..., 0]
+
+
+def test_the_hull_contains_the_shape_and_shrinks_toward_it():
+    volumes = []
+    for count in (2, 4, 10):
+        cameras = rings(count)
+        hull = visual_hull(masks_of(cameras), cameras, BOUNDS, 64)
+        index = torch.stack(torch.meshgrid(*[torch.arange(64)] * 3, indexing="ij"), -1)
+        centres = hull.low + (index + 0.5) * hull.spacing
+        # The icosphere's faces lie a little inside the ball.
+        assert hull.values[centres.norm(dim=-1) < 0.497].all()
+        volumes.append(hull.volume)
+    assert volumes[0] > volumes[1] > volumes[2]
+    assert volumes[2] == pytest.approx(SPHERE.volume, rel=0.1)
+
+
+def test_surface_points_and_normals_of_a_sphere():
+    cameras = rings(10)
+    hull = visual_hull(masks_of(cameras), cameras, BOUNDS, 64)
+    points, normals = hull.surface()
+    assert len(points) > 2000
+    assert (points.norm(dim=-1) - 0.5).abs().mean() < 1.5 * hull.spacing
+    assert (torch.nn.functional.normalize(points, dim=-1) * normals).sum(-1).mean() > 0.97
+
+
+def test_colours_come_from_the_side_that_is_seen():
+    cameras = rings(8)
+    render = render_mesh(SPHERE, cameras)
+    hull = visual_hull(render.alpha[..., 0], cameras, BOUNDS, 64)
+    points, normals = hull.surface()
+    colours = surface_colours(points, normals, render.rgb, cameras, hull.spacing)
+    nearest = torch.cdist(points[::20], SPHERE.vertices).argmin(1)
+    assert SPHERE.colours is not None
+    assert (colours[::20] - SPHERE.colours[nearest]).abs().mean() < 0.03
+
+
+def test_a_few_wrong_masks_are_outvoted():
+    cameras = rings(6)
+    masks = masks_of(cameras)
+    right = visual_hull(masks, cameras, BOUNDS, 48)
+    masks[4] = 0
+    with pytest.raises(InvalidInputError, match="no common volume"):
+        visual_hull(masks, cameras, BOUNDS, 48)
+    voted = visual_hull(masks, cameras, BOUNDS, 48, tolerated=0.1)
+    assert (voted.values & right.values).sum() == right.values.sum()
+    assert voted.volume < 1.3 * right.volume
+
+
+def test_masks_must_fit_the_cameras():
+    with pytest.raises(InvalidInputError, match="do not fit"):
+        visual_hull(torch.zeros(2, 8, 8), rings(2), BOUNDS)

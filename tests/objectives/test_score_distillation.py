@@ -1,0 +1,211 @@
+"""The objective: renders reach what the prior expects, and every choice of the configuration reaches the prior."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from a4d.config import parse
+from a4d.errors import ConfigError
+from a4d.geometry.cameras import turntable
+from a4d.objectives import build_objectives
+from a4d.objectives.objective import Step
+from a4d.objectives.score_distillation import ScoreDistillation
+from a4d.priors.exact import ExactPrior, ExampleSet
+from a4d.render.render import Render
+from a4d.scenes.scene import Scene
+from a4d.views import Frames, OrbitViews, build_views
+
+SIZE = 16
+
+
+class Album(Scene):
+    """One page per octant of azimuth: the simplest thing that looks different from all sides."""
+
+    kind = "album"
+
+    def __init__(self):
+        super().__init__()
+        self.pages = nn.Parameter(torch.full((8, SIZE, SIZE, 3), 0.5))
+
+    @classmethod
+    def begin(cls, spec, seed, generator):
+        return cls()
+
+    def render(self, cameras, times=None, background=None):
+        x, z = cameras.positions[:, 0], cameras.positions[:, 2]
+        page = (torch.rad2deg(torch.atan2(x, z)) / 45).round().long() % 8
+        left, top = (round(SIZE / 2 - centre) for centre in cameras.intrinsics[0, 2:].tolist())
+        rgb = self.pages[page, top : top + cameras.height, left : left + cameras.width]
+        return Render(rgb, torch.ones_like(rgb[..., :1]), torch.zeros_like(rgb[..., :1]))
+
+    def parameter_groups(self, rates):
+        return []
+
+    def save(self, folder):
+        raise AssertionError
+
+    @classmethod
+    def load(cls, folder, device="cpu"):
+        raise AssertionError
+
+
+def pictures(count=8):
+    return torch.rand(count, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(5))
+
+
+RING = turntable(8, 0.0, 3.0, 40.0, SIZE)
+
+
+def objective(**values):
+    spec = {"kind": "score-distillation", "views": "novel", "prior": "exact", "guidance_scale": 1, **values}
+    (built,) = build_objectives([spec])
+    return built
+
+
+def step_of(prior, scene=None, index=0, batch=4, frames=None, **views):
+    novel = OrbitViews(batch=batch, elevation=(0.0, 0.0), radius=3.0, size=SIZE, ring=math.gcd(batch, prior.views))
+    return Step(index, 7, scene or Album(), {"novel": novel, **views}, frames, "cpu", {"exact": prior})
+
+
+def distilled_psnr(prior, steps=120, batch=4, **values):
+    scene, ask = Album(), objective(t=[0.02, {"from": 0.9, "to": 0.1, "steps": steps}], **values)
+    optimiser = torch.optim.Adam(scene.parameters(), lr=0.05)
+    for index in range(steps):
+        optimiser.zero_grad()
+        ask(step_of(prior, scene, index, batch)).backward()
+        optimiser.step()
+    return -10 * float((scene.pages.detach() - pictures()).square().mean().log10())
+
+
+@pytest.mark.parametrize("form", ["noise", "x0"])
+def test_a_scene_reaches_the_posed_views(form):
+    assert distilled_psnr(ExactPrior(ExampleSet(pictures(), cameras=RING)), form=form) > 30
+
+
+QUADRUPLES = torch.tensor([[k, k + 2, k + 4, k + 6] for k in range(8)]).flatten() % 8
+
+
+def test_a_scene_reaches_the_multi_views():
+    prior = ExactPrior(ExampleSet(pictures()[QUADRUPLES], views=4, cameras=RING[QUADRUPLES]))
+    assert distilled_psnr(prior, form="x0", x0_rescale=0.5) > 30
+
+
+def test_it_fails_with_mirrored_cameras_and_with_views_out_of_order():
+    mirrored = turntable(8, 0.0, 3.0, 40.0, SIZE)[-torch.arange(8) % 8]
+    assert distilled_psnr(ExactPrior(ExampleSet(pictures(), cameras=mirrored)), form="x0") < 20
+    shuffled = QUADRUPLES.view(8, 4)[:, [1, 0, 2, 3]].flatten()
+    prior = ExactPrior(ExampleSet(pictures()[shuffled], views=4, cameras=RING[QUADRUPLES]))
+    assert distilled_psnr(prior, form="x0") < 20
+
+
+def gradient(ask, step):
+    step.scene.pages.grad = None
+    ask(step).backward()
+    return step.scene.pages.grad.clone()
+
+
+def test_the_value_is_a_function_of_seed_and_step():
+    prior = ExactPrior(ExampleSet(pictures(), cameras=RING))
+    ask = objective()
+    first, again, later = (float(ask(step_of(prior, index=i)).detach()) for i in (3, 3, 4))
+    assert first == again != later
+
+
+def test_patches_change_nothing_but_memory():
+    prior = ExactPrior(ExampleSet(pictures(), cameras=RING))
+    whole = gradient(objective(), step_of(prior))
+    assert whole.abs().max() > 0
+    torch.testing.assert_close(gradient(objective(patch=8), step_of(prior)), whole)
+
+
+def test_the_range_of_timesteps_anneals_at_given_steps(monkeypatch):
+    """AnimatableDreamer's schedule: [.98, .98], [.50, .74], [.02, .50] at steps 0, 4000, 8000."""
+    seen = []
+    prior = ExactPrior(ExampleSet(pictures(), cameras=RING))
+    denoise = prior.denoise
+    monkeypatch.setattr(prior, "denoise", lambda z, t, *rest: seen.append(t) or denoise(z, t, *rest))
+    ask = objective(t=[{"from": 0.98, "to": 0.02, "steps": 8000}, {"from": 0.98, "to": 0.5, "steps": 8000}])
+    for index, (low, high) in {0: (980, 980), 4000: (500, 740), 8000: (20, 500), 20000: (20, 500)}.items():
+        seen.clear()
+        for offset in range(40):
+            step = step_of(prior, index=index, batch=8)
+            step.seed = offset
+            ask(step)
+        drawn = torch.cat(seen)
+        assert low <= int(drawn.min()) <= low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) <= int(drawn.max()) <= high
+
+
+def test_prompts_name_the_view():
+    prior = ExactPrior(ExampleSet(pictures(3), prompts=["a cat, front view", "a cat, side view", "a cat, back view"]))
+    ask = objective(prompt="a cat", view_prompts="sectors")
+    scene = Album()
+    optimiser = torch.optim.Adam(scene.parameters(), lr=0.05)
+    for index in range(100):
+        optimiser.zero_grad()
+        ask(step_of(prior, scene, index)).backward()
+        optimiser.step()
+    found = scene.pages.detach()
+    for page, example in ((0, 0), (2, 1), (6, 1), (4, 2)):
+        assert float((found[page] - pictures(3)[example]).abs().mean()) < 0.05
+
+
+class Recorder(ExactPrior):
+    """An exact prior that wants a reference and remembers what it was given."""
+
+    needs_reference = True
+
+    def condition(self, prompts, images=None, cameras=None):
+        if images is not None:
+            self.seen = images, cameras
+        return super().condition(prompts)
+
+
+def observed():
+    rgba = torch.cat([pictures(2), torch.ones(2, SIZE, SIZE, 1)], dim=-1)
+    return Frames([rgba[0]], [RING[2]], None, ["0"], ["train"])
+
+
+def test_the_only_observed_view_set_is_the_reference():
+    prior, views = Recorder(ExampleSet(pictures(), cameras=RING)), build_views({"seen": {"kind": "observed"}})
+    objective()(step_of(prior, frames=observed(), **views))
+    images, cameras = prior.seen
+    torch.testing.assert_close(images, pictures(2)[:1].expand(4, -1, -1, -1))
+    torch.testing.assert_close(cameras.world_from_camera, RING[2].world_from_camera)
+
+
+def test_views_are_weighed_by_their_angle_from_the_reference():
+    prior, views = ExactPrior(ExampleSet(pictures(), cameras=RING)), build_views({"seen": {"kind": "observed"}})
+    plain = gradient(objective(), step_of(prior, batch=8))
+    weighed = gradient(
+        objective(reference="seen", weigh_by_angle=True), step_of(prior, batch=8, frames=observed(), **views)
+    )
+    batch = step_of(prior, batch=8).batch("novel")
+    for camera in range(8):
+        x, _, z = batch.cameras.positions[camera].tolist()
+        turn = float(torch.rad2deg(torch.atan2(torch.tensor(x), torch.tensor(z))))
+        page = round(turn / 45) % 8
+        factor = min(abs(turn - 90), 360 - abs(turn - 90)) / 180
+        if sum(round(float(t) / 45) % 8 == page for t in turns(batch.cameras)) == 1:
+            torch.testing.assert_close(weighed[page], plain[page] * factor, atol=1e-6, rtol=1e-3)
+
+
+def turns(cameras):
+    return torch.rad2deg(torch.atan2(cameras.positions[:, 0], cameras.positions[:, 2]))
+
+
+def test_what_cannot_be_asked_is_said_in_one_line():
+    posed = ExactPrior(ExampleSet(pictures(), cameras=RING))
+    multi = ExactPrior(ExampleSet(pictures(), views=4, cameras=RING))
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        objective()(step_of(multi, batch=3))
+    with pytest.raises(ConfigError, match="Did you mean 'exact'"):
+        objective(prior="exakt")(step_of(posed))
+    with pytest.raises(ConfigError, match="needs a reference"):
+        objective(weigh_by_angle=True)(step_of(posed))
+    with pytest.raises(ConfigError, match="reference"):
+        objective()(step_of(Recorder(posed.examples)))
+    with pytest.raises(ConfigError, match="guidance_scale"):
+        parse(ScoreDistillation, {"views": "novel", "prior": "exact"})

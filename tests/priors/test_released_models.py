@@ -1,0 +1,449 @@
+"""Every released architecture with tiny random weights: what goes in, what changes the output, where gradients go."""
+
+import pytest
+import tiny_models as tiny
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from a4d.errors import BackendUnavailableError, ConfigError
+from a4d.geometry.cameras import orbit, turntable
+from a4d.objectives.distillation import Distillation, Request, score_distillation
+from a4d.priors.camera_codes import multi_view_code
+from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, PixelEncoder, clip_pixels, read_token, resized
+from a4d.priors.controlnet_tile import ControlNetTile
+from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
+from a4d.priors.protocol import denoise_jointly
+from a4d.priors.schedule import noise_schedule
+from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
+from a4d.priors.text_to_video import TextToVideo
+from a4d.priors.zero123 import Zero123
+
+SCHEDULE = noise_schedule()
+VIEWS = turntable(4, 15.0, 2.0, 40.0, 48)
+
+
+def pictures(count=4, size=48):
+    return torch.rand(count, size, size, 3, generator=torch.Generator().manual_seed(2))
+
+
+def noise(count, channels=4, size=8):
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def stable_diffusion(**schedule):
+    return StableDiffusion(tiny.unet(), tiny.vae(), tiny.text_encoder(), noise_schedule(**schedule))
+
+
+def deep_floyd():
+    unet = tiny.unet(sample_size=16, in_channels=3, out_channels=6, cross_attention_dim=tiny.WIDTH, encoder_hid_dim=24)
+    return DeepFloyd(unet, PixelEncoder((16, 16)), tiny.t5_encoder(), noise_schedule("cosine"))
+
+
+def zero123():
+    projection = tiny.random_weights(nn.Linear(tiny.WIDTH + 4, tiny.WIDTH))
+    return Zero123(tiny.unet(in_channels=8), tiny.vae(), tiny.image_encoder(), projection, SCHEDULE)
+
+
+def mvdream():
+    return MVDream(tiny.unet(**multi_view_config(tiny.UNET)), tiny.vae(), tiny.text_encoder(), SCHEDULE)
+
+
+def text_to_video():
+    return TextToVideo(tiny.unet_3d(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
+
+
+def controlnet_tile():
+    return ControlNetTile(tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
+
+
+BUILDERS = {
+    builder.__name__: builder
+    for builder in (stable_diffusion, deep_floyd, zero123, mvdream, text_to_video, controlnet_tile)
+}
+
+
+def samples_of(prior, batch=4):
+    return 1 if prior.modality in ("multi-view", "video") else batch
+
+
+def conditionings(prior, samples, prompt="a cat", image=0):
+    images = pictures(5)[image : image + 1].expand(samples, -1, -1, -1)
+    return (
+        prior.condition([prompt] * samples, images, VIEWS[:1]),
+        prior.unconditional([""] * samples, images, VIEWS[:1]),
+    )
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_gradients_reach_the_images(name):
+    prior = BUILDERS[name]()
+    rgb = pictures().requires_grad_()
+    samples = samples_of(prior)
+    conditional, unconditional = conditionings(prior, samples)
+    value = score_distillation(
+        prior,
+        rgb,
+        torch.full((samples,), 300),
+        Request(conditional, unconditional, VIEWS),
+        Distillation(guidance_scale=7.5),
+        torch.Generator().manual_seed(0),
+    )
+    value.backward()
+    assert float(value.detach()) > 0
+    assert rgb.grad.shape == rgb.shape
+    assert (rgb.grad.abs().amax((1, 2, 3)) > 0).all()
+    assert torch.isfinite(rgb.grad).all()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_latents_are_images_in_minus_one_to_one_at_the_models_size(name):
+    prior = BUILDERS[name]()
+    latents = prior.encode(pictures())
+    if name == "deep_floyd":
+        assert latents.shape == (4, 3, 16, 16)
+        torch.testing.assert_close(prior.encode(torch.ones(1, 16, 16, 3)), torch.ones(1, 3, 16, 16))
+        torch.testing.assert_close(prior.encode(torch.zeros(1, 99, 99, 3)), -torch.ones(1, 3, 16, 16))
+        return
+    assert latents.shape == (4, 4, 8, 8)
+    images = resized(pictures(), (64, 64)) * 2 - 1
+    expected = prior.encoder.vae.encode(images).latent_dist.mean * 0.18215
+    torch.testing.assert_close(latents, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "zero123"])
+def test_prompts_change_the_output_and_stay_in_order(name):
+    prior = BUILDERS[name]()
+    samples = samples_of(prior)
+    latents, t = prior.encode(pictures()), torch.full((samples,), 500)
+    cat, empty = conditionings(prior, samples)
+    dog, _ = conditionings(prior, samples, "dog, side view")
+    outputs = denoise_jointly(prior, latents, t, [cat, empty, dog], VIEWS)
+    for i, conditioning in enumerate((cat, empty, dog)):
+        alone = prior.denoise(latents, t, conditioning, VIEWS)
+        assert alone.shape == latents.shape
+        torch.testing.assert_close(outputs[i], alone, atol=1e-5, rtol=1e-4)
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+    assert (outputs[0] - outputs[2]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_noise_levels_belong_to_their_sample(name):
+    prior = BUILDERS[name]()
+    group = 4 // samples_of(prior)
+    latents = prior.encode(pictures()).repeat(2 if group == 4 else 1, 1, 1, 1)[: 4 * (1 + (group == 4))]
+    cameras = VIEWS[torch.arange(len(latents)) % 4]
+    t = torch.tensor([100, 900]) if group == 4 else torch.tensor([100, 900, 100, 900])
+    conditional, _ = conditionings(prior, len(t))
+    together = prior.denoise(latents, t, conditional, cameras)
+    one, _ = conditionings(prior, 1)
+    for i, level in enumerate(t):
+        part = slice(i * group, (i + 1) * group)
+        alone = prior.denoise(latents[part], level[None], one, cameras[part])
+        torch.testing.assert_close(together[part], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_stable_diffusion_predicts_noise_from_epsilon_and_from_v():
+    epsilon, v = stable_diffusion(), stable_diffusion(prediction="v")
+    latents, t = noise(2), torch.tensor([50, 800])
+    asked = epsilon.condition(["a cat", "a dog"])
+    raw = epsilon.unet(latents, t, epsilon.text(["a cat", "a dog"], "cpu")).sample
+    torch.testing.assert_close(epsilon.denoise(latents, t, asked), raw)
+    a = SCHEDULE.alphas_cumprod[t].float().view(-1, 1, 1, 1)
+    torch.testing.assert_close(v.denoise(latents, t, asked), a.sqrt() * raw + (1 - a).sqrt() * latents)
+
+
+def test_stable_diffusion_agrees_with_the_pipelines_encoding_of_prompts():
+    prior = stable_diffusion()
+    tokens = prior.text.tokenizer(["a cat"], padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+    assert tokens.input_ids.shape == (1, 77)
+    assert prior.text(["a cat"], "cpu").shape == (1, 77, tiny.WIDTH)
+    torch.testing.assert_close(prior.text(["a cat"], "cpu"), prior.text.model(tokens.input_ids)[0])
+
+
+def test_prompts_are_encoded_once(monkeypatch):
+    text = tiny.text_encoder()
+    calls = []
+    forward = text.model.forward
+    monkeypatch.setattr(text.model, "forward", lambda ids, **more: calls.append(len(ids)) or forward(ids, **more))
+    text(["a", "b", "a"], "cpu")
+    text(["b", "c"], "cpu")
+    assert calls == [2, 1]
+
+
+def test_a_learnt_token_changes_what_it_is_written_in_alone():
+    text = tiny.text_encoder()
+    before = text(["a cat", "a <fox>"], "cpu")
+    text.learn("<fox>", torch.full((tiny.WIDTH,), 2.0))
+    after = text(["a cat", "a <fox>"], "cpu")
+    torch.testing.assert_close(after[0], before[0])
+    assert (after[1] - before[1]).abs().max() > 1e-2
+    assert len(text.tokenizer("<fox>").input_ids) == 3
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_a_token_is_read_in_both_forms(form, tmp_path):
+    path, embedding = tmp_path / f"learned_embeds.{form}", torch.randn(tiny.WIDTH)
+    if form == "bin":
+        torch.save({"_panda_": embedding}, path)
+    else:
+        save_file({"_panda_": embedding[None]}, path)
+    token, found = read_token(path)
+    assert token == "_panda_"
+    torch.testing.assert_close(found, embedding)
+    save_file({"a": embedding, "b": embedding.clone()}, tmp_path / "two.safetensors")
+    with pytest.raises(BackendUnavailableError, match="one token"):
+        read_token(tmp_path / "two.safetensors")
+
+
+def test_the_tokens_of_animate124_are_read(real_data):
+    files = sorted(real_data.rglob("learned_embeds.bin"))
+    assert files
+    for file in files:
+        token, embedding = read_token(file)
+        assert token.strip("<>_")
+        assert embedding.shape == (768,)
+
+
+def test_sampled_latents_are_reproducible_and_chunks_change_nothing():
+    encoder = tiny.vae()
+    draws = [encoder(pictures(), torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    torch.testing.assert_close(draws[0], draws[1])
+    assert (draws[0] - draws[2]).abs().max() > 1e-4
+    rgb = pictures().requires_grad_()
+    weight = noise(4)
+    whole = torch.autograd.grad((encoder(rgb) * weight).sum(), rgb)[0]
+    encoder.chunk = 1
+    torch.testing.assert_close(torch.autograd.grad((encoder(rgb) * weight).sum(), rgb)[0], whole, atol=1e-6, rtol=1e-4)
+
+
+def test_deep_floyd_drops_the_variance():
+    prior = deep_floyd()
+    asked = prior.condition(["a cat"])
+    predicted = prior.denoise(noise(1, 3, 16), torch.tensor([10]), asked)
+    raw = prior.unet(noise(1, 3, 16), 10, asked["text"]).sample
+    torch.testing.assert_close(predicted, raw[:, :3])
+
+
+def spy_on(module, monkeypatch):
+    seen = {}
+    forward = module.forward
+
+    def record(*arguments, **keywords):
+        seen["arguments"], seen["keywords"] = arguments, keywords
+        return forward(*arguments, **keywords)
+
+    monkeypatch.setattr(module, "forward", record)
+    return seen
+
+
+def test_zero123_tensors(monkeypatch):
+    """The token is projection([embedding, polar, sin, cos, distance]); the latents beside are unscaled and clean."""
+    prior = zero123()
+    reference = orbit(torch.tensor([10.0]), torch.tensor([5.0]), 2.0, 40.0, 48, 48)
+    views = orbit(torch.tensor([40.0, -80.0]), torch.tensor([25.0, 5.0]), torch.tensor([2.0, 2.5]), 40.0, 48, 48)
+    picture = pictures(1)
+    conditional = prior.condition(["", ""], picture.expand(2, -1, -1, -1), reference)
+    unconditional = prior.unconditional(["", ""], picture, reference)
+    seen = spy_on(prior.unet, monkeypatch)
+    latents = noise(2)
+    denoise_jointly(prior, latents, torch.tensor([400, 600]), [unconditional, conditional], views)
+    sample, t, token = seen["arguments"]
+    assert sample.shape == (4, 8, 8, 8)
+    assert token.shape == (4, 1, tiny.WIDTH)
+    assert t.tolist() == [400, 600, 400, 600]
+    torch.testing.assert_close(sample[:, :4], latents.repeat(2, 1, 1, 1))
+    assert sample[:2, 4:].abs().max() == 0
+    assert token[:2].abs().max() == 0
+    mode = prior.encoder.vae.encode(resized(picture, (64, 64)) * 2 - 1).latent_dist.mode()
+    torch.testing.assert_close(sample[2:, 4:], mode.expand(2, -1, -1, -1), atol=1e-5, rtol=1e-4)
+    embedding = prior.image_encoder(clip_pixels(picture, 32)).image_embeds
+    change = torch.deg2rad(torch.tensor([[-20.0, 30.0], [0.0, -90.0]]))
+    code = torch.stack([change[:, 0], change[:, 1].sin(), change[:, 1].cos(), torch.tensor([0.0, 0.5])], dim=-1)
+    expected = prior.projection(torch.cat([embedding.expand(2, -1), code], dim=-1))
+    torch.testing.assert_close(token[2:, 0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_zero123_sees_camera_and_picture():
+    prior, latents, t = zero123(), noise(1), torch.tensor([500])
+    right, left = (orbit(torch.tensor([a]), torch.tensor([0.0]), 2.0, 40.0, 48, 48) for a in (30.0, -30.0))
+    outputs = [prior.denoise(latents, t, conditionings(prior, 1, image=i)[0], c) for i in (0, 3) for c in (right, left)]
+    for i in range(4):
+        for j in range(i):
+            assert (outputs[i] - outputs[j]).abs().max() > 1e-4
+    with pytest.raises(ConfigError, match="reference"):
+        prior.condition([""])
+    with pytest.raises(ConfigError, match="cameras"):
+        prior.denoise(latents, t, conditionings(prior, 1)[0])
+
+
+def test_clip_pixels_agree_with_the_processor():
+    from transformers import CLIPImageProcessor
+
+    rgb = pictures(1, 96)
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    bytes_ = (rgb[0] * 255).round().to(torch.uint8).numpy()
+    expected = torch.as_tensor(processor(bytes_, return_tensors="pt").pixel_values)
+    torch.testing.assert_close(clip_pixels(rgb, 32), expected, atol=0.03, rtol=0)
+    assert processor.image_mean == pytest.approx(CLIP_MEAN)
+    assert processor.image_std == pytest.approx(CLIP_DEVIATION)
+
+
+def test_mvdream_tensors(monkeypatch):
+    prior = mvdream()
+    seen = spy_on(prior.unet, monkeypatch)
+    views = turntable(8, 15.0, 2.0, 40.0, 48)
+    prior.denoise(noise(8), torch.tensor([10, 20]), prior.condition(["a cat", "a dog"]), views)
+    assert seen["arguments"][1].tolist() == [10] * 4 + [20] * 4
+    torch.testing.assert_close(seen["keywords"]["class_labels"], multi_view_code(views))
+    text = prior.text(["a cat", "a dog"], "cpu")
+    torch.testing.assert_close(seen["arguments"][2], text[[0, 0, 0, 0, 1, 1, 1, 1]])
+
+
+def test_mvdream_views_see_each_other_within_a_sample_alone():
+    prior = mvdream()
+    views = VIEWS[torch.arange(8) % 4]
+    asked, t = prior.condition(["a cat", "a cat"]), torch.tensor([300, 300])
+    latents = noise(8)
+    changed = latents.clone()
+    changed[1] += 1
+    difference = (
+        (prior.denoise(changed, t, asked, views) - prior.denoise(latents, t, asked, views)).abs().amax((1, 2, 3))
+    )
+    assert (difference[:4] > 1e-4).all()
+    assert difference[4:].max() == 0
+
+
+def test_mvdream_is_equivariant_to_the_order_of_views_and_not_to_that_of_cameras():
+    prior, latents, t = mvdream(), noise(4), torch.tensor([300])
+    asked, order = prior.condition(["a cat"]), torch.tensor([2, 0, 3, 1])
+    output = prior.denoise(latents, t, asked, VIEWS)
+    torch.testing.assert_close(
+        prior.denoise(latents[order], t, asked, VIEWS[order]), output[order], atol=1e-5, rtol=1e-4
+    )
+    assert (prior.denoise(latents, t, asked, VIEWS[order]) - output).abs().max() > 1e-3
+    with pytest.raises(ConfigError, match="4 views"):
+        prior.denoise(latents[:3], t, asked, VIEWS[:3])
+    with pytest.raises(ConfigError, match="cameras"):
+        prior.denoise(latents, t, asked)
+
+
+def test_mvdream_attention_equals_diffusers_own_for_one_view():
+    plain = tiny.unet(**multi_view_config(tiny.UNET))
+    joined = MVDream(tiny.unet(**multi_view_config(tiny.UNET)), tiny.vae(), tiny.text_encoder(), SCHEDULE, views=1)
+    latents, t = noise(4), torch.tensor([1, 2, 3, 4])
+    asked = joined.condition(["a cat"] * 4)
+    expected = plain(latents, t, asked["text"], class_labels=multi_view_code(VIEWS)).sample
+    torch.testing.assert_close(joined.denoise(latents, t, asked, VIEWS), expected, atol=1e-5, rtol=1e-4)
+
+
+LDM = {
+    "in_channels": 4, "out_channels": 4, "model_channels": 32, "attention_resolutions": [2, 1], "num_res_blocks": 1,
+    "channel_mult": [1, 2], "num_head_channels": 8, "use_spatial_transformer": True, "use_linear_in_transformer": True,
+    "transformer_depth": 1, "context_dim": tiny.WIDTH, "camera_dim": 16,
+}  # fmt: skip
+
+
+def ldm_names(state):
+    """Diffusers' names as latent-diffusion writes them, for the two levels of the configuration above."""
+    places = {
+        "conv_in.": "input_blocks.0.0.",
+        "time_embedding.linear_1.": "time_embed.0.",
+        "time_embedding.linear_2.": "time_embed.2.",
+        "class_embedding.linear_1.": "camera_embed.0.",
+        "class_embedding.linear_2.": "camera_embed.2.",
+        "down_blocks.0.resnets.0.": "input_blocks.1.0.",
+        "down_blocks.0.attentions.0.": "input_blocks.1.1.",
+        "down_blocks.0.downsamplers.0.conv.": "input_blocks.2.0.op.",
+        "down_blocks.1.resnets.0.": "input_blocks.3.0.",
+        "mid_block.resnets.0.": "middle_block.0.",
+        "mid_block.attentions.0.": "middle_block.1.",
+        "mid_block.resnets.1.": "middle_block.2.",
+        "up_blocks.0.resnets.0.": "output_blocks.0.0.",
+        "up_blocks.0.resnets.1.": "output_blocks.1.0.",
+        "up_blocks.0.upsamplers.0.conv.": "output_blocks.1.1.conv.",
+        "up_blocks.1.resnets.0.": "output_blocks.2.0.",
+        "up_blocks.1.attentions.0.": "output_blocks.2.1.",
+        "up_blocks.1.resnets.1.": "output_blocks.3.0.",
+        "up_blocks.1.attentions.1.": "output_blocks.3.1.",
+        "conv_norm_out.": "out.0.",
+        "conv_out.": "out.2.",
+    }
+    inside = {
+        "norm1.": "in_layers.0.",
+        "conv1.": "in_layers.2.",
+        "time_emb_proj.": "emb_layers.1.",
+        "norm2.": "out_layers.0.",
+        "conv2.": "out_layers.3.",
+        "conv_shortcut.": "skip_connection.",
+    }
+    renamed = {}
+    for key, value in state.items():
+        place = next(p for p in places if key.startswith(p))
+        rest = key[len(place) :]
+        if ".resnets." in key:
+            part = next(p for p in inside if rest.startswith(p))
+            rest = inside[part] + rest[len(part) :]
+        renamed[places[place] + rest] = value
+    return renamed
+
+
+@pytest.mark.parametrize("layout", ["checkpoint", "bare", "camera_embedding"])
+def test_mvdream_reads_every_layout_in_circulation(layout):
+    config = multi_view_config(LDM)
+    assert config["block_out_channels"] == [32, 64]
+    assert config["attention_head_dim"] == [4, 8]
+    assert config["use_linear_projection"]
+    unet = tiny.unet(**config, sample_size=8) if "sample_size" not in config else tiny.unet(**config)
+    state = unet.state_dict()
+    if layout == "camera_embedding":
+        stored = {key.replace("class_embedding", "camera_embedding"): value for key, value in state.items()}
+    else:
+        stored = ldm_names(state)
+    if layout == "checkpoint":
+        stored = {f"model.diffusion_model.{key}": value for key, value in stored.items()}
+        stored["first_stage_model.encoder.conv_in.weight"] = torch.zeros(1)
+    found = multi_view_state(stored, config)
+    assert found.keys() == state.keys()
+    for key, value in state.items():
+        torch.testing.assert_close(found[key], value, atol=0, rtol=0)
+
+
+def test_a_video_is_seen_as_a_whole_and_in_order(monkeypatch):
+    prior = text_to_video()
+    seen = spy_on(prior.unet, monkeypatch)
+    latents, t = noise(6), torch.tensor([100, 700])
+    asked = prior.condition(["a cat", "a dog"])
+    output = prior.denoise(latents, t, asked)
+    clips = seen["arguments"][0]
+    assert clips.shape == (2, 4, 3, 8, 8)
+    for sample in range(2):
+        for frame in range(3):
+            torch.testing.assert_close(clips[sample, :, frame], latents[sample * 3 + frame])
+    changed = latents.clone()
+    changed[0] += 1
+    difference = (prior.denoise(changed, t, asked) - output).abs().amax((1, 2, 3))
+    assert (difference[:3] > 1e-5).all()
+    assert difference[3:].max() == 0
+
+
+def test_controlnet_tensors(monkeypatch):
+    prior = controlnet_tile()
+    seen = spy_on(prior.controlnet, monkeypatch)
+    images = pictures(2)
+    conditional = prior.condition(["a cat", "a cat"], images)
+    unconditional = prior.unconditional(["blurry", ""], images)
+    outputs = denoise_jointly(prior, noise(2), torch.tensor([200, 300]), [unconditional, conditional])
+    _, t, text, control = seen["arguments"]
+    assert t.tolist() == [200, 300, 200, 300]
+    torch.testing.assert_close(control, resized(images, (64, 64)).repeat(2, 1, 1, 1))
+    assert 0 <= float(control.min()) <= float(control.max()) <= 1
+    expected = prior.text(["blurry", "", "best quality, high resolution", "best quality, high resolution"], "cpu")
+    torch.testing.assert_close(text, expected)
+    prior.strength = 0.0
+    without = denoise_jointly(prior, noise(2), torch.tensor([200, 300]), [unconditional, conditional])
+    assert (outputs[1] - without[1]).abs().max() > 1e-3
+    plain = prior.unet(noise(2), torch.tensor([200, 300]), conditional["text"]).sample
+    torch.testing.assert_close(without[1], plain, atol=1e-5, rtol=1e-4)
+    with pytest.raises(ConfigError, match="image"):
+        prior.condition(["a cat"])

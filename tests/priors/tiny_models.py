@@ -1,0 +1,101 @@
+"""Tiny random components of every released prior, built from configurations in a blink and without weights."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+)
+
+from a4d.priors.components import LatentEncoder, TextEncoder
+
+WIDTH = 16
+LETTERS = "abcdefghijklmnopqrstuvwxyz,"
+SIZE = 64
+
+
+def random_weights(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Weights large enough that every input shows in the output, zero-initialised layers included."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            spread = 0.6 / max(parameter[0].numel(), 1) ** 0.5 if parameter.ndim > 1 else 0.1
+            offset = 1.0 if parameter.ndim == 1 and float(parameter.mean()) == 1.0 else 0.0
+            parameter.copy_(offset + spread * torch.randn(parameter.shape, generator=generator))
+    return model.requires_grad_(False).eval()
+
+
+def tokenizer() -> CLIPTokenizer:
+    words = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
+    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
+
+
+def text_encoder() -> TextEncoder:
+    config = CLIPTextConfig(
+        vocab_size=60, hidden_size=WIDTH, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    return TextEncoder(tokenizer(), random_weights(CLIPTextModel(config)))
+
+
+def t5_encoder() -> TextEncoder:
+    config = T5Config(
+        vocab_size=60, d_model=24, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
+    )
+    return TextEncoder(tokenizer(), random_weights(T5EncoderModel(config)), with_mask=True)
+
+
+def vae() -> LatentEncoder:
+    model = AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[8, 8, 8, 8], norm_num_groups=4, latent_channels=4, sample_size=SIZE, scaling_factor=0.18215,
+    )  # fmt: skip
+    return LatentEncoder(random_weights(model), (SIZE, SIZE))
+
+
+UNET = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [16, 32],
+    "layers_per_block": 1,
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    "cross_attention_dim": WIDTH,
+    "attention_head_dim": 2,
+    "norm_num_groups": 8,
+}
+
+
+def unet(**values: object) -> UNet2DConditionModel:
+    return random_weights(UNet2DConditionModel(**{**UNET, **values}))
+
+
+def unet_3d() -> UNet3DConditionModel:
+    values = {
+        **UNET,
+        "down_block_types": ["CrossAttnDownBlock3D", "DownBlock3D"],
+        "up_block_types": ["UpBlock3D", "CrossAttnUpBlock3D"],
+        "attention_head_dim": 8,
+    }
+    return random_weights(UNet3DConditionModel(**values))
+
+
+def controlnet() -> ControlNetModel:
+    values = {key: value for key, value in UNET.items() if key not in ("sample_size", "out_channels", "up_block_types")}
+    return random_weights(ControlNetModel(**values, conditioning_embedding_out_channels=[4, 8, 8, 8]), seed=3)
+
+
+def image_encoder() -> CLIPVisionModelWithProjection:
+    config = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, projection_dim=WIDTH, num_hidden_layers=1, num_attention_heads=2,
+        image_size=32, patch_size=8,
+    )  # fmt: skip
+    return random_weights(CLIPVisionModelWithProjection(config))

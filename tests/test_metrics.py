@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from a4d.geometry.primitives import icosphere
+from a4d.metrics import mask_iou, psnr, ssim, surface_distances
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(32, 40, 3, generator=generator)
+    return image, (image + 0.1 * torch.randn(32, 40, 3, generator=generator)).clamp(0, 1)
+
+
+def test_psnr_of_a_known_error():
+    image = torch.full((8, 8, 3), 0.5)
+    assert psnr(image + 0.1, image) == pytest.approx(20.0, abs=1e-4)
+    assert psnr(image, image) == math.inf
+
+
+def test_psnr_agrees_with_another_library(pair):
+    expected = peak_signal_noise_ratio(pair[1].numpy(), pair[0].numpy(), data_range=1.0)
+    assert psnr(*pair) == pytest.approx(expected, abs=1e-4)
+
+
+def test_ssim_agrees_with_another_library_and_takes_batches(pair):
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = structural_similarity(pair[0].numpy(), pair[1].numpy(), channel_axis=-1, data_range=1.0, **options)
+    assert ssim(*pair) == pytest.approx(expected, abs=1e-5)
+    assert ssim(torch.stack([pair[0], pair[0]]), torch.stack([pair[0], pair[1]])) == pytest.approx((1 + expected) / 2)
+
+
+def test_iou_of_overlapping_squares():
+    a, b = torch.zeros(2, 10, 10)
+    a[2:6, 2:6] = 1
+    b[4:8, 2:6] = 1
+    assert mask_iou(a, b) == pytest.approx(8 / 24)
+    assert mask_iou(a * 0, b * 0) == 1.0
+    assert mask_iou(torch.stack([a, a]), torch.stack([a, b])) == pytest.approx((1 + 8 / 24) / 2)
+
+
+def test_distances_between_concentric_spheres():
+    inner, outer = icosphere(0.5, 4), icosphere(0.6, 4)
+    distances = surface_distances(inner, outer, threshold=0.11)
+    assert distances.chamfer == pytest.approx(0.1, rel=0.02)
+    assert distances.f_score == 1.0
+    assert surface_distances(inner, outer, threshold=0.09).f_score == 0.0
+    assert surface_distances(inner, inner, threshold=0.05).chamfer < 0.01
+
+
+def test_a_missing_part_shows_in_completeness_alone():
+    whole = icosphere(0.5, 4)
+    upper = whole.faces[(whole.vertices[whole.faces][..., 1] > 0).all(1)]
+    half = type(whole)(whole.vertices, upper)
+    distances = surface_distances(half, whole, threshold=0.02)
+    assert distances.precision > 0.99
+    assert distances.recall == pytest.approx(0.5, abs=0.05)
+    assert distances.completeness > 5 * distances.accuracy
