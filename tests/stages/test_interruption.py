@@ -60,11 +60,11 @@ class Site:
         assert (child.returncode, err) == (0, "")
 
     def checkpointed(self, child: subprocess.Popen) -> None:
-        """Wait until the process has written something to resume from."""
+        """Wait until the process has written something to resume from, or is done."""
         deadline = time.monotonic() + 60
         checkpoint = self.workspace / CHECKPOINT
         former = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == former:
+        while child.poll() != 0 and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == former):
             assert child.poll() is None, child.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.002)
