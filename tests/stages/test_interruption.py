@@ -65,7 +65,7 @@ class Site:
         checkpoint = self.workspace / CHECKPOINT
         former = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         while child.poll() != 0 and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == former):
-            assert child.poll() is None, child.communicate()
+            assert child.poll() in (None, 0), child.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
