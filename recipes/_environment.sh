@@ -12,10 +12,10 @@ ready_environment() {
   if [ ! -e "$stamp" ]; then
     echo "Setting up $root/.venv ..." >&2
     [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv" || return 5
+    local install=("$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt")
     # torch comes first and alone: what is installed is taken as it is by everything that asks for a range.
-    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" torch \
-      && "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
-        -e "$root${extra:+[$extra]}" \
+    # The build's warnings are about our own packaging, and nothing that a user could act on.
+    PYTHONWARNINGS=ignore "${install[@]}" torch && PYTHONWARNINGS=ignore "${install[@]}" -e "$root${extra:+[$extra]}" \
       || { echo "the packages could not be installed; see the message above" >&2; return 5; }
     touch "$stamp"
   fi
