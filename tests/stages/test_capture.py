@@ -1,6 +1,7 @@
 """Photographs with known cameras: from their files to a scene that predicts the views it has not seen."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,41 @@ def test_too_few_cameras_are_a_question_of_quality(a4d, creature_capture: Path, 
     assert result.code == 7
     assert "4 of 16" in result.err
     assert a4d("estimate-pose", "train.a4d", "--cameras", tmp_path / "sparse", "--registered", 0.2).code == 0
+
+
+def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: Path, tmp_path: Path) -> None:
+    from a4d.geometry.mesh import sample_surface
+    from a4d.geometry.primitives import creature
+    from a4d.io.ply import PointCloud, write_point_cloud
+
+    shutil.copytree(creature_capture, tmp_path / "dotted")
+    points, _, _ = sample_surface(creature(), 900, torch.Generator().manual_seed(0))
+    in_source = torch.stack([points[:, 0], -points[:, 2], points[:, 1]], dim=-1).double().numpy()
+    red = np.tile(np.array([[1.0, 0.0, 0.0]], np.float32), (900, 1))
+    write_point_cloud(tmp_path / "dotted" / "dots.ply", PointCloud(in_source, red))
+    train = tmp_path / "dotted" / "transforms_train.json"
+    train.write_text(json.dumps({**json.loads(train.read_text()), "ply_file_path": "dots.ply"}))
+    starts = {}
+    for kind in ("capture", "ball"):
+        result = a4d("fit-static", "dotted", "--iterations", 0, "--set", f"seed.kind={kind}", "--name", kind)
+        assert result.code == 0, result.err
+        starts[kind] = load_scene(Path(f"dotted.a4d/scenes/{kind}")).gaussians().detach()
+    assert len(starts["capture"]) == 900
+    assert float(starts["capture"].colours[:, 0].min()) > 0.99
+    assert float(starts["capture"].means.norm(dim=-1).max()) < 1.1
+    radius = starts["ball"].means.norm(dim=-1)
+    assert float((radius < 0.5 ** (1 / 3)).float().mean()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d, creature_capture: Path) -> None:
+    assert a4d("fit-static", creature_capture, "--iterations", 60, *QUICK[2:]).code == 0
+    assert a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64).code == 0
+    itself = a4d("evaluate", "creature.a4d", "--against", "creature.a4d/exports/creature.glb", "--json").json
+    assert itself["chamfer"] < 0.02
+    assert itself["f_score"] > 0.8
+    other = a4d("evaluate", "creature.a4d", "--against", "creature.a4d", "--split", "train", "--json").json
+    assert len(other["views"]) == 16
+    table = a4d("evaluate", "creature.a4d")
+    assert "mean" in table.out
+    assert a4d("evaluate", "creature.a4d", "--split", "tset").code == 2
+    assert a4d("evaluate", "creature.a4d", "--against", "missing.obj").code == 4
