@@ -66,7 +66,7 @@ def profile_values(folder: Path, stage: str, profile: str, workspace: Workspace)
     if not file.is_file():
         raise unknown_key(f"profile: {profile}", profile, (path.stem for path in folder.glob(f"{stage}-*.yaml")))
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {**values, "profile": profile, "prompt": workspace.metadata.prompts.get("subject")}
+    return {**values, "profile": profile, "prompt": workspace.metadata.subject}
 
 
 def complete_fitting(config: FittingType) -> FittingType:
