@@ -11,15 +11,7 @@ from pydantic import Field
 from a4d.config import Config, Spec
 from a4d.errors import UsageError
 from a4d.runtime import Runtime
-from a4d.workspace.fitting import (
-    Fitting,
-    complete_fitting,
-    complete_scene,
-    fit,
-    profile_values,
-    reads_frames,
-    require_weights,
-)
+from a4d.workspace import fitting
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -39,7 +31,7 @@ class SeedConfig(Config):
     axes: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="x, y, z as shares of the radius")
 
 
-class Distill(Fitting):
+class Distill(fitting.Fitting):
     """Everything that decides a distilled scene."""
 
     from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
@@ -51,7 +43,7 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     """The profile that the user names, else text to Gaussians; a given scene brings its own configuration."""
     profile = values.get("profile", "auto")
     name = DEFAULT_PROFILE if profile == "auto" else str(profile)
-    chosen = profile_values(Path(__file__).parent / "profiles", "distill", name, workspace)
+    chosen = fitting.profile_values(Path(__file__).parent / "profiles", "distill", name, workspace)
     if values.get("from_scene"):
         chosen.pop("scene", None)
     return chosen
@@ -67,15 +59,15 @@ def complete(config: Distill) -> Distill:
         raise UsageError(f"'{config.from_scene}' brings its own settings of the scene", "Leave out `scene` or --from")
     if not config.from_scene and not config.scene:
         raise UsageError("there is no scene to distill", "Give --from SCENE, or `scene` for a new one")
-    scene = complete_scene(config.scene) if config.scene else None
-    return complete_fitting(config.model_copy(update={"scene": scene}))
+    scene = fitting.complete_scene(config.scene) if config.scene else None
+    return fitting.complete_fitting(config.model_copy(update={"scene": scene}))
 
 
 def inputs(workspace: Workspace, config: Distill) -> list[Path]:
-    """The scene that is given, and the images where views or priors are made of them."""
+    """The scene that is given, the images where views or priors are made of them, and adapters."""
     given = [workspace.scene(config.from_scene)] if config.from_scene else []
-    frames = [workspace.path / name for name in ("transforms.json", "images")] if reads_frames(config) else []
-    return given + frames
+    frames = [workspace.path / name for name in ("transforms.json", "images")] if fitting.reads_frames(config) else []
+    return given + frames + fitting.adapters_read(workspace, config)
 
 
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
@@ -88,8 +80,8 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
 
     if config.from_scene == work.name:
         raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
-    frames = load_frames(work.workspace) if reads_frames(config) else None
-    return fit(work, config, _scene(work.workspace, config, runtime), frames, runtime)
+    frames = load_frames(work.workspace) if fitting.reads_frames(config) else None
+    return fitting.fit(work, config, _scene(work.workspace, config, runtime), frames, runtime)
 
 
 def _scene(workspace: Workspace, config: Distill, runtime: Runtime) -> Scene:
@@ -122,7 +114,7 @@ STAGE = Stage(
     defaults=defaults,
     complete=complete,
     inputs=inputs,
-    require=require_weights,
+    require=fitting.require_weights,
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,

@@ -11,7 +11,15 @@ from pydantic import Field
 from a4d.config import Config, Spec
 from a4d.errors import UsageError
 from a4d.runtime import Runtime
-from a4d.workspace.fitting import Fitting, complete_fitting, complete_scene, fit, profile_values, require_weights
+from a4d.workspace.fitting import (
+    Fitting,
+    adapters_read,
+    complete_fitting,
+    complete_scene,
+    fit,
+    profile_values,
+    require_weights,
+)
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -76,7 +84,8 @@ def complete(config: FitStatic) -> FitStatic:
 
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     """The images and their cameras, and whatever else is known of the shape."""
-    return [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
+    known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
+    return known + adapters_read(workspace, config)
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:

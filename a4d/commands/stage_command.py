@@ -41,10 +41,7 @@ class RunControl:
         str | None,
         typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL),
     ] = None
-    from_scene: Annotated[
-        str | None,
-        typer.Option("--from", help="Scene to read.", metavar="SCENE", rich_help_panel=CONTROL),
-    ] = None
+    from_scene: str | None = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0
     force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = (
@@ -68,8 +65,12 @@ def make_command(stage: Stage, find_stage: StageFinder) -> Callable[..., None]:
     """The function of a stage's sub-command, with a signature that Typer reads."""
     settings = {name: field for name, field in stage.config.model_fields.items() if flag_type(field) is not None}
     control = dict(inspect.signature(RunControl, eval_str=True).parameters)
-    if settings.pop(SCENE_FIELD, None) is None:
+    source = settings.pop(SCENE_FIELD, None)
+    if source is None:
         del control[SCENE_FIELD]
+    else:
+        option = typer.Option("--from", help=source.description, metavar="SCENE", rich_help_panel=CONTROL)
+        control[SCENE_FIELD] = control[SCENE_FIELD].replace(annotation=Annotated[str | None, option])
     clash = settings.keys() & control.keys()
     assert not clash, f"{stage.name}: settings named like options of every stage: {clash}"
 

@@ -16,6 +16,7 @@ from a4d.objectives.objective import Objective
 from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.priors.catalogue import Placement, catalogue, find, load_prior, locate, with_bases
 from a4d.priors.exact import ExactPrior, ExampleSet
+from a4d.priors.personalisation import apply_adapter
 from a4d.priors.protocol import Prior
 from a4d.views import Frames, ObservedViews
 
@@ -28,6 +29,7 @@ class ReleasedPrior(Config):
         default=None, description="None is half precision on CUDA and single on the CPU"
     )
     text_on_cpu: bool = Field(default=False, description="leave the text encoder off the device")
+    adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
 
 
 class FramesPrior(Config):
@@ -79,8 +81,23 @@ def weight_folders(configs: Mapping[str, PriorConfig], overrides: Mapping[str, P
     return {name: locate(name, overrides) for name in with_bases(released)}
 
 
+def adapter_folders(configs: Mapping[str, PriorConfig], root: Path) -> list[Path]:
+    """The folders of all adapters that priors use; a name without a slash is one of those in `root`."""
+    names = [name for config in configs.values() if isinstance(config, ReleasedPrior) for name in config.adapters]
+    return [adapter_folder(name, root) for name in dict.fromkeys(names)]
+
+
+def adapter_folder(name: str, root: Path) -> Path:
+    """The folder of one adapter."""
+    return Path(name).expanduser() if "/" in name else root / name
+
+
 def build_priors(
-    configs: Mapping[str, PriorConfig], frames: Frames | None, device: str, overrides: Mapping[str, Path]
+    configs: Mapping[str, PriorConfig],
+    frames: Frames | None,
+    device: str,
+    overrides: Mapping[str, Path],
+    adapters: Path,
 ) -> dict[str, Prior]:
     """Priors by name, on a device.
 
@@ -89,9 +106,10 @@ def build_priors(
         frames: of the workspace, for exact priors.
         device: `cpu`, `cuda` or `cuda:N`.
         overrides: folders of weights by catalogue name.
+        adapters: the folder of the workspace's adapters.
 
     Raises:
-        BackendUnavailableError: weights are missing, damaged, or of another architecture.
+        BackendUnavailableError: weights or adapters are missing, damaged, or of another architecture.
         MissingInputError: an exact prior's split has no frames.
         ConfigError: its frames differ in size or do not make whole examples.
     """
@@ -102,6 +120,8 @@ def build_priors(
         else:
             dtype = getattr(torch, config.dtype) if config.dtype else None
             priors[name] = load_prior(config.kind, Placement(device, dtype, config.text_on_cpu, overrides))
+            for adapter in config.adapters:
+                apply_adapter(priors[name], adapter_folder(adapter, adapters))
     return priors
 
 

@@ -111,14 +111,18 @@ class TextEncoder:
         """(S, L, D) final hidden states, after the last layer norm."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
-            length = min(self.tokenizer.model_max_length, 77)
-            tokens = self.tokenizer(
-                new, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-            ).to(next(self.model.parameters()).device)
-            mask = {"attention_mask": tokens.attention_mask} if self.with_mask else {}
-            states = self.model(tokens.input_ids, **mask).last_hidden_state
-            self._known.update(zip(new, states.to(device), strict=True))
+            self._known.update(zip(new, self.states(new).to(device), strict=True))
         return torch.stack([self._known[prompt] for prompt in prompts]).to(device)
+
+    def states(self, prompts: Sequence[str]) -> Tensor:
+        """(S, L, D) like a call, computed anew on the model's device and with the graph."""
+        length = min(self.tokenizer.model_max_length, 77)
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        ).to(next(self.model.parameters()).device)
+        mask = {"attention_mask": tokens.attention_mask} if self.with_mask else {}
+        states: Tensor = self.model(tokens.input_ids, **mask).last_hidden_state
+        return states
 
     def learn(self, token: str, embedding: Tensor) -> None:
         """Add a personalised token.

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from a4d.views import Frames
 
 
+def weight_overrides(text: str) -> dict[str, Path]:
+    """Folders of weights by catalogue name, from `NAME=PATH[,NAME=PATH]...`.
+
+    Raises:
+        UsageError: a part is not of that form, or there is no such folder.
+    """
+    from a4d.priors.catalogue import parse_overrides
+
+    return parse_overrides(part.strip() for part in text.split(",") if part.strip())
+
+
 class Fitting(Config):
     """Views, objectives, priors and the loop; a profile fills in what is not given."""
 
@@ -36,16 +47,9 @@ class Fitting(Config):
     checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
     preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
 
-    def weight_overrides(self) -> dict[str, Path]:
-        """The user's folders of weights by catalogue name.
 
-        Raises:
-            UsageError: a part is not of the form NAME=PATH, or there is no such folder.
-        """
-        from a4d.priors.catalogue import parse_overrides
-
-        return parse_overrides(part.strip() for part in self.weights.split(",") if part.strip())
-
+ADAPTERS = "adapters"
+"""Where a workspace keeps what `a4d train-prior` makes."""
 
 FittingType = TypeVar("FittingType", bound=Fitting)
 
@@ -119,7 +123,18 @@ def _weight_folders(config: Fitting) -> dict[str, Path]:
     from a4d.objectives import build_objectives
     from a4d.objectives.priors import prior_configs, weight_folders
 
-    return weight_folders(prior_configs(config.priors, build_objectives(config.objectives)), config.weight_overrides())
+    return weight_folders(
+        prior_configs(config.priors, build_objectives(config.objectives)), weight_overrides(config.weights)
+    )
+
+
+def adapters_read(workspace: Workspace, config: Fitting) -> list[Path]:
+    """The folders of the adapters that priors use, whose content decides the result."""
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import adapter_folders, prior_configs
+
+    configs = prior_configs(config.priors, build_objectives(config.objectives))
+    return adapter_folders(configs, workspace.path / ADAPTERS)
 
 
 def reads_frames(config: Fitting) -> bool:
@@ -152,9 +167,10 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
     from a4d.views import build_views
 
-    objectives, overrides = build_objectives(config.objectives), config.weight_overrides()
-    work.weights += [_recorded(name, path, overrides) for name, path in _weight_folders(config).items()]
-    priors = build_priors(prior_configs(config.priors, objectives), frames, runtime.device, overrides)
+    objectives, overrides = build_objectives(config.objectives), weight_overrides(config.weights)
+    work.weights += [recorded_weights(name, path, overrides) for name, path in _weight_folders(config).items()]
+    configs = prior_configs(config.priors, objectives)
+    priors = build_priors(configs, frames, runtime.device, overrides, work.workspace.path / ADAPTERS)
     loop = LoopConfig(
         iterations=config.iterations,
         optimiser=parse(OptimiserConfig, config.optimiser, "optimiser"),
@@ -168,7 +184,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     return metrics
 
 
-def _recorded(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
+def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
     """What is known of a model's files: the hub's commit, or the hash of all where the user named a folder."""
     if name not in overrides:
         return Weights(id=name, revision=folder.name)
