@@ -25,7 +25,7 @@ class OccupancyConfig(Config):
     every: int = Field(default=16, ge=1, description="steps between two updates, each of one interval of time")
     warm_up: int = Field(default=256, ge=0, description="steps in which an update looks at every cell")
     share: float = Field(default=0.125, gt=0, le=1, description="of the empty cells an update looks at after that")
-    decay: float = Field(default=0.9, gt=0, lt=1, description="of what was seen before, per update")
+    decay: float = Field(default=0.7, gt=0, lt=1, description="of what was seen before, per update")
     threshold: float = Field(default=0.5, gt=0, description="density per metre above which a cell is occupied")
 
 
@@ -48,8 +48,8 @@ class OccupancyGrid(nn.Module):
         super().__init__()
         self.config, self.bound = config, bound
         shape = (bins, config.resolution, config.resolution, config.resolution)
-        # Until it is known better, everything may hold something. Axes are time, x, y, z.
-        self.register_buffer("density", torch.full(shape, torch.finfo(torch.float32).max))
+        # Axes are time, x, y, z. Until it is looked at, everything may hold something.
+        self.register_buffer("density", torch.zeros(shape))
         self.register_buffer("occupied", torch.ones(shape, dtype=torch.bool))
 
     @property
