@@ -74,12 +74,24 @@ def march_in_torch(lattice: Lattice, step: float, occupancy: OccupancyGrid | Non
 
 
 def _march_by_kernel(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
-    rays = tuple(part.numpy() for part in lattice.parts)
+    origins, directions, near, far, shift, times = (part.numpy() for part in lattice.parts)
     occupied = torch.ones(1, 1, 1, 1, dtype=torch.bool) if occupancy is None else occupancy.occupied
     bound = 1.0 if occupancy is None else occupancy.bound
     counts = torch.zeros(len(lattice.near), dtype=torch.int64)
-    kernels.count_steps(*rays, step, occupied.numpy(), bound, counts.numpy())
+    kernels.count_steps(origins, directions, near, far, shift, times, step, occupied.numpy(), bound, counts.numpy())
     ends = counts.cumsum(0)
     kept = torch.empty(int(ends[-1]) if len(ends) else 0, dtype=torch.int64)
-    kernels.write_steps(*rays, step, occupied.numpy(), bound, (ends - counts).numpy(), kept.numpy())
+    kernels.write_steps(
+        origins,
+        directions,
+        near,
+        far,
+        shift,
+        times,
+        step,
+        occupied.numpy(),
+        bound,
+        (ends - counts).numpy(),
+        kept.numpy(),
+    )
     return torch.repeat_interleave(torch.arange(len(counts)), counts), kept

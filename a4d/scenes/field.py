@@ -101,7 +101,6 @@ class FieldScene(Scene):
         self.occupancy = OccupancyGrid(config.occupancy, self.bound, config.occupancy.bins if config.time else 1)
         # Decides which levels take part and how rays are shifted.
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
-        self._steps = 0
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> FieldScene:
@@ -119,7 +118,7 @@ class FieldScene(Scene):
         scene.field.network.load_state_dict(self.field.network.state_dict())
         scene.occupancy.density.copy_(self.occupancy.density.expand_as(scene.occupancy.density))
         scene.occupancy.occupied.copy_(self.occupancy.occupied.expand_as(scene.occupancy.occupied))
-        scene._count_steps(self._steps)
+        scene.steps_done.copy_(self.steps_done)
         return scene
 
     @property
@@ -127,7 +126,7 @@ class FieldScene(Scene):
         """How much each level of the grid takes part at this step."""
         levels = self.config.encoding.levels
         active = self.config.active_levels
-        return progressive_level_weights(levels, levels if active is None else value_at(active, self._steps))
+        return progressive_level_weights(levels, levels if active is None else value_at(active, int(self.steps_done)))
 
     def density(
         self,
@@ -210,7 +209,7 @@ class FieldScene(Scene):
         """Occupied intervals that light reaches, more of them where a ray's colour forms if that is asked for."""
         config = self.config.sampling
         step = 2 * 3**0.5 * self.bound / config.steps
-        shift = stateless_shifts(rays, self._steps) if self._is_shifted else None
+        shift = stateless_shifts(rays, int(self.steps_done)) if self._is_shifted else None
         samples = fixed_steps(rays, step, shift, self.occupancy, times)
         density = self.density(samples.points(rays), times.index_select(0, samples.ray))
         keep = in_light(samples, density, config.least_light)
@@ -237,18 +236,8 @@ class FieldScene(Scene):
 
     def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Unmask levels, and look anew at what is empty."""
-        self._count_steps(step + 1)
+        self.steps_done.fill_(step + 1)
         self.occupancy.update(step, self.density, generator)
-
-    def _count_steps(self, steps: int) -> None:
-        self._steps = steps
-        self.steps_done.fill_(steps)
-
-    def load_state_dict(self, state: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Take over tensors, and the number of steps among them."""
-        loaded = super().load_state_dict(state, *args, **kwargs)
-        self._steps = int(self.steps_done)
-        return loaded
 
     def facts(self) -> dict[str, float]:
         """The share of cells that are occupied, and the number of levels that take part."""
@@ -295,8 +284,8 @@ class FieldScene(Scene):
                 f"the field is nowhere denser than {self.config.surface_density} per metre",
                 "Lower scene.surface_density, or fit the field for longer",
             )
-        # Outside the cube there is nothing: what reaches its walls is closed there.
-        padded = np.pad(values, 1, constant_values=min(float(values.min()), -1.0))
+        # Outside the cube there is nothing at all: what reaches its walls is closed right there.
+        padded = np.pad(values, 1, constant_values=-1000 * float(values.max()))
         vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
         spacing = 2 * self.bound / (count - 1)
         positions = torch.from_numpy(np.ascontiguousarray(vertices - 1, np.float32)) * spacing - self.bound

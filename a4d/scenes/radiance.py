@@ -38,7 +38,7 @@ class NetworkConfig(Config):
 
 
 class Grid4D(Config):
-    """A grid over space and time whose features are added to those of the static one (the released threestudio port)."""
+    """A grid over space and time whose features are added to those of the static one (threestudio's Animate124)."""
 
     kind: Literal["grid-4d"] = "grid-4d"
     table: int = Field(default=2**15, ge=8, le=2**24, description="most entries per level, a power of two")

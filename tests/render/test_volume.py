@@ -138,9 +138,7 @@ def test_the_kernel_and_torch_keep_the_same_steps():
     grid.occupied.copy_(torch.rand(grid.occupied.shape, generator=torch.Generator().manual_seed(4)) < 0.3)
     rays, _ = rays_in_box(view(16), 0.9)
     times = torch.linspace(0, 1, len(rays))
-    lattice = ray_march.Lattice(
-        rays.origins, rays.directions, rays.near, rays.far, stateless_shifts(rays, 0), times
-    )
+    lattice = ray_march.Lattice(rays.origins, rays.directions, rays.near, rays.far, stateless_shifts(rays, 0), times)
     for occupancy in (grid, None):
         for kernel, table in zip(
             ray_march.march(lattice, 0.05, occupancy),
@@ -206,7 +204,7 @@ def test_shifts_follow_from_ray_and_step_alone():
     torch.testing.assert_close(stateless_shifts(part, 7).view(8, 8), shifts[16:24, 8:16])
     other = stateless_shifts(rays, 8).view(32, 32)
     for values in (shifts, (shifts - other) % 1):
-        assert 0 <= float(values.min())
+        assert float(values.min()) >= 0
         assert float(values.max()) < 1
         counts = torch.histc(values, 8, 0, 1)
         assert float((counts - 128).abs().max()) < 45
