@@ -132,9 +132,9 @@ class ObservedViews(Views):
             order = torch.randperm(len(indices), generator=generator(seed, "order", self.split, epoch))
             chosen.append(indices[int(order[place])])
         batch = self._batch(frames, chosen, self.backgrounds(step, seed))
-        return (
-            batch if self.patch is None else self._part(batch, self.patch, generator(seed, "patch", self.split, step))
-        )
+        if self.patch is None:
+            return batch
+        return self._part(batch, self.patch, generator(seed, "patch", self.split, step))
 
     def _part(self, batch: ViewBatch, patch: int, draws: torch.Generator) -> ViewBatch:
         """A square part of all images, or all of a side that is shorter; every position is as likely as another."""

@@ -9,6 +9,7 @@ import torch
 
 from a4d.errors import ConfigError, SurfaceVanishedError
 from a4d.geometry.cameras import orbit, turntable
+from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere
 from a4d.objectives import build_objectives
 from a4d.objectives.deferred import render_in_patches
@@ -71,6 +72,25 @@ def observed(size=48, views=8) -> Frames:
     rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1).clamp(0, 1)
     splits = ["train"] * views + ["test"] * 2
     return Frames(list(rgba), [cameras[i] for i in range(len(index))], None, [str(i) for i in index.tolist()], splits)
+
+
+def travelling(time: float) -> Mesh:
+    """A ball that crosses the scene from left to right."""
+    ball = icosphere(0.35, 3)
+    return ball.with_vertices(ball.vertices + torch.tensor([0.8 * time - 0.4, 0.0, 0.0]))
+
+
+def clip(views=6, instants=4) -> Frames:
+    rgba, cameras, times = [], [], []
+    for instant in range(instants):
+        azimuth = torch.arange(views) * 360.0 / views + instant * 17
+        around = orbit(azimuth, torch.tensor([-10.0, 25.0])[torch.arange(views) % 2], 2.8, 40.0, 40, 40)
+        time = instant / (instants - 1)
+        render = render_mesh(travelling(time), around)
+        rgba += list(torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1).clamp(0, 1))
+        cameras += [around[index] for index in range(views)]
+        times += [time] * views
+    return Frames(rgba, cameras, torch.tensor(times), [str(i) for i in range(len(times))], ["train"] * len(times))
 
 
 def fit(scene, frames, iterations, folder, checkpoint_seconds=1000.0):
@@ -330,12 +350,25 @@ def test_a_fit_predicts_views_that_were_held_out_and_its_surface_is_that_of_the_
     assert mesh.colours.shape == mesh.vertices.shape
 
 
-def test_a_run_that_was_resumed_ends_with_the_same_bits(tmp_path: Path):
-    frames = observed(32, 4)
-    whole, first = begin(), begin()
+@pytest.mark.parametrize("kind", list(TIMES))
+def test_a_moving_field_follows_a_ball(kind, tmp_path: Path):
+    scene = begin(time=TIMES[kind].model_dump())
+    assert fit(scene, clip(), 250, tmp_path)["psnr"] > 22
+    for time, x in ((0.0, -0.4), (1 / 3, -0.133), (1.0, 0.4)):
+        mesh = scene.mesh(time)
+        assert mesh.is_closed
+        torch.testing.assert_close(mesh.vertices.mean(0), torch.tensor([x, 0.0, 0.0]), atol=0.03, rtol=0)
+        assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.35**3, rel=0.3)
+
+
+@pytest.mark.parametrize("time", [None, "grid-stack"])
+def test_a_run_that_was_resumed_ends_with_the_same_bits(time, tmp_path: Path):
+    frames = observed(32, 4) if time is None else clip(3, 3)
+    changes = {} if time is None else {"time": TIMES[time].model_dump()}
+    whole, first = begin(**changes), begin(**changes)
     fit(whole, frames, 24, tmp_path / "whole")
     fit(first, frames, 13, tmp_path / "parts", checkpoint_seconds=1e-9)
-    resumed = begin(seed=1)
+    resumed = begin(seed=1, **changes)
     fit(resumed, frames, 24, tmp_path / "parts")
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
