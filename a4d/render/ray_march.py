@@ -31,11 +31,10 @@ class Lattice:
     shift: Tensor
     times: Tensor
 
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        """All six in double precision, in which every device finds the same cells."""
-        tensors = (self.origins, self.directions, self.near, self.far, self.shift, self.times)
-        return tuple(part.detach().double().contiguous() for part in tensors)
+    def table(self) -> Tensor:
+        """(R, 10) all six side by side in double precision, in which every device finds the same cells."""
+        numbers = torch.stack([self.near, self.far, self.shift, self.times], dim=-1)
+        return torch.cat([self.origins, self.directions, numbers], dim=-1).detach().double()
 
 
 def march(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
@@ -56,7 +55,8 @@ def march(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tup
 
 def march_in_torch(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
     """`march` on any device, through a table of all steps of all rays."""
-    origins, directions, near, far, shift, times = lattice.parts
+    table = lattice.table()
+    origins, directions, (near, far, shift, times) = table[:, :3], table[:, 3:6], table[:, 6:].unbind(-1)
     length = (far - near).clamp_min(0)
     counts = torch.where(length > 0, torch.ceil(length / step + shift), 0)
     index = torch.arange(int(counts.max()) if len(counts) else 0, device=near.device)
@@ -74,24 +74,12 @@ def march_in_torch(lattice: Lattice, step: float, occupancy: OccupancyGrid | Non
 
 
 def _march_by_kernel(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
-    origins, directions, near, far, shift, times = (part.numpy() for part in lattice.parts)
+    rays = lattice.table().numpy()
     occupied = torch.ones(1, 1, 1, 1, dtype=torch.bool) if occupancy is None else occupancy.occupied
     bound = 1.0 if occupancy is None else occupancy.bound
-    counts = torch.zeros(len(lattice.near), dtype=torch.int64)
-    kernels.count_steps(origins, directions, near, far, shift, times, step, occupied.numpy(), bound, counts.numpy())
+    counts = torch.zeros(len(rays), dtype=torch.int64)
+    kernels.count_steps(rays, step, occupied.numpy(), bound, counts.numpy())
     ends = counts.cumsum(0)
     kept = torch.empty(int(ends[-1]) if len(ends) else 0, dtype=torch.int64)
-    kernels.write_steps(
-        origins,
-        directions,
-        near,
-        far,
-        shift,
-        times,
-        step,
-        occupied.numpy(),
-        bound,
-        (ends - counts).numpy(),
-        kept.numpy(),
-    )
+    kernels.write_steps(rays, step, occupied.numpy(), bound, (ends - counts).numpy(), kept.numpy())
     return torch.repeat_interleave(torch.arange(len(counts)), counts), kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,13 +111,14 @@ class FieldScene(Scene):
         return scene
 
     def moving(self, time: Grid4D | GridStack) -> FieldScene:
-        """A copy of this static field that may move over time, and does not yet."""
-        scene = FieldScene(self.config.model_copy(update={"time": time})).to(self.steps_done.device)
+        """A copy of this static field that may move over time, and does not yet; the levels that take part stay so."""
+        # Steps will be counted from 0 again, and a schedule would mask levels anew that the field relies on.
+        config = self.config.model_copy(update={"time": time, "active_levels": sum(self.level_weights)})
+        scene = FieldScene(config).to(self.steps_done.device)
         scene.field.features.adopt(self.field.features)
         scene.field.network.load_state_dict(self.field.network.state_dict())
         scene.occupancy.density.copy_(self.occupancy.density.expand_as(scene.occupancy.density))
         scene.occupancy.occupied.copy_(self.occupancy.occupied.expand_as(scene.occupancy.occupied))
-        scene.steps_done.copy_(self.steps_done)
         return scene
 
     @property
@@ -166,11 +166,8 @@ class FieldScene(Scene):
         rays, stretch = rays_in_box(cameras, self.bound)
         times = rays.near.new_zeros(count) if times is None else times
         ray_times = times.repeat_interleave(pixels)
-        march = partial(self._march, shading=shading)
-        parts = [
-            march(rays[start : start + RAYS], ray_times[start : start + RAYS]) for start in range(0, len(rays), RAYS)
-        ]
-        image = torch.cat(parts)
+        parts = [slice(start, start + RAYS) for start in range(0, len(rays), RAYS)]
+        image = torch.cat([self._march(rays[part], ray_times[part], shading) for part in parts])
         rgb, alpha, along, normal = image[:, :3], image[:, 3:4], image[:, 4:5], image[:, 5:]
         depth = along / torch.where(alpha > 0, alpha, 1) / stretch[:, None]
         if background is not None:
@@ -219,7 +216,7 @@ class FieldScene(Scene):
         return subdivide(samples.only(keep), weights[keep], config.importance)
 
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        """One group per named rate: the static grid, what moves, and the network."""
+        """One group per named rate; of a stack, the first instant belongs to `encoding` and the others to `time`."""
         for name in rates:
             if name not in GROUPS:
                 raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)

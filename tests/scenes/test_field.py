@@ -269,6 +269,15 @@ def test_what_may_move_begins_at_rest_and_then_moves(kind):
     assert float(moving.temporal_variation(unit).detach()) > 1e-4
 
 
+def test_a_field_that_comes_to_move_keeps_its_levels():
+    static = begin(active_levels={"from": 1, "to": 4, "steps": 10})
+    static.after_step(6, torch.optim.Adam(static.parameter_groups(RATES)), generator(0))
+    moving = static.moving(TIMES["grid-stack"])
+    moving.after_step(0, torch.optim.Adam(moving.parameter_groups(RATES)), generator(0))
+    assert moving.level_weights == pytest.approx(static.level_weights)
+    assert static.level_weights == pytest.approx((1, 1, 1, 0.1))
+
+
 def test_a_stack_is_interpolated_between_its_instants():
     moving = begin().moving(GridStack(count=3))
     features, unit = moving.field.features, torch.rand(20, 3)
@@ -317,8 +326,7 @@ def test_temporal_variation_is_for_fields():
 
 @pytest.mark.parametrize("time", [None, *TIMES])
 def test_what_is_stored_is_what_is_read(time, tmp_path: Path):
-    scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 10}))
-    scene = scene if time is None else perturbed(scene.moving(TIMES[time]))
+    scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 10}, time=time and TIMES[time].model_dump()))
     optimiser = torch.optim.Adam(scene.parameter_groups(RATES))
     scene.after_step(4, optimiser, generator(0, "step"))
     scene.save(tmp_path)
