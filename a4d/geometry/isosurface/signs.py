@@ -22,8 +22,7 @@ def inside_mask(
     inside = sdf.detach() < 0
     if not bool(inside.any()):
         raise SurfaceVanishedError(
-            "the surface vanished: no signed distance is negative",
-            "Lower the learning rates or start from a larger shape",
+            "the surface vanished: no signed distance is negative", "Lower the learning rates or start from a larger shape"
         )
     if bool((inside & is_boundary).any()):
         raise SurfaceVanishedError(
