@@ -259,11 +259,12 @@ class FieldScene(Scene):
 
     @torch.no_grad()
     def mesh(self, time: float = 0.0) -> Mesh:
-        """The surface of a given density at a time, closed, coloured by the albedo.
+        """The outer surface of a given density at a time, closed, coloured by the albedo.
 
         Raises:
             SurfaceVanishedError: the field is nowhere that dense, or everywhere.
         """
+        from scipy.ndimage import binary_fill_holes
         from skimage.measure import marching_cubes
 
         count = self.config.surface_resolution + 1
@@ -281,6 +282,8 @@ class FieldScene(Scene):
                 f"the field is nowhere denser than {self.config.surface_density} per metre",
                 "Lower scene.surface_density, or fit the field for longer",
             )
+        # No light comes into a cavity: what is thin in there was never seen, and is no surface.
+        values = np.where(binary_fill_holes(values > 0), np.abs(values), values)
         # Outside the cube there is nothing at all: what reaches its walls is closed right there.
         padded = np.pad(values, 1, constant_values=-1000 * float(values.max()))
         vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")

@@ -395,6 +395,13 @@ def test_a_ball_has_a_closed_surface_and_nothing_has_none():
     assert full.volume == pytest.approx(8, rel=0.1)
 
 
+def test_a_hollow_ball_has_one_surface():
+    scene = ball()
+    radius = 0.5 - math.log(10) / 60
+    scene.field._prior = lambda points: 60 * (0.1 - (points.norm(dim=-1) - 0.4).abs())
+    assert scene.mesh().volume == pytest.approx(4 / 3 * math.pi * radius**3, rel=0.02)
+
+
 def test_unknown_rates_and_keys_are_refused():
     with pytest.raises(ConfigError, match=r"optimiser.rates.encodings"):
         begin().parameter_groups({"encodings": 1.0})
