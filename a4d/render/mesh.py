@@ -62,17 +62,29 @@ def rasterise(mesh: Mesh, cameras: Cameras, near: float = 0.01) -> Fragments:
         cameras: B views.
         near: metres; surfaces nearer than this depth are cut away, exactly along the plane.
     """
+    vertices, poses = mesh.vertices.detach().double(), cameras.camera_from_world.to(mesh.vertices.device).double()
+    in_camera = transform_points(poses, vertices.expand(len(cameras), -1, -1))
+    return rasterise_in_camera(in_camera, mesh.faces, cameras, near)
+
+
+def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float) -> Fragments:
+    """Find the nearest face at each pixel centre, from vertices that have been transformed already.
+
+    Args:
+        vertices: (B, V, 3) float64 in the axes of each camera, metres.
+        faces: (F, 3).
+        cameras: B views; of these only the intrinsics and the image size matter.
+        near: metres.
+    """
     size = (cameras.height, cameras.width)
-    faces = np.ascontiguousarray(mesh.faces.cpu().numpy())
+    indices = np.ascontiguousarray(faces.cpu().numpy())
     views = []
-    for camera_from_world, intrinsics in zip(cameras.camera_from_world, cameras.intrinsics, strict=True):
-        in_camera = transform_points(camera_from_world.double().cpu(), mesh.vertices.detach().double().cpu())
+    for in_camera, intrinsics in zip(vertices.detach().cpu(), cameras.intrinsics.double().cpu(), strict=True):
         face, barycentric = np.empty(size, np.int32), np.empty((*size, 3), np.float32)
         depth = np.empty(size)
-        lens = intrinsics.double().cpu().numpy()
-        mesh_raster.rasterise(in_camera.numpy(), faces, lens, near, face, barycentric, depth)
+        mesh_raster.rasterise(in_camera.numpy(), indices, intrinsics.numpy(), near, face, barycentric, depth)
         views.append((torch.from_numpy(face).long(), torch.from_numpy(barycentric), torch.from_numpy(depth).float()))
-    return Fragments(*(torch.stack(parts).to(mesh.vertices.device) for parts in zip(*views, strict=True)))
+    return Fragments(*(torch.stack(parts).to(vertices.device) for parts in zip(*views, strict=True)))
 
 
 def render_mesh(
