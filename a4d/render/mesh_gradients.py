@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
@@ -74,24 +75,21 @@ class MeshView:
         """
         inside, outside, first, second = self._crossings.unbind(1)
         position = self._crossing_positions(inside, outside, first, second)
-        pixels = image.flatten(0, 2)
-        step = pixels.index_select(0, inside) - pixels.index_select(0, outside)
-        weight = (position - 0.5).to(image)[:, None]
-        changed = torch.where(position > 0.5, outside, inside)
-        return pixels.index_add(0, changed, weight * step).view_as(image)
+        result: Tensor = _Blend.apply(image, position.to(image), inside, outside)
+        return result
 
     @cached_property
     def _crossings(self) -> Tensor:
         """(K, 4) int64 pixel inside and outside, into (B, H, W); vertices of the edge, into (B, V)."""
         faces = np.ascontiguousarray(self.faces.cpu().numpy())
         batch, vertex_count, _ = self.in_camera.shape
-        table = silhouette_edges.edge_table(faces, vertex_count)
+        edges, start, third = silhouette_edges.edge_table(faces, vertex_count)
         pixel_count = self.cameras.width * self.cameras.height
         found = []
         for index in range(batch):
             vertices, depth = self.in_camera[index].detach().cpu().numpy(), self.fragments.depth[index].cpu().numpy()
             lens = self.cameras.intrinsics[index].double().cpu().numpy()
-            crossings = silhouette_edges.crossings(vertices, *table, lens, self.near, depth)
+            crossings = silhouette_edges.crossings(vertices, edges, start, third, lens, self.near, depth)
             found.append(crossings + index * np.array([pixel_count, pixel_count, vertex_count, vertex_count]))
         return torch.from_numpy(np.concatenate(found)).to(self.in_camera.device)
 
@@ -219,9 +217,32 @@ class _Interpolation(torch.autograd.Function):
         return to_vertices, to_attributes, None, None, None, None
 
 
+class _Blend(torch.autograd.Function):
+    """At each crossing, the pixel that the outline cuts takes a part of its neighbour's colour; on any device.
+
+    Written out because a chain of indexed reads would fill an image with zeros for the gradient of each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, position: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+        pixels = image.flatten(0, 2)
+        step = pixels[inside] - pixels[outside]
+        changed = torch.where(position > 0.5, outside, inside)
+        ctx.save_for_backward(step, position, inside, outside, changed)
+        return pixels.index_add(0, changed, (position - 0.5)[:, None] * step).view_as(image)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        step, position, inside, outside, changed = ctx.saved_tensors
+        at_changed = gradients[0].flatten(0, 2)[changed]
+        to_step = (position - 0.5)[:, None] * at_changed
+        to_pixels = gradients[0].flatten(0, 2).index_add(0, inside, to_step).index_add_(0, outside, -to_step)
+        return to_pixels.view_as(gradients[0]), (at_changed * step).sum(-1), None, None
+
+
 def _views(
     in_camera: Tensor, attributes: Tensor, faces: Tensor, attribute_faces: Tensor, face: Tensor, lens: Tensor
-) -> list[tuple[np.ndarray, ...]]:
+) -> list[tuple[NDArray, NDArray, NDArray, NDArray, NDArray, NDArray]]:
     """The kernels' common arguments, one tuple for each of B views."""
     corners, rows = (np.ascontiguousarray(part.numpy()) for part in (faces, attribute_faces))
     points, values = in_camera.detach(), attributes.detach()

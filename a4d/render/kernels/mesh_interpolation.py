@@ -69,51 +69,42 @@ def group_pixels(face_id, count):
     return start, pixels
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _gather_face(corners, lens, width, pixels, values, gradient, to_corners, to_values):
-    """Gradients of one triangle's corner positions (3, 3) and attribute values (3, C) over its pixels."""
-    channels = values.shape[1]
-    to_corners[:] = 0
-    to_values[:] = 0
-    for pixel in pixels:
-        u, v = (pixel % width + 0.5 - lens[2]) / lens[0], (pixel // width + 0.5 - lens[3]) / lens[1]
-        ax, ay, bx, by, cx, cy, w0, w1, w2, scale = _weights(corners[0], corners[1], corners[2], u, v)
-        g0, g1, g2 = 0.0, 0.0, 0.0
-        for n in range(channels):
-            g = gradient[pixel, n]
-            g0 += g * values[0, n]
-            g1 += g * values[1, n]
-            g2 += g * values[2, n]
-            to_values[0, n] += w0 * g
-            to_values[1, n] += w1 * g
-            to_values[2, n] += w2 * g
-        mean = g0 * w0 + g1 * w1 + g2 * w2
-        g0, g1, g2 = (g0 - mean) * scale, (g1 - mean) * scale, (g2 - mean) * scale
-        x0, y0 = g2 * by - g1 * cy, g1 * cx - g2 * bx
-        x1, y1 = g0 * cy - g2 * ay, g2 * ax - g0 * cx
-        x2, y2 = g1 * ay - g0 * by, g0 * bx - g1 * ax
-        to_corners[0, 0] += x0
-        to_corners[0, 1] += y0
-        to_corners[0, 2] -= u * x0 + v * y0
-        to_corners[1, 0] += x1
-        to_corners[1, 1] += y1
-        to_corners[1, 2] -= u * x1 + v * y1
-        to_corners[2, 0] += x2
-        to_corners[2, 1] += y2
-        to_corners[2, 2] -= u * x2 + v * y2
-
-
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 def _gather(vertices, faces, lens, width, start, pixels, attributes, attribute_faces, gradient, to_corners, to_values):
-    """Gradients of every visible triangle; those of the others are left as they are."""
-    for f in prange(len(faces)):
-        if start[f] < start[f + 1]:
-            corners, values = np.empty((3, 3)), np.empty((3, attributes.shape[1]), attributes.dtype)
-            for i in range(3):
-                corners[i] = vertices[faces[f, i]]
-                values[i] = attributes[attribute_faces[f, i]]
-            own = pixels[start[f] : start[f + 1]]
-            _gather_face(corners, lens, width, own, values, gradient, to_corners[f], to_values[f])
+    """Gradients of the corner positions and attributes of every visible triangle; the others are left as they are."""
+    channels = attributes.shape[1]
+    visible = np.flatnonzero(start[1:] > start[:-1])
+    for index in prange(len(visible)):
+        f = visible[index]
+        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        i, j, k = attribute_faces[f, 0], attribute_faces[f, 1], attribute_faces[f, 2]
+        to_values[f] = 0
+        x0, y0, z0, x1, y1, z1, x2, y2, z2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for slot in range(start[f], start[f + 1]):
+            pixel = np.uint32(pixels[slot])
+            row = pixel // np.uint32(width)
+            u, v = (pixel - row * np.uint32(width) + 0.5 - lens[2]) / lens[0], (row + 0.5 - lens[3]) / lens[1]
+            ax, ay, bx, by, cx, cy, w0, w1, w2, scale = _weights(a, b, c, u, v)
+            g0, g1, g2 = 0.0, 0.0, 0.0
+            for n in range(channels):
+                g = gradient[pixel, n]
+                g0 += g * attributes[i, n]
+                g1 += g * attributes[j, n]
+                g2 += g * attributes[k, n]
+                to_values[f, 0, n] += w0 * g
+                to_values[f, 1, n] += w1 * g
+                to_values[f, 2, n] += w2 * g
+            mean = g0 * w0 + g1 * w1 + g2 * w2
+            g0, g1, g2 = (g0 - mean) * scale, (g1 - mean) * scale, (g2 - mean) * scale
+            gx, gy = g2 * by - g1 * cy, g1 * cx - g2 * bx
+            x0, y0, z0 = x0 + gx, y0 + gy, z0 - u * gx - v * gy
+            gx, gy = g0 * cy - g2 * ay, g2 * ax - g0 * cx
+            x1, y1, z1 = x1 + gx, y1 + gy, z1 - u * gx - v * gy
+            gx, gy = g1 * ay - g0 * by, g0 * bx - g1 * ax
+            x2, y2, z2 = x2 + gx, y2 + gy, z2 - u * gx - v * gy
+        to_corners[f, 0, 0], to_corners[f, 0, 1], to_corners[f, 0, 2] = x0, y0, z0
+        to_corners[f, 1, 0], to_corners[f, 1, 1], to_corners[f, 1, 2] = x1, y1, z1
+        to_corners[f, 2, 0], to_corners[f, 2, 1], to_corners[f, 2, 2] = x2, y2, z2
 
 
 @njit(cache=True, nogil=True)

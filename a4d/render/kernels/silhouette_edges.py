@@ -136,7 +136,7 @@ def crossings(vertices, edges, start, third, lens, near, depth):
             inside, outside = (lower + 1, lower) if toward_larger else (lower, lower + 1)
             x0, y0, x1, y1 = (inside, line, outside, line) if along_rows else (line, inside, line, outside)
             nearness = screen[0, 2] + t * (screen[1, 2] - screen[0, 2])
-            if depth[y0, x0] == 0.0 or nearness * depth[y1, x1] < 1.0 and depth[y1, x1] > 0.0:
+            if depth[y0, x0] == 0.0 or (nearness * depth[y1, x1] < 1.0 and depth[y1, x1] > 0.0):
                 continue
             # One slot for each pixel and each of the four ways out of it.
             slot = (y0 * width + x0) * 4 + 2 * step + toward_larger
