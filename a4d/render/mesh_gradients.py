@@ -156,13 +156,24 @@ def barycentric_weights(view: MeshView) -> Tensor:
     Returns:
         (P, 3) float64 at the P covered pixels, in the order of `view.fragments.is_covered`.
     """
+    areas, _ = corner_areas(view)
+    return areas / areas.sum(-1, keepdim=True)
+
+
+def corner_areas(view: MeshView) -> tuple[Tensor, Tensor]:
+    """Unnormalised barycentric weights of the visible faces, linear over the image plane.
+
+    Returns:
+        (P, 3) float64 at the P covered pixels, and (P, 3, 2) their change per unit of the ray's x and y at unit depth.
+    """
     batch, row, column = view.fragments.is_covered.nonzero(as_tuple=True)
     corners = view.in_camera[batch[:, None], view.faces[view.fragments.face[batch, row, column]]]
     lens = view.cameras.intrinsics.to(corners)[batch]
     ray = (torch.stack([column, row], dim=-1).to(corners) + 0.5 - lens[:, 2:]) / lens[:, :2]
     a, b, c = (corners[..., :2] - ray[:, None] * corners[..., 2:]).unbind(1)
     areas = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], dim=-1)
-    return areas / areas.sum(-1, keepdim=True)
+    slopes = torch.linalg.cross(corners.roll(-1, 1), corners.roll(-2, 1), dim=-1)[..., :2]
+    return areas, slopes
 
 
 def interpolate_reference(view: MeshView, attributes: Tensor, attribute_faces: Tensor) -> Tensor:
