@@ -29,7 +29,7 @@ class MipMap:
         """Build all levels by area means, differentiable by the (H, W, C) picture."""
         levels = [image]
         while max(levels[-1].shape[:2]) > 1:
-            half = [max(1, side // 2) for side in levels[-1].shape[:2]]
+            half = (max(1, levels[-1].shape[0] // 2), max(1, levels[-1].shape[1] // 2))
             levels.append(adaptive_avg_pool2d(levels[-1].permute(2, 0, 1), half).permute(1, 2, 0))
         sizes = tuple((level.shape[0], level.shape[1]) for level in levels)
         return cls(torch.cat([level.flatten(0, 1) for level in levels]), sizes)
