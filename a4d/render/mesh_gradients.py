@@ -21,9 +21,18 @@ from torch import Tensor
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import transform_points
+from a4d.render.backends import availability, choose
 from a4d.render.kernels import mesh_interpolation, silhouette_edges
-from a4d.render.mesh import UNPAINTED, Fragments, rasterise_in_camera
+from a4d.render.mesh import UNPAINTED, Fragments
 from a4d.render.render import Render
+
+VISIBILITY = {
+    "numba": "a4d.render.mesh:rasterise_in_camera",
+    "nvdiffrast": "a4d.render.mesh_nvdiffrast:rasterise_in_camera",
+}
+"""Who finds the visible faces; all else is the same for both."""
+
+REMEDIES = {"nvdiffrast": "Install nvdiffrast on a machine with CUDA (non-commercial licence), or use 'numba'"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ class MeshView:
         return offset * (outside - inside).sign()
 
 
-def view_mesh(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float = 0.01) -> MeshView:
+def view_mesh(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float = 0.01, backend: str = "auto") -> MeshView:
     """See a mesh, differentiably by its vertices.
 
     Args:
@@ -121,10 +130,19 @@ def view_mesh(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float = 0
         faces: (F, 3) int64; see `MeshView` on seams.
         cameras: B views on the same device; differentiable too.
         near: metres; surfaces nearer than this depth are cut away.
+        backend: one of `VISIBILITY`, or "auto": nvdiffrast for tensors on CUDA where it is installed, else numba.
+
+    Raises:
+        UsageError: there is no backend of that name.
+        BackendUnavailableError: it cannot be used here.
     """
+    if backend == "auto":
+        is_cuda = vertices.device.type == "cuda"
+        backend = "nvdiffrast" if is_cuda and availability(VISIBILITY)["nvdiffrast"] is None else "numba"
+    rasterise = choose(VISIBILITY, backend, REMEDIES)
     points = vertices.double().expand(len(cameras), *vertices.shape[-2:])
     in_camera = transform_points(cameras.camera_from_world.double(), points)
-    return MeshView(in_camera, faces, cameras, rasterise_in_camera(in_camera, faces, cameras, near), near)
+    return MeshView(in_camera, faces, cameras, rasterise(in_camera, faces, cameras, near), near)
 
 
 def render_surface(
