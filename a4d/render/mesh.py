@@ -68,25 +68,41 @@ def rasterise(mesh: Mesh, cameras: Cameras, near: float = NEAR) -> Fragments:
         cameras: B views.
         near: metres; surfaces nearer than this depth are cut away, exactly along the plane.
     """
-    views = [_rasterise_view(mesh, cameras[index], near) for index in range(len(cameras))]
+    vertices, poses = mesh.vertices.detach().double(), cameras.camera_from_world.to(mesh.vertices.device).double()
+    in_camera = transform_points(poses, vertices.expand(len(cameras), -1, -1))
+    return rasterise_in_camera(in_camera, mesh.faces, cameras, near)
+
+
+def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float) -> Fragments:
+    """Find the nearest face at each pixel centre, from vertices that have been transformed already.
+
+    Args:
+        vertices: (B, V, 3) float64 in the axes of each camera, metres.
+        faces: (F, 3).
+        cameras: B views; of these only the intrinsics and the image size matter.
+        near: metres.
+    """
+    indices = np.ascontiguousarray(faces.cpu().numpy())
+    in_cameras = vertices.detach().cpu().numpy()
+    views = [_nearest(in_cameras[index], indices, cameras[index], near) for index in range(len(cameras))]
     face, barycentric, depth = (torch.from_numpy(np.stack(parts)) for parts in zip(*views, strict=True))
-    device = mesh.vertices.device
-    return Fragments(face.long().to(device), barycentric.to(device), depth.float().to(device))
+    return Fragments(
+        face.long().to(vertices.device), barycentric.to(vertices.device), depth.float().to(vertices.device)
+    )
 
 
-def _rasterise_view(mesh: Mesh, camera: Cameras, near: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _nearest(
+    in_camera: NDArray[np.float64],  # (V, 3) in the camera's axes
+    faces: NDArray[np.int64],  # (F, 3)
+    camera: Cameras,
+    near: float,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Face, barycentric weights and depth of one view, as the kernel leaves them."""
     size = (camera.height, camera.width)
-    camera_from_world = camera.camera_from_world[0].double().cpu()
-    in_camera = transform_points(camera_from_world, mesh.vertices.detach().double().cpu()).numpy()
     lens = camera.intrinsics[0].double().cpu().numpy()
     face, barycentric, depth = np.empty(size, np.int32), np.empty((*size, 3), np.float32), np.empty(size)
-    mesh_raster.rasterise(in_camera, _faces(mesh), lens, near, face, barycentric, depth)
+    mesh_raster.rasterise(in_camera, faces, lens, near, face, barycentric, depth)
     return face, barycentric, depth
-
-
-def _faces(mesh: Mesh) -> NDArray[np.int64]:
-    return np.ascontiguousarray(mesh.faces.cpu().numpy())
 
 
 def render_mesh(
@@ -108,6 +124,7 @@ def render_mesh(
     vertices = mesh.vertices.detach().float()
     normals = mesh.with_vertices(vertices).vertex_normals
     colours = torch.full_like(vertices, UNPAINTED) if mesh.colours is None else mesh.colours.detach().float()
+    positions, faces = mesh.vertices.detach().double().cpu(), np.ascontiguousarray(mesh.faces.cpu().numpy())
     image = np.empty((len(cameras), cameras.height, cameras.width, 8), np.float32)
     for index in range(len(cameras)):
         camera = cameras[index]
@@ -116,9 +133,10 @@ def render_mesh(
             toward_camera = normalize(camera.positions.to(vertices) - vertices, dim=-1)
             lit = colours * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
         fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
-        face, barycentric, depth = _rasterise_view(mesh, fine, NEAR)
+        in_camera = transform_points(fine.camera_from_world[0].double().cpu(), positions).numpy()
+        face, barycentric, depth = _nearest(in_camera, faces, fine, NEAR)
         attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
-        mesh_raster.resolve(face, barycentric, depth, _faces(mesh), attributes, supersampling, image[index])
+        mesh_raster.resolve(face, barycentric, depth, faces, attributes, supersampling, image[index])
     rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)
     if background is not None:
         rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
