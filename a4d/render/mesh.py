@@ -76,15 +76,14 @@ def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near:
         cameras: B views; of these only the intrinsics and the image size matter.
         near: metres.
     """
-    size = (cameras.height, cameras.width)
+    size = (len(cameras), cameras.height, cameras.width)
     indices = np.ascontiguousarray(faces.cpu().numpy())
-    views = []
-    for in_camera, intrinsics in zip(vertices.detach().cpu(), cameras.intrinsics.double().cpu(), strict=True):
-        face, barycentric = np.empty(size, np.int32), np.empty((*size, 3), np.float32)
-        depth = np.empty(size)
-        mesh_raster.rasterise(in_camera.numpy(), indices, intrinsics.numpy(), near, face, barycentric, depth)
-        views.append((torch.from_numpy(face).long(), torch.from_numpy(barycentric), torch.from_numpy(depth).float()))
-    return Fragments(*(torch.stack(parts).to(vertices.device) for parts in zip(*views, strict=True)))
+    points, lenses = vertices.detach().cpu().numpy(), cameras.intrinsics.double().cpu().numpy()
+    face, barycentric, depth = np.empty(size, np.int64), np.empty((*size, 3), np.float32), np.empty(size)
+    for view in range(len(cameras)):
+        mesh_raster.rasterise(points[view], indices, lenses[view], near, face[view], barycentric[view], depth[view])
+    parts = torch.from_numpy(face), torch.from_numpy(barycentric), torch.from_numpy(depth).float()
+    return Fragments(*(part.to(vertices.device) for part in parts))
 
 
 def render_mesh(
