@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -82,27 +80,14 @@ def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near:
         cameras: B views; of these only the intrinsics and the image size matter.
         near: metres.
     """
+    size = (len(cameras), cameras.height, cameras.width)
     indices = np.ascontiguousarray(faces.cpu().numpy())
-    in_cameras = vertices.detach().cpu().numpy()
-    views = [_nearest(in_cameras[index], indices, cameras[index], near) for index in range(len(cameras))]
-    face, barycentric, depth = (torch.from_numpy(np.stack(parts)) for parts in zip(*views, strict=True))
-    return Fragments(
-        face.long().to(vertices.device), barycentric.to(vertices.device), depth.float().to(vertices.device)
-    )
-
-
-def _nearest(
-    in_camera: NDArray[np.float64],  # (V, 3) in the camera's axes
-    faces: NDArray[np.int64],  # (F, 3)
-    camera: Cameras,
-    near: float,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Face, barycentric weights and depth of one view, as the kernel leaves them."""
-    size = (camera.height, camera.width)
-    lens = camera.intrinsics[0].double().cpu().numpy()
-    face, barycentric, depth = np.empty(size, np.int32), np.empty((*size, 3), np.float32), np.empty(size)
-    mesh_raster.rasterise(in_camera, faces, lens, near, face, barycentric, depth)
-    return face, barycentric, depth
+    points, lenses = vertices.detach().cpu().numpy(), cameras.intrinsics.double().cpu().numpy()
+    face, barycentric, depth = np.empty(size, np.int64), np.empty((*size, 3), np.float32), np.empty(size)
+    for view in range(len(cameras)):
+        mesh_raster.rasterise(points[view], indices, lenses[view], near, face[view], barycentric[view], depth[view])
+    parts = torch.from_numpy(face), torch.from_numpy(barycentric), torch.from_numpy(depth).float()
+    return Fragments(*(part.to(vertices.device) for part in parts))
 
 
 def render_mesh(
@@ -124,7 +109,7 @@ def render_mesh(
     vertices = mesh.vertices.detach().float()
     normals = mesh.with_vertices(vertices).vertex_normals
     colours = torch.full_like(vertices, UNPAINTED) if mesh.colours is None else mesh.colours.detach().float()
-    positions, faces = mesh.vertices.detach().double().cpu(), np.ascontiguousarray(mesh.faces.cpu().numpy())
+    faces = np.ascontiguousarray(mesh.faces.cpu().numpy())
     image = np.empty((len(cameras), cameras.height, cameras.width, 8), np.float32)
     for index in range(len(cameras)):
         camera = cameras[index]
@@ -133,8 +118,8 @@ def render_mesh(
             toward_camera = normalize(camera.positions.to(vertices) - vertices, dim=-1)
             lit = colours * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
         fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
-        in_camera = transform_points(fine.camera_from_world[0].double().cpu(), positions).numpy()
-        face, barycentric, depth = _nearest(in_camera, faces, fine, NEAR)
+        seen = rasterise(mesh, fine)
+        face, barycentric, depth = (part[0].cpu().numpy() for part in (seen.face, seen.barycentric, seen.depth))
         attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
         mesh_raster.resolve(face, barycentric, depth, faces, attributes, supersampling, image[index])
     rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)

@@ -17,7 +17,8 @@ prepare_process()
 
 import torch  # noqa: E402
 
-from a4d.geometry.cameras import orbit  # noqa: E402
+from a4d.geometry.cameras import Cameras, orbit  # noqa: E402
+from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import icosphere  # noqa: E402
 from a4d.render.mesh import rasterise_in_camera  # noqa: E402
 from a4d.render.mesh_gradients import MeshView, interpolate_reference, view_mesh  # noqa: E402
@@ -27,10 +28,15 @@ def plain_torch(view: MeshView, attributes: torch.Tensor) -> torch.Tensor:
     return interpolate_reference(view, attributes[None], view.faces)
 
 
-def frame(subdivisions: int, size: int, interpolate: Callable[[MeshView, torch.Tensor], torch.Tensor]) -> Callable:
+def subject(subdivisions: int, size: int) -> tuple[Mesh, Cameras]:
+    return icosphere(0.5, subdivisions), orbit(torch.zeros(1), torch.tensor([15.0]), 2.2, 35.0, size, size)
+
+
+def frame(
+    subdivisions: int, size: int, interpolate: Callable[[MeshView, torch.Tensor], torch.Tensor]
+) -> Callable[[], None]:
     """A function that renders one frame and takes its gradients."""
-    mesh = icosphere(0.5, subdivisions)
-    camera = orbit(torch.zeros(1), torch.tensor([15.0]), 2.2, 35.0, size, size)
+    mesh, camera = subject(subdivisions, size)
     attributes = torch.cat([mesh.colours, mesh.vertex_normals, torch.ones(len(mesh.vertices), 2)], dim=-1)
     vertices, values = mesh.vertices.clone().requires_grad_(), attributes.requires_grad_()
     cotangent = torch.rand(1, size, size, attributes.shape[-1])
@@ -57,8 +63,8 @@ def fastest(calls: list[Callable[[], None]], repeats: int = 12) -> list[float]:
 def main() -> None:
     for subdivisions, size in ((4, 256), (5, 256), (5, 512), (6, 512)):
         calls = [frame(subdivisions, size, function) for function in (MeshView.interpolate, plain_torch)]
-        view = view_mesh(icosphere(0.5, subdivisions).vertices, icosphere(0.5, subdivisions).faces,
-                         orbit(torch.zeros(1), torch.tensor([15.0]), 2.2, 35.0, size, size))  # fmt: skip
+        mesh, camera = subject(subdivisions, size)
+        view = view_mesh(mesh.vertices, mesh.faces, camera)
         calls.append(lambda v=view: rasterise_in_camera(v.in_camera, v.faces, v.cameras, v.near))
         kernels, plain, visibility = fastest(calls)
         print(
