@@ -122,15 +122,30 @@ class ObservedViews(Views):
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
     patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
+    run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
+
+    @model_validator(mode="after")
+    def _check_runs(self) -> ObservedViews:
+        if self.batch % self.run:
+            raise ValueError(f"batch {self.batch} is not a multiple of run {self.run}")
+        return self
 
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
-        """The next frames of the epoch's order."""
+        """The next frames of the epoch's order, or the next runs of them; frames that make no whole run are left out.
+
+        Raises:
+            MissingInputError: the split has no frames.
+            ConfigError: it has fewer frames than a run.
+        """
         frames, indices = self._frames(frames)
+        runs = len(indices) // self.run
+        if runs == 0:
+            raise ConfigError(f"{len(indices)} frames of split '{self.split}' make no run of {self.run}")
         chosen = []
-        for position in range(step * self.batch, (step + 1) * self.batch):
-            epoch, place = divmod(position, len(indices))
-            order = torch.randperm(len(indices), generator=generator(seed, "order", self.split, epoch))
-            chosen.append(indices[int(order[place])])
+        for position in range(step * self.batch // self.run, (step + 1) * self.batch // self.run):
+            epoch, place = divmod(position, runs)
+            first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
+            chosen += indices[first : first + self.run]
         batch = self._batch(frames, chosen, self.backgrounds(step, seed))
         if self.patch is None:
             return batch

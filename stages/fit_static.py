@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import Field
 
-from a4d.config import Config, Spec, parse, plain, unknown_key
+from a4d.config import Config, Spec
 from a4d.errors import UsageError
 from a4d.runtime import Runtime
+from a4d.workspace.fitting import Fitting, complete_fitting, complete_scene, fit, profile_values, require_weights
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -47,21 +46,13 @@ class ProxyConfig(Config):
     elevations: list[float] = Field(default=[-15.0, 15.0, 45.0], description="degrees, one ring of views each")
 
 
-class FitStatic(Config):
+class FitStatic(Fitting):
     """Everything that decides a static scene; a profile for the kind of source fills in what is not given."""
 
-    profile: str = Field(default="auto", description="the built-in defaults; auto chooses by the kind of source")
     frame: int | None = Field(default=None, ge=0, description="fit this frame alone; all of them if not given")
     seed: SeedConfig
     proxies: ProxyConfig | None = None
     scene: Spec
-    views: dict[str, Spec]
-    objectives: list[Spec]
-    iterations: int = Field(ge=0, description="steps of the optimisation")
-    optimiser: dict[str, Any]
-    # These two do not change the result, and are no part of what a finished result is compared by.
-    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
-    preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,29 +66,12 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
                 f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
             )
         profile = PROFILES[kind]
-    file = files("a4d.stages").joinpath(f"profiles/{profile}.yaml")
-    if not file.is_file():
-        raise unknown_key(f"profile: {profile}", str(profile), PROFILES.values())
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {**values, "profile": profile}
+    return profile_values(Path(__file__).parent / "profiles", "fit-static", str(profile), workspace)
 
 
 def complete(config: FitStatic) -> FitStatic:
-    """Check scene, views, objectives and optimiser, and fill in their defaults."""
-    from a4d.objectives import build_objectives
-    from a4d.optimise import OptimiserConfig
-    from a4d.scenes import scene_class
-    from a4d.views import build_views
-
-    scene = parse(scene_class(str(config.scene.get("kind"))).config_class, config.scene, "scene")
-    return config.model_copy(
-        update={
-            "scene": plain(scene),
-            "views": {name: plain(views) for name, views in build_views(config.views).items()},
-            "objectives": [plain(objective) for objective in build_objectives(config.objectives)],
-            "optimiser": plain(parse(OptimiserConfig, config.optimiser, "optimiser")),
-        }
-    )
+    """Check scene, views, objectives, priors and optimiser, and fill in their defaults."""
+    return complete_fitting(config.model_copy(update={"scene": complete_scene(config.scene)}))
 
 
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
@@ -107,20 +81,10 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
     """Guess the shape, start a scene on it, optimise it against the images, and save it."""
-    from a4d.objectives import build_objectives
-    from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
     from a4d.randomness import generator
     from a4d.scenes import scene_class
-    from a4d.views import build_views
     from a4d.workspace.frames import load_frames
 
-    views, objectives = build_views(config.views), build_objectives(config.objectives)
-    loop = LoopConfig(
-        iterations=config.iterations,
-        optimiser=parse(OptimiserConfig, config.optimiser, "optimiser"),
-        checkpoint_seconds=config.checkpoint_seconds,
-        preview_seconds=config.preview_seconds,
-    )
     frames = load_frames(work.workspace)
     if config.frame is not None:
         frames = choose_frame(work, frames, config.frame)
@@ -130,10 +94,7 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     if config.proxies is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed, frames, config.proxies))
     scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
-    scene.to(runtime.device)
-    metrics = optimise(Problem(scene, views, objectives, frames), loop, work.folder, runtime)
-    scene.save(work.scene())
-    return metrics
+    return fit(work, config, scene, frames, runtime)
 
 
 def choose_frame(work: Transaction, frames: Frames, index: int) -> Frames:
@@ -255,6 +216,7 @@ STAGE = Stage(
     defaults=defaults,
     complete=complete,
     inputs=inputs,
+    require=require_weights,
     needs=("preprocess", "estimate-pose"),
     writes_scene=True,
     resumable=True,

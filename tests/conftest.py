@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,24 +88,14 @@ def creature_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def creature_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated animal from 16 training and 4 held-out views of 96 pixels, as a Blender NeRF data set."""
     import torch
+    from blender_capture import write_blender_capture
 
-    from a4d.geometry.cameras import Y_UP_FROM_Z_UP, opencv_from_opengl, orbit
+    from a4d.geometry.cameras import orbit
     from a4d.geometry.primitives import creature
-    from a4d.io.images import write_image
-    from a4d.render.mesh import render_mesh
 
-    folder = tmp_path_factory.mktemp("captures") / "creature"
+    cameras = {}
     for split, count, turn in (("train", 16, 0.0), ("test", 4, 11.0)):
         azimuth = torch.arange(count) * 360.0 / count + turn
         elevation = torch.tensor([-20.0, 10.0, 40.0])[torch.arange(count) % 3]
-        cameras = orbit(azimuth, elevation, 2.8, 40.0, 96, 96)
-        frames = []
-        for index in range(count):
-            render = render_mesh(creature(), cameras[index])
-            rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1)[0]
-            write_image(folder / split / f"r_{index}.png", rgba.clamp(0, 1).numpy())
-            pose = Y_UP_FROM_Z_UP.T @ opencv_from_opengl(cameras.world_from_camera[index])
-            frames.append({"file_path": f"./{split}/r_{index}", "transform_matrix": pose.tolist()})
-        document = {"camera_angle_x": math.radians(40.0), "frames": frames}
-        (folder / f"transforms_{split}.json").write_text(json.dumps(document))
-    return folder
+        cameras[split] = orbit(azimuth, elevation, 2.8, 40.0, 96, 96)
+    return write_blender_capture(tmp_path_factory.mktemp("captures") / "creature", creature(), cameras)

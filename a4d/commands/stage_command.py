@@ -43,7 +43,7 @@ class RunControl:
     ] = None
     from_scene: Annotated[
         str | None,
-        typer.Option("--from", help="Scene to read; the newest if none.", metavar="SCENE", rich_help_panel=CONTROL),
+        typer.Option("--from", help="Scene to read.", metavar="SCENE", rich_help_panel=CONTROL),
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0

@@ -170,10 +170,12 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
     if options.dry_run:
         return _foresee(stage, place, options)
     # A mistake in the settings should show before anything is written or a needed stage is run.
-    _resolved(stage, place.workspace(), options)
+    config = _resolved(stage, place.workspace(), options)
     try:
         if place.raw is None or place.exists():
             return _run_in_place(stage, place, options, console, find_stage)
+        if stage.require:
+            stage.require(config)
         return _run_in_new_workspace(stage, place, place.raw, options, console, find_stage)
     except OSError as error:
         storage = storage_error(error, place.path)
@@ -307,6 +309,8 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
         return _outcome_of(workspace, record, decision)
     if decision.action == "resume":
         logger.info("%s %s", name, decision.reason)
+    if stage.require:
+        stage.require(config)
     again = record is not None and decision.action == "run"
     runtime = Runtime(resolve_device(options.device), options.seed, console)
     transaction = Transaction.begin(workspace, name, config, plan)

@@ -30,6 +30,8 @@ class Stage:
             exist on disk yet, and then has its metadata alone. None leaves it to the configuration's own defaults.
         complete: checks the nested parts of a configuration and fills in their defaults. None has nothing to add.
         inputs: the files and folders whose content decides whether a finished result is current.
+        require: looks for what a complete configuration needs of the machine, such as weights, before anything is
+            written; it raises where that is missing.
         needs: the stages that are run first, with defaults, when the target is a raw input.
         writes: what it writes beside its scene, relative to the workspace, for `--dry-run`.
         writes_scene: it makes `scenes/NAME`.
@@ -46,6 +48,7 @@ class Stage:
     inputs: Callable[[Workspace, Any], list[Path]]
     defaults: Callable[[Workspace, Mapping[str, Any]], dict[str, Any]] | None = None
     complete: Callable[[Any], Config] | None = None
+    require: Callable[[Any], None] | None = None
     needs: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     writes_scene: bool = False

@@ -63,6 +63,12 @@ class Metadata(BaseModel):
     frame_count: int | None = None
     fps: float | None = None
 
+    @property
+    def subject(self) -> str | None:
+        """What the workspace shows in words: its subject's prompt, which a text's workspace has from the start."""
+        text = self.source.text if self.source else ""
+        return self.prompts.get("subject") or text or None
+
     def text(self) -> str:
         """The content of `workspace.yaml`; fields without a value are left out."""
         return to_yaml(self.model_dump(mode="json", exclude_none=True))

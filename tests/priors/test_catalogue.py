@@ -18,21 +18,13 @@ from a4d.priors.catalogue import Placement, catalogue, fetch, load_prior, locate
 from a4d.priors.loading import LOADERS
 from a4d.priors.mvdream import multi_view_config
 
-SCHEDULER = {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 VIEWS = turntable(4, 15.0, 2.0, 40.0, 64)
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """Components that every model has, saved once."""
-    folder = tmp_path_factory.mktemp("weights")
-    text, vae = tiny.text_encoder(), tiny.vae()
-    vae.vae.save_pretrained(folder / "vae")
-    text.model.save_pretrained(folder / "text_encoder")
-    text.tokenizer.save_pretrained(folder / "tokenizer")
-    (folder / "scheduler").mkdir()
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
-    return folder
+    return tiny.save_all_but_the_unet(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture

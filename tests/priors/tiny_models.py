@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
 from transformers import (
@@ -58,6 +61,20 @@ def vae() -> LatentEncoder:
         block_out_channels=[8, 8, 8, 8], norm_num_groups=4, latent_channels=4, sample_size=SIZE, scaling_factor=0.18215,
     )  # fmt: skip
     return LatentEncoder(random_weights(model), (SIZE, SIZE))
+
+
+SCHEDULER = {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def save_all_but_the_unet(folder: Path) -> Path:
+    """The components that every latent model has, in diffusers' layout."""
+    text = text_encoder()
+    vae().vae.save_pretrained(folder / "vae")
+    text.model.save_pretrained(folder / "text_encoder")
+    text.tokenizer.save_pretrained(folder / "tokenizer")
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    return folder
 
 
 UNET = {

@@ -1,0 +1,176 @@
+"""What every stage that optimises a scene shares: its settings, their completion, the weights it needs, and the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+from pydantic import Field
+
+from a4d.config import Config, Spec, digest, parse, plain, unknown_key
+from a4d.runtime import Runtime
+from a4d.workspace.files import files_below, hash_file
+from a4d.workspace.record import Weights
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.scenes.scene import Scene
+    from a4d.views import Frames
+
+
+class Fitting(Config):
+    """Views, objectives, priors and the loop; a profile fills in what is not given."""
+
+    profile: str = Field(default="auto", description="the built-in defaults; auto chooses what suits the workspace")
+    prompt: str | None = Field(default=None, description="what the scene shows, for objectives that do not say it")
+    views: dict[str, Spec]
+    objectives: list[Spec]
+    priors: dict[str, Spec] = Field(default={})
+    iterations: int = Field(ge=0, description="steps of the optimisation")
+    optimiser: dict[str, Any]
+    # These do not change the result, and are no part of what a finished result is compared by.
+    weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
+    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
+    preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
+
+    def weight_overrides(self) -> dict[str, Path]:
+        """The user's folders of weights by catalogue name.
+
+        Raises:
+            UsageError: a part is not of the form NAME=PATH, or there is no such folder.
+        """
+        from a4d.priors.catalogue import parse_overrides
+
+        return parse_overrides(part.strip() for part in self.weights.split(",") if part.strip())
+
+
+FittingType = TypeVar("FittingType", bound=Fitting)
+
+
+def profile_values(folder: Path, stage: str, profile: str, workspace: Workspace) -> dict[str, Any]:
+    """The settings of a built-in profile, with the subject of a workspace as the prompt.
+
+    Args:
+        folder: of `<profile>.yaml`.
+        stage: whose profiles begin with its name.
+        profile: without the suffix.
+        workspace: whose prompts are looked at.
+
+    Raises:
+        ConfigError: there is no such profile.
+    """
+    file = folder / f"{profile}.yaml"
+    if not file.is_file():
+        raise unknown_key(f"profile: {profile}", profile, (path.stem for path in folder.glob(f"{stage}-*.yaml")))
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {**values, "profile": profile, "prompt": workspace.metadata.subject}
+
+
+def complete_fitting(config: FittingType) -> FittingType:
+    """Check views, objectives, priors and optimiser, and fill in their defaults and the prompt.
+
+    Raises:
+        ConfigError: an unknown key, kind or prior, or a value out of range.
+    """
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import prior_configs
+    from a4d.optimise import OptimiserConfig
+    from a4d.views import build_views
+
+    objectives = build_objectives([_prompted(spec, config.prompt) for spec in config.objectives])
+    return config.model_copy(
+        update={
+            "views": {name: plain(views) for name, views in build_views(config.views).items()},
+            "objectives": [plain(objective) for objective in objectives],
+            "priors": {name: plain(prior) for name, prior in prior_configs(config.priors, objectives).items()},
+            "optimiser": plain(parse(OptimiserConfig, config.optimiser, "optimiser")),
+        }
+    )
+
+
+def _prompted(spec: Spec, prompt: str | None) -> Spec:
+    return {"prompt": prompt, **spec} if prompt and spec.get("kind") == "score-distillation" else spec
+
+
+def complete_scene(spec: Spec) -> Spec:
+    """A scene's configuration with its defaults.
+
+    Raises:
+        ConfigError: an unknown key or kind, or a value out of range.
+    """
+    from a4d.scenes import scene_class
+
+    return plain(parse(scene_class(str(spec.get("kind"))).config_class, spec, "scene"))
+
+
+def require_weights(config: Fitting) -> None:
+    """Look for the weights of all priors, reading none.
+
+    Raises:
+        BackendUnavailableError: some are missing; the remedy is the command that fetches them.
+    """
+    _weight_folders(config)
+
+
+def _weight_folders(config: Fitting) -> dict[str, Path]:
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import prior_configs, weight_folders
+
+    return weight_folders(prior_configs(config.priors, build_objectives(config.objectives)), config.weight_overrides())
+
+
+def reads_frames(config: Fitting) -> bool:
+    """Whether views or priors are made of the workspace's images."""
+    return any(spec["kind"] == "observed" for spec in config.views.values()) or any(
+        spec["kind"] == "exact" for spec in config.priors.values()
+    )
+
+
+def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None, runtime: Runtime) -> dict[str, float]:
+    """Optimise a scene as the settings say, going on from a checkpoint where there is one, and save it.
+
+    Args:
+        work: takes the scene, metrics, previews and checkpoints.
+        config: complete.
+        scene: to start from, on any device.
+        frames: the workspace's images, or None where neither views nor priors are made of them.
+        runtime: device, seed, console and stop requests.
+
+    Returns:
+        the objectives' last values, of which a distillation's is the norm of its gradient, and `psnr` in dB where a
+        view set is observed.
+
+    Raises:
+        BackendUnavailableError: weights are missing, damaged, or of another architecture.
+        Interrupted: a scheduler asked to stop; a checkpoint is left.
+    """
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import build_priors, prior_configs
+    from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
+    from a4d.views import build_views
+
+    objectives, overrides = build_objectives(config.objectives), config.weight_overrides()
+    work.weights += [_recorded(name, path, overrides) for name, path in _weight_folders(config).items()]
+    priors = build_priors(prior_configs(config.priors, objectives), frames, runtime.device, overrides)
+    loop = LoopConfig(
+        iterations=config.iterations,
+        optimiser=parse(OptimiserConfig, config.optimiser, "optimiser"),
+        checkpoint_seconds=config.checkpoint_seconds,
+        preview_seconds=config.preview_seconds,
+    )
+    scene.to(runtime.device)
+    problem = Problem(scene, build_views(config.views), objectives, frames, priors)
+    metrics = optimise(problem, loop, work.folder, runtime)
+    scene.save(work.scene())
+    return metrics
+
+
+def _recorded(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
+    """What is known of a model's files: the hub's commit, or the hash of all where the user named a folder."""
+    if name not in overrides:
+        return Weights(id=name, revision=folder.name)
+    hashes = [[file.relative_to(folder).as_posix(), hash_file(file)] for file in files_below(folder)]
+    return Weights(id=name, sha256=digest(hashes))

@@ -1,0 +1,130 @@
+"""distill: a scene, given or begun from a simple shape, moved toward what diffusion priors expect of its renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from a4d.config import Config, Spec
+from a4d.errors import UsageError
+from a4d.runtime import Runtime
+from a4d.workspace.fitting import (
+    Fitting,
+    complete_fitting,
+    complete_scene,
+    fit,
+    profile_values,
+    reads_frames,
+    require_weights,
+)
+from a4d.workspace.stage import Stage
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.scenes.scene import Scene
+    from a4d.scenes.seed import Seed
+
+DEFAULT_PROFILE = "distill-text"
+
+
+class SeedConfig(Config):
+    """The shape that a scene begins from where none is given."""
+
+    kind: Literal["ball", "ellipsoid"] = Field(default="ball", description="a filled ball, or an ellipsoid's surface")
+    radius: float = Field(default=0.8, gt=0, description="metres")
+    axes: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="x, y, z as shares of the radius")
+
+
+class Distill(Fitting):
+    """Everything that decides a distilled scene."""
+
+    from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
+    seed: SeedConfig = SeedConfig()
+    scene: Spec | None = Field(default=None, description="what a new scene is made of")
+
+
+def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile that the user names, else text to Gaussians; a given scene brings its own configuration."""
+    profile = values.get("profile", "auto")
+    name = DEFAULT_PROFILE if profile == "auto" else str(profile)
+    chosen = profile_values(Path(__file__).parent / "profiles", "distill", name, workspace)
+    if values.get("from_scene"):
+        chosen.pop("scene", None)
+    return chosen
+
+
+def complete(config: Distill) -> Distill:
+    """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
+
+    Raises:
+        UsageError: a scene is given and another described.
+    """
+    if config.from_scene and config.scene:
+        raise UsageError(f"'{config.from_scene}' brings its own settings of the scene", "Leave out `scene` or --from")
+    if not config.from_scene and not config.scene:
+        raise UsageError("there is no scene to distill", "Give --from SCENE, or `scene` for a new one")
+    scene = complete_scene(config.scene) if config.scene else None
+    return complete_fitting(config.model_copy(update={"scene": scene}))
+
+
+def inputs(workspace: Workspace, config: Distill) -> list[Path]:
+    """The scene that is given, and the images where views or priors are made of them."""
+    given = [workspace.scene(config.from_scene)] if config.from_scene else []
+    frames = [workspace.path / name for name in ("transforms.json", "images")] if reads_frames(config) else []
+    return given + frames
+
+
+def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
+    """Read or begin the scene, optimise it against priors and whatever else is asked of it, and save it.
+
+    Raises:
+        UsageError: the scene would take its own place.
+    """
+    from a4d.workspace.frames import load_frames
+
+    if config.from_scene == work.name:
+        raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
+    frames = load_frames(work.workspace) if reads_frames(config) else None
+    return fit(work, config, _scene(work.workspace, config, runtime), frames, runtime)
+
+
+def _scene(workspace: Workspace, config: Distill, runtime: Runtime) -> Scene:
+    from a4d.randomness import generator
+    from a4d.scenes import load_scene, scene_class
+
+    if config.scene is None:
+        return load_scene(workspace.scene(config.from_scene))
+    scene = scene_class(config.scene["kind"])
+    return scene.begin(config.scene, _seed(config.seed), generator(runtime.seed, "begin"))
+
+
+def _seed(config: SeedConfig) -> Seed:
+    from a4d.geometry.mesh import Mesh
+    from a4d.geometry.primitives import icosphere
+    from a4d.scenes.seed import Seed
+
+    if config.kind == "ball":
+        return Seed(radius=config.radius)
+    sphere = icosphere(config.radius)
+    return Seed(mesh=Mesh(sphere.vertices * sphere.vertices.new_tensor(config.axes), sphere.faces))
+
+
+STAGE = Stage(
+    name="distill",
+    summary="Move a scene, or a new one, toward what diffusion priors expect of its renders.",
+    example='a4d distill "a corgi wearing a beret"',
+    config=Distill,
+    run=run,
+    defaults=defaults,
+    complete=complete,
+    inputs=inputs,
+    require=require_weights,
+    needs=("preprocess",),
+    writes_scene=True,
+    resumable=True,
+    memory_knobs=("views.*.batch", "views.*.size", "objectives.*.patch", "priors.*.text_on_cpu", "scene.count"),
+)

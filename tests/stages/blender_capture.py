@@ -1,0 +1,27 @@
+"""Generated objects as data sets of the kind that Blender NeRF renders."""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+
+from a4d.geometry.cameras import Y_UP_FROM_Z_UP, Cameras, opencv_from_opengl
+from a4d.geometry.mesh import Mesh
+from a4d.io.images import write_image
+from a4d.render.mesh import render_mesh
+
+
+def write_blender_capture(folder: Path, mesh: Mesh, cameras: dict[str, Cameras], fov_degrees: float = 40.0) -> Path:
+    """Pictures of a mesh with alpha, by split, from square cameras that share a field of view."""
+    for split, batch in cameras.items():
+        frames = []
+        for index in range(len(batch)):
+            render = render_mesh(mesh, batch[index])
+            rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1)[0]
+            write_image(folder / split / f"r_{index}.png", rgba.clamp(0, 1).numpy())
+            pose = Y_UP_FROM_Z_UP.T @ opencv_from_opengl(batch.world_from_camera[index])
+            frames.append({"file_path": f"./{split}/r_{index}", "transform_matrix": pose.tolist()})
+        document = {"camera_angle_x": math.radians(fov_degrees), "frames": frames}
+        (folder / f"transforms_{split}.json").write_text(json.dumps(document))
+    return folder
