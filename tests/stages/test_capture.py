@@ -38,6 +38,9 @@ def test_a_field_predicts_held_out_views_and_has_a_surface(a4d, creature_capture
     surface = load_scene(Path("creature.a4d/scenes/fit-static")).mesh()
     assert surface is not None
     assert surface.is_closed
+    result = a4d("export", "creature.a4d", "--size", 32, "--frames", 2, "--json")
+    assert result.code == 0, result.err
+    assert sorted(path.suffix for path in Path("creature.a4d/exports").iterdir()) == [".glb", ".mp4"]
 
 
 def test_the_subject_comes_into_the_unit_ball_upright(a4d, creature_capture: Path) -> None:
