@@ -121,6 +121,7 @@ class ObservedViews(Views):
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
     run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
 
     @model_validator(mode="after")
@@ -145,7 +146,20 @@ class ObservedViews(Views):
             epoch, place = divmod(position, runs)
             first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
             chosen += indices[first : first + self.run]
-        return self._batch(frames, chosen, self.backgrounds(step, seed))
+        batch = self._batch(frames, chosen, self.backgrounds(step, seed))
+        if self.patch is None:
+            return batch
+        return self._part(batch, self.patch, generator(seed, "patch", self.split, step))
+
+    def _part(self, batch: ViewBatch, patch: int, draws: torch.Generator) -> ViewBatch:
+        """A square part of all images, or all of a side that is shorter; every position is as likely as another."""
+        assert batch.rgba is not None
+        cameras = batch.cameras
+        width, height = min(patch, cameras.width), min(patch, cameras.height)
+        left = int(torch.randint(cameras.width - width + 1, (), generator=draws))
+        top = int(torch.randint(cameras.height - height + 1, (), generator=draws))
+        rgba = batch.rgba[:, top : top + height, left : left + width]
+        return ViewBatch(cameras.cropped(left, top, width, height), batch.times, batch.background, rgba)
 
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The first frame."""

@@ -34,7 +34,8 @@ class Export(Config):
     """What is written, and how fine."""
 
     formats: str = Field(
-        default="glb,ply,splat,mp4", description="comma-separated: glb, obj, ply, splat, mp4, gif, webp, png"
+        default="auto",
+        description="comma-separated: glb, obj, ply, splat, mp4, gif, webp, png; auto leaves obj, gif, webp, png out",
     )
     from_scene: str | None = Field(default=None, description="the scene to export; the newest if not given")
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
@@ -48,6 +49,8 @@ class Export(Config):
     @classmethod
     def _known(cls, value: str) -> str:
         names = [name.strip().lower().lstrip(".") for name in value.split(",") if name.strip()]
+        if names == ["auto"]:
+            return "auto"
         unknown = [name for name in names if name not in WRITERS]
         if unknown or not names:
             raise ValueError(f"unknown format {', '.join(unknown) or value!r}; choose from {', '.join(WRITERS)}")
@@ -103,8 +106,11 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
 
     folder = work.workspace.scene(config.from_scene)
     job = Job(load_scene(folder, runtime.device), config, work.workspace.metadata.name, work)
+    formats = config.formats
+    if formats == "auto":
+        formats = "glb,mp4" if job.scene.gaussians() is None else "glb,ply,splat,mp4"
     metrics: dict[str, Any] = {}
-    for name in config.formats.split(","):
+    for name in formats.split(","):
         metrics.update(WRITERS[name](job))
     return metrics
 

@@ -76,6 +76,23 @@ def test_orbits_stay_in_their_intervals_and_strata() -> None:
     assert sectors == {(0, 1, 2, 3)}
 
 
+def test_patches_are_parts_of_the_image_with_the_cameras_that_see_them() -> None:
+    frames = gallery(2, 24)
+    places = set()
+    for step in range(12):
+        whole = views(kind="observed", batch=2).sample(step, 3, frames)
+        part = views(kind="observed", batch=2, patch=10).sample(step, 3, frames)
+        assert part.rgba.shape == (2, 10, 10, 4)
+        offset = whole.cameras.intrinsics - part.cameras.intrinsics
+        left, top = (int(value) for value in offset[0, 2:])
+        assert torch.equal(part.rgba, whole.rgba[:, top : top + 10, left : left + 10])
+        torch.testing.assert_close(part.cameras.rays()[1], whole.cameras.rays()[1][:, top : top + 10, left : left + 10])
+        places.add((left, top))
+    assert len(places) > 6
+    assert views(kind="observed", patch=100).sample(0, 0, frames).rgba.shape == (1, 24, 24, 4)
+    assert views(kind="observed", patch=10).preview(frames).rgba.shape == (1, 24, 24, 4)
+
+
 def test_frames_of_a_split_that_is_empty_name_the_remedy() -> None:
     with pytest.raises(MissingInputError, match="preprocess"):
         views(kind="observed", split="test").sample(0, 0, gallery(2))

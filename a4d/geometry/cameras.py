@@ -77,6 +77,11 @@ class Cameras:
         scale = self.intrinsics.new_tensor([width / self.width, height / self.height] * 2)
         return Cameras(self.world_from_camera, self.intrinsics * scale, width, height)
 
+    def cropped(self, left: int, top: int, width: int, height: int) -> Cameras:
+        """The same cameras seeing only a rectangle of their pixels."""
+        shift = self.intrinsics.new_tensor([0.0, 0.0, left, top])
+        return Cameras(self.world_from_camera, self.intrinsics - shift, width, height)
+
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Pixel coordinates and depths of world points.
 

@@ -12,6 +12,7 @@ KINDS = {
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
+    "temporal-variation": "a4d.objectives.temporal_variation:TemporalVariation",
 }
 
 

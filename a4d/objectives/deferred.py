@@ -11,12 +11,6 @@ from torch.utils.checkpoint import checkpoint
 from a4d.geometry.cameras import Cameras
 
 
-def crop(cameras: Cameras, left: int, top: int, width: int, height: int) -> Cameras:
-    """The same cameras seeing only a rectangle of their pixels."""
-    shift = cameras.intrinsics.new_tensor([0.0, 0.0, left, top])
-    return Cameras(cameras.world_from_camera, cameras.intrinsics - shift, width, height)
-
-
 def render_in_patches(
     render: Callable[[Cameras], Tensor],
     cameras: Cameras,
@@ -42,7 +36,7 @@ def render_in_patches(
         height = min(patch, cameras.height - top)
         columns = []
         for left in range(0, cameras.width, patch):
-            part = crop(cameras, left, top, min(patch, cameras.width - left), height)
+            part = cameras.cropped(left, top, min(patch, cameras.width - left), height)
             columns.append(checkpoint(render, part, use_reentrant=False))
         rows.append(torch.cat(columns, dim=2))
     return torch.cat(rows, dim=1)

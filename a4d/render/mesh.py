@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -68,25 +66,28 @@ def rasterise(mesh: Mesh, cameras: Cameras, near: float = NEAR) -> Fragments:
         cameras: B views.
         near: metres; surfaces nearer than this depth are cut away, exactly along the plane.
     """
-    views = [_rasterise_view(mesh, cameras[index], near) for index in range(len(cameras))]
-    face, barycentric, depth = (torch.from_numpy(np.stack(parts)) for parts in zip(*views, strict=True))
-    device = mesh.vertices.device
-    return Fragments(face.long().to(device), barycentric.to(device), depth.float().to(device))
+    vertices, poses = mesh.vertices.detach().double(), cameras.camera_from_world.to(mesh.vertices.device).double()
+    in_camera = transform_points(poses, vertices.expand(len(cameras), -1, -1))
+    return rasterise_in_camera(in_camera, mesh.faces, cameras, near)
 
 
-def _rasterise_view(mesh: Mesh, camera: Cameras, near: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Face, barycentric weights and depth of one view, as the kernel leaves them."""
-    size = (camera.height, camera.width)
-    camera_from_world = camera.camera_from_world[0].double().cpu()
-    in_camera = transform_points(camera_from_world, mesh.vertices.detach().double().cpu()).numpy()
-    lens = camera.intrinsics[0].double().cpu().numpy()
-    face, barycentric, depth = np.empty(size, np.int32), np.empty((*size, 3), np.float32), np.empty(size)
-    mesh_raster.rasterise(in_camera, _faces(mesh), lens, near, face, barycentric, depth)
-    return face, barycentric, depth
+def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float) -> Fragments:
+    """Find the nearest face at each pixel centre, from vertices that have been transformed already.
 
-
-def _faces(mesh: Mesh) -> NDArray[np.int64]:
-    return np.ascontiguousarray(mesh.faces.cpu().numpy())
+    Args:
+        vertices: (B, V, 3) float64 in the axes of each camera, metres.
+        faces: (F, 3).
+        cameras: B views; of these only the intrinsics and the image size matter.
+        near: metres.
+    """
+    size = (len(cameras), cameras.height, cameras.width)
+    indices = np.ascontiguousarray(faces.cpu().numpy())
+    points, lenses = vertices.detach().cpu().numpy(), cameras.intrinsics.double().cpu().numpy()
+    face, barycentric, depth = np.empty(size, np.int64), np.empty((*size, 3), np.float32), np.empty(size)
+    for view in range(len(cameras)):
+        mesh_raster.rasterise(points[view], indices, lenses[view], near, face[view], barycentric[view], depth[view])
+    parts = torch.from_numpy(face), torch.from_numpy(barycentric), torch.from_numpy(depth).float()
+    return Fragments(*(part.to(vertices.device) for part in parts))
 
 
 def render_mesh(
@@ -108,6 +109,7 @@ def render_mesh(
     vertices = mesh.vertices.detach().float()
     normals = mesh.with_vertices(vertices).vertex_normals
     colours = torch.full_like(vertices, UNPAINTED) if mesh.colours is None else mesh.colours.detach().float()
+    faces = np.ascontiguousarray(mesh.faces.cpu().numpy())
     image = np.empty((len(cameras), cameras.height, cameras.width, 8), np.float32)
     for index in range(len(cameras)):
         camera = cameras[index]
@@ -116,9 +118,10 @@ def render_mesh(
             toward_camera = normalize(camera.positions.to(vertices) - vertices, dim=-1)
             lit = colours * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
         fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
-        face, barycentric, depth = _rasterise_view(mesh, fine, NEAR)
+        seen = rasterise(mesh, fine)
+        face, barycentric, depth = (part[0].cpu().numpy() for part in (seen.face, seen.barycentric, seen.depth))
         attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
-        mesh_raster.resolve(face, barycentric, depth, _faces(mesh), attributes, supersampling, image[index])
+        mesh_raster.resolve(face, barycentric, depth, faces, attributes, supersampling, image[index])
     rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)
     if background is not None:
         rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]

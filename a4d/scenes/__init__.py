@@ -11,7 +11,10 @@ from a4d.config import load_yaml, unknown_key
 if TYPE_CHECKING:
     from a4d.scenes.scene import Scene
 
-KINDS = {"gaussians": "a4d.scenes.gaussians:GaussianScene"}
+KINDS = {
+    "field": "a4d.scenes.field:FieldScene",
+    "gaussians": "a4d.scenes.gaussians:GaussianScene",
+}
 
 
 def scene_class(kind: str) -> type[Scene]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from a4d.geometry.cameras import orbit, turntable
-from a4d.objectives.deferred import crop, render_in_patches
+from a4d.objectives.deferred import render_in_patches
 from a4d.objectives.distillation import (
     Distillation,
     Request,
@@ -268,5 +268,5 @@ def test_patches_keep_only_one_patch_of_the_graph():
 
 def test_a_cropped_camera_sees_the_same_rays():
     cameras = turntable(3, 20.0, 3.0, 40.0, 12)
-    whole, part = cameras.rays()[1], crop(cameras, 3, 5, 4, 6).rays()[1]
+    whole, part = cameras.rays()[1], cameras.cropped(3, 5, 4, 6).rays()[1]
     torch.testing.assert_close(part, whole[:, 5:11, 3:7])

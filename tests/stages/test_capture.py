@@ -28,6 +28,21 @@ def test_held_out_views_are_predicted(a4d, creature_capture: Path) -> None:
     assert train["psnr"] > figures["psnr"] - 1
 
 
+def test_a_field_predicts_held_out_views_and_has_a_surface(a4d, creature_capture: Path) -> None:
+    quick = ("--iterations", 150, "--set", "scene.surface_resolution=64")
+    result = a4d("fit-static", creature_capture, "--profile", "fit-static-field", *quick, "--json")
+    assert result.code == 0, result.err
+    figures = a4d("evaluate", "creature.a4d", "--json").json
+    assert figures["psnr"] > 24
+    assert figures["iou"] > 0.9
+    surface = load_scene(Path("creature.a4d/scenes/fit-static")).mesh()
+    assert surface is not None
+    assert surface.is_closed
+    result = a4d("export", "creature.a4d", "--size", 32, "--frames", 2, "--json")
+    assert result.code == 0, result.err
+    assert sorted(path.suffix for path in Path("creature.a4d/exports").iterdir()) == [".glb", ".mp4"]
+
+
 def test_the_subject_comes_into_the_unit_ball_upright(a4d, creature_capture: Path) -> None:
     assert a4d("preprocess", creature_capture).code == 0
     capture = read_transforms(Path("creature.a4d/transforms.json"))

@@ -105,7 +105,7 @@ def rasterise(vertices, faces, intrinsics, near, face_id, barycentric, depth):
         faces: (F, 3) integer.
         intrinsics: (4,) float64 fx, fy, cx, cy in pixels.
         near: nothing is drawn nearer than this depth; positive.
-        face_id: (H, W) int32, filled; -1 where nothing is seen.
+        face_id: (H, W) integer, filled; -1 where nothing is seen.
         barycentric: (H, W, 3) float32, filled; weights of the triangle's corners.
         depth: (H, W) float64, filled; along the viewing axis, 0 where nothing is seen.
     """

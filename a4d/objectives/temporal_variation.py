@@ -1,0 +1,32 @@
+"""An objective that keeps a moving field's features alike from one instant to the next."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from a4d.errors import ConfigError
+from a4d.objectives.objective import Objective, Step
+from a4d.randomness import generator
+from a4d.scenes.field import FieldScene
+
+
+class TemporalVariation(Objective):
+    """Mean squared change of a field's features between neighbouring instants (Animate124, section 3.2)."""
+
+    kind: Literal["temporal-variation"] = "temporal-variation"
+    points: int = Field(default=10_000, ge=1, description="random points of the field's cube, drawn anew each step")
+
+    def __call__(self, step: Step) -> Tensor:
+        """Mean over points, pairs of instants and levels.
+
+        Raises:
+            ConfigError: the scene is no field.
+        """
+        if not isinstance(step.scene, FieldScene):
+            raise ConfigError(f"{self.label} does not apply to a scene of kind '{step.scene.kind}'", "Use a field")
+        unit = torch.rand(self.points, 3, generator=generator(step.seed, self.label, step.index))
+        return step.scene.temporal_variation(unit.to(step.device))

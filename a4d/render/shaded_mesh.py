@@ -1,0 +1,115 @@
+"""Images of meshes with materials: lit, or one of the plain views that losses and previews look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.tangents import corner_tangents
+from a4d.render.environment import EnvironmentLight
+from a4d.render.mesh import UNPAINTED
+from a4d.render.mesh_gradients import MeshView
+from a4d.render.render import Render
+from a4d.render.shading import SurfaceMaterial, encode_srgb, facing, perturbed, shade
+from a4d.render.texture import mip_level
+
+Mode = Literal["shaded", "albedo", "normal", "textureless"]
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """The P covered pixels of a view, in the order of `Fragments.is_covered`.
+
+    Args:
+        positions: (P, 3) world, metres.
+        uvs: (P, 2) texture coordinates, or None.
+        mip_level: for a picture of any size, the level at a texture of height and width `size`; needs uvs.
+    """
+
+    positions: Tensor
+    uvs: Tensor | None
+    mip_level: Callable[[tuple[int, int]], Tensor]
+
+
+@dataclass(frozen=True)
+class TextureCoordinates:
+    """Where a mesh's corners lie on its pictures.
+
+    Args:
+        uvs: (U, 2) u right and v down, [0, 1] over the picture.
+        faces: (F, 3) rows of uvs at the corners of each face.
+    """
+
+    uvs: Tensor
+    faces: Tensor
+
+
+def render_material(
+    view: MeshView,
+    mesh: Mesh,
+    material: Callable[[SurfacePoints], SurfaceMaterial],
+    light: EnvironmentLight,
+    mode: Mode = "shaded",
+    coordinates: TextureCoordinates | None = None,
+    background: Tensor | None = None,
+) -> Render:
+    """Images with gradients by shape, material and light; both sides of every face are seen.
+
+    Args:
+        view: of the mesh.
+        mesh: its vertices carry the gradient of positions and normals.
+        material: what the surface is made of at given points, such as a network's output or samples of textures.
+        light: for "shaded".
+        mode: "albedo" is the base colour, "normal" the shading normals in the world from [-1, 1] to [0, 1],
+            "textureless" a grey surface with a light at the camera.
+        coordinates: needed by textures and normal maps.
+        background: (3,) or (B, 3) sRGB; None is black.
+    """
+    seen = view.fragments.is_covered
+    shared = [mesh.vertices, mesh.vertex_normals, torch.ones_like(mesh.vertices[:, :1])]
+    plain = torch.cat([part.float() for part in shared], dim=-1).expand(len(view.cameras), -1, -1)
+    image = view.interpolate(torch.cat([plain, view.in_camera[..., 2:].to(plain)], dim=-1))
+    positions, normals = image[seen][:, :3], normalize(image[seen][:, 3:6], dim=-1)
+    camera = view.cameras.positions.to(positions)[seen.nonzero()[:, 0]]
+    toward_camera = normalize(camera - positions, dim=-1)
+    normals = facing(normals, toward_camera)
+    uvs = None if coordinates is None else view.interpolate(coordinates.uvs, coordinates.faces)[seen]
+
+    def level(size: tuple[int, int]) -> Tensor:
+        if coordinates is None:
+            raise ValueError("a mesh without texture coordinates has no mip levels")
+        return mip_level(view, coordinates.uvs, coordinates.faces, size)
+
+    surface = material(SurfacePoints(positions, uvs, level))
+    if surface.normal is not None and coordinates is not None:
+        corners = corner_tangents(mesh.vertices, view.faces, coordinates.uvs, coordinates.faces)
+        tangents = view.interpolate(corners, coordinates.faces)[seen]
+        normals = perturbed(normals, tangents, surface.normal)
+    rgb = _colours(mode, surface, normals, toward_camera, light)
+    flat = torch.cat([rgb, normals], dim=-1)
+    colours = flat.new_zeros(*seen.shape, 6).index_put((seen,), flat)
+    blended = view.antialias(torch.cat([colours, image[..., 6:]], dim=-1))
+    rgb, normals, alpha, depth = blended.split([3, 3, 1, 1], dim=-1)
+    if background is not None:
+        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(view.cameras), 3)[:, None, None]
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), normals)
+
+
+def _colours(
+    mode: Mode, surface: SurfaceMaterial, normals: Tensor, toward_camera: Tensor, light: EnvironmentLight
+) -> Tensor:
+    """(P, 3) sRGB."""
+    if mode == "albedo":
+        return encode_srgb(surface.base_colour)
+    if mode == "normal":
+        return normals * 0.5 + 0.5
+    if mode == "textureless":
+        cosine = (normals * toward_camera).sum(-1, keepdim=True).clamp(min=0)
+        return (UNPAINTED * (0.25 + 0.75 * cosine)).expand(-1, 3)
+    return encode_srgb(shade(surface, normals, toward_camera, light))

@@ -1,0 +1,74 @@
+"""The materials of files, sampled where a surface is seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from a4d.geometry.material import Material, TextureMap
+from a4d.render.shaded_mesh import SurfacePoints
+from a4d.render.shading import SurfaceMaterial, decode_srgb
+from a4d.render.texture import MipMap
+
+
+class TexturedMaterial:
+    """Evaluates factors and pictures at points; colours are decoded before they are averaged into mip levels.
+
+    Of the alpha only what `alpha_mode` "opaque" means is shown: nothing is see-through.
+
+    Args:
+        material: all its pictures use one set of texture coordinates, which the caller gives to the renderer.
+    """
+
+    def __init__(self, material: Material) -> None:
+        self.material = material
+        self._colours = {
+            name: MipMap.of(decode_srgb(picture.image[..., :3]))
+            for name in ("base_colour_map", "emission_map")
+            if (picture := getattr(material, name)) is not None
+        }
+        self._linear = {
+            name: MipMap.of(picture.image[..., :3])
+            for name in ("metallic_roughness_map", "normal_map", "occlusion_map")
+            if (picture := getattr(material, name)) is not None
+        }
+
+    def __call__(self, points: SurfacePoints) -> SurfaceMaterial:
+        """The material at the points of a view, differentiable by the pictures."""
+        material, like = self.material, points.positions
+        count = len(like)
+        base = like.new_tensor(material.base_colour[:3]).expand(count, 3)
+        colour = self._sampled("base_colour_map", points)
+        emission = like.new_tensor(material.emission).expand(count, 3)
+        glow = self._sampled("emission_map", points)
+        metallic, roughness = like.new_full((count,), material.metallic), like.new_full((count,), material.roughness)
+        factors = self._sampled("metallic_roughness_map", points)
+        if factors is not None:
+            roughness, metallic = roughness * factors[:, 1], metallic * factors[:, 2]
+        shadow = self._sampled("occlusion_map", points)
+        normal = self._sampled("normal_map", points)
+        if normal is not None:
+            scale = normal.new_tensor([material.normal_scale, material.normal_scale, 1.0])
+            normal = (normal * 2 - 1) * scale / 2 + 0.5
+        return SurfaceMaterial(
+            base if colour is None else base * colour,
+            metallic,
+            roughness,
+            None if shadow is None else 1 + material.occlusion_strength * (shadow[:, 0] - 1),
+            emission if glow is None else emission * glow,
+            normal,
+        )
+
+    def _sampled(self, name: str, points: SurfacePoints) -> Tensor | None:
+        """(P, 3) linear samples of one of the pictures, or None where there is none."""
+        picture: TextureMap | None = getattr(self.material, name)
+        if picture is None or points.uvs is None:
+            return None
+        mip_map = (self._colours | self._linear)[name]
+        transform = picture.transform.to(points.uvs)
+        uv = points.uvs @ transform[:, :2].T + transform[:, 2]
+        if not picture.is_smooth:
+            size = uv.new_tensor([mip_map.sizes[0][1], mip_map.sizes[0][0]])
+            return mip_map.sample(((uv * size).floor() + 0.5) / size, torch.zeros_like(uv[:, 0]), picture.wrap)
+        scale = torch.linalg.det(transform[:, :2]).abs().clamp(min=1e-12).log2() / 2
+        return mip_map.sample(uv, points.mip_level(mip_map.sizes[0]) + scale, picture.wrap)

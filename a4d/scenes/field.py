@@ -1,0 +1,311 @@
+"""A radiance field: static, or moving over a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.errors import SurfaceVanishedError
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.mesh import Mesh
+from a4d.render.encoding import GridConfig, progressive_level_weights
+from a4d.render.occupancy import OccupancyConfig, OccupancyGrid
+from a4d.render.render import Render
+from a4d.render.volume import (
+    Rays,
+    Samples,
+    accumulate,
+    compositing_weights,
+    fixed_steps,
+    in_light,
+    rays_in_box,
+    stateless_shifts,
+    subdivide,
+)
+from a4d.scenes.radiance import (
+    DensityConfig,
+    Grid4D,
+    GridStack,
+    NetworkConfig,
+    RadianceField,
+    TimeConfig,
+    build_features,
+)
+from a4d.scenes.scene import Scene
+from a4d.scenes.seed import Seed
+
+Shading = Literal["albedo", "lambertian", "textureless", "normal"]
+
+GROUPS = ("encoding", "time", "network")
+"""Names of the groups of parameters, which are also the names of their learning rates."""
+
+RAYS = 2**15
+"""Rays that are marched at once."""
+
+POINTS = 2**17
+"""Points at which a mesh's grid is evaluated at once."""
+
+
+class SamplingConfig(Config):
+    """Where rays look at the field."""
+
+    steps: int = Field(default=256, ge=8, le=4096, description="along the cube's diagonal")
+    importance: int = Field(default=0, ge=0, le=1024, description="further intervals per ray, where its colour forms")
+    least_light: float = Field(default=1e-3, ge=0, lt=1, description="share of light below which a ray stops")
+    jitter: bool = Field(default=True, description="shift the steps of each ray by chance while optimising")
+
+
+class FieldSceneConfig(Config):
+    """What a field is made of besides its tensors."""
+
+    kind: Literal["field"] = "field"
+    bound: float | None = Field(default=None, gt=0, description="half of the cube's side in metres; the seed's radius")
+    encoding: GridConfig = GridConfig()
+    network: NetworkConfig = NetworkConfig()
+    density: DensityConfig = DensityConfig()
+    time: TimeConfig | None = Field(default=None, description="grid-4d or grid-stack; null is a static field")
+    active_levels: Number | None = Field(default=None, description="levels that take part, by step; null is all")
+    sampling: SamplingConfig = SamplingConfig()
+    occupancy: OccupancyConfig = OccupancyConfig()
+    shading: Shading = "albedo"
+    ambient: float = Field(default=0.1, ge=0, le=1, description="light on a surface that faces away from the lamp")
+    normals: bool = Field(default=False, description="render normals whatever the shading")
+    surface_density: float = Field(default=10.0, gt=0, description="per metre, where a mesh has its surface")
+    surface_resolution: int = Field(default=128, ge=8, le=1024, description="cells of a mesh's grid along the cube")
+
+
+class FieldScene(Scene):
+    """A field in a cube around the origin, and a grid that knows its empty space."""
+
+    kind = "field"
+    config_class = FieldSceneConfig
+    config: FieldSceneConfig
+    steps_done: Tensor
+
+    def __init__(self, config: FieldSceneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bound = 1.0 if config.bound is None else config.bound
+        self.field = RadianceField(
+            build_features(config.encoding, config.time), config.network, config.density, self.bound
+        )
+        self.occupancy = OccupancyGrid(config.occupancy, self.bound, config.occupancy.bins if config.time else 1)
+        # Decides which levels take part and how rays are shifted.
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> FieldScene:
+        """Start as a blob in the seed's cube, whatever else is known of the shape; it does not move yet."""
+        config = parse(FieldSceneConfig, spec, "scene")
+        scene = cls(config.model_copy(update={"bound": config.bound or seed.radius}))
+        scene.field.initialise(generator)
+        scene.occupancy.fill(scene.density, generator)
+        return scene
+
+    def moving(self, time: Grid4D | GridStack) -> FieldScene:
+        """A copy of this static field that may move over time, and does not yet; the levels that take part stay so."""
+        # Steps will be counted from 0 again, and a schedule would mask levels anew that the field relies on.
+        config = self.config.model_copy(update={"time": time, "active_levels": sum(self.level_weights)})
+        scene = FieldScene(config).to(self.steps_done.device)
+        scene.field.features.adopt(self.field.features)
+        scene.field.network.load_state_dict(self.field.network.state_dict())
+        scene.occupancy.density.copy_(self.occupancy.density.expand_as(scene.occupancy.density))
+        scene.occupancy.occupied.copy_(self.occupancy.occupied.expand_as(scene.occupancy.occupied))
+        return scene
+
+    @property
+    def level_weights(self) -> tuple[float, ...]:
+        """How much each level of the grid takes part at this step."""
+        levels = self.config.encoding.levels
+        active = self.config.active_levels
+        return progressive_level_weights(levels, levels if active is None else value_at(active, int(self.steps_done)))
+
+    def density(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+        times: Tensor,  # (N,) in [0, 1]
+    ) -> Tensor:
+        """(N,) per metre."""
+        return self.field.activate(self.field(points, times, self.level_weights)[0])
+
+    def albedo(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+        times: Tensor,  # (N,) in [0, 1]
+    ) -> Tensor:
+        """(N, 3) sRGB in [0, 1]."""
+        colours: Tensor = self.field(points, times, self.level_weights)[1]
+        return colours
+
+    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+        """March the rays through all pixels, in the configured shading; a moving field without times is at time 0."""
+        return self.render_shaded(cameras, times, background, self.config.shading)
+
+    def render_shaded(
+        self,
+        cameras: Cameras,
+        times: Tensor | None,  # (B,) in [0, 1]
+        background: Tensor | None,  # (B, 3) or (3,) sRGB
+        shading: Shading,
+    ) -> Render:
+        """Like `render`, in another shading.
+
+        `lambertian` multiplies the albedo by the light that a lamp at the camera and the ambient light send onto the
+        surface, `textureless` shows that light alone, and `normal` shows (n + 1) / 2 (DreamFusion, section 3.1). Any
+        but `albedo` also returns normals; their gradient reaches the field, but not through the weights.
+        """
+        count, pixels = len(cameras), cameras.height * cameras.width
+        rays, stretch = rays_in_box(cameras, self.bound)
+        times = rays.near.new_zeros(count) if times is None else times
+        ray_times = times.repeat_interleave(pixels)
+        parts = [slice(start, start + RAYS) for start in range(0, len(rays), RAYS)]
+        image = torch.cat([self._march(rays[part], ray_times[part], shading) for part in parts])
+        rgb, alpha, along, normal = image[:, :3], image[:, 3:4], image[:, 4:5], image[:, 5:]
+        depth = along / torch.where(alpha > 0, alpha, 1) / stretch[:, None]
+        if background is not None:
+            behind = background.expand(count, 3).repeat_interleave(pixels, dim=0)
+            rgb = rgb + (1 - alpha) * behind
+        shape = (count, cameras.height, cameras.width, -1)
+        return Render(
+            rgb.view(shape), alpha.view(shape), depth.view(shape), normal.view(shape) if normal.shape[1] else None
+        )
+
+    def _march(self, rays: Rays, times: Tensor, shading: Shading) -> Tensor:
+        """(R, 5 or 8) colour, alpha, mean distance times alpha, and where they are asked for normals times alpha."""
+        samples = self._samples(rays, times)
+        points, sample_times = samples.points(rays), times.index_select(0, samples.ray)
+        raw, colours = self.field(points, sample_times, self.level_weights)
+        weights = compositing_weights(samples, self.field.activate(raw))
+        seen = [torch.ones_like(weights)[:, None], samples.middle[:, None].to(weights.dtype)]
+        if shading == "albedo" and not self.config.normals:
+            return accumulate(samples, weights, torch.cat([colours, *seen], dim=1), len(rays))
+        normals = self.field.normals(points, sample_times, self.level_weights)
+        colours = self._shaded(colours, normals, rays.directions.index_select(0, samples.ray), shading)
+        image = accumulate(samples, weights, torch.cat([colours, *seen], dim=1), len(rays))
+        return torch.cat([image, accumulate(samples, weights.detach(), normals, len(rays))], dim=1)
+
+    def _shaded(self, albedo: Tensor, normals: Tensor, directions: Tensor, shading: Shading) -> Tensor:
+        if shading == "albedo":
+            return albedo
+        if shading == "normal":
+            return (normals + 1) / 2
+        facing = -(normals * directions).sum(-1, keepdim=True)
+        light = self.config.ambient + (1 - self.config.ambient) * facing.clamp_min(0)
+        return light.expand(-1, 3) if shading == "textureless" else albedo * light
+
+    @torch.no_grad()
+    def _samples(self, rays: Rays, times: Tensor) -> Samples:
+        """Occupied intervals that light reaches, more of them where a ray's colour forms if that is asked for."""
+        config = self.config.sampling
+        step = 2 * 3**0.5 * self.bound / config.steps
+        shift = stateless_shifts(rays, int(self.steps_done)) if self._is_shifted else None
+        samples = fixed_steps(rays, step, shift, self.occupancy, times)
+        density = self.density(samples.points(rays), times.index_select(0, samples.ray))
+        keep = in_light(samples, density, config.least_light)
+        if not config.importance:
+            return samples.only(keep)
+        weights = compositing_weights(samples, density)
+        return subdivide(samples.only(keep), weights[keep], config.importance)
+
+    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
+        """One group per named rate; of a stack, the first instant belongs to `encoding` and the others to `time`."""
+        for name in rates:
+            if name not in GROUPS:
+                raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)
+        parameters: dict[str, list[nn.Parameter]] = {
+            "encoding": [self.field.features.space.table],
+            "time": self.field.features.moving,
+            "network": list(self.field.network.parameters()),
+        }
+        return [
+            {"name": name, "params": parameters[name], "lr": value_at(rate, 0)}
+            for name, rate in rates.items()
+            if parameters[name]
+        ]
+
+    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """Unmask levels, and look anew at what is empty."""
+        self.steps_done.fill_(step + 1)
+        self.occupancy.update(step, self.density, generator)
+
+    def facts(self) -> dict[str, float]:
+        """The share of cells that are occupied, and the number of levels that take part."""
+        return {"occupied": self.occupancy.share, "levels": sum(self.level_weights)}
+
+    def temporal_variation(self, unit: Tensor) -> Tensor:
+        """Mean squared change of a level's features between neighbouring instants (Animate124, section 3.2).
+
+        Args:
+            unit: (N, 3) points in [0, 1]³ of the cube.
+
+        Returns:
+            a scalar, 0 for a static field.
+        """
+        features, weights = self.field.features, self.level_weights
+        instants = torch.linspace(0, 1, features.instants).tolist()
+        encoded = [features(unit, torch.full_like(unit[:, 0], instant), weights) for instant in instants]
+        if len(encoded) == 1:
+            return unit.new_zeros(())
+        changes = torch.stack(encoded).diff(dim=0)
+        return changes.square().sum(-1).mean() / self.config.encoding.levels
+
+    @torch.no_grad()
+    def mesh(self, time: float = 0.0) -> Mesh:
+        """The outer surface of a given density at a time, closed, coloured by the albedo.
+
+        Raises:
+            SurfaceVanishedError: the field is nowhere that dense, or everywhere.
+        """
+        from scipy.ndimage import binary_fill_holes
+        from skimage.measure import marching_cubes
+
+        count = self.config.surface_resolution + 1
+        device = self.steps_done.device
+        axis = torch.linspace(-self.bound, self.bound, count, device=device)
+        points = torch.cartesian_prod(axis, axis, axis)
+        raw = [
+            self.field(part, torch.full_like(part[:, 0], time), self.level_weights)[0] for part in points.split(POINTS)
+        ]
+        level = self.field.raw_density(self.config.surface_density)
+        # Values before the activation change evenly across the surface, so that it lies smoothly between the cells.
+        values = torch.cat(raw).view(count, count, count).cpu().numpy() - level
+        if not values.max() > 0:
+            raise SurfaceVanishedError(
+                f"the field is nowhere denser than {self.config.surface_density} per metre",
+                "Lower scene.surface_density, or fit the field for longer",
+            )
+        # No light comes into a cavity: what is thin in there was never seen, and is no surface.
+        values = np.where(binary_fill_holes(values > 0), np.abs(values), values)
+        # Outside the cube there is nothing at all: what reaches its walls is closed right there.
+        padded = np.pad(values, 1, constant_values=-1000 * float(values.max()))
+        vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
+        spacing = 2 * self.bound / (count - 1)
+        positions = torch.from_numpy(np.ascontiguousarray(vertices - 1, np.float32)) * spacing - self.bound
+        colours = [self.albedo(part, torch.full_like(part[:, 0], time)) for part in positions.to(device).split(POINTS)]
+        indices = torch.from_numpy(np.ascontiguousarray(faces, np.int64))
+        return Mesh(positions, indices, torch.cat(colours).cpu())
+
+    @property
+    def _is_shifted(self) -> bool:
+        return self.config.sampling.jitter and torch.is_grad_enabled() and self.training
+
+    def save(self, folder: Path) -> None:
+        """Write `scene.yaml` and `tensors.safetensors`, which hold the occupancy too."""
+        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(tensors, folder / "tensors.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> FieldScene:
+        """Read what `save` wrote."""
+        scene = cls(parse(FieldSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml")))
+        scene.load_state_dict(load_file(folder / "tensors.safetensors", device=str(device)))
+        return scene.to(device)

@@ -1,0 +1,258 @@
+"""Density and colour as functions of position and time: a multi-resolution grid, and a small network behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from a4d.config import Config
+from a4d.render.encoding import GridConfig, GridEncoding
+
+MOST_EXPONENT = 15.0
+"""Where the gradient of the exponential stops growing (Müller et al. 2022)."""
+
+
+class DensityConfig(Config):
+    """How the network's first output becomes a density, and the ball that an untrained field shows."""
+
+    activation: Literal["exp", "softplus"] = "exp"
+    bias: float = Field(default=0.0, description="added before the activation, everywhere")
+    blob: float = Field(default=5.0, ge=0, description="added before the activation in the centre")
+    blob_radius: float = Field(default=0.3, gt=0, description="metres")
+    blob_shape: Literal["gaussian", "cone"] = Field(
+        default="gaussian", description="blob exp(-r²/2R²) (DreamFusion), or blob (1 - r/R), negative outside (Magic3D)"
+    )
+
+
+class NetworkConfig(Config):
+    """The perceptron that reads the features."""
+
+    width: int = Field(default=32, ge=4, le=512)
+    layers: int = Field(default=1, ge=1, le=8, description="hidden ones")
+
+
+class Grid4D(Config):
+    """A grid over space and time whose features are added to those of the static one (threestudio's Animate124)."""
+
+    kind: Literal["grid-4d"] = "grid-4d"
+    table: int = Field(default=2**15, ge=8, le=2**24, description="most entries per level, a power of two")
+    base_resolution: int = Field(default=8, ge=1, le=2**16)
+    finest_resolution: int = Field(default=256, ge=1, le=2**19)
+
+
+class GridStack(Config):
+    """One static grid per instant, interpolated between neighbouring instants (Animate124, section 3.2)."""
+
+    kind: Literal["grid-stack"] = "grid-stack"
+    count: int = Field(default=16, ge=2, le=256, description="instants, the first and the last at the clip's ends")
+
+
+TimeConfig = Annotated[Grid4D | GridStack, Field(discriminator="kind")]
+
+
+class _TruncatedExponential(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        ctx.save_for_backward(values)
+        return values.exp()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (values,) = ctx.saved_tensors
+        return gradient * values.clamp(max=MOST_EXPONENT).exp()
+
+
+class StaticFeatures(nn.Module):
+    """Features of a position alone.
+
+    Args:
+        config: the grid.
+    """
+
+    def __init__(self, config: GridConfig) -> None:
+        super().__init__()
+        self.instants = 1
+        self.space = GridEncoding(config)
+
+    @property
+    def moving(self) -> list[nn.Parameter]:
+        """Parameters that time alone needs."""
+        return []
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw small features; what time adds to them starts at nothing."""
+        self.space.initialise(generator)
+
+    def adopt(self, static: StaticFeatures) -> None:
+        """Start as a static field's features, at all times."""
+        self.space.load_state_dict(static.space.state_dict())
+
+    def forward(self, unit: Tensor, times: Tensor, level_weights: Sequence[float]) -> Tensor:
+        """Features (N, L * F) at positions (N, 3) and times (N,), both in [0, 1]."""
+        encoded: Tensor = self.space(unit, level_weights)
+        return encoded
+
+
+class Grid4DFeatures(StaticFeatures):
+    """Features of a position, plus those of position and time."""
+
+    def __init__(self, config: GridConfig, time: Grid4D) -> None:
+        super().__init__(config)
+        sizes = {"table": time.table, "base_resolution": time.base_resolution, "per_level_scale": None}
+        # Built anew rather than copied, so that it is validated.
+        values = {**config.model_dump(), **sizes, "finest_resolution": time.finest_resolution, "dimensions": 4}
+        self.instants = 16
+        self.spacetime = GridEncoding(GridConfig.model_validate(values))
+        self.spacetime.initialise(bound=0.0)
+
+    @property
+    def moving(self) -> list[nn.Parameter]:
+        """The grid over space and time."""
+        return [self.spacetime.table]
+
+    def forward(self, unit: Tensor, times: Tensor, level_weights: Sequence[float]) -> Tensor:
+        """The sum of both grids."""
+        encoded: Tensor = self.space(unit, level_weights)
+        moved: Tensor = self.spacetime(torch.cat([unit, times[:, None]], dim=1), level_weights)
+        return encoded + moved
+
+
+class GridStackFeatures(StaticFeatures):
+    """Features of the two instants around a time, interpolated; `space` is the first instant."""
+
+    def __init__(self, config: GridConfig, time: GridStack) -> None:
+        super().__init__(config)
+        self.instants = time.count
+        self.later = nn.ModuleList(GridEncoding(config) for _ in range(time.count - 1))
+
+    @property
+    def moving(self) -> list[nn.Parameter]:
+        """The grids of all instants but the first."""
+        return [grid.table for grid in self._grids[1:]]
+
+    @property
+    def _grids(self) -> list[GridEncoding]:
+        return [self.space, *(grid for grid in self.later if isinstance(grid, GridEncoding))]
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the features of one instant for all."""
+        self.space.initialise(generator)
+        self._repeat()
+
+    def adopt(self, static: StaticFeatures) -> None:
+        """Start every instant as a static field's grid."""
+        super().adopt(static)
+        self._repeat()
+
+    def _repeat(self) -> None:
+        for grid in self.later:
+            grid.load_state_dict(self.space.state_dict())
+
+    def forward(self, unit: Tensor, times: Tensor, level_weights: Sequence[float]) -> Tensor:
+        """Interpolated features; a grid is asked only for the points whose time it borders."""
+        place = times * (self.instants - 1)
+        before = place.long().clamp(0, self.instants - 2)
+        fraction = (place - before).to(unit.dtype)
+        features = unit.new_zeros(len(unit), self.space.output_features)
+        for index, grid in enumerate(self._grids):
+            share = torch.where(before == index, 1 - fraction, torch.where(before + 1 == index, fraction, 0))
+            chosen = share.nonzero()[:, 0]
+            if len(chosen):
+                part = grid(unit.index_select(0, chosen), level_weights) * share.index_select(0, chosen)[:, None]
+                features = features.index_add(0, chosen, part.to(features.dtype))
+        return features
+
+
+def build_features(encoding: GridConfig, time: Grid4D | GridStack | None) -> StaticFeatures:
+    """The features of a static or a moving field."""
+    if isinstance(time, Grid4D):
+        return Grid4DFeatures(encoding, time)
+    if isinstance(time, GridStack):
+        return GridStackFeatures(encoding, time)
+    return StaticFeatures(encoding)
+
+
+class RadianceField(nn.Module):
+    """Density and albedo inside the cube [-bound, bound]³.
+
+    Args:
+        features: what the network reads.
+        network: its size.
+        density: activation and blob.
+        bound: metres.
+    """
+
+    def __init__(self, features: StaticFeatures, network: NetworkConfig, density: DensityConfig, bound: float) -> None:
+        super().__init__()
+        self.features, self.density_config, self.bound = features, density, bound
+        widths = [features.space.output_features, *[network.width] * network.layers, 4]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        self.network = nn.Sequential(*layers[:-1])
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all parameters anew."""
+        self.features.initialise(generator)
+        for layer in self.network:
+            if isinstance(layer, nn.Linear):
+                # Keeps the variance through rectifiers (He et al. 2015); the last layer starts near 0.
+                limit = math.sqrt(6 / layer.in_features) * (0.1 if layer.out_features == 4 else 1)
+                layer.weight.uniform_(-limit, limit, generator=generator)
+                layer.bias.zero_()
+
+    def forward(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+        times: Tensor,  # (N,) in [0, 1]
+        level_weights: Sequence[float],
+    ) -> tuple[Tensor, Tensor]:
+        """(N,) densities before their activation, and (N, 3) albedo, sRGB in [0, 1]."""
+        points = points.to(self.features.space.table.dtype)
+        features = self.features((points / self.bound + 1) / 2, times, level_weights)
+        outputs = self.network(features)
+        return outputs[:, 0] + self._prior(points), outputs[:, 1:].sigmoid()
+
+    def _prior(self, points: Tensor) -> Tensor:
+        """What is added to the network's density: the blob and the bias, (N,)."""
+        config = self.density_config
+        relative = points.norm(dim=-1) / config.blob_radius
+        shape = 1 - relative if config.blob_shape == "cone" else torch.exp(-(relative**2) / 2)
+        return config.blob * shape + config.bias
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Densities per metre of values before the activation."""
+        if self.density_config.activation == "softplus":
+            return nn.functional.softplus(raw)
+        activated: Tensor = _TruncatedExponential.apply(raw)
+        return activated
+
+    def raw_density(self, density: float) -> float:
+        """The value before the activation that becomes a density, per metre."""
+        if self.density_config.activation == "softplus":
+            return density + math.log(-math.expm1(-density))
+        return math.log(density)
+
+    def normals(self, points: Tensor, times: Tensor, level_weights: Sequence[float], reach: float = 0.01) -> Tensor:
+        """Unit normals, (N, 3): where density falls fastest, by differences between four corners of a tetrahedron.
+
+        Differences are those of values before the activation: it changes no direction, and they neither vanish in
+        empty space nor overflow.
+
+        Args:
+            points: (N, 3) world, metres.
+            times: (N,) in [0, 1].
+            level_weights: of the grid's levels.
+            reach: half of the side of the cube around the tetrahedron, metres.
+        """
+        corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
+        around = (points[:, None] + reach * corners).reshape(-1, 3)
+        raw = self(around, times.repeat_interleave(4), level_weights)[0].view(-1, 4)
+        return nn.functional.normalize(-raw @ corners.to(raw.dtype), dim=-1)

@@ -1,0 +1,88 @@
+"""The choice of who finds visible faces, and the conventions of nvdiffrast, played by a stand-in."""
+
+import importlib.util
+import sys
+import types
+
+import pytest
+import torch
+
+from a4d.errors import BackendUnavailableError, UsageError
+from a4d.geometry.cameras import Cameras, orbit
+from a4d.geometry.primitives import icosphere
+from a4d.render.mesh import rasterise
+from a4d.render.mesh_gradients import view_mesh
+
+
+def rasterize(context, clip, faces, resolution, grad_db):
+    """The published output: u and v weigh corners 0 and 1, then depth z / w and face + 1; the first row at y = -1."""
+    height, width = resolution
+    images = []
+    for points in clip.double():
+        image = torch.zeros(height, width, 4, dtype=torch.float64)
+        image[..., 2] = 1
+        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        x, y = (column + 0.5) / width * 2 - 1, (row + 0.5) / height * 2 - 1
+        for index, face in enumerate(faces.tolist()):
+            px, py, pz, pw = points[face].T
+            ex, ey = px - x[..., None] * pw, py - y[..., None] * pw
+            areas = ex.roll(-1, -1) * ey.roll(-2, -1) - ey.roll(-1, -1) * ex.roll(-2, -1)
+            weights = areas / areas.sum(-1, keepdim=True)
+            depth = (weights @ pz) / (weights @ pw)
+            nearer = (weights >= 0).all(-1) & (depth < image[..., 2]) & (depth > -1)
+            values = torch.stack([weights[..., 0], weights[..., 1], depth, torch.full_like(depth, index + 1)], dim=-1)
+            image[nearer] = values[nearer]
+        images.append(image)
+    return torch.stack(images).float(), None
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    module = types.ModuleType("nvdiffrast.torch")
+    module.RasterizeCudaContext = lambda device: None
+    module.rasterize = rasterize
+    package = types.ModuleType("nvdiffrast")
+    package.torch = module
+    monkeypatch.setitem(sys.modules, "nvdiffrast", package)
+    monkeypatch.setitem(sys.modules, "nvdiffrast.torch", module)
+    yield
+    sys.modules.pop("a4d.render.mesh_nvdiffrast", None)
+
+
+def test_both_find_the_same_faces(stand_in):
+    from a4d.render.mesh_nvdiffrast import rasterise_in_camera
+
+    mesh = icosphere(0.6, 2)
+    centred = orbit(torch.tensor([20.0, 130.0]), torch.tensor([25.0, -15.0]), 2.5, 35.0, 40, 30)
+    cameras = Cameras(centred.world_from_camera, centred.intrinsics + torch.tensor([0, 4.0, 3, -2]), 40, 30)
+    view = view_mesh(mesh.vertices, mesh.faces, cameras)
+    found, expected = rasterise_in_camera(view.in_camera, mesh.faces, cameras, 0.01), rasterise(mesh, cameras)
+    same = found.face == expected.face
+    assert same.float().mean() > 0.998
+    torch.testing.assert_close(found.barycentric[same], expected.barycentric[same], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.depth[same], expected.depth[same], rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nvdiffrast") is not None, reason="nvdiffrast is installed")
+def test_a_backend_that_is_absent_or_unknown_is_refused():
+    mesh, camera = icosphere(0.6, 1), orbit(torch.zeros(1), torch.zeros(1), 2.5, 35.0, 8, 8)
+    with pytest.raises(BackendUnavailableError, match="nvdiffrast"):
+        view_mesh(mesh.vertices, mesh.faces, camera, backend="nvdiffrast")
+    with pytest.raises(UsageError, match="opengl"):
+        view_mesh(mesh.vertices, mesh.faces, camera, backend="opengl")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_and_cpu_agree():
+    mesh = icosphere(0.6, 3)
+    cameras = orbit(torch.tensor([20.0, 130.0]), torch.tensor([25.0, -15.0]), 2.5, 35.0, 64, 64)
+    outcomes = []
+    for device in ("cpu", "cuda"):
+        vertices = mesh.vertices.to(device).requires_grad_()
+        view = view_mesh(vertices, mesh.faces.to(device), cameras.to(device), backend="numba")
+        image = view.antialias(view.interpolate(mesh.colours.to(device)))
+        image.square().sum().backward()
+        outcomes.append((image.detach().cpu(), vertices.grad.cpu()))
+    torch.testing.assert_close(outcomes[0][0], outcomes[1][0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(outcomes[0][1], outcomes[1][1], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,409 @@
+"""Radiance fields: what they show at first, in every shading, over time, after a fit, and after being stored."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from a4d.errors import ConfigError, SurfaceVanishedError
+from a4d.geometry.cameras import orbit, turntable
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.primitives import icosphere
+from a4d.objectives import build_objectives
+from a4d.objectives.deferred import render_in_patches
+from a4d.objectives.objective import Step
+from a4d.optimise import LoopConfig, Problem, optimise
+from a4d.randomness import generator
+from a4d.render.mesh import render_mesh
+from a4d.runtime import Runtime
+from a4d.scenes import load_scene
+from a4d.scenes.field import FieldScene
+from a4d.scenes.radiance import Grid4D, GridStack
+from a4d.scenes.seed import Seed
+from a4d.views import Frames, build_views
+
+SMALL = {
+    "kind": "field",
+    "encoding": {"levels": 4, "table": 2**12, "base_resolution": 8, "finest_resolution": 64},
+    "network": {"width": 16},
+    "sampling": {"steps": 96},
+    "occupancy": {"resolution": 24, "every": 8, "warm_up": 32},
+    "density": {"blob": 4.0, "blob_radius": 0.35, "bias": -1.0},
+    "surface_resolution": 40,
+}
+RATES = {"encoding": 2e-2, "network": 5e-3, "time": 2e-2}
+TIMES = {"grid-4d": Grid4D(table=2**12, finest_resolution=32), "grid-stack": GridStack(count=4)}
+
+
+def begin(seed=0, **changes) -> FieldScene:
+    return FieldScene.begin({**SMALL, **changes}, Seed(), generator(seed, "begin"))
+
+
+def ball(radius=0.5) -> FieldScene:
+    """A hard ball around the origin: the network adds nothing, and the cone is 100 times as steep as it is high."""
+    scene = begin(density={"blob": 60.0, "blob_radius": radius, "blob_shape": "cone"}, occupancy={"resolution": 48})
+    with torch.no_grad():
+        scene.field.network[-1].weight.zero_()
+        scene.field.network[-1].bias[1:] = torch.tensor([1.0, 0.0, -1.0])
+    scene.occupancy.fill(scene.density, generator(0, "fill"))
+    return scene.requires_grad_(False)
+
+
+def perturbed(scene: FieldScene, amount=0.5) -> FieldScene:
+    """The same scene with features that matter."""
+    draws = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in [scene.field.features.space.table, *scene.field.features.moving]:
+            parameter.add_(amount * (torch.rand(parameter.shape, generator=draws) - 0.5))
+    return scene
+
+
+def front(size=24):
+    return orbit(torch.tensor([20.0]), torch.tensor([15.0]), 2.8, 40.0, size, size)
+
+
+def observed(size=48, views=8) -> Frames:
+    index = torch.arange(views + 2)
+    azimuth = torch.where(index < views, index * 360.0 / views, (index - views) * 180.0 + 20)
+    cameras = orbit(azimuth, torch.tensor([-10.0, 25.0])[index % 2], 2.8, 40.0, size, size)
+    render = render_mesh(icosphere(0.6), cameras)
+    rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1).clamp(0, 1)
+    splits = ["train"] * views + ["test"] * 2
+    return Frames(list(rgba), [cameras[i] for i in range(len(index))], None, [str(i) for i in index.tolist()], splits)
+
+
+def travelling(time: float) -> Mesh:
+    """A ball that crosses the scene from left to right."""
+    ball = icosphere(0.35, 3)
+    return ball.with_vertices(ball.vertices + torch.tensor([0.8 * time - 0.4, 0.0, 0.0]))
+
+
+def clip(views=6, instants=4) -> Frames:
+    rgba, cameras, times = [], [], []
+    for instant in range(instants):
+        azimuth = torch.arange(views) * 360.0 / views + instant * 17
+        around = orbit(azimuth, torch.tensor([-10.0, 25.0])[torch.arange(views) % 2], 2.8, 40.0, 40, 40)
+        time = instant / (instants - 1)
+        render = render_mesh(travelling(time), around)
+        rgba += list(torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1).clamp(0, 1))
+        cameras += [around[index] for index in range(views)]
+        times += [time] * views
+    return Frames(rgba, cameras, torch.tensor(times), [str(i) for i in range(len(times))], ["train"] * len(times))
+
+
+def fit(scene, frames, iterations, folder, checkpoint_seconds=1000.0):
+    views = build_views({"seen": {"kind": "observed", "background": "random", "patch": 32}})
+    objectives = build_objectives([
+        {"kind": "photometric", "views": "seen", "ssim": 0},
+        {"kind": "mask", "views": "seen", "weight": 0.2},
+    ])  # fmt: skip
+    config = LoopConfig.model_validate({
+        "iterations": iterations, "optimiser": {"rates": RATES, "betas": (0.9, 0.99)}, "preview_seconds": 1000,
+        "checkpoint_seconds": checkpoint_seconds,
+    })  # fmt: skip
+    return optimise(Problem(scene, views, objectives, frames), config, folder, Runtime())
+
+
+def test_a_field_begins_as_a_blob():
+    scene = begin()
+    radii = torch.tensor([0.0, 0.35, 0.9])
+    points = torch.stack([radii, torch.zeros(3), torch.zeros(3)], dim=-1)
+    expected = torch.exp(4 * torch.exp(-(radii**2) / (2 * 0.35**2)) - 1)
+    torch.testing.assert_close(scene.density(points, torch.zeros(3)), expected, rtol=0.02, atol=0)
+    alpha = scene.render(front()).alpha[0, ..., 0].detach()
+    assert float(alpha[10:14, 10:14].min()) > 0.95
+    assert float(alpha[[0, 0, -1, -1], [0, -1, 0, -1]].max()) < 0.4
+
+
+@pytest.mark.parametrize("activation", ["exp", "softplus"])
+def test_activations_and_their_inverse(activation):
+    scene = begin(density={"activation": activation})
+    for density in (0.01, 1.0, 30.0):
+        raw = torch.tensor([scene.field.raw_density(density)])
+        torch.testing.assert_close(scene.field.activate(raw), torch.tensor([density]), rtol=1e-4, atol=0)
+
+
+def test_the_exponential_keeps_its_gradient_finite():
+    raw = torch.tensor([1.0, 40.0], requires_grad=True)
+    begin().field.activate(raw).sum().backward()
+    torch.testing.assert_close(raw.grad, torch.tensor([1.0, 15.0]).exp())
+
+
+def test_a_hard_ball_is_seen_where_it_is():
+    scene = ball()
+    cameras = front(48)
+    render = scene.render(cameras)
+    rays, directions = (part[0] for part in cameras.rays())
+    unit = directions / directions.norm(dim=-1, keepdim=True)
+    # The same integral by 1000 steps through the density that is known.
+    stretch = directions.norm(dim=-1, keepdim=True)
+    along = torch.linspace(1.8, 3.8, 1000)
+    radii = (rays[..., None, :] + along[:, None] * unit[..., None, :]).norm(dim=-1)
+    optical = (torch.exp(60 - 120 * radii) * 0.002).cumsum(-1)
+    weights = torch.exp(-optical).diff(dim=-1, prepend=torch.ones_like(optical[..., :1])).neg()
+    alpha = weights.sum(-1, keepdim=True)
+    torch.testing.assert_close(render.alpha[0], alpha, atol=0.02, rtol=0)
+    depth = (weights * along).sum(-1, keepdim=True) / alpha / stretch
+    torch.testing.assert_close(render.depth[0][alpha > 0.5], depth[alpha > 0.5], atol=0.02, rtol=0)
+    red = torch.tensor([1.0, 0.0, -1.0]).sigmoid()
+    torch.testing.assert_close(render.rgb[0, 24, 24], red, atol=1e-4, rtol=0)
+    white = scene.render(cameras, None, torch.ones(3)).rgb
+    torch.testing.assert_close(white, render.rgb + 1 - render.alpha)
+
+
+def test_shadings_follow_the_normal():
+    scene = ball()
+    cameras = front(48)
+    directions = cameras.rays()[1][0]
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    renders = {
+        shading: scene.render_shaded(cameras, None, None, shading)
+        for shading in ("albedo", "lambertian", "textureless", "normal")
+    }
+    normal = renders["normal"].normal
+    assert renders["albedo"].normal is None
+    assert normal is not None
+    solid = renders["albedo"].alpha[0, ..., 0] > 0.999
+    points = cameras.rays()[0][0] + renders["albedo"].depth[0] * cameras.rays()[1][0]
+    outward = torch.nn.functional.normalize(points, dim=-1)
+    assert float((normal[0] * outward).sum(-1)[solid].min()) > 0.98
+    torch.testing.assert_close(renders["normal"].rgb[0][solid], (normal[0][solid] + 1) / 2, atol=2e-3, rtol=0)
+    light = 0.1 + 0.9 * -(normal[0] * directions).sum(-1, keepdim=True)
+    torch.testing.assert_close(renders["textureless"].rgb[0][solid], light[solid].expand(-1, 3), atol=5e-3, rtol=0)
+    expected = renders["albedo"].rgb * renders["textureless"].rgb
+    torch.testing.assert_close(renders["lambertian"].rgb[0][solid], expected[0][solid], atol=5e-3, rtol=0)
+
+
+def test_gradients_are_those_of_finite_differences():
+    scene = perturbed(begin(sampling={"steps": 24, "jitter": False, "least_light": 0.0})).double()
+    for shading in ("albedo", "normal"):
+        render = scene.render_shaded(front(3), None, None, shading)
+        loss = (render.rgb * torch.tensor([1.0, 2.0, 3.0])).sum() + render.depth.sum()
+        layer = scene.field.network[-1].bias
+        (gradient,) = torch.autograd.grad(loss, layer)
+        for index in range(4):
+            values = []
+            for offset in (1e-5, -1e-5):
+                with torch.no_grad():
+                    layer[index] += offset
+                    render = scene.render_shaded(front(3), None, None, shading)
+                    values.append((render.rgb * torch.tensor([1.0, 2.0, 3.0])).sum() + render.depth.sum())
+                    layer[index] -= offset
+            assert float(gradient[index]) == pytest.approx(float(values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-6)
+
+
+def test_skipping_empty_space_does_not_change_the_image():
+    scene = ball()
+    skipped = scene.render(front(32))
+    assert scene.occupancy.share < 0.2
+    scene.occupancy.occupied.fill_(True)
+    whole = scene.render(front(32))
+    torch.testing.assert_close(skipped.rgb, whole.rgb, atol=2e-3, rtol=0)
+    torch.testing.assert_close(skipped.alpha, whole.alpha, atol=2e-3, rtol=0)
+
+
+def test_importance_sampling_shows_the_same_with_fewer_steps():
+    scene = ball()
+    config = scene.config
+    depths = {}
+    for steps, importance in ((2048, 0), (64, 0), (64, 48)):
+        sampling = config.sampling.model_copy(update={"steps": steps, "importance": importance})
+        scene.config = config.model_copy(update={"sampling": sampling})
+        render = scene.render(front(32))
+        depths[steps, importance] = render.depth[render.alpha > 0.99]
+    errors = [float((depths[64, extra] - depths[2048, 0]).abs().mean()) for extra in (48, 0)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_patches_make_the_image_and_its_gradient():
+    scene = perturbed(begin())
+    cameras = front(16)
+    table = scene.field.features.space.table
+    weight = torch.rand(1, 16, 16, 3, generator=torch.Generator().manual_seed(1))
+    whole = scene.render(cameras).rgb
+    patched = render_in_patches(lambda part: scene.render(part).rgb, cameras, 6)
+    torch.testing.assert_close(patched, whole, atol=1e-5, rtol=0)
+    gradients = [torch.autograd.grad((image * weight).sum(), table)[0] for image in (whole, patched)]
+    assert float(gradients[0].abs().max()) > 1e-3
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-5, rtol=1e-3)
+
+
+def test_fine_levels_wait_for_their_turn():
+    scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 30}))
+    optimiser = torch.optim.Adam(scene.parameter_groups(RATES))
+    sizes = scene.field.features.space.layout.offsets
+    for done, active in ((0, 1), (10, 2), (30, 4)):
+        if done:
+            scene.after_step(done - 1, optimiser, generator(0, done))
+        assert scene.facts()["levels"] == active
+        optimiser.zero_grad()
+        scene.render(front()).rgb.sum().backward()
+        gradient = scene.field.features.space.table.grad.view(-1, 2)
+        learning = [bool(gradient[a:b].any()) for a, b in pairwise(sizes)]
+        assert learning == [level < active for level in range(4)]
+
+
+@pytest.mark.parametrize("kind", list(TIMES))
+def test_what_may_move_begins_at_rest_and_then_moves(kind):
+    static = perturbed(begin())
+    moving = static.moving(TIMES[kind])
+    cameras, times = turntable(1, 15.0, 2.8, 40.0, 24), torch.tensor([0.4])
+    with torch.no_grad():
+        rest = static.render(cameras).rgb
+        torch.testing.assert_close(moving.render(cameras, times).rgb, rest, atol=1e-6, rtol=0)
+        torch.testing.assert_close(moving.render(cameras).rgb, rest, atol=1e-6, rtol=0)
+    unit = torch.rand(50, 3)
+    assert float(moving.temporal_variation(unit).detach()) < 1e-12
+    assert float(static.temporal_variation(unit)) == 0
+    draws = torch.Generator().manual_seed(2)
+    for parameter in moving.field.features.moving:
+        parameter.data += 4 * (torch.rand(parameter.shape, generator=draws) - 0.5)
+    with torch.no_grad():
+        early, late = (moving.render(cameras, torch.tensor([time])).rgb for time in (0.1, 0.9))
+        assert float((early - late).abs().max()) > 0.01
+        pair = turntable(1, 15.0, 2.8, 40.0, 24)[torch.tensor([0, 0])]
+        both = moving.render(pair, torch.tensor([0.1, 0.9])).rgb
+    torch.testing.assert_close(both, torch.cat([early, late]), atol=1e-5, rtol=0)
+    assert float(moving.temporal_variation(unit).detach()) > 1e-4
+
+
+def test_a_field_that_comes_to_move_keeps_its_levels():
+    static = begin(active_levels={"from": 1, "to": 4, "steps": 10})
+    static.after_step(6, torch.optim.Adam(static.parameter_groups(RATES)), generator(0))
+    moving = static.moving(TIMES["grid-stack"])
+    moving.after_step(0, torch.optim.Adam(moving.parameter_groups(RATES)), generator(0))
+    assert moving.level_weights == pytest.approx(static.level_weights)
+    assert static.level_weights == pytest.approx((1, 1, 1, 0.1))
+
+
+def test_a_stack_is_interpolated_between_its_instants():
+    moving = begin().moving(GridStack(count=3))
+    features, unit = moving.field.features, torch.rand(20, 3)
+    draws = torch.Generator().manual_seed(3)
+    for grid in (features.space, *features.later):
+        grid.initialise(draws, bound=1.0)
+    weights = moving.level_weights
+    first, second, third = (grid(unit, weights) for grid in (features.space, *features.later))
+
+    def at(time):
+        return features(unit, torch.full((20,), time), weights)
+
+    torch.testing.assert_close(at(0.0), first)
+    torch.testing.assert_close(at(0.125), 0.75 * first + 0.25 * second)
+    torch.testing.assert_close(at(0.5), second)
+    torch.testing.assert_close(at(1.0), third)
+    expected = ((second - first).square().sum(-1) + (third - second).square().sum(-1)).mean() / 2 / 4
+    torch.testing.assert_close(moving.temporal_variation(unit), expected)
+
+
+@pytest.mark.parametrize("kind", list(TIMES))
+def test_temporal_variation_brings_a_field_to_rest(kind):
+    moving = begin().moving(TIMES[kind])
+    for parameter in moving.field.features.moving:
+        parameter.data += torch.rand(parameter.shape) - 0.5
+    (objective,) = build_objectives([{"kind": "temporal-variation", "points": 500}])
+    optimiser = torch.optim.Adam(moving.parameter_groups({"time": 2e-2}))
+    values = []
+    for index in range(30):
+        optimiser.zero_grad()
+        value = objective(Step(index, 0, moving, {}))
+        value.backward()
+        optimiser.step()
+        values.append(float(value.detach()))
+    assert values[-1] < 0.3 * values[0]
+
+
+def test_temporal_variation_is_for_fields():
+    from a4d.scenes.gaussians import GaussianScene
+
+    scene = GaussianScene.begin({"kind": "gaussians", "count": 4}, Seed(), generator(0))
+    (objective,) = build_objectives([{"kind": "temporal-variation"}])
+    with pytest.raises(ConfigError, match="gaussians"):
+        objective(Step(0, 0, scene, {}))
+
+
+@pytest.mark.parametrize("time", [None, *TIMES])
+def test_what_is_stored_is_what_is_read(time, tmp_path: Path):
+    scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 10}, time=time and TIMES[time].model_dump()))
+    optimiser = torch.optim.Adam(scene.parameter_groups(RATES))
+    scene.after_step(4, optimiser, generator(0, "step"))
+    scene.save(tmp_path)
+    again = load_scene(tmp_path)
+    assert isinstance(again, FieldScene)
+    assert again.level_weights == scene.level_weights == (1.0, 1.0, 0.5, 0.0)
+    with torch.no_grad():
+        images = [s.render(front(), torch.tensor([0.3])).rgb for s in (scene, again)]
+    assert torch.equal(*images)
+    assert again.config == scene.config
+
+
+def test_a_fit_predicts_views_that_were_held_out_and_its_surface_is_that_of_the_ball(tmp_path: Path):
+    from a4d.metrics import psnr
+
+    scene, frames = begin(), observed()
+    assert fit(scene, frames, 220, tmp_path)["psnr"] > 27
+    scores = []
+    for index in frames.select("test"):
+        with torch.no_grad():
+            image = scene.render(frames.cameras[index]).rgb.clamp(0, 1)
+        rgba = frames.rgba[index][None]
+        scores.append(psnr(image, rgba[..., :3] * rgba[..., 3:]))
+    assert sum(scores) / 2 > 24
+    mesh = scene.mesh()
+    assert mesh.is_closed
+    assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.6**3, rel=0.15)
+    assert mesh.colours is not None
+    assert mesh.colours.shape == mesh.vertices.shape
+
+
+@pytest.mark.parametrize("kind", list(TIMES))
+def test_a_moving_field_follows_a_ball(kind, tmp_path: Path):
+    scene = begin(time=TIMES[kind].model_dump())
+    assert fit(scene, clip(), 250, tmp_path)["psnr"] > 22
+    for time, x in ((0.0, -0.4), (1 / 3, -0.133), (1.0, 0.4)):
+        mesh = scene.mesh(time)
+        assert mesh.is_closed
+        torch.testing.assert_close(mesh.vertices.mean(0), torch.tensor([x, 0.0, 0.0]), atol=0.03, rtol=0)
+        assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.35**3, rel=0.3)
+
+
+@pytest.mark.parametrize("time", [None, "grid-stack"])
+def test_a_run_that_was_resumed_ends_with_the_same_bits(time, tmp_path: Path):
+    frames = observed(32, 4) if time is None else clip(3, 3)
+    changes = {} if time is None else {"time": TIMES[time].model_dump()}
+    whole, first = begin(**changes), begin(**changes)
+    fit(whole, frames, 24, tmp_path / "whole")
+    fit(first, frames, 13, tmp_path / "parts", checkpoint_seconds=1e-9)
+    resumed = begin(seed=1, **changes)
+    fit(resumed, frames, 24, tmp_path / "parts")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_ball_has_a_closed_surface_and_nothing_has_none():
+    mesh = ball().mesh()
+    assert mesh.is_closed
+    radius = 0.5 * (1 - math.log(10) / 60)
+    assert mesh.volume == pytest.approx(4 / 3 * math.pi * radius**3, rel=0.02)
+    empty = begin(density={"blob": 0.0, "bias": -9.0})
+    with pytest.raises(SurfaceVanishedError, match="denser than 10"):
+        empty.mesh()
+    full = begin(density={"blob": 0.0, "bias": 9.0}).mesh()
+    assert full.is_closed
+    assert full.volume == pytest.approx(8, rel=0.1)
+
+
+def test_a_hollow_ball_has_one_surface():
+    scene = ball()
+    radius = 0.5 - math.log(10) / 60
+    scene.field._prior = lambda points: 60 * (0.1 - (points.norm(dim=-1) - 0.4).abs())
+    assert scene.mesh().volume == pytest.approx(4 / 3 * math.pi * radius**3, rel=0.02)
+
+
+def test_unknown_rates_and_keys_are_refused():
+    with pytest.raises(ConfigError, match=r"optimiser.rates.encodings"):
+        begin().parameter_groups({"encodings": 1.0})
+    with pytest.raises(ConfigError, match=r"scene.network.depth"):
+        begin(network={"depth": 2})
