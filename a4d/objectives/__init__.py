@@ -9,6 +9,7 @@ from a4d.config import Spec, parse, unknown_key
 from a4d.objectives.objective import Objective
 
 KINDS = {
+    "arap": "a4d.objectives.arap:Arap",
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
