@@ -1,6 +1,6 @@
 """Distil each kind of scene against exact priors, right ones and wrong ones, and print how much of the object is found.
 
-python tests/bench/hidden_object.py [--only field] [--pictures FOLDER]
+python tests/bench/hidden_objects.py [--only field] [--pictures FOLDER]
 """
 
 from __future__ import annotations
