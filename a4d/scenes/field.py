@@ -122,6 +122,11 @@ class FieldScene(Scene):
         return scene
 
     @property
+    def is_moving(self) -> bool:
+        """Whether it has a grid over time."""
+        return self.config.time is not None
+
+    @property
     def level_weights(self) -> tuple[float, ...]:
         """How much each level of the grid takes part at this step."""
         levels = self.config.encoding.levels
