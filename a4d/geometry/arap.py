@@ -30,6 +30,13 @@ class Neighbourhoods:
     def __getitem__(self, chosen: Tensor) -> Neighbourhoods:
         return Neighbourhoods(self.nodes[chosen], self.neighbours[chosen])
 
+    def compact(self) -> tuple[Tensor, Neighbourhoods]:
+        """(U,) int64 the points that take part, and the neighbourhoods among these alone."""
+        rows = torch.cat([self.nodes[:, None], self.neighbours], dim=1)
+        used, place = rows.unique(return_inverse=True)
+        absent = int(used[0] == ABSENT)
+        return used[absent:], Neighbourhoods(place[:, 0] - absent, place[:, 1:] - absent)
+
     def to(self, device: torch.device | str) -> Neighbourhoods:
         """The same neighbourhoods on another device."""
         return Neighbourhoods(self.nodes.to(device), self.neighbours.to(device))

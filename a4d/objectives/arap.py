@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from a4d.errors import ConfigError
-from a4d.geometry.arap import ABSENT, Neighbourhoods, arap_residuals
+from a4d.geometry.arap import arap_residuals
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.scene import Deforming
+from a4d.scenes.scene import Deforming, Followed
 
 
 class Arap(Objective):
@@ -25,7 +25,7 @@ class Arap(Objective):
 
     kind: Literal["arap"] = "arap"
     views: str
-    points: Literal["gaussians", "vertices"] = Field(default="gaussians", description="what moves: the mesh's vertices?")
+    points: Followed = Field(default="gaussians", description="what is followed: Gaussians, or the mesh's vertices")
     neighbours: int = Field(default=3, ge=2, le=64, description="nearest Gaussians, or neighbours along mesh edges")
     nodes: int = Field(default=512, ge=1, description="drawn each step, with replacement")
     reduction: Literal["mean", "sum"] = "mean"
@@ -38,17 +38,13 @@ class Arap(Objective):
         """
         scene, times = step.scene, step.batch(self.views).times
         if not isinstance(scene, Deforming) or times is None:
-            raise ConfigError(f"the objective arap needs a scene that deforms over time, not '{step.scene.kind}'")
-        around = scene.neighbourhoods(self.points, self.neighbours)
+            raise ConfigError(f"the objective arap needs a scene that deforms over time, not '{scene.kind}'")
+        everywhere = scene.neighbourhoods(self.points, self.neighbours)
         draws = generator(step.seed, "arap", self.points, step.index)
-        around = around[torch.randint(len(around.nodes), (self.nodes,), generator=draws).to(around.nodes.device)]
-        used, place = torch.cat([around.nodes[:, None], around.neighbours], dim=1).clamp_min(0).unique(return_inverse=True)
-        absent = around.neighbours == ABSENT
-        around = Neighbourhoods(place[:, 0], place[:, 1:].masked_fill(absent, ABSENT))
-        rest, moved = scene.rest_points(self.points)[used], scene.moved_points(self.points, times.unique().tolist(), used)
-        squares = arap_residuals(rest, moved, around)
+        chosen = torch.randint(len(everywhere.nodes), (self.nodes,), generator=draws)
+        used, around = everywhere[chosen.to(everywhere.nodes.device)].compact()
+        rest = scene.rest_points(self.points)[used]
+        squares = arap_residuals(rest, scene.moved_points(self.points, times.unique().tolist(), used), around)
         if self.reduction == "sum":
             return squares.sum()
-        lengths = around.edges(rest).square().sum(-1)
-        edges = (~absent).sum()
-        return squares.sum() / (len(moved) * edges) / (lengths.sum() / edges).clamp_min(1e-20)
+        return squares.sum(dim=(1, 2)).mean() / around.edges(rest).square().sum().clamp_min(1e-20)

@@ -26,7 +26,7 @@ GLOBAL_HEADS = {"global_rotation": 3, "global_translation": 3}
 
 
 class MotionConfig(Config):
-    """The sizes of a motion field; the defaults are Animate3D's but for the frames that the finest level tells apart."""
+    """The sizes of a motion field; the defaults are Animate3D's, but for how a new moment begins."""
 
     hexplane: HexplaneConfig = HexplaneConfig()
     width: int = Field(default=32, ge=1, le=1024, description="hidden features of the heads")
@@ -34,6 +34,7 @@ class MotionConfig(Config):
     reach: float = Field(default=1.0, gt=0, description="metres of the largest global translation along an axis")
     scales: bool = Field(default=False, description="whether sizes change too")
     carries: bool = Field(default=True, description="a moment not seen before starts from the latest seen one")
+    momentum: float = Field(default=0.5, ge=0, le=1, description="share of the latest change that goes on then")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class MotionField(nn.Module):
         for head in (*self.heads.values(), *self.global_heads.values()):
             assert isinstance(head, nn.Sequential)
             first, last = head[0], head[2]
-            assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+            assert isinstance(first, nn.Linear)
+            assert isinstance(last, nn.Linear)
             nn.init.kaiming_uniform_(first.weight, a=math.sqrt(5), generator=generator)
             nn.init.zeros_(last.weight)
 
@@ -157,7 +159,9 @@ class MotionField(nn.Module):
             size = rows * columns * features
             block = self.grids.time[start : start + size].view(rows, -1)
             last = math.ceil(float(self.latest) * (rows - 1) - 1e-4)
-            block[last + 1 :] = block[last]
+            speed = self.config.momentum * (block[last] - block[max(last - 1, 0)])
+            ahead = torch.arange(1, rows - last, device=block.device)[:, None].clamp(max=1)
+            block[last + 1 :] = block[last] + ahead * speed
             start += size
         self.latest.fill_(time)
 
