@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from a4d.config import Config, parse, unknown_key
 from a4d.errors import BackendUnavailableError, UsageError
@@ -25,7 +25,8 @@ class Entry(Config):
     """A prior that recipes may name; the fields are explained in `catalogue.yaml`."""
 
     kind: str
-    repositories: tuple[str, ...] = Field(min_length=1)
+    repositories: tuple[str, ...] = ()
+    packaged: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     base: str | None = None
     licence: str
@@ -33,6 +34,12 @@ class Entry(Config):
     files: tuple[str, ...]
     recipes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Entry:
+        if not self.repositories and self.packaged is None:
+            raise ValueError("an entry needs repositories, or a folder of the package")
+        return self
 
 
 @lru_cache(maxsize=1)
@@ -105,7 +112,12 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
 
 
 def cached(entry: Entry) -> Path | None:
-    """The newest complete-looking snapshot of an entry in the hub's cache, of its revision if it has one."""
+    """The newest complete-looking snapshot of an entry in the hub's cache, of its revision if it has one.
+
+    What ships with the package lies there.
+    """
+    if entry.packaged is not None:
+        return Path(__file__).parent / entry.packaged
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -131,6 +143,8 @@ def fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     entry = find(name)
+    if entry.packaged is not None:
+        return Path(__file__).parent / entry.packaged
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise BackendUnavailableError(
             f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
@@ -159,6 +173,10 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     from a4d.priors.loading import WeightsFolder, weight_files
 
     folder = locate(name, overrides)
+    if find(name).packaged is not None:
+        for file in weight_files(folder):
+            check_weights(file)
+        return folder
     configs = sorted(folder.rglob("config.json"))
     if not configs:
         raise BackendUnavailableError(f"{folder} holds no model", f"Fetch it again with `a4d weights fetch {name}`")
