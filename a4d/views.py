@@ -199,7 +199,10 @@ class ObservedViews(Views):
 
 
 class OrbitViews(Views):
-    """Random cameras on a sphere around the object that look at it."""
+    """Random cameras on a sphere around the object that look at it; each may see a whole clip from where it stands.
+
+    Images are ordered as priors want them: rings, then the views of a ring, then frames, which run fastest.
+    """
 
     kind: Literal["orbit"] = "orbit"
     azimuth: Interval = (-180.0, 180.0)
@@ -209,6 +212,7 @@ class OrbitViews(Views):
     size: int = Field(default=128, ge=8)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
+    frames: int | None = Field(default=None, ge=2, description="moments that each camera sees, from 0 to 1 of the clip")
 
     @model_validator(mode="after")
     def _check_rings(self) -> OrbitViews:
@@ -228,16 +232,24 @@ class OrbitViews(Views):
             azimuth.flatten(), elevation.repeat_interleave(self.ring), radius.repeat_interleave(self.ring), fov,
             self.size, self.size,
         )  # fmt: skip
-        return ViewBatch(cameras, None, self.backgrounds(step, seed))
+        return self._over_the_clip(ViewBatch(cameras, None, self.backgrounds(step, seed)))
+
+    def _over_the_clip(self, batch: ViewBatch) -> ViewBatch:
+        """Every view of a batch at every moment, from the same place and over the same background."""
+        if self.frames is None:
+            return batch
+        each = torch.arange(len(batch.cameras)).repeat_interleave(self.frames)
+        times = torch.linspace(0, 1, self.frames).repeat(len(batch.cameras))
+        return ViewBatch(batch.cameras[each], times, batch.background[each])
 
     def preview(self, frames: Frames | None) -> ViewBatch:
-        """A three-quarter view."""
+        """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)
         cameras = orbit(
             torch.tensor([30.0]), torch.tensor([15.0]), _between(self.radius, half, 0),
             float(_between(self.fov, half, 0)), self.size, self.size,
         )  # fmt: skip
-        return ViewBatch(cameras, None, self.backgrounds(0, 0)[:1])
+        return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 
 KINDS: dict[str, type[Views]] = {"observed": ObservedViews, "orbit": OrbitViews}

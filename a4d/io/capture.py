@@ -46,10 +46,13 @@ class PosedCapture:
         depths: N files or None each; or None.
         splits: N names such as `train` and `test`; or None.
         times: (N,) float64 in [0, 1] of the clip; or None for a static subject.
+        views: N names, of cameras that stay in their places while time passes; or None.
+        clips: N names of the animation that is shown; or None.
         points: seen by the cameras, in the same world; or None.
         up_axis: of the source's world by its format's custom; None where the format has no such custom.
         world_from_source: (4, 4) float64 similarity that brought the source's own world here; None where none was
             applied.
+        depth_unit: metres per count of the depth maps; None where that is not known.
     """
 
     images: tuple[Path, ...]
@@ -61,9 +64,12 @@ class PosedCapture:
     depths: tuple[Path | None, ...] | None = None
     splits: tuple[str, ...] | None = None
     times: NDArray[np.float64] | None = None
+    views: tuple[str, ...] | None = None
+    clips: tuple[str, ...] | None = None
     points: PointCloud | None = None
     up_axis: Literal["+y", "+z"] | None = None
     world_from_source: NDArray[np.float64] | None = None
+    depth_unit: float | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes.
@@ -125,7 +131,7 @@ class PosedCapture:
         return Cameras(poses.float(), intrinsics.float(), width, height)
 
 
-ONCE = ("points", "up_axis", "world_from_source")
+ONCE = ("points", "up_axis", "world_from_source", "depth_unit")
 PER_IMAGE = tuple(field.name for field in fields(PosedCapture) if field.name not in ONCE)
 
 

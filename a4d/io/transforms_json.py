@@ -40,6 +40,8 @@ class _Frame:
     depth: Path | None
     split: str | None
     time: float | None
+    view: str | None
+    clip: str | None
 
 
 def find_transforms(folder: Path) -> list[Path]:
@@ -68,13 +70,13 @@ def read_transforms(path: Path, skip_missing: bool = False) -> PosedCapture:
     if not files:
         raise MissingInputError(f"{path} holds neither transforms.json nor transforms_train.json")
     frames, missing, points, up_axes = list[_Frame](), list[Path](), None, []
-    world_from_source = None
+    world_from_source = depth_unit = None
     for file in files:
         document = _Document(file)
         frames += document.frames(missing)
         points = points or document.points()
         up_axes.append(document.up_axis)
-        world_from_source = document.world_from_source
+        world_from_source, depth_unit = document.world_from_source, document.depth_unit
     if missing and not skip_missing:
         raise missing_images(path, missing)
     if not frames:
@@ -91,10 +93,17 @@ def read_transforms(path: Path, skip_missing: bool = False) -> PosedCapture:
         depths=_unless_all_none([frame.depth for frame in frames]),
         splits=tuple(split or "train" for split in splits) if any(splits) else None,
         times=_times(path, [frame.time for frame in frames]),
+        views=_unless_unnamed([frame.view for frame in frames]),
+        clips=_unless_unnamed([frame.clip for frame in frames]),
         points=points,
         up_axis=up_axes[0] if len(set(up_axes)) == 1 else None,
         world_from_source=world_from_source,
+        depth_unit=depth_unit,
     )
+
+
+def _unless_unnamed(names: list[str | None]) -> tuple[str, ...] | None:
+    return tuple(name or "" for name in names) if any(names) else None
 
 
 def _unless_all_none(paths: list[Path | None]) -> tuple[Path | None, ...] | None:
@@ -130,6 +139,7 @@ class _Document:
         self.world_from_source = None
         if "world_from_source" in self._content:
             self.world_from_source = self._matrix(self._content["world_from_source"], "world_from_source", None)
+        self.depth_unit = _positive(self._content, "integer_depth_scale", path, 0.0) or None
 
     def _up_axis(self) -> Any:
         if self._content.get("up_axis") in ("+y", "+z"):
@@ -188,6 +198,8 @@ class _Document:
             depth=None if depth is None else self._sibling(depth, where + "depth_file_path"),
             split=self._split(entry),
             time=None if "time" not in entry else _number(entry, "time", self.path, 0.0, where),
+            view=_text(entry, "view"),
+            clip=_text(entry, "clip"),
         )
 
     def _rigid(self, pose: NDArray[np.float64], where: str) -> NDArray[np.float64]:
@@ -249,6 +261,10 @@ class _Document:
         return self.path.parent / name.replace("\\", "/")
 
 
+def _text(entry: Mapping[str, Any], key: str) -> str | None:
+    return entry[key] if isinstance(entry.get(key), str) else None
+
+
 def _with_suffix(path: Path) -> Path | None:
     """The file itself, or with the suffix that Blender's NeRF sets leave out."""
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES if path.name)):
@@ -274,7 +290,7 @@ def _positive(settings: Mapping[str, Any], key: str, path: Path, default: float,
 
 
 def write_transforms(path: Path, capture: PosedCapture) -> None:
-    """Write a capture as nerfstudio and instant-ngp read it, with `time`, `split` and `up_axis` of our own.
+    """Write a capture as nerfstudio and instant-ngp read it; `time`, `split`, `view`, `clip`, `up_axis` are our own.
 
     Camera values that all images share stand once at the top. Points go to `points.ply` beside the file.
 
@@ -293,6 +309,8 @@ def write_transforms(path: Path, capture: PosedCapture) -> None:
         document["up_axis"] = capture.up_axis
     if capture.world_from_source is not None:
         document["world_from_source"] = capture.world_from_source.tolist()
+    if capture.depth_unit is not None:
+        document["integer_depth_scale"] = capture.depth_unit
     if capture.points is not None:
         points_path = path.with_name("points.ply")
         write_point_cloud(points_path, capture.points)
@@ -305,8 +323,9 @@ def write_transforms(path: Path, capture: PosedCapture) -> None:
                 frame[key] = _relative(file, path.parent)
         if capture.times is not None:
             frame["time"] = float(capture.times[i])
-        if capture.splits is not None:
-            frame["split"] = capture.splits[i]
+        for key, names in (("split", capture.splits), ("view", capture.views), ("clip", capture.clips)):
+            if names is not None and names[i]:
+                frame[key] = names[i]
         frame["transform_matrix"] = stored[i]
         document["frames"].append(frame)
     write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")

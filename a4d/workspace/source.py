@@ -18,7 +18,7 @@ Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"), "image"),
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
-    **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx"), "mesh"),
+    **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
 }
 CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
 
@@ -39,6 +39,58 @@ class Source(BaseModel):
     path: str = ""
     text: str = ""
     sha256: str
+
+
+class ClipFacts(BaseModel):
+    """An animation of a mesh file.
+
+    Args:
+        name: unique among the asset's.
+        seconds: its length.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    seconds: float
+
+
+class RenderedClip(BaseModel):
+    """What some of a workspace's frames show.
+
+    Args:
+        clip: name of the animation; None is the rest pose.
+        seconds: the moments, in the clip's own time.
+        ground_truth: the file with surface and joints at these moments, relative to the workspace.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    clip: str | None = None
+    seconds: list[float]
+    ground_truth: str
+
+
+class SourceAsset(BaseModel):
+    """How the mesh in `source/` became the subject that the frames show.
+
+    Args:
+        world_from_source: 4x4 similarity, row by row.
+        up: axis of the source that became +Y.
+        front: axis of the source that became +Z.
+        axes: who said so: the user, the file's format, or a guess from the shape.
+        clips: all animations of the source.
+        rendered: what the frames show, in their order.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    world_from_source: list[list[float]]
+    up: str
+    front: str
+    axes: Literal["given", "format", "guessed"]
+    clips: list[ClipFacts] = []
+    rendered: list[RenderedClip] = []
 
 
 class RawInput(BaseModel):

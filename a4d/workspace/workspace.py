@@ -12,7 +12,7 @@ from a4d.config import load_yaml, to_yaml
 from a4d.errors import ConfigError, MissingInputError, WorkspaceError
 from a4d.workspace.files import FileStamp, write_whole
 from a4d.workspace.record import RECORD, Record, read_document
-from a4d.workspace.source import Source
+from a4d.workspace.source import Source, SourceAsset
 
 METADATA = "workspace.yaml"
 FORMAT_VERSION = 1
@@ -28,6 +28,7 @@ ENTRIES = frozenset(
         "normal",
         "flow",
         "features",
+        "ground_truth",
         "body.npz",
         "scenes",
         "adapters",
@@ -49,6 +50,7 @@ class Metadata(BaseModel):
         notes: facts about the subject and its placement that stages leave for each other.
         frame_count: number of frames in `transforms.json` and `images/`, once known.
         fps: frames per second of a clip.
+        asset: what is known of a mesh's axes, size, place and clips.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -62,6 +64,7 @@ class Metadata(BaseModel):
     notes: dict[str, Any] = Field(default_factory=dict)
     frame_count: int | None = None
     fps: float | None = None
+    asset: SourceAsset | None = None
 
     @property
     def subject(self) -> str | None:

@@ -1,0 +1,78 @@
+"""What is known exactly of the subject of rendered frames: its surface and its joints at every moment."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a4d.errors import InvalidInputError
+from a4d.io.files import atomic_path, require_file
+
+ARRAYS = ("seconds", "vertices", "faces", "joint_names", "joint_parents", "world_from_joint")
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """A subject at T moments.
+
+    Args:
+        seconds: (T,) float64 in the clip's own time.
+        vertices: (T, V, 3) float32 world, metres; row v is the same material point at all times.
+        faces: (F, 3) int64, counter-clockwise from outside.
+        joint_names: (J,) text.
+        joint_parents: (J,) int64 index of each joint's parent, -1 for a root.
+        world_from_joint: (T, J, 4, 4) float32 affine; metres.
+    """
+
+    seconds: NDArray[np.float64]
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int64]
+    joint_names: NDArray[np.str_]
+    joint_parents: NDArray[np.int64]
+    world_from_joint: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            ValueError: two arrays disagree on the number of moments or joints.
+        """
+        count, joints = len(self.seconds), len(self.joint_names)
+        if self.vertices.shape[:1] != (count,) or self.vertices.ndim != 3:
+            raise ValueError(f"expected vertices ({count}, V, 3), got {self.vertices.shape}")
+        if self.joint_parents.shape != (joints,) or self.world_from_joint.shape != (count, joints, 4, 4):
+            raise ValueError(f"{joints} joint names do not fit world_from_joint {self.world_from_joint.shape}")
+
+    @property
+    def joint_positions(self) -> NDArray[np.float32]:
+        """(T, J, 3) world, metres."""
+        return self.world_from_joint[..., :3, 3]
+
+
+def write_ground_truth(path: Path, truth: GroundTruth) -> None:
+    """Write an uncompressed `.npz`, whole or not at all.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **{name: getattr(truth, name) for name in ARRAYS})
+
+
+def read_ground_truth(path: Path) -> GroundTruth:
+    """Read what `write_ground_truth` wrote.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is damaged, holds Python objects, or lacks an array.
+    """
+    require_file(path)
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return GroundTruth(**{name: content[name] for name in ARRAYS})
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(f"{path} holds no ground truth that can be read: {error}") from error
