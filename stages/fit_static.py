@@ -183,7 +183,7 @@ def _carved(frames: Frames, config: SeedConfig) -> Seed:
     hull = visual_hull(rgba[..., 3], cameras, bounds, config.resolution)
     points, normals = hull.surface()
     colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
-    return Seed(points=points, colours=colours, radius=config.radius)
+    return Seed(points=points, colours=colours, radius=config.radius, solid=hull)
 
 
 def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 KINDS = {
     "field": "a4d.scenes.field:FieldScene",
     "gaussians": "a4d.scenes.gaussians:GaussianScene",
+    "tetmesh": "a4d.scenes.tetmesh:TetmeshScene",
 }
 
 

@@ -116,6 +116,14 @@ class Scene(nn.Module, ABC):
         """
         return None
 
+    def surface_colours(
+        self,
+        points: Tensor,  # (N, 3) world, metres, on the surface
+        time: float = 0.0,
+    ) -> Tensor | None:
+        """(N, 3) sRGB in [0, 1] without light and shadow, or None where only images tell a point's colour."""
+        return None
+
     def gaussians(self, time: float = 0.0) -> Gaussians | None:
         """The scene as Gaussians at a time in [0, 1], or None where it has no such form."""
         return None
