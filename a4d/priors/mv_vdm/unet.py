@@ -7,11 +7,10 @@ from itertools import repeat
 from typing import Any
 
 import torch
-from diffusers import UNetMotionModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection, TimestepEmbedding
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, UNetMotionModel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
