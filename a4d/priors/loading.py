@@ -263,6 +263,13 @@ def load_mv_vdm(folder: WeightsFolder) -> Prior:
     return around_unet(folder.placed(unet), folder)
 
 
+def load_compact(folder: WeightsFolder) -> Prior:
+    """The package's own small prior, or one trained like it, in the modality that the catalogue's options name."""
+    from a4d.priors.compact.prior import load_compact_prior
+
+    return load_compact_prior(folder.path, str(folder.options["modality"]), folder.device, folder.dtype)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files of a component's weights: safetensors if there are any, else PyTorch's; full precision before half.
 
@@ -285,4 +292,5 @@ LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {
     "text-to-video": load_text_to_video,
     "controlnet-tile": load_controlnet_tile,
     "mv-vdm": load_mv_vdm,
+    "compact": load_compact,
 }

@@ -148,7 +148,7 @@ def around_unet(unet: MultiViewVideoUNet, folder: WeightsFolder) -> MultiViewVid
     from transformers import CLIPVisionModelWithProjection
 
     views = folder.parts["views"]
-    text = views.text({"hidden_size": unet.config.cross_attention_dim})
+    text = views.text({"hidden_size": unet.config["cross_attention_dim"]})
     image_width = unet.encoder_hid_proj.image_projection_layers[0].image_embeds.in_features
     encoder = folder.parts["images"].model(
         "models/image_encoder", CLIPVisionModelWithProjection, {"projection_dim": image_width}
