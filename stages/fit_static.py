@@ -33,6 +33,7 @@ PROFILES = {
     "video": "fit-static-image",
     "images": "fit-static-capture",
     "capture": "fit-static-capture",
+    "mesh": "fit-static-mesh",
 }
 """The defaults that suit each kind of source."""
 
@@ -40,7 +41,7 @@ PROFILES = {
 class SeedConfig(Config):
     """Where the first guess of the shape comes from."""
 
-    kind: Literal["inflation", "capture", "points", "visual-hull", "ball"] = "ball"
+    kind: Literal["inflation", "capture", "points", "visual-hull", "mesh", "ball"] = "ball"
     thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
@@ -85,6 +86,7 @@ def complete(config: FitStatic) -> FitStatic:
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     """The images and their cameras, and whatever else is known of the shape."""
     known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
+    known += [workspace.path / "source"] if config.seed.kind == "mesh" else []
     return known + adapters_read(workspace, config)
 
 
@@ -97,6 +99,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     frames = load_frames(work.workspace)
     if config.frame is not None:
         frames = choose_frame(work, frames, config.frame)
+    if config.seed.kind == "mesh":
+        frames = first_moment(frames)
     seed = make_seed(work.workspace, frames, config.seed)
     if config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
@@ -119,6 +123,21 @@ def choose_frame(work: Transaction, frames: Frames, index: int) -> Frames:
     return frames.only(index)
 
 
+def first_moment(frames: Frames) -> Frames:
+    """The frames of the first moment of what was rendered first; all of them where nothing moves."""
+    if frames.times is None:
+        return frames
+    # Clips stand one after the other, training views first: the second time that a camera comes begins another clip.
+    chosen, seen = list[int](), set[tuple[float, ...]]()
+    for index in (frames.times == frames.times[0]).nonzero()[:, 0].tolist():
+        pose = tuple(frames.cameras[index].world_from_camera.flatten().tolist())
+        if pose in seen:
+            break
+        seen.add(pose)
+        chosen.append(index)
+    return frames.part(chosen)
+
+
 def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
     """What the workspace says of the shape; a capture says it by its points, else by its masks, else not at all.
 
@@ -139,6 +158,10 @@ def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
         return _given(workspace, config)
     if kind == "visual-hull":
         return _carved(frames, config)
+    if kind == "mesh":
+        from a4d.workspace.assets import still_asset
+
+        return Seed(asset=still_asset(workspace))
     return Seed(radius=config.radius)
 
 

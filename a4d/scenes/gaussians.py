@@ -19,7 +19,7 @@ from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
-from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_surface
+from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_asset, gaussians_on_surface
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
@@ -30,6 +30,9 @@ LAYERS = 8
 """Enough that the mean depth lies on the first surface, though half of the light passes through each Gaussian."""
 
 MOST_LOGIT = 12.0
+
+ON_ASSETS = 0.7
+"""Radius of Gaussians on a surface that is known exactly, over the mean distance to the nearest three."""
 
 
 class GaussianSceneConfig(Config):
@@ -79,6 +82,8 @@ class GaussianScene(Scene):
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
         """Start on the seed's surface, else at its points, else anywhere in its ball."""
         config = parse(GaussianSceneConfig, spec, "scene")
+        if seed.asset is not None:
+            return cls(config, gaussians_on_asset(seed.asset, config.count, config.opacity, ON_ASSETS, generator))
         if seed.mesh is not None:
             return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
         if seed.points is None:
