@@ -94,7 +94,9 @@ def test_the_loss_is_the_weighted_error_of_the_clean_image(trained_network):
     v = trained_network(noisy, s[..., 0, 0, 0].expand(noise.shape[:3]), task_of(examples)).velocity
     error = (a * noisy - s * v - examples["clean"]).square().mean()
     assert kind == "moving"
-    assert float(loss) == pytest.approx(float(error / s.flatten()[0] ** 2) * min(1, 2 * float(s.flatten()[0]) ** 2), rel=1e-4)
+    assert float(loss) == pytest.approx(
+        float(error / s.flatten()[0] ** 2) * min(1, 2 * float(s.flatten()[0]) ** 2), rel=1e-4
+    )
 
 
 def test_the_flow_loss_is_the_distance_to_the_true_way_where_it_is_seen():
