@@ -67,10 +67,11 @@ class CompactTrainee:
             batches = ProceduralBatches(self.recipe.model_copy(update=update), HELD_OUT_SEED)
             for index in range(self.validation_batches):
                 batch = self._placed(batches[index])
+                pictures = {name: value for name, value in batch.items() if name not in ("way", "visible")}
                 for level in (0.5, 0.8, 0.999):
                     t = torch.full((len(batch["clean"]),), self.schedule.timestep(level))
                     draws = generator(HELD_OUT_SEED, kind, index)
-                    _, loss = diffusion_loss(self.module, batch, draws, self.schedule, t)
+                    _, loss = diffusion_loss(self.module, pictures, draws, self.schedule, t)
                     figures.setdefault(f"{kind} {level}", []).append(float(loss))
                 if share:
                     estimate = self.one_step(batch, index)
@@ -88,7 +89,7 @@ class CompactTrainee:
         t = torch.full((len(clean),), len(self.schedule) - 1)
         _, sigma = noisy_levels(self.schedule, t, task, clean.shape[2])
         noise = torch.randn(clean.shape, generator=generator(HELD_OUT_SEED, "preview", index)).to(clean)
-        return -self.module(noise, sigma, task).clamp(-1, 1)
+        return -self.module(noise, sigma, task).velocity.clamp(-1, 1)
 
     def _placed(self, batch: Batch) -> Batch:
         device = next(self.module.parameters()).device
