@@ -260,7 +260,7 @@ def load_mv_vdm(folder: WeightsFolder) -> Prior:
 
     trained = load_trained(weight_files(folder.path)[0])
     unet = assemble(folder.parts["views"], adapter_file(folder.parts["images"]), trained)
-    return around_unet(folder.placed(unet), folder)
+    return around_unet(folder.placed(unet), folder.parts, int(folder.options["views"]))
 
 
 def load_compact(folder: WeightsFolder) -> Prior:
