@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from a4d.config import Config, Number, Spec, parse, unknown_key, value_at
+from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
 
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
+
+SIZE_STEP = 32
+"""Pixels by which a size that changes over the steps grows."""
 
 LAST_STEP = 2**62
 """A step after all schedules."""
@@ -40,6 +43,7 @@ class Frames:
     times: Tensor | None
     names: list[str]
     splits: list[str]
+    _reduced: dict[tuple[int, int], tuple[Tensor, Cameras]] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -51,6 +55,23 @@ class Frames:
             self.rgba + other.rgba, self.cameras + other.cameras, times, self.names + other.names,
             self.splits + other.splits,
         )  # fmt: skip
+
+    def part(self, indices: Sequence[int]) -> Frames:
+        """Some of these frames."""
+        chosen = list(indices)
+        return Frames(
+            [self.rgba[i] for i in chosen], [self.cameras[i] for i in chosen],
+            None if self.times is None else self.times[chosen], [self.names[i] for i in chosen],
+            [self.splits[i] for i in chosen],
+        )  # fmt: skip
+
+    def reduced(self, index: int, size: int | None) -> tuple[Tensor, Cameras]:
+        """A frame and its camera with `size` pixels along the longer side, or as they are if that is not less."""
+        if size is None or size >= max(self.cameras[index].width, self.cameras[index].height):
+            return self.rgba[index], self.cameras[index]
+        if (index, size) not in self._reduced:
+            self._reduced[index, size] = _resized(self.rgba[index], self.cameras[index], size)
+        return self._reduced[index, size]
 
     def only(self, index: int) -> Frames:
         """One of these frames, as one to train on."""
@@ -184,8 +205,11 @@ class ObservedViews(Views):
     def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
         """Some frames at the size of a step, or at the last size."""
         at = LAST_STEP if step is None else step
-        size = None if self.size is None else max(8, round(value_at(self.size, at)))
-        parts = [_resized(frames.rgba[i], frames.cameras[i], size) for i in indices]
+        size = None if self.size is None else value_at(self.size, at)
+        if isinstance(self.size, Schedule):
+            # Few sizes, each of which is made once.
+            size = SIZE_STEP * max(1, round(value_at(self.size, at) / SIZE_STEP))
+        parts = [frames.reduced(i, None if size is None else round(size)) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -319,11 +343,9 @@ def _between(interval: Interval | Number, share: Tensor, step: int) -> Tensor:
     return torch.full_like(share, value_at(interval, step))
 
 
-def _resized(rgba: Tensor, camera: Cameras, size: int | None) -> tuple[Tensor, Cameras]:
-    """An image and its camera at another size; resampled with premultiplied colours, so that edges stay clean."""
+def _resized(rgba: Tensor, camera: Cameras, size: int) -> tuple[Tensor, Cameras]:
+    """An image and its camera at a smaller size; resampled with premultiplied colours, so that edges stay clean."""
     longer = max(camera.width, camera.height)
-    if size is None or size >= longer:
-        return rgba, camera
     width, height = max(1, round(camera.width * size / longer)), max(1, round(camera.height * size / longer))
     premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).permute(2, 0, 1)[None]
     small = torch.nn.functional.interpolate(premultiplied, (height, width), mode="area")[0].permute(1, 2, 0)
