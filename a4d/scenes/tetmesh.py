@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
@@ -22,8 +23,8 @@ from a4d.render.shaded_mesh import Mode, SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
 from a4d.scenes.lighting import LightConfig, Lighting
-from a4d.scenes.material_field import MaterialConfig, MaterialField
-from a4d.scenes.scene import Scene
+from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
+from a4d.scenes.scene import AssetOptions, Scene
 from a4d.scenes.seed import Seed
 
 GROUPS = (
@@ -215,6 +216,12 @@ class TetmeshScene(Scene):
         surface = self.extracted().mesh
         vertices = surface.vertices.detach()
         return Mesh(vertices, surface.faces, encode_srgb(self.material.at(vertices).base_colour)).to("cpu")
+
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface with baked pictures; where it is shown in its albedo alone, so it is in other programs."""
+        return baked_asset(
+            options.name, self.mesh(), self.material, options.texture, is_unlit=self.config.shading == "albedo"
+        )
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml` and `tensors.safetensors`, which hold the light too."""
