@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -18,8 +18,8 @@ from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
 from a4d.render.encoding import progressive_level_weights
 from a4d.render.mesh_gradients import view_mesh
-from a4d.render.render import Render
-from a4d.render.shaded_mesh import Mode, SurfacePoints, render_material
+from a4d.render.render import Render, Shading
+from a4d.render.shaded_mesh import SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
 from a4d.scenes.lighting import LightConfig, Lighting
@@ -57,7 +57,7 @@ class TetmeshSceneConfig(Config):
     )
     material: MaterialConfig = MaterialConfig()
     light: LightConfig = LightConfig()
-    shading: Mode = "shaded"
+    shading: Shading = "shaded"
 
 
 class TetmeshScene(Scene):
@@ -66,6 +66,7 @@ class TetmeshScene(Scene):
     kind = "tetmesh"
     config_class = TetmeshSceneConfig
     config: TetmeshSceneConfig
+    shadings = get_args(Shading)
     steps_done: Tensor
 
     def __init__(self, config: TetmeshSceneConfig, step: int = 0) -> None:
@@ -126,9 +127,11 @@ class TetmeshScene(Scene):
         cameras: Cameras,
         times: Tensor | None,  # (B,), not read
         background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Mode,
+        shading: Shading | None,
     ) -> Render:
         """Like `render`, in another shading; see `render_material`."""
+        shading = shading or self.config.shading
+        self.require_shading(shading)
         mesh = self.extracted().mesh
         view = view_mesh(mesh.vertices, mesh.faces, cameras)
         is_plain = shading in ("normal", "textureless") and not self.config.material.bump

@@ -16,6 +16,7 @@ from a4d.io.gltf.reader import read_gltf
 from a4d.metrics import psnr, surface_distances
 from a4d.objectives import build_objectives
 from a4d.objectives.deferred import render_in_patches
+from a4d.objectives.objective import Step
 from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.randomness import generator
 from a4d.render.environment import EnvironmentLight
@@ -25,6 +26,7 @@ from a4d.render.shaded_mesh import TextureCoordinates, render_material
 from a4d.render.textured_material import TexturedMaterial
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
+from a4d.scenes.field import FieldScene
 from a4d.scenes.scene import AssetOptions
 from a4d.scenes.seed import Seed
 from a4d.scenes.tetmesh import TetmeshScene
@@ -320,3 +322,46 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(ConfigError, match="shading"):
         begin(shading="shiny")
     assert not list(Path(tmp_path).iterdir())
+
+
+def shown(view, steps=200, scene=None):
+    """The images of a view set over some steps, told apart by the shading that they were drawn in."""
+    scene = scene or colourful(begin(shading="shaded")).requires_grad_(False)
+    views = build_views({"novel": {"kind": "orbit", "size": 16, "azimuth": [20, 20], "elevation": [15, 15], **view}})
+    names = []
+    for index in range(steps):
+        step = Step(index, 7, scene, views)
+        names.append(views["novel"].drawn_shading(index, 7))
+        if index < 5:
+            expected = scene.render_shaded(step.batch("novel").cameras, None, step.batch("novel").background, names[-1])
+            assert torch.equal(step.render("novel").rgb, expected.rgb)
+    return names
+
+
+def test_views_choose_the_shading_by_chance_and_by_schedule():
+    names = shown({"shading": {"albedo": 3, "normal": 1}}, 400)
+    assert names.count("albedo") + names.count("normal") == 400
+    assert 260 < names.count("albedo") < 340
+    rising = {"textureless": {"from": 0, "to": 1, "steps": 200}, "albedo": {"from": 1, "to": 0, "steps": 200}}
+    names = shown({"shading": rising})
+    assert names[:100].count("textureless") < 40 < 60 < names[100:].count("textureless")
+    assert names == shown({"shading": rising})
+    assert set(shown({"shading": "normal"}, 3)) == {"normal"}
+    assert set(shown({}, 3)) == {None}
+
+
+def test_a_shading_that_a_scene_does_not_have_is_refused_before_the_first_step():
+    field = FieldScene.begin(
+        {"encoding": {"levels": 2, "finest_resolution": 32}, "occupancy": {"resolution": 8}},
+        Seed(),
+        generator(0, "begin"),
+    )
+    late = {"albedo": 1, "shaded": {"from": 0, "to": 1, "steps": 1000}}
+    views = build_views({"novel": {"kind": "orbit", "shading": late}})
+    with pytest.raises(ConfigError, match=r"views.novel.shading: a scene of kind 'field' has no shading 'shaded'"):
+        Problem(field, views, [])
+    assert set(shown({"shading": {"textureless": 1}}, 2, field.requires_grad_(False))) == {"textureless"}
+    with pytest.raises(ConfigError, match="no shading has a chance"):
+        shown({"shading": {"albedo": 0}}, 1)
+    with pytest.raises(ConfigError, match="shading"):
+        build_views({"novel": {"kind": "orbit", "shading": "shiny"}})
