@@ -19,7 +19,12 @@ from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
-from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_surface
+from a4d.scenes.initialise import (
+    gaussians_at_points,
+    gaussians_at_vertices,
+    gaussians_in_ball,
+    gaussians_on_surface,
+)
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
@@ -79,8 +84,10 @@ class GaussianScene(Scene):
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
         """Start on the seed's surface, else at its points, else anywhere in its ball."""
         config = parse(GaussianSceneConfig, spec, "scene")
+        if seed.mesh is not None and seed.per_vertex:
+            return cls(config, gaussians_at_vertices(seed.mesh, config.opacity))
         if seed.mesh is not None:
-            return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
+            return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator, seed.paint))
         if seed.points is None:
             return cls(config, gaussians_in_ball(config.count, seed.radius, config.opacity, generator))
         chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values

@@ -9,12 +9,24 @@ from torch import Tensor
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.geometry.transforms import quaternion_from_rotation
+from a4d.scenes.seed import Paint
 
 FLATNESS = 0.2
 """Thickness of a Gaussian on a surface, relative to its radius."""
 
+EXACT_WIDTH = 0.7
+"""Radius of a Gaussian on a surface that is known exactly, relative to the distance of its neighbours: as wide as to
+leave no gaps. On a guess wider ones are better, which cover what may lie elsewhere."""
 
-def gaussians_on_surface(mesh: Mesh, count: int, opacity: float, generator: torch.Generator) -> Gaussians:
+EXACT_FLATNESS = 0.05
+
+COVERAGE = 0.5
+"""Radius of a Gaussian at a vertex, relative to the root mean square of its neighbours' offsets along each axis."""
+
+
+def gaussians_on_surface(
+    mesh: Mesh, count: int, opacity: float, generator: torch.Generator, paint: Paint | None = None
+) -> Gaussians:
     """Flat discs spread evenly over a surface, wide enough to cover it.
 
     Args:
@@ -22,19 +34,55 @@ def gaussians_on_surface(mesh: Mesh, count: int, opacity: float, generator: torc
         count: number of Gaussians.
         opacity: of every one, in (0, 1).
         generator: source of randomness, on the CPU.
+        paint: colours between the vertices; None interpolates those of the mesh.
 
     Returns:
         `count` Gaussians of degree 0.
     """
     points, face, weights = sample_surface(mesh, count, generator)
     normals = torch.nn.functional.normalize(mesh.face_normals[face], dim=-1)
-    if mesh.colours is None:
+    radius = _spacing(points)
+    flatness = FLATNESS
+    if paint is not None:
+        radius, flatness = EXACT_WIDTH * radius, EXACT_FLATNESS
+        colours = paint(face, weights, 2 * radius)
+    elif mesh.colours is None:
         colours = torch.full_like(points, 0.5)
     else:
         colours = (mesh.colours[mesh.faces[face]] * weights[..., None]).sum(1)
-    radius = _spacing(points)
-    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
+    scales = torch.stack([radius, radius, flatness * radius], dim=-1)
     return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+
+
+def gaussians_at_vertices(mesh: Mesh, opacity: float) -> Gaussians:
+    """One Gaussian per vertex, flat along the surface and as long each way as the faces around it reach.
+
+    Moving the Gaussians then moves the mesh (Jiang et al. 2024, Animate3D, appendix: animating meshes).
+
+    Args:
+        mesh: with colours, or grey.
+        opacity: of every one, in (0, 1).
+
+    Returns:
+        V Gaussians of degree 0, in the order of the vertices; those without a face are a point.
+    """
+    count, vertices = len(mesh.vertices), mesh.vertices
+    normals = mesh.vertex_normals
+    frame = _frame(torch.where(normals.norm(dim=-1, keepdim=True) > 0, normals, normals.new_tensor([0.0, 0.0, 1.0])))
+    edges = torch.cat([mesh.faces[:, [i, j]] for i in range(3) for j in range(3) if i != j])
+    offsets = vertices[edges[:, 1]] - vertices[edges[:, 0]]
+    flat = torch.einsum("eij,ei->ej", frame[edges[:, 0]], offsets)[:, :2]
+    spread = vertices.new_zeros(count, 2, 2).index_add_(0, edges[:, 0], flat[:, :, None] * flat[:, None, :])
+    neighbours = edges[:, 0].bincount(minlength=count).clamp(min=1)
+    squares, axes = torch.linalg.eigh(spread / neighbours[:, None, None])
+    # Half way to the neighbours, whose mean square along an axis is half that of their distance.
+    radius = squares.clamp(min=0).sqrt() * COVERAGE
+    long = torch.einsum("vij,vj->vi", frame[:, :, :2], axes[:, :, 1])
+    turned = torch.stack([long, torch.linalg.cross(frame[:, :, 2], long, dim=-1), frame[:, :, 2]], dim=-1)
+    narrow = radius[:, 0]
+    scales = torch.stack([radius[:, 1], narrow, EXACT_FLATNESS * narrow], dim=-1)
+    colours = torch.full_like(vertices, 0.5) if mesh.colours is None else mesh.colours
+    return _assemble(vertices, quaternion_from_rotation(turned), scales, colours, opacity)
 
 
 def gaussians_at_points(points: Tensor, colours: Tensor, opacity: float) -> Gaussians:
