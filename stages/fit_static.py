@@ -50,7 +50,6 @@ class SeedConfig(Config):
     thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
-    per_vertex: bool = Field(default=False, description="one Gaussian at each vertex of a mesh, instead of a count")
 
 
 class ProxyConfig(Config):
@@ -155,7 +154,7 @@ def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
     if kind == "visual-hull":
         return _carved(frames, config)
     if kind == "mesh":
-        return _modelled(workspace, config)
+        return _modelled(workspace)
     return Seed(radius=config.radius)
 
 
@@ -200,10 +199,10 @@ def _carved(frames: Frames, config: SeedConfig) -> Seed:
     hull = visual_hull(rgba[..., 3], cameras, bounds, config.resolution)
     points, normals = hull.surface()
     colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
-    return Seed(points=points, colours=colours, radius=config.radius)
+    return Seed(points=points, colours=colours, radius=config.radius, solid=hull)
 
 
-def _modelled(workspace: Workspace, config: SeedConfig) -> Seed:
+def _modelled(workspace: Workspace) -> Seed:
     """The mesh itself, at the first moment that the frames show."""
     from a4d.scenes.asset_seed import seed_from_asset
     from a4d.workspace.assets import load_asset
@@ -211,9 +210,7 @@ def _modelled(workspace: Workspace, config: SeedConfig) -> Seed:
     asset, facts = load_asset(workspace), workspace.metadata.asset
     shown = facts.rendered[0] if facts and facts.rendered else None
     clip = asset.clip(shown.clip) if shown and shown.clip else None
-    seconds = shown.seconds[0] if shown else 0.0
-    lighting = facts.lighting if facts else "unlit"
-    return seed_from_asset(asset, clip, seconds, lighting, per_vertex=config.per_vertex)
+    return seed_from_asset(asset, clip, shown.seconds[0] if shown else 0.0)
 
 
 def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,9 @@ from a4d.geometry.transforms import quaternion_from_rotation
 
 PLAIN = Material(name="surface", metallic=0.0, roughness=0.9)
 """What a surface without a material of its own looks like: vertex colours, rough."""
+
+Surface = Primitive | Sequence[Primitive]
+"""One surface, or several that move as one, each with its own material."""
 
 RESTING = 1e-6
 """Metres, or parts of a quaternion or scale: closer than this to the rest pose a track would not be seen."""
@@ -57,10 +60,16 @@ def primitive_from_mesh(
     return Primitive(vertices, faces, 0, normals, tangents, sets, colours, None, MorphTargets(None, None, None))
 
 
-def static_asset(name: str, primitive: Primitive, material: Material = PLAIN) -> Asset:
-    """A single node that shows a surface."""
+def static_asset(name: str, primitive: Surface, material: Material | Sequence[Material] = PLAIN) -> Asset:
+    """A single node that shows a surface.
+
+    Args:
+        name: of the node.
+        primitive: one or several; of several, each names its material.
+        material: of the surface, or the materials that the primitives name.
+    """
     root = Skeleton((name,), torch.tensor([-1]), torch.eye(4, dtype=torch.float64)[None])
-    return _asset(name, root, (replace(primitive, material=0),), (material,))
+    return _asset(name, root, _primitives(primitive), _materials(material))
 
 
 def moving_asset(name: str, primitive: Primitive, motion: Motion, material: Material = PLAIN) -> Asset:
@@ -79,6 +88,26 @@ def moving_asset(name: str, primitive: Primitive, motion: Motion, material: Mate
     clip = Clip("motion", _channels(motion, 0, MotionTolerance()))
     root = replace(motion.skeleton, names=(name,))
     return replace(asset, nodes=root, parts=_parts(root.rest), clips=(clip,))
+
+
+def _morphing(primitive: Primitive, shapes: Tensor, normals: Tensor | None) -> Primitive:
+    """A primitive that has the first of (K, V, 3) shapes, and the others as its targets."""
+    if normals is None:
+        normals = torch.stack([Mesh(shape, primitive.faces).vertex_normals for shape in shapes])
+    moved = replace(primitive, positions=shapes[0], normals=normals[0], morphs=MorphTargets(None, None, None))
+    tangents = None
+    if primitive.tangents is not None and len(primitive.uvs):
+        turned = torch.stack(
+            [
+                vertex_tangents(shape, primitive.faces, normal, primitive.uvs[0])
+                for shape, normal in zip(shapes, normals, strict=True)
+            ]
+        )
+        moved = replace(moved, tangents=turned[0])
+        tangents = turned[1:, :, :3] - turned[0, :, :3]
+    if len(shapes) == 1:
+        return moved
+    return replace(moved, morphs=MorphTargets(shapes[1:] - shapes[0], normals[1:] - normals[0], tangents))
 
 
 @dataclass(frozen=True)
@@ -101,28 +130,30 @@ class MorphMotion:
     normals: Tensor | None = None
 
 
-def morphing_asset(name: str, primitive: Primitive, motion: MorphMotion, material: Material = PLAIN) -> Asset:
+def morphing_asset(
+    name: str, primitive: Surface, motion: MorphMotion, material: Material | Sequence[Material] = PLAIN
+) -> Asset:
     """A surface whose shape changes by morph targets: the first frame, and one target for each other key.
 
-    At most two targets act at a time, which every renderer can do. Normals morph along.
+    At most two targets act at a time, which every renderer can do. Normals and tangents morph along.
 
     Args:
         name: of the node.
-        primitive: its faces, texture coordinates and colours; its vertices are replaced by the first frame's.
+        primitive: one or several, whose faces, texture coordinates and colours stay; their vertices are replaced by the
+            first frame's, in the order of the primitives.
         motion: the key frames are chosen such that its tolerance holds.
-        material: of the surface.
+        material: of the surface, or the materials that the primitives name.
     """
     frames = motion.trajectories.detach().float().cpu()
     keys = trajectory_keys(frames, motion.tolerance, motion.interpolation)
-    shapes = frames[keys]
-    if motion.normals is None:
-        normals = torch.stack([Mesh(shape, primitive.faces).vertex_normals for shape in shapes])
-    else:
-        normals = motion.normals.detach().float().cpu()[keys]
-    targets = MorphTargets(None, None, None)
-    if len(keys) > 1:
-        targets = MorphTargets(shapes[1:] - shapes[0], normals[1:] - normals[0], None)
-    asset = static_asset(name, replace(primitive, positions=shapes[0], normals=normals[0], morphs=targets), material)
+    primitives = _primitives(primitive)
+    counts = [len(part.positions) for part in primitives]
+    shapes = frames[keys].split(counts, dim=1)
+    normals: Sequence[Tensor | None] = [None] * len(primitives)
+    if motion.normals is not None:
+        normals = motion.normals.detach().float().cpu()[keys].split(counts, dim=1)
+    morphing = [_morphing(*part) for part in zip(primitives, shapes, normals, strict=True)]
+    asset = static_asset(name, morphing, _materials(material))
     if len(keys) == 1:
         return asset
     times = torch.tensor(keys, dtype=torch.float64) * motion.seconds_per_frame
@@ -136,24 +167,25 @@ def morphing_asset(name: str, primitive: Primitive, motion: MorphMotion, materia
 
 def skinned_asset(
     name: str,
-    primitive: Primitive,
+    primitive: Surface,
     motions: Mapping[str, Motion],
-    material: Material = PLAIN,
+    material: Material | Sequence[Material] = PLAIN,
     tolerance: MotionTolerance | None = None,
 ) -> Asset:
     """A surface that a skeleton moves: an armature node with the joints below, and beside it the node of the mesh.
 
     Args:
         name: of the mesh.
-        primitive: with influences of the skeleton's joints, shaped as in the skeleton's rest pose.
+        primitive: one or several, with influences of the skeleton's joints, shaped as in the skeleton's rest pose.
         motions: a clip each, by name; all of the same skeleton.
-        material: of the surface.
+        material: of the surface, or the materials that the primitives name.
         tolerance: of the reduced tracks.
 
     Raises:
         UsageError: no motion, no influences, or one that shears.
     """
-    if not motions or primitive.influences is None:
+    primitives = _primitives(primitive)
+    if not motions or any(part.influences is None for part in primitives):
         raise UsageError("a skinned asset needs influences and at least one motion of its skeleton")
     skeleton = next(iter(motions.values())).skeleton
     joints = len(skeleton)
@@ -170,9 +202,17 @@ def skinned_asset(
     clips = tuple(
         Clip(title, _channels(motion, 1, tolerance or MotionTolerance())) for title, motion in motions.items()
     )
-    asset = _asset(name, nodes, (replace(primitive, material=0),), (material,))
+    asset = _asset(name, nodes, primitives, _materials(material))
     instance = replace(asset.instances[0], node=joints + 1, skin=0)
     return replace(asset, instances=(instance,), skins=(skin,), clips=clips)
+
+
+def _primitives(surface: Surface) -> tuple[Primitive, ...]:
+    return (replace(surface, material=0),) if isinstance(surface, Primitive) else tuple(surface)
+
+
+def _materials(material: Material | Sequence[Material]) -> tuple[Material, ...]:
+    return (material,) if isinstance(material, Material) else tuple(material)
 
 
 def _asset(name: str, nodes: Skeleton, primitives: tuple[Primitive, ...], materials: tuple[Material, ...]) -> Asset:

@@ -244,26 +244,6 @@ class SurfaceSamples:
         return torch.where(has_own, given, self.interpolate(found, chosen))
 
 
-def samples_of_extent(surface: PosedMesh, face: Tensor, weights: Tensor, extent: Tensor) -> SurfaceSamples:
-    """Round patches of a surface.
-
-    Args:
-        surface: at a moment.
-        face: (P,) int64.
-        weights: (P, 3) barycentric, of the face's corners.
-        extent: (P,) diameters in metres, over which textures are averaged.
-    """
-
-    def footprint(uv_set: int) -> Tensor:
-        corners, places = surface.vertices[surface.faces[face]], surface.uvs[uv_set][surface.faces[face]]
-        edges, steps = corners[:, 1:] - corners[:, :1], places[:, 1:] - places[:, :1]
-        # The least-squares inverse maps directions in the plane of the face to shares of its edges.
-        change = torch.linalg.pinv(edges.double()) @ steps.double()
-        return (change * extent.double()[:, None, None]).float()
-
-    return SurfaceSamples(surface, face, weights, footprint)
-
-
 def is_colourless(asset: Asset) -> bool:
     """Whether nothing but shading could show the shape of what an asset's scene contains."""
     primitives = [primitive for instance in asset.instances for primitive in asset.meshes[instance.mesh].primitives]

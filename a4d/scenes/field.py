@@ -30,15 +30,8 @@ from a4d.render.volume import (
     stateless_shifts,
     subdivide,
 )
-from a4d.scenes.radiance import (
-    DensityConfig,
-    Grid4D,
-    GridStack,
-    NetworkConfig,
-    RadianceField,
-    TimeConfig,
-    build_features,
-)
+from a4d.scenes.perceptron import NetworkConfig
+from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
@@ -122,6 +115,11 @@ class FieldScene(Scene):
         return scene
 
     @property
+    def is_moving(self) -> bool:
+        """Whether it has a grid over time."""
+        return self.config.time is not None
+
+    @property
     def level_weights(self) -> tuple[float, ...]:
         """How much each level of the grid takes part at this step."""
         levels = self.config.encoding.levels
@@ -144,6 +142,10 @@ class FieldScene(Scene):
         """(N, 3) sRGB in [0, 1]."""
         colours: Tensor = self.field(points, times, self.level_weights)[1]
         return colours
+
+    def surface_colours(self, points: Tensor, time: float = 0.0) -> Tensor:
+        """The albedo of (N, 3) points."""
+        return torch.cat([self.albedo(part, torch.full_like(part[:, 0], time)) for part in points.split(POINTS)])
 
     def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
         """March the rays through all pixels, in the configured shading; a moving field without times is at time 0."""
@@ -289,9 +291,8 @@ class FieldScene(Scene):
         vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
         spacing = 2 * self.bound / (count - 1)
         positions = torch.from_numpy(np.ascontiguousarray(vertices - 1, np.float32)) * spacing - self.bound
-        colours = [self.albedo(part, torch.full_like(part[:, 0], time)) for part in positions.to(device).split(POINTS)]
         indices = torch.from_numpy(np.ascontiguousarray(faces, np.int64))
-        return Mesh(positions, indices, torch.cat(colours).cpu())
+        return Mesh(positions, indices, self.surface_colours(positions.to(device), time).cpu())
 
     @property
     def _is_shifted(self) -> bool:

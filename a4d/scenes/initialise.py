@@ -6,27 +6,18 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from a4d.geometry.asset import Asset
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.geometry.mesh import Mesh, sample_surface
+from a4d.geometry.posing import deform
 from a4d.geometry.transforms import quaternion_from_rotation
-from a4d.scenes.seed import Paint
+from a4d.render.surface_colours import surface_colours
 
 FLATNESS = 0.2
 """Thickness of a Gaussian on a surface, relative to its radius."""
 
-EXACT_WIDTH = 0.7
-"""Radius of a Gaussian on a surface that is known exactly, relative to the distance of its neighbours: as wide as to
-leave no gaps. On a guess wider ones are better, which cover what may lie elsewhere."""
 
-EXACT_FLATNESS = 0.05
-
-COVERAGE = 0.5
-"""Radius of a Gaussian at a vertex, relative to the root mean square of its neighbours' offsets along each axis."""
-
-
-def gaussians_on_surface(
-    mesh: Mesh, count: int, opacity: float, generator: torch.Generator, paint: Paint | None = None
-) -> Gaussians:
+def gaussians_on_surface(mesh: Mesh, count: int, opacity: float, generator: torch.Generator) -> Gaussians:
     """Flat discs spread evenly over a surface, wide enough to cover it.
 
     Args:
@@ -34,55 +25,70 @@ def gaussians_on_surface(
         count: number of Gaussians.
         opacity: of every one, in (0, 1).
         generator: source of randomness, on the CPU.
-        paint: colours between the vertices; None interpolates those of the mesh.
 
     Returns:
         `count` Gaussians of degree 0.
     """
     points, face, weights = sample_surface(mesh, count, generator)
     normals = torch.nn.functional.normalize(mesh.face_normals[face], dim=-1)
-    radius = _spacing(points)
-    flatness = FLATNESS
-    if paint is not None:
-        radius, flatness = EXACT_WIDTH * radius, EXACT_FLATNESS
-        colours = paint(face, weights, 2 * radius)
-    elif mesh.colours is None:
+    if mesh.colours is None:
         colours = torch.full_like(points, 0.5)
     else:
         colours = (mesh.colours[mesh.faces[face]] * weights[..., None]).sum(1)
-    scales = torch.stack([radius, radius, flatness * radius], dim=-1)
+    radius = _spacing(points)
+    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
     return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
 
 
-def gaussians_at_vertices(mesh: Mesh, opacity: float) -> Gaussians:
-    """One Gaussian per vertex, flat along the surface and as long each way as the faces around it reach.
-
-    Moving the Gaussians then moves the mesh (Jiang et al. 2024, Animate3D, appendix: animating meshes).
+def gaussians_on_asset(asset: Asset, count: int, opacity: float, size: float, generator: torch.Generator) -> Gaussians:
+    """Flat discs spread evenly over the surface of an asset at rest, in the colours of its materials without light.
 
     Args:
-        mesh: with colours, or grey.
+        asset: with at least one face of positive area.
+        count: number of Gaussians.
         opacity: of every one, in (0, 1).
+        size: radius over the mean distance to the nearest three.
+        generator: source of randomness, on the CPU.
 
     Returns:
-        V Gaussians of degree 0, in the order of the vertices; those without a face are a point.
+        `count` Gaussians of degree 0.
     """
-    count, vertices = len(mesh.vertices), mesh.vertices
-    normals = mesh.vertex_normals
-    frame = _frame(torch.where(normals.norm(dim=-1, keepdim=True) > 0, normals, normals.new_tensor([0.0, 0.0, 1.0])))
-    edges = torch.cat([mesh.faces[:, [i, j]] for i in range(3) for j in range(3) if i != j])
-    offsets = vertices[edges[:, 1]] - vertices[edges[:, 0]]
-    flat = torch.einsum("eij,ei->ej", frame[edges[:, 0]], offsets)[:, :2]
-    spread = vertices.new_zeros(count, 2, 2).index_add_(0, edges[:, 0], flat[:, :, None] * flat[:, None, :])
-    neighbours = edges[:, 0].bincount(minlength=count).clamp(min=1)
-    squares, axes = torch.linalg.eigh(spread / neighbours[:, None, None])
-    # Half way to the neighbours, whose mean square along an axis is half that of their distance.
-    radius = squares.clamp(min=0).sqrt() * COVERAGE
-    long = torch.einsum("vij,vj->vi", frame[:, :, :2], axes[:, :, 1])
-    turned = torch.stack([long, torch.linalg.cross(frame[:, :, 2], long, dim=-1), frame[:, :, 2]], dim=-1)
-    narrow = radius[:, 0]
-    scales = torch.stack([radius[:, 1], narrow, EXACT_FLATNESS * narrow], dim=-1)
-    colours = torch.full_like(vertices, 0.5) if mesh.colours is None else mesh.colours
-    return _assemble(vertices, quaternion_from_rotation(turned), scales, colours, opacity)
+    surface = deform(asset)
+    mesh = surface.mesh
+    points, face, weights = sample_surface(mesh, count, generator)
+    radius = size * _spacing(points)
+    colours = surface_colours(surface, asset.materials, face, weights, 2 * radius)
+    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
+    normals = torch.nn.functional.normalize(mesh.face_normals[face], dim=-1)
+    return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+
+
+VERTEX_OPACITY = 1 - 1e-5
+VERTEX_SPREAD = 1.1
+
+
+def gaussians_at_vertices(asset: Asset) -> Gaussians:
+    """One Gaussian per vertex of an asset at rest, along the world's axes as far as its neighbours (Animate3D, 4.7)."""
+    surface = deform(asset)
+    faces, vertices = surface.faces, surface.vertices
+    used = faces.unique()
+    # Colours are means over the corners of all faces, so that a seam shows both of its sides.
+    face = torch.arange(len(faces)).repeat_interleave(3)
+    corner = torch.eye(3).repeat(len(faces), 1)
+    spread = torch.zeros_like(vertices)
+    edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    for start, end in (edges.T, edges.T.flip(0)):
+        spread.index_add_(0, start, (vertices[end] - vertices[start]).abs())
+    degree = torch.bincount(edges.flatten(), minlength=len(vertices)).clamp_min(1)
+    scales = (spread / degree[:, None] / VERTEX_SPREAD)[used]
+    size = scales.norm(dim=-1, keepdim=True)
+    # A flat neighbourhood along an axis has no thickness of its own.
+    scales = scales.clamp_min(1e-3 * float(size.mean()))
+    seen = surface_colours(surface, asset.materials, face, corner, size.mean().expand(len(face)))
+    sums = torch.zeros_like(vertices).index_add_(0, faces.flatten(), seen)
+    colours = sums[used] / torch.bincount(faces.flatten(), minlength=len(vertices))[used, None]
+    identity = vertices.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(used), 4)
+    return _assemble(vertices[used], identity, scales, colours, VERTEX_OPACITY)
 
 
 def gaussians_at_points(points: Tensor, colours: Tensor, opacity: float) -> Gaussians:

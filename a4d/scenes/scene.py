@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec
+from a4d.geometry.animating import AnimationOptions
+from a4d.geometry.arap import Neighbourhoods
+from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.render.render import Render
 from a4d.scenes.seed import Seed
+
+
+@dataclass(frozen=True)
+class AssetOptions:
+    """What a scene is asked for when it becomes an asset.
+
+    Args:
+        name: of the asset's mesh.
+        texture: pixels along either side of the pictures that are baked.
+        times: (T,) in [0, 1], evenly spaced, at which a moving scene is sampled; a single one is a still asset.
+        seconds_per_frame: between two of them.
+        animation: how the motion is stored.
+    """
+
+    name: str = "object"
+    texture: int = 1024
+    times: tuple[float, ...] = (0.0,)
+    seconds_per_frame: float = 1 / 24
+    animation: AnimationOptions = field(default_factory=AnimationOptions)
 
 
 class Scene(nn.Module, ABC):
@@ -75,10 +98,58 @@ class Scene(nn.Module, ABC):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Scene:
         """Read what `save` wrote."""
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether it differs between times; one that does is sampled at several by those who take it elsewhere."""
+        return False
+
+    def asset(self, options: AssetOptions) -> Asset | None:
+        """The scene as it should leave for other programs, with materials and motion of its own.
+
+        For a surface that knows its appearance (baked pictures rather than vertex colours), or whose vertices are the
+        same points at all times (morph targets or bones; see `a4d.geometry.animating.animated_asset`).
+
+        Args:
+            options: what is wanted; a still scene ignores the times.
+
+        Returns:
+            None where the scene has no such form; its mesh with vertex colours, its own or an extracted one, has to do.
+        """
+        return None
+
+    def surface_colours(
+        self,
+        points: Tensor,  # (N, 3) world, metres, on the surface
+        time: float = 0.0,
+    ) -> Tensor | None:
+        """(N, 3) sRGB in [0, 1] without light and shadow, or None where only images tell a point's colour."""
+        return None
+
     def gaussians(self, time: float = 0.0) -> Gaussians | None:
         """The scene as Gaussians at a time in [0, 1], or None where it has no such form."""
         return None
 
     def mesh(self, time: float = 0.0) -> Mesh | None:
-        """The scene as a mesh at a time in [0, 1], or None where it has no such form."""
+        """The scene as a mesh at a time in [0, 1], or None where it has no such form.
+
+        Where the faces are the same at all times, a vertex is the same point of the surface at all times.
+        """
         return None
+
+
+Followed = Literal["gaussians", "vertices"]
+"""The points of a scene that can be followed over time."""
+
+
+@runtime_checkable
+class Deforming(Protocol):
+    """A scene whose shape at time 0 deforms, and whose points can be followed."""
+
+    def rest_points(self, points: Followed) -> Tensor:
+        """(P, 3) where the points are at time 0, world, metres."""
+
+    def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
+        """(T, P, 3) where the same points, or those of some (P,) indices, are at times in [0, 1]."""
+
+    def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
+        """Which points are near which at time 0, up to `count` for each."""

@@ -109,7 +109,7 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         up=orientation.up,
         front=orientation.front,
         axes=found,
-        clips=[ClipFacts(name=clip.name, seconds=_length(clip)) for clip in source.clips],
+        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
         lighting=lighting,
         rendered=rendered,
     )
@@ -148,12 +148,6 @@ def _shot(asset: Asset, clip: Clip | None, frames: int, fps: float | None) -> Sh
     if clip is None:
         return Shot(None, torch.zeros(1, dtype=torch.float64))
     return Shot(clip, spread_times(clip, frames) if fps is None else rated_times(asset, clip, frames, fps))
-
-
-def _length(clip: Clip) -> float:
-    from a4d.geometry.clip_times import clip_seconds
-
-    return clip_seconds(clip)
 
 
 def _rate(shot: Shot) -> float | None:
