@@ -58,6 +58,15 @@ class Frames:
         times = None if self.times is None else self.times[index : index + 1]
         return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
 
+    def at(self, time: float) -> Frames:
+        """The frames of one moment of the clip, as a static capture."""
+        assert self.times is not None
+        indices = (self.times == time).nonzero()[:, 0].tolist()
+        return Frames(
+            [self.rgba[i] for i in indices], [self.cameras[i] for i in indices], None,
+            [self.names[i] for i in indices], [self.splits[i] for i in indices],
+        )  # fmt: skip
+
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
         return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name != "proxy")]
