@@ -15,6 +15,7 @@ from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
+from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
@@ -78,6 +79,15 @@ class Frames:
         times = None if self.times is None else self.times[index : index + 1]
         return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
 
+    def at(self, time: float) -> Frames:
+        """The frames of one moment of the clip, as a static capture."""
+        assert self.times is not None
+        indices = (self.times == time).nonzero()[:, 0].tolist()
+        return Frames(
+            [self.rgba[i] for i in indices], [self.cameras[i] for i in indices], None,
+            [self.names[i] for i in indices], [self.splits[i] for i in indices],
+        )  # fmt: skip
+
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
         return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name != "proxy")]
@@ -122,6 +132,9 @@ class Views(Config, ABC):
     kind: str
     batch: int = Field(default=1, ge=1)
     background: Background = "black"
+    shading: Shading | dict[Shading, Number] | None = Field(
+        default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
+    )
 
     @abstractmethod
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
@@ -130,6 +143,32 @@ class Views(Config, ABC):
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
+
+    @property
+    def shadings(self) -> tuple[Shading, ...]:
+        """All shadings that may be drawn."""
+        if self.shading is None:
+            return ()
+        return tuple(self.shading) if isinstance(self.shading, dict) else (self.shading,)
+
+    @property
+    def only_shading(self) -> Shading | None:
+        """The shading of all steps, or None where it is the scene's own or a matter of chance."""
+        return None if isinstance(self.shading, dict) else self.shading
+
+    def drawn_shading(self, step: int, seed: int) -> Shading | None:
+        """How the scene is shown in one step; chances are relative to their sum.
+
+        Raises:
+            ConfigError: no shading has a chance at this step.
+        """
+        if not isinstance(self.shading, dict):
+            return self.shading
+        names = list(self.shading)
+        chances = torch.tensor([max(value_at(chance, step), 0.0) for chance in self.shading.values()])
+        if not float(chances.sum()) > 0:
+            raise ConfigError(f"no shading has a chance at step {step}", "Give at least one of them a positive one")
+        return names[int(torch.multinomial(chances, 1, generator=generator(seed, "shading", step)))]
 
     def backgrounds(self, step: int, seed: int) -> Tensor:
         """(B, 3) sRGB backgrounds of one step."""
