@@ -17,7 +17,7 @@ LAYERS = [
     {"io", "pixels", "framing", "matting", "render", "metrics"},
     {"scenes", "priors"},
     {"objectives", "views", "checkpoint"},
-    {"optimise", "export"},
+    {"optimise", "export", "evaluation"},
     {"workspace"},
     {"stages"},
     {"commands", "cli", "__main__"},
