@@ -19,6 +19,9 @@ from a4d.randomness import generator
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
 
+LAST_STEP = 2**62
+"""A step after all schedules."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -53,6 +56,15 @@ class Frames:
         """One of these frames, as one to train on."""
         times = None if self.times is None else self.times[index : index + 1]
         return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
+
+    def at(self, time: float) -> Frames:
+        """The frames of one moment of the clip, as a static capture."""
+        assert self.times is not None
+        indices = (self.times == time).nonzero()[:, 0].tolist()
+        return Frames(
+            [self.rgba[i] for i in indices], [self.cameras[i] for i in indices], None,
+            [self.names[i] for i in indices], [self.splits[i] for i in indices],
+        )  # fmt: skip
 
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
@@ -120,7 +132,7 @@ class ObservedViews(Views):
 
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
-    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
     patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
     run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
 
@@ -146,7 +158,7 @@ class ObservedViews(Views):
             epoch, place = divmod(position, runs)
             first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
             chosen += indices[first : first + self.run]
-        batch = self._batch(frames, chosen, self.backgrounds(step, seed))
+        batch = self._batch(frames, chosen, self.backgrounds(step, seed), step)
         if self.patch is None:
             return batch
         return self._part(batch, self.patch, generator(seed, "patch", self.split, step))
@@ -178,8 +190,11 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
-    def _batch(self, frames: Frames, indices: list[int], background: Tensor) -> ViewBatch:
-        parts = [_resized(frames.rgba[i], frames.cameras[i], self.size) for i in indices]
+    def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
+        """Some frames at the size of a step, or at the last size."""
+        at = LAST_STEP if step is None else step
+        size = None if self.size is None else max(8, round(value_at(self.size, at)))
+        parts = [_resized(frames.rgba[i], frames.cameras[i], size) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -198,8 +213,47 @@ class ObservedViews(Views):
         return ViewBatch(cameras, times, background, rgba)
 
 
+class MomentViews(ObservedViews):
+    """Frames of a clip that was seen by several cameras: all that were taken at a few moments, more and more of them.
+
+    The first moment is the scene at rest and never chosen. The schedules are those of Animate3D: `chosen: null` takes
+    all moments that are unlocked, `chosen: 2` the newest of them and one more.
+    """
+
+    kind: Literal["moments"] = "moments"  # type: ignore[assignment]
+    unlocked: Number = Field(default=1e9, description="moments after the first that take part; rounded down")
+    chosen: int | None = Field(default=None, ge=1, description="moments per step; null is all that are unlocked")
+    newest: bool = Field(default=True, description="the newest unlocked moment is chosen until all are unlocked")
+
+    def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
+        """All frames of the moments chosen by this step."""
+        frames, indices = self._frames(frames)
+        if frames.times is None:
+            raise MissingInputError("the frames have no times", "Run `a4d preprocess` on an animated mesh or a video")
+        moments = frames.times[indices].unique()[1:]
+        count = max(1, min(int(value_at(self.unlocked, step)), len(moments)))
+        draws = generator(seed, "moments", self.split, step)
+        if self.chosen is None or self.chosen >= count:
+            chosen = torch.arange(count)
+        elif self.newest and count < len(moments):
+            earlier = torch.randperm(count - 1, generator=draws)[: self.chosen - 1]
+            chosen = torch.cat([earlier, torch.tensor([count - 1])])
+        else:
+            chosen = torch.randperm(count, generator=draws)[: self.chosen]
+        is_chosen = torch.isin(frames.times, moments[chosen])
+        taken = [index for index in indices if is_chosen[index]]
+        if self.background == "random":
+            background = torch.rand(len(taken), 3, generator=generator(seed, "background", step))
+        else:
+            background = self.backgrounds(step, seed)[:1].expand(len(taken), 3)
+        return self._batch(frames, taken, background, step)
+
+
 class OrbitViews(Views):
-    """Random cameras on a sphere around the object that look at it."""
+    """Random cameras on a sphere around the object that look at it; each may see a whole clip from where it stands.
+
+    Images are ordered as priors want them: rings, then the views of a ring, then frames, which run fastest.
+    """
 
     kind: Literal["orbit"] = "orbit"
     azimuth: Interval = (-180.0, 180.0)
@@ -209,6 +263,7 @@ class OrbitViews(Views):
     size: int = Field(default=128, ge=8)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
+    frames: int | None = Field(default=None, ge=2, description="moments that each camera sees, from 0 to 1 of the clip")
 
     @model_validator(mode="after")
     def _check_rings(self) -> OrbitViews:
@@ -228,19 +283,27 @@ class OrbitViews(Views):
             azimuth.flatten(), elevation.repeat_interleave(self.ring), radius.repeat_interleave(self.ring), fov,
             self.size, self.size,
         )  # fmt: skip
-        return ViewBatch(cameras, None, self.backgrounds(step, seed))
+        return self._over_the_clip(ViewBatch(cameras, None, self.backgrounds(step, seed)))
+
+    def _over_the_clip(self, batch: ViewBatch) -> ViewBatch:
+        """Every view of a batch at every moment, from the same place and over the same background."""
+        if self.frames is None:
+            return batch
+        each = torch.arange(len(batch.cameras)).repeat_interleave(self.frames)
+        times = torch.linspace(0, 1, self.frames).repeat(len(batch.cameras))
+        return ViewBatch(batch.cameras[each], times, batch.background[each])
 
     def preview(self, frames: Frames | None) -> ViewBatch:
-        """A three-quarter view."""
+        """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)
         cameras = orbit(
             torch.tensor([30.0]), torch.tensor([15.0]), _between(self.radius, half, 0),
             float(_between(self.fov, half, 0)), self.size, self.size,
         )  # fmt: skip
-        return ViewBatch(cameras, None, self.backgrounds(0, 0)[:1])
+        return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 
-KINDS: dict[str, type[Views]] = {"observed": ObservedViews, "orbit": OrbitViews}
+KINDS: dict[str, type[Views]] = {"moments": MomentViews, "observed": ObservedViews, "orbit": OrbitViews}
 
 
 def build_views(specs: Mapping[str, Spec]) -> dict[str, Views]:

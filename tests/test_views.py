@@ -50,6 +50,15 @@ def test_transparent_pixels_lend_no_colour_when_a_frame_is_reduced() -> None:
     assert torch.allclose(small[:, :4], torch.tensor([1.0, 0, 0, 1]).expand(8, 4, 4))
 
 
+def test_a_clip_is_seen_by_every_camera_of_a_ring_at_every_moment_with_frames_running_fastest() -> None:
+    still = views(kind="orbit", batch=8, ring=4, background="random").sample(3, 0, None)
+    clip = views(kind="orbit", batch=8, ring=4, background="random", frames=5).sample(3, 0, None)
+    assert torch.equal(clip.times.view(8, 5), torch.linspace(0, 1, 5).expand(8, 5))
+    poses = clip.cameras.world_from_camera.view(8, 5, 4, 4)
+    assert torch.equal(poses, still.cameras.world_from_camera[:, None].expand(8, 5, 4, 4))
+    assert torch.equal(clip.background.view(8, 5, 3), still.background[:, None].expand(8, 5, 3))
+
+
 def test_rings_are_evenly_spaced_and_share_their_height() -> None:
     orbit = views(kind="orbit", batch=8, ring=4, elevation=[-10, 40], radius=[2, 3])
     position = orbit.sample(5, 0, None).cameras.positions.view(2, 4, 3)

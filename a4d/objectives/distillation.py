@@ -12,35 +12,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from a4d.geometry.cameras import Cameras
-from a4d.priors.protocol import (
-    Conditioning,
-    GuidanceForm,
-    Prior,
-    denoise_jointly,
-    frame_mask,
-    guide,
-    match_deviation,
-)
+from a4d.priors.protocol import GuidanceForm, Prior, Query, denoise_guided, frame_mask, match_deviation
 from a4d.priors.schedule import NoiseSchedule, Weighting
 
 
 @dataclass(frozen=True)
-class Request:
-    """What S samples of B images are said to show.
+class Request(Query):
+    """What S samples of B images are said to show, and how much each sample counts.
 
     Args:
-        conditional: the prompt, and the image where the prior takes one.
-        unconditional: the negative prompt; None where nothing is guided.
-        cameras: B, where the prior knows views.
-        times: (B,) in [0, 1], where the prior knows times.
         factors: (S,) by which each sample's gradient is multiplied; None is 1.
     """
 
-    conditional: Conditioning
-    unconditional: Conditioning | None = None
-    cameras: Cameras | None = None
-    times: Tensor | None = None
     factors: Tensor | None = None
 
 
@@ -130,7 +113,8 @@ def latent_gradient(
     noisy = schedule.add_noise(latents, noise, t_of_image)
     noisy = torch.where(mask.view(-1, 1, 1, 1), noisy, latents)
 
-    guided, conditional = (part[mask] for part in _predict(prior, noisy, t, request, distillation))
+    predicted = denoise_guided(prior, noisy, t, request, distillation.guidance_scale, distillation.guidance)
+    guided, conditional = (part[mask] for part in predicted)
     if distillation.guidance_rescale:
         guided = match_deviation(guided, conditional, distillation.guidance_rescale, noisy_count)
     t_of_noisy = t_of_image[mask]
@@ -149,20 +133,6 @@ def latent_gradient(
     if request.factors is not None:
         gradient *= request.factors.to(gradient).repeat_interleave(per_sample).view(-1, 1, 1, 1)
     return gradient if distillation.clip is None else gradient.clamp(-distillation.clip, distillation.clip)
-
-
-def _predict(
-    prior: Prior, noisy: Tensor, t: Tensor, request: Request, distillation: Distillation
-) -> tuple[Tensor, Tensor]:
-    """Guided and conditional noise; one pass through the model, of half the size where guidance adds nothing."""
-    neutral = 1.0 if distillation.guidance == "from-unconditional" else 0.0
-    if request.unconditional is None or distillation.guidance_scale == neutral:
-        conditional = prior.denoise(noisy, t, request.conditional, request.cameras, request.times)
-        return conditional, conditional
-    unconditional, conditional = denoise_jointly(
-        prior, noisy, t, [request.unconditional, request.conditional], request.cameras, request.times
-    )
-    return guide(conditional, unconditional, distillation.guidance_scale, distillation.guidance), conditional
 
 
 class _SpecifiedGradient(torch.autograd.Function):

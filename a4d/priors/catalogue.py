@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from a4d.config import Config, parse, unknown_key
 from a4d.errors import BackendUnavailableError, UsageError
+from a4d.priors import hub
+from a4d.priors.hub import Offer, Source
 
 if TYPE_CHECKING:
     import torch
@@ -25,14 +26,27 @@ class Entry(Config):
     """A prior that recipes may name; the fields are explained in `catalogue.yaml`."""
 
     kind: str
-    repositories: tuple[str, ...] = Field(min_length=1)
+    repositories: tuple[str, ...] = ()
+    packaged: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     base: str | None = None
     licence: str
     bytes: int
-    files: tuple[str, ...]
+    components: tuple[str, ...] = Field(min_length=1)
     recipes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The repositories in order; the revision is a commit of the first."""
+        first, *mirrors = self.repositories
+        return [Source(first, self.revision), *map(Source, mirrors)]
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Entry:
+        if not self.repositories and self.packaged is None:
+            raise ValueError("an entry needs repositories, or a folder of the package")
+        return self
 
 
 @lru_cache(maxsize=1)
@@ -105,48 +119,40 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
 
 
 def cached(entry: Entry) -> Path | None:
-    """The newest complete-looking snapshot of an entry in the hub's cache, of its revision if it has one."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    """The folder of an entry in the hub's cache with all of its components, of its revision if it has one.
 
-    for repository in entry.repositories:
-        revision = entry.revision if repository == entry.repositories[0] else None
-        try:
-            folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
-        except (LocalEntryNotFoundError, OSError):
-            continue
-        if any(folder.rglob("*.safetensors")):
-            return folder
-    return None
+    What ships with the package lies there.
+    """
+    if entry.packaged is not None:
+        return Path(__file__).parent / entry.packaged
+    return hub.cached(entry.sources, entry.components)
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> Path:
     """Download a prior's weights into the hub's cache, from the first of its repositories that has them.
 
-    A download that was cut short goes on where it stopped.
+    Args:
+        name: of the catalogue.
+        announce: is told what will be fetched, before it is.
 
     Raises:
         BackendUnavailableError: the hub is out of reach, forbidden by HF_HUB_OFFLINE, or has none of the repositories.
     """
-    from huggingface_hub import snapshot_download
-
     entry = find(name)
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+    if entry.packaged is not None:
+        return Path(__file__).parent / entry.packaged
+    if hub.is_offline():
         raise BackendUnavailableError(
             f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
             f"Unset it, or run `a4d weights fetch {name}` where there is a network",
         )
-    reasons = []
-    for repository in entry.repositories:
-        revision = entry.revision if repository == entry.repositories[0] else None
-        try:
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=list(entry.files)))
-        except Exception as error:  # whatever the network or the hub answers, the next mirror may do better
-            reasons.append(f"{repository}: {str(error).strip().splitlines()[0]:.100}")
-    raise BackendUnavailableError(
-        f"{name} cannot be fetched ({'; '.join(reasons)})",
-        f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
-    )
+    try:
+        return hub.fetch(entry.sources, entry.components, announce)
+    except BackendUnavailableError as error:
+        raise BackendUnavailableError(
+            f"{name} cannot be fetched ({error.problem})",
+            f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
+        ) from None
 
 
 def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
@@ -159,12 +165,14 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     from a4d.priors.loading import WeightsFolder, weight_files
 
     folder = locate(name, overrides)
-    configs = sorted(folder.rglob("config.json"))
-    if not configs:
-        raise BackendUnavailableError(f"{folder} holds no model", f"Fetch it again with `a4d weights fetch {name}`")
-    for path in configs:
-        WeightsFolder(path.parent).config("")
-        for file in weight_files(path.parent):
+    entry = find(name)
+    if entry.packaged is not None:
+        for file in weight_files(folder):
+            check_weights(file)
+        return folder
+    for component in entry.components:
+        WeightsFolder(folder).config(component)
+        for file in weight_files(folder / component):
             check_weights(file)
     return folder
 

@@ -18,7 +18,7 @@ from torch.nn.functional import conv2d, interpolate
 from a4d.config import unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.priors.protocol import Conditioning, Modality, Prior
+from a4d.priors.protocol import Conditioning, Modality, Prior, frame_mask
 from a4d.priors.schedule import NoiseSchedule, noise_schedule
 
 LinearEncoder = Callable[[Tensor], Tensor]
@@ -104,6 +104,8 @@ class ExactPrior(Prior):
         encoder: linear.
         bandwidths: degrees between cameras and distance in time at which an example's share falls to exp(-1/2).
         nearest: take the example nearest in these units alone.
+        clean_frames: leading frames of each view that are told and not noisy. They choose examples as if they carried
+            the noise of timestep 0.
     """
 
     def __init__(
@@ -113,8 +115,10 @@ class ExactPrior(Prior):
         encoder: LinearEncoder = pixels,
         bandwidths: tuple[float, float] = (10.0, 0.1),
         nearest: bool = True,
+        clean_frames: int = 0,
     ) -> None:
         self.examples, self.encoder = examples, encoder
+        self.clean_frames = clean_frames
         self.modality = examples.modality
         self.schedule = noise_schedule() if schedule is None else schedule
         self.views = examples.views
@@ -168,12 +172,20 @@ class ExactPrior(Prior):
                 f"{len(latents)} images are not {len(t)} samples of {self.views} views x {self.examples.frames} frames"
             )
         clean = self.latents.to(noisy)
-        alpha, sigma = self.schedule.alpha(t, noisy), self.schedule.sigma(t, noisy)
+        alpha, sigma = self._levels(t, noisy)
         # |noisy|^2 is common to all examples; leaving it out of the exponent leaves the softmax its digits.
-        fit = (alpha * noisy @ clean.T - alpha**2 * clean.square().sum(1) / 2) / sigma**2
+        fit = (alpha / sigma**2 * noisy) @ clean.T - (alpha / sigma).square() @ clean.square().T / 2
         selector = conditioning["log_shares"].to(noisy) + self._by_view(len(t), cameras, times).to(noisy)
         expected = torch.softmax(fit + selector, dim=1) @ clean
         return ((noisy - alpha * expected) / sigma).view_as(latents)
+
+    def _levels(self, t: Tensor, noisy: Tensor) -> tuple[Tensor, Tensor]:
+        """Signal and noise levels (S, D) of each latent number, those of timestep 0 in frames that are told."""
+        carries_noise = frame_mask(self, 1, self.views * self.examples.frames).to(noisy.device)
+        of_image = torch.where(carries_noise, t.to(noisy.device)[:, None], 0)
+        of_number = of_image.repeat_interleave(noisy.shape[1] // len(carries_noise), dim=1)
+        alpha, sigma = self.schedule.alpha(of_number, noisy), self.schedule.sigma(of_number, noisy)
+        return alpha.view_as(noisy), sigma.view_as(noisy)
 
     def _by_view(self, samples: int, cameras: Cameras | None, times: Tensor | None) -> Tensor:
         """Logarithms (S, N) of the shares that examples seen from about the same place and time have."""

@@ -137,6 +137,44 @@ def frame_mask(
     return (torch.arange(frames) >= prior.clean_frames).repeat(samples * prior.views)
 
 
+@dataclass(frozen=True)
+class Query:
+    """What a prior is told about the S samples of B images that it denoises.
+
+    Args:
+        conditional: the prompt, and the image where the prior takes one.
+        unconditional: the negative prompt; None where nothing is guided.
+        cameras: B, where the prior knows views.
+        times: (B,) in [0, 1], where the prior knows times.
+    """
+
+    conditional: Conditioning
+    unconditional: Conditioning | None = None
+    cameras: Cameras | None = None
+    times: Tensor | None = None
+
+
+def denoise_guided(
+    prior: Prior,
+    latents: Tensor,  # (B, C, h, w) noisy
+    t: Tensor,  # (S,)
+    query: Query,
+    scale: float,
+    form: GuidanceForm = "from-unconditional",
+) -> tuple[Tensor, Tensor]:
+    """Guided and conditional noise, each (B, C, h, w).
+
+    One pass through the model, of half the size where guidance adds nothing.
+    """
+    neutral = 1.0 if form == "from-unconditional" else 0.0
+    if query.unconditional is None or scale == neutral:
+        conditional = prior.denoise(latents, t, query.conditional, query.cameras, query.times)
+        return conditional, conditional
+    both = [query.unconditional, query.conditional]
+    unconditional, conditional = denoise_jointly(prior, latents, t, both, query.cameras, query.times)
+    return guide(conditional, unconditional, scale, form), conditional
+
+
 def denoise_jointly(
     prior: Prior,
     latents: Tensor,  # (B, C, h, w)

@@ -18,6 +18,8 @@ from a4d.render.render import Render
 UNPAINTED = 0.8
 """sRGB grey of a mesh without colours where its surface faces the camera."""
 
+AMBIENT = 0.25
+"""Share of the light at the camera that also reaches what faces away from it."""
 
 NEAR = 0.01
 """Metres; what is nearer to the camera is cut away."""
@@ -121,7 +123,7 @@ def render_mesh(
         lit = colours
         if shaded if shaded is not None else mesh.colours is None:
             toward_camera = normalize(camera.positions.to(vertices) - vertices, dim=-1)
-            lit = colours * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
+            lit = colours * (AMBIENT + (1 - AMBIENT) * (normals * toward_camera).sum(-1, keepdim=True).abs())
         fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
         seen = rasterise(mesh, fine)
         face, barycentric, depth = (part[0].cpu().numpy() for part in (seen.face, seen.barycentric, seen.depth))

@@ -30,15 +30,8 @@ from a4d.render.volume import (
     stateless_shifts,
     subdivide,
 )
-from a4d.scenes.radiance import (
-    DensityConfig,
-    Grid4D,
-    GridStack,
-    NetworkConfig,
-    RadianceField,
-    TimeConfig,
-    build_features,
-)
+from a4d.scenes.perceptron import NetworkConfig
+from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from a4d.geometry.cameras import Cameras
     from a4d.geometry.placement import Axis, Orientation
     from a4d.io.ground_truth import GroundTruth
-    from a4d.render.asset import AssetRenderer
+    from a4d.render.asset import AssetRenderer, Lighting
+    from a4d.render.environment import EnvironmentLight
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     """
     from a4d.geometry.placement import normalising, placed
     from a4d.io.asset_reader import read_asset
+    from a4d.render.asset import AssetRenderer
 
     path = work.workspace.source_path()
     source = read_asset(path)
@@ -97,7 +99,8 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     world_from_source = normalising(orientation, _shown_surfaces(source, shots))
     asset = placed(source, world_from_source)
     train, test = _cameras(config, size, is_moving=any(shot.clip for shot in shots))
-    renderer = _renderer(asset, config)
+    lighting = _lighting(asset, config)
+    renderer = AssetRenderer(asset, lighting, _environment(config))
     files = _write_views(work, asset, shots, renderer, (train, test), console)
     rendered = _write_truth(work, asset, shots)
     _write_cameras(work, shots, (train, test), world_from_source, files)
@@ -106,7 +109,8 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         up=orientation.up,
         front=orientation.front,
         axes=found,
-        clips=[ClipFacts(name=clip.name, seconds=_length(clip)) for clip in source.clips],
+        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
+        lighting=lighting,
         rendered=rendered,
     )
     rate = _rate(shots[0]) if shots[0].clip is not None else None
@@ -144,12 +148,6 @@ def _shot(asset: Asset, clip: Clip | None, frames: int, fps: float | None) -> Sh
     if clip is None:
         return Shot(None, torch.zeros(1, dtype=torch.float64))
     return Shot(clip, spread_times(clip, frames) if fps is None else rated_times(asset, clip, frames, fps))
-
-
-def _length(clip: Clip) -> float:
-    from a4d.geometry.clip_times import clip_seconds
-
-    return clip_seconds(clip)
 
 
 def _rate(shot: Shot) -> float | None:
@@ -209,21 +207,23 @@ def _cameras(config: MeshViews, size: int, *, is_moving: bool) -> tuple[Cameras,
     return rings.cameras(), rings.between(held_out)
 
 
-def _renderer(asset: Asset, config: MeshViews) -> AssetRenderer:
-    from a4d.render.asset import AssetRenderer, is_colourless
+def _lighting(asset: Asset, config: MeshViews) -> Lighting:
+    from a4d.render.asset import is_colourless
 
-    lighting = config.lighting
-    if lighting == "auto":
-        lighting = "shaded" if config.environment is not None or is_colourless(asset) else "unlit"
-    light = None
-    if config.environment is not None:
-        import torch
+    if config.lighting != "auto":
+        return config.lighting
+    return "shaded" if config.environment is not None or is_colourless(asset) else "unlit"
 
-        from a4d.io.hdr import read_hdr
-        from a4d.render.environment import EnvironmentLight
 
-        light = EnvironmentLight.from_panorama(torch.from_numpy(read_hdr(config.environment)))
-    return AssetRenderer(asset, lighting, light)
+def _environment(config: MeshViews) -> EnvironmentLight | None:
+    import torch
+
+    from a4d.io.hdr import read_hdr
+    from a4d.render.environment import EnvironmentLight
+
+    if config.environment is None:
+        return None
+    return EnvironmentLight.from_panorama(torch.from_numpy(read_hdr(config.environment)))
 
 
 def _write_views(

@@ -1,0 +1,1 @@
+"""The package's own small multi-view video diffusion model."""

@@ -1,0 +1,137 @@
+"""Batches of procedural objects as the compact network learns from them: a pure function of a seed and an index."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a4d.config import Config
+from a4d.datasets.procedural.clips import Scene, Stage, procedural_scene
+from a4d.datasets.procedural.vocabulary import MOTIONS
+from a4d.priors.camera_codes import spherical
+from a4d.priors.compact.words import encode_prompts
+from a4d.randomness import generator
+
+Batch = dict[str, Tensor]
+"""`clean` (S, V, F, 3, H, W) and the fields of `Task`, by name."""
+
+
+class Recipe(Config):
+    """What batches are made of.
+
+    Args:
+        images: per batch, shared among samples, views and frames.
+        size: pixels.
+        moving_share: share of batches with moving objects.
+        frames: numbers of frames besides the first that are drawn from each clip, one of them for each batch.
+        period: frames of a whole period.
+        known_share: share of still samples of which one view is known.
+        pair_share: share of still batches with two of the four views.
+        text_dropout: share of samples without a caption.
+        free_share: share of samples with free azimuth and elevation.
+        text_length: words.
+    """
+
+    images: int = 64
+    size: int = 64
+    moving_share: float = 0.75
+    frames: tuple[int, ...] = (2, 2, 2, 4)
+    period: int = 8
+    known_share: float = 0.5
+    pair_share: float = 0.1
+    text_dropout: float = 0.1
+    free_share: float = 0.0
+    text_length: int = 16
+
+
+class ProceduralBatches:
+    """A sequence of batches, as long as anybody wants.
+
+    Args:
+        recipe: sizes and shares.
+        seed: of all random numbers.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self.recipe, self.seed = recipe, seed
+
+    def __getitem__(self, index: int) -> Batch:
+        recipe = self.recipe
+        draws = generator(self.seed, "batch", index)
+        random = np.random.default_rng(int(torch.randint(2**62, (), generator=draws)))
+        is_moving = bool(random.random() < recipe.moving_share)
+        frames = int(random.choice(recipe.frames)) if is_moving else 1
+        count = max(recipe.images // (4 * frames), 1)
+        samples = [self._sample(index * recipe.images + n, is_moving, frames, random) for n in range(count)]
+        if not is_moving and random.random() < recipe.pair_share:
+            other = int(random.integers(1, 4))
+            samples = [_views(sample, [0, other]) for sample in samples]
+        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+    def _sample(self, number: int, is_moving: bool, frames: int, random: np.random.Generator) -> Batch:
+        recipe = self.recipe
+        stage = Stage(size=recipe.size, free_share=recipe.free_share)
+        scene = procedural_scene(self.seed, number, stage, tuple(MOTIONS) if is_moving else ("",))
+        caption = "" if random.random() < recipe.text_dropout else scene.caption
+        if not is_moving:
+            known = int(random.integers(stage.views)) if random.random() < 0.25 else 0
+            shown = [known] if random.random() < recipe.known_share else []
+            return still_sample(scene, caption, shown, recipe.text_length)
+        chosen = 1 + np.sort(random.permutation(recipe.period - 1)[:frames])
+        return moving_sample(scene, caption, chosen / recipe.period, recipe.text_length)
+
+
+def moving_sample(
+    scene: Scene,
+    caption: str,
+    phases: np.ndarray,  # (F,) periods
+    text_length: int,
+) -> Batch:
+    """One object whose views at rest are known, at some times of its motion."""
+    images = on_white(scene.render(np.concatenate([[0.0], phases])))
+    views = len(images)
+    return {
+        "clean": images[:, 1:],
+        "still": images[:, 0],
+        "known": torch.ones(views),
+        **_viewed(scene),
+        "phase": torch.from_numpy(phases).float(),
+        "moving": torch.ones(()),
+        "words": encode_prompts([caption], text_length)[0],
+    }
+
+
+def still_sample(scene: Scene, caption: str, shown: list[int], text_length: int) -> Batch:
+    """One object at rest of which some views are known."""
+    images = on_white(scene.render(np.zeros(1)))
+    known = torch.zeros(len(images))
+    known[shown] = 1
+    return {
+        "clean": images,
+        "still": images[:, 0],
+        "known": known,
+        **_viewed(scene),
+        "phase": torch.zeros(1),
+        "moving": torch.zeros(()),
+        "words": encode_prompts([caption], text_length)[0],
+    }
+
+
+def _views(sample: Batch, chosen: list[int]) -> Batch:
+    """Some views of a sample."""
+    names = ("clean", "still", "known", "azimuth", "elevation")
+    return {name: value[chosen] if name in names else value for name, value in sample.items()}
+
+
+def _viewed(scene: Scene) -> Batch:
+    azimuth, elevation, _ = spherical(scene.cameras).unbind(-1)
+    return {"azimuth": azimuth, "elevation": elevation}
+
+
+def on_white(
+    rgba: Tensor,  # (..., H, W, 4) in [0, 1], straight alpha
+) -> Tensor:
+    """(..., 3, H, W) in [-1, 1] over white."""
+    rgb, alpha = rgba[..., :3], rgba[..., 3:]
+    return ((rgb * alpha + 1 - alpha) * 2 - 1).movedim(-1, -3)

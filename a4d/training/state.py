@@ -1,0 +1,58 @@
+"""A training run on disk: everything the next step depends on, in one file that is either whole or absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from a4d.errors import InvalidInputError
+from a4d.io.files import atomic_path
+
+
+def save_state(path: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+    """Write named tensors of several parts, and plain facts, in one rename.
+
+    Args:
+        path: a safetensors file.
+        parts: tensors by part and name, such as `weights`, `average` and `optimiser`.
+        facts: such as the step; must be JSON.
+    """
+    tensors = {
+        f"{part}:{name}": value.detach().cpu().contiguous()
+        for part, named in parts.items()
+        for name, value in named.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"facts": json.dumps(dict(facts))})
+
+
+def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+    """What `save_state` wrote, or None where there is no such file.
+
+    Raises:
+        InvalidInputError: there is one that cannot be read.
+    """
+    if not path.is_file():
+        return None
+    parts: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for label in file.keys():  # noqa: SIM118
+                part, _, name = label.partition(":")
+                parts.setdefault(part, {})[name] = file.get_tensor(label)
+            return parts, json.loads(file.metadata()["facts"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        raise InvalidInputError(f"{path} is damaged", "Remove it to start anew, or train --from its weights") from None
+
+
+def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Floating-point tensors in another precision, the others as they are."""
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
