@@ -124,7 +124,8 @@ def cached(entry: Entry) -> Path | None:
     What ships with the package lies there.
     """
     if entry.packaged is not None:
-        return Path(__file__).parent / entry.packaged
+        folder = Path(__file__).parent / entry.packaged
+        return folder if any(folder.glob("*.safetensors")) else None
     return hub.cached(entry.sources, entry.components)
 
 
