@@ -112,7 +112,10 @@ def train_prior(
     if method.value in MODELS:
         if target is not None:
             raise UsageError(f"'{target}': {method.value} learns from no workspace", "Leave it out")
-        sizes = {"training": {"steps": steps, "hours": hours, "workers": workers}, "data": {"images": batch}}
+        sizes: dict[str, dict[str, Any]] = {
+            "training": {"steps": steps, "hours": hours, "workers": workers},
+            "data": {"images": batch},
+        }
         given = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
         read = load_yaml(config) if config else {}
         train_network(

@@ -15,6 +15,7 @@ from torch.nn.functional import max_pool2d
 from a4d.datasets.procedural.clips import Scene, Stage, procedural_scene
 from a4d.datasets.procedural.vocabulary import COLOURS, MOTIONS
 from a4d.geometry.cameras import Cameras
+from a4d.priors.compact.attention import RowAttention
 from a4d.priors.compact.examples import on_white
 from a4d.priors.compact.network import CompactNetwork
 from a4d.priors.compact.prior import CompactPrior
@@ -171,8 +172,9 @@ def ground_truth(scene: Scene, motion: str, frames: int = 8) -> Tensor:
 def without_attention(network: CompactNetwork) -> Iterator[None]:
     """The network with what its spatiotemporal attention would add left out."""
     handles = [
-        block.attention.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
-        for block in network.blocks
+        module.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+        for module in network.modules()
+        if isinstance(module, RowAttention)
     ]
     try:
         yield
