@@ -68,9 +68,8 @@ def _fetch(names: list[str]) -> list[dict[str, Any]]:
     console = make_console()
     for name in names:
         entry = find(name)
-        console.print(
-            f"{name}: {format_size(entry.bytes)}, {entry.licence}, from {entry.repositories[0]}", markup=False
-        )
+        source = entry.repositories[0] if entry.repositories else "this package"
+        console.print(f"{name}: {format_size(entry.bytes)}, {entry.licence}, from {source}", markup=False)
     return [_row(name, fetch(name)) for name in names]
 
 

@@ -80,7 +80,7 @@ def evaluate_video(network: CompactNetwork, objects: int, sampler: Sampler) -> d
     rows: dict[str, list[float]] = {}
     for index in range(objects):
         motion = names[index % len(names)]
-        scene = procedural_scene(SEED, index, Stage(), (motion,))
+        scene = procedural_scene(SEED, index, Stage(size=network.config.size), (motion,))
         truth = ground_truth(scene, motion)
         for label, settings in (("one_step", Sampler(1, 1.0)), ("sampled", sampler)):
             clip = sample_clip(prior, truth[:, 0], scene.caption, scene.cameras, truth.shape[1], settings, index)
@@ -101,7 +101,7 @@ def evaluate_views(network: CompactNetwork, objects: int, sampler: Sampler) -> d
     prior = CompactPrior(network, "multi-view")
     rows: dict[str, list[float]] = {}
     for index in range(objects):
-        scene = procedural_scene(SEED, index, Stage(), ("",))
+        scene = procedural_scene(SEED, index, Stage(size=network.config.size), ("",))
         truth = ground_truth(scene, "")[:, 0]
         for label, images in (
             ("text", sample_views(prior, scene.caption, scene.cameras, None, sampler, index)),
