@@ -100,7 +100,7 @@ def _sheet(images: Tensor) -> NDArray[np.float32]:
     """One picture of (S, 2, V, F, 3, H, W) in [-1, 1]: frames along, views and truth over estimate down."""
     rows = images.permute(0, 1, 2, 5, 3, 6, 4)  # S, 2, V, H, F, W, 3
     sheet = rows.reshape(-1, images.shape[3] * images.shape[-1], 3)
-    return (sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2
+    return np.asarray((sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2, np.float32)
 
 
 def start(config: CompactTraining, weights: Path | None, seed: int) -> tuple[CompactTrainee, ProceduralBatches]:

@@ -1,4 +1,4 @@
-"""Procedural clips: geometry against implicit functions, conventions, captions, and a pure function of seed and index."""
+"""Procedural clips: geometry against implicit functions, conventions, captions; each follows from seed and index."""
 
 import itertools
 
@@ -146,7 +146,7 @@ def test_motions_differ_from_each_other():
 
 @pytest.mark.parametrize("motion", ["jump", "wave", "spin"])
 def test_flow_finds_the_colours_of_a_moved_image_in_the_images_at_rest(motion):
-    """Where a point is seen at rest, the picture there has its colour, but for the light; elsewhere it mostly has not."""
+    """Where a point is seen at rest, the picture there has its colour, but for the light."""
     scene = procedural_scene(3, 2, Stage(size=96), (motion,))
     rgba, flow = scene.render_with_flow(np.array([0.0, 0.25, 0.4]))
     rgb = rgba[..., :3] / rgba[..., :3].amax(-1, keepdim=True).clamp_min(0.05)

@@ -71,8 +71,9 @@ def diffusion_loss(
 ) -> tuple[str, Tensor]:
     """The error of the clean image, and of the ways to the sources where the batch knows them.
 
-    The first is the velocity's squared error times min(1, 2 sigma²), which is the clean image's times min(1 / sigma², 2). The
-    second teaches what pictures alone teach slowly, since a warp's gradient sees no further than a few pixels.
+    The first is the velocity's squared error times min(1, 2 sigma²), which is the clean image's times
+    min(1 / sigma², 2). The second teaches what pictures alone teach slowly, since a warp's gradient sees no further
+    than a few pixels.
 
     Returns:
         what was trained, `moving` or `still`, and the mean over noisy images.
@@ -99,7 +100,7 @@ def flow_loss(
     batch: Batch,  # with `way` (S, V, F, 4, 2, H, W) and `visible` (S, V, F, 4, H, W)
     asked: Tensor,  # (S, V, F) bool
 ) -> Tensor:
-    """The mean distance between the ways to the view itself and the three others, and the true ones, where both exist."""
+    """The mean distance of the ways to the view itself and the three others from the true ones, where there are any."""
     own = batch["known"][..., None]
     there = torch.cat([own, other_views(batch["known"], batch["azimuth"])[1]], dim=-1) > 0
     counted = batch["visible"] & (there[:, :, None] & asked[..., None])[..., None, None]

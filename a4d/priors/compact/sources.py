@@ -20,7 +20,7 @@ def other_views(
     known: Tensor,  # (S, V)
     azimuth: Tensor,  # (S, V) degrees
 ) -> tuple[Tensor, Tensor]:
-    """The views a quarter, a half and three quarters of a turn on from each: (S, V, 3) their indices, and whether known.
+    """The views a quarter, a half and three quarters of a turn on: (S, V, 3) their indices, and whether they are known.
 
     A view is there if its camera is within 45 degrees of the place.
     """
