@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -69,12 +70,15 @@ class SurfaceDistances:
         completeness: mean distance from the reference to the surface.
         precision: share of the surface within the threshold of the reference.
         recall: share of the reference within the threshold of the surface.
+        normal_consistency: mean cosine between the normals at nearest points, in both directions, whichever way round
+            the normals are (Mescheder et al. 2019, Occupancy Networks); in [0, 1].
     """
 
     accuracy: float
     completeness: float
     precision: float
     recall: float
+    normal_consistency: float
 
     @property
     def chamfer(self) -> float:
@@ -103,12 +107,22 @@ def surface_distances(
         seed: of the samples.
     """
     generator = torch.Generator().manual_seed(seed)
-    points, truth = (sample_surface(m, count, generator)[0].detach().cpu().numpy() for m in (mesh, reference))
-    to_reference, _ = cKDTree(truth).query(points)
-    to_mesh, _ = cKDTree(points).query(truth)
+    points, normals = _samples_of(mesh, count, generator)
+    truth, true_normals = _samples_of(reference, count, generator)
+    to_reference, nearest_true = cKDTree(truth).query(points)
+    to_mesh, nearest = cKDTree(points).query(truth)
+    cosines = (normals * true_normals[nearest_true]).sum(1), (true_normals * normals[nearest]).sum(1)
     return SurfaceDistances(
         accuracy=float(to_reference.mean()),
         completeness=float(to_mesh.mean()),
         precision=float((to_reference <= threshold).mean()),
         recall=float((to_mesh <= threshold).mean()),
+        normal_consistency=float(np.mean([np.abs(part).mean() for part in cosines])),
     )
+
+
+def _samples_of(mesh: Mesh, count: int, generator: torch.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(count, 3) points spread evenly over a surface, and the unit normals of the faces that they lie on."""
+    points, faces, _ = sample_surface(mesh, count, generator)
+    normals = torch.nn.functional.normalize(mesh.face_normals[faces].detach().double(), dim=-1)
+    return points.detach().double().cpu().numpy(), normals.cpu().numpy()

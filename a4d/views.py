@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from a4d.config import Config, Number, Spec, parse, unknown_key, value_at
+from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
+from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
+
+SIZE_STEP = 32
+"""Pixels by which a size that changes over the steps grows."""
+
+LAST_STEP = 2**62
+"""A step after all schedules."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Frames:
     times: Tensor | None
     names: list[str]
     splits: list[str]
+    _reduced: dict[tuple[int, int], tuple[Tensor, Cameras]] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -49,10 +57,36 @@ class Frames:
             self.splits + other.splits,
         )  # fmt: skip
 
+    def part(self, indices: Sequence[int]) -> Frames:
+        """Some of these frames."""
+        chosen = list(indices)
+        return Frames(
+            [self.rgba[i] for i in chosen], [self.cameras[i] for i in chosen],
+            None if self.times is None else self.times[chosen], [self.names[i] for i in chosen],
+            [self.splits[i] for i in chosen],
+        )  # fmt: skip
+
+    def reduced(self, index: int, size: int | None) -> tuple[Tensor, Cameras]:
+        """A frame and its camera with `size` pixels along the longer side, or as they are if that is not less."""
+        if size is None or size >= max(self.cameras[index].width, self.cameras[index].height):
+            return self.rgba[index], self.cameras[index]
+        if (index, size) not in self._reduced:
+            self._reduced[index, size] = _resized(self.rgba[index], self.cameras[index], size)
+        return self._reduced[index, size]
+
     def only(self, index: int) -> Frames:
         """One of these frames, as one to train on."""
         times = None if self.times is None else self.times[index : index + 1]
         return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
+
+    def at(self, time: float) -> Frames:
+        """The frames of one moment of the clip, as a static capture."""
+        assert self.times is not None
+        indices = (self.times == time).nonzero()[:, 0].tolist()
+        return Frames(
+            [self.rgba[i] for i in indices], [self.cameras[i] for i in indices], None,
+            [self.names[i] for i in indices], [self.splits[i] for i in indices],
+        )  # fmt: skip
 
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
@@ -98,6 +132,9 @@ class Views(Config, ABC):
     kind: str
     batch: int = Field(default=1, ge=1)
     background: Background = "black"
+    shading: Shading | dict[Shading, Number] | None = Field(
+        default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
+    )
 
     @abstractmethod
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
@@ -106,6 +143,32 @@ class Views(Config, ABC):
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
+
+    @property
+    def shadings(self) -> tuple[Shading, ...]:
+        """All shadings that may be drawn."""
+        if self.shading is None:
+            return ()
+        return tuple(self.shading) if isinstance(self.shading, dict) else (self.shading,)
+
+    @property
+    def only_shading(self) -> Shading | None:
+        """The shading of all steps, or None where it is the scene's own or a matter of chance."""
+        return None if isinstance(self.shading, dict) else self.shading
+
+    def drawn_shading(self, step: int, seed: int) -> Shading | None:
+        """How the scene is shown in one step; chances are relative to their sum.
+
+        Raises:
+            ConfigError: no shading has a chance at this step.
+        """
+        if not isinstance(self.shading, dict):
+            return self.shading
+        names = list(self.shading)
+        chances = torch.tensor([max(value_at(chance, step), 0.0) for chance in self.shading.values()])
+        if not float(chances.sum()) > 0:
+            raise ConfigError(f"no shading has a chance at step {step}", "Give at least one of them a positive one")
+        return names[int(torch.multinomial(chances, 1, generator=generator(seed, "shading", step)))]
 
     def backgrounds(self, step: int, seed: int) -> Tensor:
         """(B, 3) sRGB backgrounds of one step."""
@@ -120,7 +183,7 @@ class ObservedViews(Views):
 
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
-    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
     patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
     run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
 
@@ -146,7 +209,7 @@ class ObservedViews(Views):
             epoch, place = divmod(position, runs)
             first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
             chosen += indices[first : first + self.run]
-        batch = self._batch(frames, chosen, self.backgrounds(step, seed))
+        batch = self._batch(frames, chosen, self.backgrounds(step, seed), step)
         if self.patch is None:
             return batch
         return self._part(batch, self.patch, generator(seed, "patch", self.split, step))
@@ -178,8 +241,14 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
-    def _batch(self, frames: Frames, indices: list[int], background: Tensor) -> ViewBatch:
-        parts = [_resized(frames.rgba[i], frames.cameras[i], self.size) for i in indices]
+    def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
+        """Some frames at the size of a step, or at the last size."""
+        at = LAST_STEP if step is None else step
+        size = None if self.size is None else value_at(self.size, at)
+        if isinstance(self.size, Schedule):
+            # Few sizes, each of which is made once.
+            size = SIZE_STEP * max(1, round(value_at(self.size, at) / SIZE_STEP))
+        parts = [frames.reduced(i, None if size is None else round(size)) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -196,6 +265,42 @@ class ObservedViews(Views):
             )
         times = None if frames.times is None else frames.times[indices]
         return ViewBatch(cameras, times, background, rgba)
+
+
+class MomentViews(ObservedViews):
+    """Frames of a clip that was seen by several cameras: all that were taken at a few moments, more and more of them.
+
+    The first moment is the scene at rest and never chosen. The schedules are those of Animate3D: `chosen: null` takes
+    all moments that are unlocked, `chosen: 2` the newest of them and one more.
+    """
+
+    kind: Literal["moments"] = "moments"  # type: ignore[assignment]
+    unlocked: Number = Field(default=1e9, description="moments after the first that take part; rounded down")
+    chosen: int | None = Field(default=None, ge=1, description="moments per step; null is all that are unlocked")
+    newest: bool = Field(default=True, description="the newest unlocked moment is chosen until all are unlocked")
+
+    def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
+        """All frames of the moments chosen by this step."""
+        frames, indices = self._frames(frames)
+        if frames.times is None:
+            raise MissingInputError("the frames have no times", "Run `a4d preprocess` on an animated mesh or a video")
+        moments = frames.times[indices].unique()[1:]
+        count = max(1, min(int(value_at(self.unlocked, step)), len(moments)))
+        draws = generator(seed, "moments", self.split, step)
+        if self.chosen is None or self.chosen >= count:
+            chosen = torch.arange(count)
+        elif self.newest and count < len(moments):
+            earlier = torch.randperm(count - 1, generator=draws)[: self.chosen - 1]
+            chosen = torch.cat([earlier, torch.tensor([count - 1])])
+        else:
+            chosen = torch.randperm(count, generator=draws)[: self.chosen]
+        is_chosen = torch.isin(frames.times, moments[chosen])
+        taken = [index for index in indices if is_chosen[index]]
+        if self.background == "random":
+            background = torch.rand(len(taken), 3, generator=generator(seed, "background", step))
+        else:
+            background = self.backgrounds(step, seed)[:1].expand(len(taken), 3)
+        return self._batch(frames, taken, background, step)
 
 
 class OrbitViews(Views):
@@ -252,7 +357,7 @@ class OrbitViews(Views):
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 
-KINDS: dict[str, type[Views]] = {"observed": ObservedViews, "orbit": OrbitViews}
+KINDS: dict[str, type[Views]] = {"moments": MomentViews, "observed": ObservedViews, "orbit": OrbitViews}
 
 
 def build_views(specs: Mapping[str, Spec]) -> dict[str, Views]:
@@ -277,11 +382,9 @@ def _between(interval: Interval | Number, share: Tensor, step: int) -> Tensor:
     return torch.full_like(share, value_at(interval, step))
 
 
-def _resized(rgba: Tensor, camera: Cameras, size: int | None) -> tuple[Tensor, Cameras]:
-    """An image and its camera at another size; resampled with premultiplied colours, so that edges stay clean."""
+def _resized(rgba: Tensor, camera: Cameras, size: int) -> tuple[Tensor, Cameras]:
+    """An image and its camera at a smaller size; resampled with premultiplied colours, so that edges stay clean."""
     longer = max(camera.width, camera.height)
-    if size is None or size >= longer:
-        return rgba, camera
     width, height = max(1, round(camera.width * size / longer)), max(1, round(camera.height * size / longer))
     premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).permute(2, 0, 1)[None]
     small = torch.nn.functional.interpolate(premultiplied, (height, width), mode="area")[0].permute(1, 2, 0)

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, field_validator
 
 from a4d.config import Config
-from a4d.errors import QualityError
 from a4d.runtime import Runtime
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from a4d.geometry.mesh import Mesh
-    from a4d.scenes.scene import Scene
-
-LOWEST_PSNR = 40.0
-"""dB that a Gaussian file must keep when it is read back and rendered."""
+    from a4d.export.films import Film
+    from a4d.export.subject import Subject
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
+
+UNLIKE = 18.0
+"""dB below which a mesh does not look like the scene that it was made of."""
 
 
 class Export(Config):
@@ -35,40 +30,71 @@ class Export(Config):
 
     formats: str = Field(
         default="auto",
-        description="comma-separated: glb, obj, ply, splat, mp4, gif, webp, png; auto leaves obj, gif, webp, png out",
+        description="comma-separated: glb, obj, ply, splat, obj-sequence, ply-sequence, mp4, gif, webp, png; "
+        "auto is glb, mp4 and, of Gaussians, ply and splat",
     )
-    from_scene: str | None = Field(default=None, description="the scene to export; the newest if not given")
+    from_scene: str | None = Field(
+        default=None, description="the scene to export; the newest if not given, or the mesh that was given if none"
+    )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
+    texture: int | None = Field(
+        default=None, ge=16, le=8192, description="bake a picture of this many pixels instead of vertex colours"
+    )
+    animation: Literal["morph", "bones"] = Field(default="morph", description="how a GLB file stores a motion")
+    tolerance: float = Field(default=1e-3, ge=0, description="metres by which leaving out frames may move a vertex")
+    bones: int = Field(default=24, ge=1, le=256, description="at most, with --animation bones")
+    moments: int | None = Field(default=None, ge=1, description="frames of a moving scene; the clip's if not given")
+    clip: str | None = Field(default=None, description="which animation of a given mesh is sampled; the first if none")
+    frame: Literal["source", "world"] = Field(
+        default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
+    )
+    up: Literal["y", "z"] = Field(default="y", description="axis that points up in meshes and Gaussians")
+    scale: float = Field(default=1.0, gt=0, description="applied to meshes and Gaussians")
+    films: str = Field(
+        default="auto",
+        description="comma-separated: turntable, sweep (the clip from one side), grid (from four)",
+    )
     frames: int = Field(default=72, ge=1, description="pictures of one turn")
-    fps: float = Field(default=24.0, gt=0, description="frames per second of videos")
+    fps: float | None = Field(default=None, gt=0, description="frames per second; the clip's, else 24")
     size: int = Field(default=512, ge=16, le=4096, description="pixels of a picture's side")
     elevation: float = Field(default=15.0, ge=-90, le=90, description="degrees above the subject")
+    azimuth: float = Field(default=0.0, description="degrees from the front where a turn begins, and of a sweep")
     background: Literal["white", "grey", "black"] = Field(default="white", description="behind the subject in videos")
 
     @field_validator("formats")
     @classmethod
-    def _known(cls, value: str) -> str:
-        names = [name.strip().lower().lstrip(".") for name in value.split(",") if name.strip()]
-        if names == ["auto"]:
-            return "auto"
-        unknown = [name for name in names if name not in WRITERS]
-        if unknown or not names:
-            raise ValueError(f"unknown format {', '.join(unknown) or value!r}; choose from {', '.join(WRITERS)}")
-        return ",".join(dict.fromkeys(names))
+    def _known_formats(cls, value: str) -> str:
+        return _listed(value, "format", WRITERS)
+
+    @field_validator("films")
+    @classmethod
+    def _known_films(cls, value: str) -> str:
+        return _listed(value, "film", ("turntable", "sweep", "grid"))
 
 
-@dataclass
+def _listed(value: str, what: str, known: object) -> str:
+    names = [name.strip().lower().lstrip(".") for name in value.split(",") if name.strip()]
+    if names == ["auto"]:
+        return "auto"
+    choices = list(cast(Any, known))
+    unknown = [name for name in names if name not in choices]
+    if unknown or not names:
+        raise ValueError(f"unknown {what} {', '.join(unknown) or value!r}; choose from {', '.join(choices)}")
+    return ",".join(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
 class Job:
-    """One scene on its way out; what several formats share is made once.
+    """What is written of a subject.
 
     Args:
-        scene: what is exported.
+        subject: the scene or the asset.
         config: formats and sizes.
         stem: the exports' name without a suffix.
         work: where outputs are staged.
     """
 
-    scene: Scene
+    subject: Subject
     config: Export
     stem: str
     work: Transaction
@@ -77,147 +103,139 @@ class Job:
         """Where a file of this suffix is staged."""
         return self.work.output(f"exports/{self.stem}{suffix}")
 
-    @cached_property
-    def mesh(self) -> Mesh:
-        """The scene's own mesh, or one extracted from its renders."""
-        from a4d.scenes.extraction import extract_surface
-
-        own = self.scene.mesh()
-        return own if own is not None else extract_surface(self.scene, resolution=self.config.resolution)
-
-    def pictures(self) -> Iterator[NDArray[np.float32]]:
-        """(H, W, 4) of one turn, with straight alpha."""
-        import torch
-
-        from a4d.scenes.extraction import extent, turntable_cameras
-
-        device = next(self.scene.parameters()).device
-        cameras = turntable_cameras(extent(self.scene), self.config.frames, self.config.elevation, self.config.size)
-        with torch.no_grad():
-            for index in range(len(cameras)):
-                render = self.scene.render(cameras[index].to(device))
-                straight = render.rgb / render.alpha.clamp_min(1e-3)
-                yield torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1).cpu().numpy()
+    def folder(self, suffix: str) -> Path:
+        """Where a folder of files is staged."""
+        return self.work.replace(f"exports/{self.stem}_{suffix}")
 
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
-    from a4d.scenes import load_scene
-
-    folder = work.workspace.scene(config.from_scene)
-    job = Job(load_scene(folder, runtime.device), config, work.workspace.metadata.name, work)
+    job = Job(subject(work.workspace, config, runtime.device), config, work.workspace.metadata.name, work)
     formats = config.formats
     if formats == "auto":
-        formats = "glb,mp4" if job.scene.gaussians() is None else "glb,ply,splat,mp4"
+        has_gaussians = job.subject.gaussians(job.subject.moments.times[0]) is not None
+        formats = "glb,ply,splat,mp4" if has_gaussians else "glb,mp4"
     metrics: dict[str, Any] = {}
     for name in formats.split(","):
         metrics.update(WRITERS[name](job))
     return metrics
 
 
-def write_glb_mesh(job: Job) -> dict[str, Any]:
-    """A mesh with vertex colours for Blender, game engines and web viewers."""
-    from a4d.io.glb import write_glb
+def subject(workspace: Workspace, config: Export, device: str) -> Subject:
+    """What is exported, as the configuration says."""
+    from a4d.export.subject import SurfaceOptions
+    from a4d.geometry.animating import AnimationOptions
+    from a4d.workspace.subjects import SubjectRequest, load_subject
 
-    return _write_mesh(job, ".glb", write_glb)
-
-
-def write_obj_mesh(job: Job) -> dict[str, Any]:
-    """A mesh with vertex colours for everything else."""
-    from a4d.io.obj import write_obj
-
-    return _write_mesh(job, ".obj", write_obj)
-
-
-def _write_mesh(job: Job, suffix: str, write: Callable[[Path, Mesh], None]) -> dict[str, Any]:
-    import trimesh
-
-    path = job.path(suffix)
-    write(path, job.mesh)
-    back = trimesh.load_mesh(path, process=False)
-    if len(back.faces) != len(job.mesh.faces):
-        raise QualityError(f"{path.name} reads back with {len(back.faces)} of {len(job.mesh.faces)} faces")
-    return {"faces": len(job.mesh.faces), "closed": job.mesh.is_closed}
+    animation = AnimationOptions(config.animation, config.tolerance, config.bones)
+    request = SubjectRequest(
+        config.from_scene,
+        config.clip,
+        config.moments,
+        config.fps,
+        config.frame,
+        config.up,
+        config.scale,
+        SurfaceOptions(config.resolution, config.texture, animation),
+    )
+    return load_subject(workspace, request, device)
 
 
-def write_gaussian_file(job: Job, suffix: str) -> dict[str, Any]:
-    """Gaussians for splat viewers, re-rendered from the file."""
-    import torch
+def write_glb(job: Job) -> dict[str, Any]:
+    """Blender, game engines and web viewers: materials, pictures and motion in one file."""
+    from a4d.export.surfaces import write_glb
 
-    from a4d.io.gaussian_ply import write_gaussian_ply
-    from a4d.io.gaussian_reader import read_gaussians
-    from a4d.io.splat import write_splat
-    from a4d.metrics import psnr
-    from a4d.render.gaussians import render_gaussians
-    from a4d.scenes.extraction import extent, turntable_cameras
-
-    gaussians = job.scene.gaussians()
-    if gaussians is None:
-        raise QualityError(f"a scene of kind '{job.scene.kind}' has no Gaussians", f"Leave {suffix} out of --formats")
-    gaussians = gaussians.detach().to("cpu")
-    path = job.path(suffix)
-    (write_gaussian_ply if suffix == ".ply" else write_splat)(path, gaussians)
-    cameras = turntable_cameras(extent(job.scene), 4, job.config.elevation, 256)
-    with torch.no_grad():
-        degree = 0 if suffix == ".splat" else None
-        before = render_gaussians(gaussians, cameras, sh_degree=degree).rgb
-        quality = psnr(render_gaussians(read_gaussians(path), cameras, sh_degree=degree).rgb, before)
-    lowest = LOWEST_PSNR if suffix == ".ply" else 30.0
-    if quality < lowest:
-        raise QualityError(f"{path.name} re-renders at {quality:.1f} dB, less than {lowest:.0f} dB")
-    return {f"{suffix[1:]}_psnr": min(quality, 99.0), "gaussians": len(gaussians)}
+    facts = write_glb(job.path(".glb"), job.subject)
+    if not job.subject.has_fixed_topology:
+        job.work.warn(
+            f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
+            "the formats obj-sequence and ply-sequence hold them all"
+        )
+    if facts.get("glb_psnr", UNLIKE) < UNLIKE:
+        job.work.warn(
+            f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
+        )
+    return facts
 
 
-def write_turntable(job: Job, suffix: str) -> dict[str, Any]:
-    """One turn as a film."""
-    from a4d.io.video import read_video, write_video
+def write_obj(job: Job) -> dict[str, Any]:
+    """Everything else: the first moment, with pictures beside it or vertex colours."""
+    from a4d.export.surfaces import write_obj_file
 
-    path, level = job.path(suffix), BACKGROUNDS[job.config.background]
-    write_video(path, job.pictures(), job.config.fps, (level,) * 3)
-    count = sum(1 for _ in read_video(path).frames)
-    if count != job.config.frames:
-        raise QualityError(f"{path.name} reads back with {count} of {job.config.frames} frames")
-    return {"turntable_frames": count}
+    return write_obj_file(job.path(".obj"), job.subject)
 
 
-def write_pictures(job: Job) -> dict[str, Any]:
-    """One turn as numbered RGBA pictures."""
-    from a4d.io.images import read_image, write_image
+def write_sequence(job: Job, suffix: Literal[".obj", ".ply"]) -> dict[str, Any]:
+    """A file per moment; PLY files of Gaussians where the scene has any."""
+    from a4d.export.splats import write_gaussian_files
+    from a4d.export.surfaces import write_sequence
 
-    folder = job.work.replace(f"exports/{job.stem}_frames")
-    for index, picture in enumerate(job.pictures()):
-        write_image(folder / f"{index:05d}.png", picture)
-    shape = read_image(folder / "00000.png").shape
-    if shape != (job.config.size, job.config.size, 4):
-        raise QualityError(f"{folder.name}/00000.png reads back with shape {shape}")
-    return {"pictures": job.config.frames}
+    folder = job.folder(suffix[1:])
+    if suffix == ".ply" and job.subject.gaussians(job.subject.moments.times[0]) is not None:
+        return write_gaussian_files(folder, job.subject)
+    return write_sequence(folder, job.subject, suffix)
+
+
+def write_gaussians(job: Job, suffix: str) -> dict[str, Any]:
+    """Splat viewers: the first moment."""
+    from a4d.export.splats import write_gaussian_file
+
+    return write_gaussian_file(job.path(suffix), job.subject)
+
+
+def write_films(job: Job, suffix: str) -> dict[str, Any]:
+    """NAME.mp4 turns; NAME_sweep.mp4 and NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
+    from a4d.export.films import Shot, write_film, write_pictures
+
+    config = job.config
+    fps = config.fps or 24.0
+    background = BACKGROUNDS[config.background]
+    shot = Shot(config.frames, fps, config.size, config.elevation, config.azimuth, background)
+    names = config.films
+    if names == "auto":
+        names = "turntable,sweep,grid" if job.subject.is_moving else "turntable"
+    facts: dict[str, Any] = {}
+    for film in cast("list[Film]", names.split(",")):
+        title = "" if film == "turntable" else f"_{film}"
+        if suffix == ".png":
+            facts |= write_pictures(job.folder(f"{title[1:]}_frames".strip("_")), film, job.subject, shot)
+        else:
+            facts |= write_film(job.path(f"{title}{suffix}"), film, job.subject, shot)
+    return facts
 
 
 WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {
-    "glb": write_glb_mesh,
-    "obj": write_obj_mesh,
-    "ply": lambda job: write_gaussian_file(job, ".ply"),
-    "splat": lambda job: write_gaussian_file(job, ".splat"),
-    "mp4": lambda job: write_turntable(job, ".mp4"),
-    "gif": lambda job: write_turntable(job, ".gif"),
-    "webp": lambda job: write_turntable(job, ".webp"),
-    "png": write_pictures,
+    "glb": write_glb,
+    "obj": write_obj,
+    "ply": lambda job: write_gaussians(job, ".ply"),
+    "splat": lambda job: write_gaussians(job, ".splat"),
+    "obj-sequence": lambda job: write_sequence(job, ".obj"),
+    "ply-sequence": lambda job: write_sequence(job, ".ply"),
+    "mp4": lambda job: write_films(job, ".mp4"),
+    "gif": lambda job: write_films(job, ".gif"),
+    "webp": lambda job: write_films(job, ".webp"),
+    "png": lambda job: write_films(job, ".png"),
 }
 
 
 def inputs(workspace: Workspace, config: Export) -> list[Path]:
-    """The scene."""
+    """The scene, or the mesh that was given."""
+    from a4d.workspace.subjects import is_given_mesh
+
+    if is_given_mesh(workspace, config.from_scene):
+        return [workspace.path / "source"]
     return [workspace.scene(config.from_scene)]
 
 
 STAGE = Stage(
     name="export",
-    summary="Write a scene as GLB, OBJ, Gaussian PLY, .splat, turntable films or pictures.",
+    summary="Write a scene as GLB, OBJ, Gaussian PLY, .splat, file sequences, films or pictures.",
     example="a4d export photo.a4d --formats glb,ply,mp4",
     config=Export,
     run=run,
     inputs=inputs,
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
-    memory_knobs=("resolution", "size"),
+    memory_knobs=("resolution", "size", "texture"),
+    code_version=2,
 )

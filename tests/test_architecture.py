@@ -18,7 +18,7 @@ LAYERS = [
     {"datasets"},
     {"scenes", "priors"},
     {"objectives", "views", "checkpoint"},
-    {"optimise", "training"},
+    {"optimise", "training", "export"},
     {"workspace"},
     {"stages"},
     {"commands", "cli", "__main__"},

@@ -113,6 +113,7 @@ def compare_shapes(scene: Scene, reference: Mesh, threshold: float) -> dict[str,
         "accuracy": distances.accuracy,
         "completeness": distances.completeness,
         "f_score": distances.f_score,
+        "normal_consistency": distances.normal_consistency,
         "threshold": threshold,
     }
 

@@ -11,6 +11,7 @@ import typer
 from a4d.console import format_size, make_console, print_json, print_table
 from a4d.errors import BackendUnavailableError, UsageError
 from a4d.priors.catalogue import cached, catalogue, check, fetch, find, parse_overrides, with_bases
+from a4d.priors.hub import Offer
 
 
 class Action(str, Enum):
@@ -66,11 +67,19 @@ def _row(name: str, folder: Path | None = None) -> dict[str, Any]:
 
 def _fetch(names: list[str]) -> list[dict[str, Any]]:
     console = make_console()
-    for name in names:
-        entry = find(name)
-        source = entry.repositories[0] if entry.repositories else "this package"
-        console.print(f"{name}: {format_size(entry.bytes)}, {entry.licence}, from {source}", markup=False)
-    return [_row(name, fetch(name)) for name in names]
+
+    def fetched(name: str) -> Path:
+        licence = find(name).licence
+
+        def announce(offer: Offer) -> None:
+            place = f"{offer.source.repository} at {offer.commit[:12]}"
+            console.print(f"{name}: {format_size(offer.bytes)}, {licence}, from {place}", markup=False)
+            if offer.source.revision is None:
+                console.print(f"warning: no commit of {offer.source.repository} is pinned; this is its newest")
+
+        return fetch(name, announce)
+
+    return [_row(name, fetched(name)) for name in names]
 
 
 def _check(names: list[str], overrides: dict[str, Path]) -> list[dict[str, Any]]:

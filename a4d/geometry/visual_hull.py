@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import grid_sample, normalize
 
 from a4d.errors import InvalidInputError
 from a4d.geometry import hull_kernels
@@ -32,6 +33,26 @@ class Occupancy:
     def volume(self) -> float:
         """Cubic metres that are full."""
         return float(self.values.sum()) * self.spacing**3
+
+    def signed_distance(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+    ) -> Tensor:
+        """(N,) distances to the border between full and empty, negative inside, interpolated between voxels.
+
+        Beyond the box they grow by the distance to it.
+        """
+        solid = np.pad(self.values.cpu().numpy(), 1)
+        distances = distance_transform_edt(~solid) - distance_transform_edt(solid)
+        # Between the centres of a full and an empty voxel the distances go from -1 to 1 where they should by 1 in all.
+        distances = distances - 0.5 * np.sign(distances)
+        volume = torch.from_numpy(distances).to(points)[None, None] * self.spacing
+        low, counts = self.low.to(points) - self.spacing, points.new_tensor(solid.shape)
+        nearest = points.clamp(low, low + counts * self.spacing)
+        # Of the volume's axes, sampling takes the last one first.
+        unit = ((nearest - low) / (counts * self.spacing) * 2 - 1).flip(-1)
+        sampled = grid_sample(volume, unit[None, None, None], padding_mode="border", align_corners=False)
+        return sampled[0, 0, 0, 0] + (points - nearest).norm(dim=-1)
 
     def surface(self) -> tuple[Tensor, Tensor]:
         """(P, 3) centres of the full voxels with an empty neighbour, and their (P, 3) unit outward normals."""

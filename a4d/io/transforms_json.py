@@ -290,7 +290,7 @@ def _positive(settings: Mapping[str, Any], key: str, path: Path, default: float,
 
 
 def write_transforms(path: Path, capture: PosedCapture) -> None:
-    """Write a capture as nerfstudio and instant-ngp read it, with `time`, `split`, `view`, `clip` and `up_axis` of our own.
+    """Write a capture as nerfstudio and instant-ngp read it; `time`, `split`, `view`, `clip`, `up_axis` are our own.
 
     Camera values that all images share stand once at the top. Points go to `points.ply` beside the file.
 

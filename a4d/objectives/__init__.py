@@ -9,9 +9,15 @@ from a4d.config import Spec, parse, unknown_key
 from a4d.objectives.objective import Objective
 
 KINDS = {
+    "arap": "a4d.objectives.arap:Arap",
+    "dual-deviation": "a4d.objectives.surface:DualDeviation",
+    "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
+    "material-smoothness": "a4d.objectives.surface:MaterialSmoothness",
+    "normal-smoothness": "a4d.objectives.surface:NormalSmoothness",
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
+    "sign-change": "a4d.objectives.surface:SignChange",
     "temporal-variation": "a4d.objectives.temporal_variation:TemporalVariation",
 }
 

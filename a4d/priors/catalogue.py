@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,9 @@ import yaml
 from pydantic import Field, model_validator
 
 from a4d.config import Config, parse, unknown_key
-from a4d.errors import BackendUnavailableError, UsageError
+from a4d.errors import BackendUnavailableError, ConfigError, UsageError
+from a4d.priors import hub
+from a4d.priors.hub import Offer, Source
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +29,18 @@ class Entry(Config):
     repositories: tuple[str, ...] = ()
     packaged: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
-    base: str | None = None
+    parts: dict[str, str] = Field(default_factory=dict)
     licence: str
     bytes: int
-    files: tuple[str, ...]
+    components: tuple[str, ...] = Field(min_length=1)
     recipes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The repositories in order; the revision is a commit of the first."""
+        first, *mirrors = self.repositories
+        return [Source(first, self.revision), *map(Source, mirrors)]
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Entry:
@@ -61,13 +68,12 @@ def find(name: str) -> Entry:
 
 
 def with_bases(names: Iterable[str]) -> list[str]:
-    """Names of the catalogue, or of recipes that stand for all that they use, followed by what those build on."""
+    """Names of the catalogue, or of recipes that stand for all that they use, followed by what those are built of."""
     chosen: list[str] = []
     for name in names:
         users = [prior for prior, entry in catalogue().items() if name in entry.recipes]
         for prior in users or [name]:
-            base = find(prior).base
-            chosen += [prior, *([base] if base else [])]
+            chosen += [prior, *find(prior).parts.values()]
     return list(dict.fromkeys(chosen))
 
 
@@ -112,55 +118,41 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
 
 
 def cached(entry: Entry) -> Path | None:
-    """The newest complete-looking snapshot of an entry in the hub's cache, of its revision if it has one.
+    """The folder of an entry in the hub's cache with all of its components, of its revision if it has one.
 
     What ships with the package lies there.
     """
     if entry.packaged is not None:
-        return Path(__file__).parent / entry.packaged
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    for repository in entry.repositories:
-        revision = entry.revision if repository == entry.repositories[0] else None
-        try:
-            folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
-        except (LocalEntryNotFoundError, OSError):
-            continue
-        if any(folder.rglob("*.safetensors")):
-            return folder
-    return None
+        folder = Path(__file__).parent / entry.packaged
+        return folder if any(folder.glob("*.safetensors")) else None
+    return hub.cached(entry.sources, entry.components)
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> Path:
     """Download a prior's weights into the hub's cache, from the first of its repositories that has them.
 
-    A download that was cut short goes on where it stopped.
+    Args:
+        name: of the catalogue.
+        announce: is told what will be fetched, before it is.
 
     Raises:
         BackendUnavailableError: the hub is out of reach, forbidden by HF_HUB_OFFLINE, or has none of the repositories.
     """
-    from huggingface_hub import snapshot_download
-
     entry = find(name)
     if entry.packaged is not None:
         return Path(__file__).parent / entry.packaged
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+    if hub.is_offline():
         raise BackendUnavailableError(
             f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
             f"Unset it, or run `a4d weights fetch {name}` where there is a network",
         )
-    reasons = []
-    for repository in entry.repositories:
-        revision = entry.revision if repository == entry.repositories[0] else None
-        try:
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=list(entry.files)))
-        except Exception as error:  # whatever the network or the hub answers, the next mirror may do better
-            reasons.append(f"{repository}: {str(error).strip().splitlines()[0]:.100}")
-    raise BackendUnavailableError(
-        f"{name} cannot be fetched ({'; '.join(reasons)})",
-        f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
-    )
+    try:
+        return hub.fetch(entry.sources, entry.components, announce)
+    except BackendUnavailableError as error:
+        raise BackendUnavailableError(
+            f"{name} cannot be fetched ({error.problem})",
+            f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
+        ) from None
 
 
 def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
@@ -173,16 +165,17 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     from a4d.priors.loading import WeightsFolder, weight_files
 
     folder = locate(name, overrides)
-    if find(name).packaged is not None:
+    entry = find(name)
+    if entry.packaged is not None:
         for file in weight_files(folder):
             check_weights(file)
         return folder
-    configs = sorted(folder.rglob("config.json"))
-    if not configs:
-        raise BackendUnavailableError(f"{folder} holds no model", f"Fetch it again with `a4d weights fetch {name}`")
-    for path in configs:
-        WeightsFolder(path.parent).config("")
-        for file in weight_files(path.parent):
+    for component in entry.components:
+        if hub.is_file(component):
+            check_weights(folder / component)
+            continue
+        WeightsFolder(folder).config(component)
+        for file in weight_files(folder / component):
             check_weights(file)
     return folder
 
@@ -218,9 +211,12 @@ def load_prior(name: str, placement: Placement) -> Prior:
     entry = find(name)
     dtype = placement.dtype or (torch.float16 if placement.device.startswith("cuda") else torch.float32)
 
-    def folder(of: str, options: Mapping[str, Any], base: WeightsFolder | None = None) -> WeightsFolder:
+    def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         path = locate(of, placement.overrides)
-        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, options, base)
+        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, entry.options, parts)
 
-    base = folder(entry.base, entry.options) if entry.base else None
-    return LOADERS[entry.kind](folder(name, entry.options, base))
+    if entry.kind not in LOADERS:
+        whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
+        raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")
+    parts = {role: folder(part, {}) for role, part in entry.parts.items()}
+    return LOADERS[entry.kind](folder(name, parts))

@@ -102,14 +102,19 @@ class EnvironmentLight:
 
 @functools.lru_cache(maxsize=1)
 def studio() -> EnvironmentLight:
-    """The built-in environment: a grey room with a large soft light above, one at each side, and a darker floor."""
-    directions, _ = cubemap.texel_directions(SIZES[0])
+    """The built-in environment, filtered."""
+    return EnvironmentLight.of(studio_cube(SIZES[0]))
+
+
+def studio_cube(size: int) -> Tensor:
+    """(6, size, size, 3) a grey room with a large soft light above, one at each side, and a darker floor."""
+    directions, _ = cubemap.texel_directions(size)
     lamps = normalize(torch.tensor([[0.3, 1.0, 0.4], [-1.0, 0.35, 0.6], [1.0, 0.2, -0.3]]), dim=-1)
     widths, strengths = torch.tensor([0.75, 0.9, 0.92]), torch.tensor([3.0, 1.6, 1.2])
     glow = torch.sigmoid((directions @ lamps.T - widths) * 40) * strengths
     room = 0.35 + 0.25 * directions[:, 1:2]
     tint = torch.tensor([[1.0, 0.98, 0.94], [0.94, 0.98, 1.0], [1.0, 1.0, 1.0]])
-    return EnvironmentLight.of((room + glow @ tint).view(6, SIZES[0], SIZES[0], 3))
+    return (room + glow @ tint).view(6, size, size, 3)
 
 
 def specular_factors(cosine: Tensor, roughness: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,8 @@ from a4d.render.render import Render
 UNPAINTED = 0.8
 """sRGB grey of a mesh without colours where its surface faces the camera."""
 
+AMBIENT = 0.25
+"""Share of the light at the camera that also reaches what faces away from it."""
 
 NEAR = 0.01
 """Metres; what is nearer to the camera is cut away."""
@@ -71,7 +73,9 @@ def rasterise(mesh: Mesh, cameras: Cameras, near: float = NEAR) -> Fragments:
     return rasterise_in_camera(in_camera, mesh.faces, cameras, near)
 
 
-def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float) -> Fragments:
+def rasterise_in_camera(
+    vertices: Tensor, faces: Tensor, cameras: Cameras, near: float, beyond: Tensor | None = None
+) -> Fragments:
     """Find the nearest face at each pixel centre, from vertices that have been transformed already.
 
     Args:
@@ -79,13 +83,16 @@ def rasterise_in_camera(vertices: Tensor, faces: Tensor, cameras: Cameras, near:
         faces: (F, 3).
         cameras: B views; of these only the intrinsics and the image size matter.
         near: metres.
+        beyond: (B, H, W) depth at each pixel, metres; what is there or nearer is peeled away.
     """
     size = (len(cameras), cameras.height, cameras.width)
     indices = np.ascontiguousarray(faces.cpu().numpy())
     points, lenses = vertices.detach().cpu().numpy(), cameras.intrinsics.double().cpu().numpy()
     face, barycentric, depth = np.empty(size, np.int64), np.empty((*size, 3), np.float32), np.empty(size)
+    peeled = np.zeros(size) if beyond is None else beyond.double().cpu().numpy()
     for view in range(len(cameras)):
-        mesh_raster.rasterise(points[view], indices, lenses[view], near, face[view], barycentric[view], depth[view])
+        buffers = face[view], barycentric[view], depth[view]
+        mesh_raster.rasterise(points[view], indices, lenses[view], near, peeled[view], *buffers)
     parts = torch.from_numpy(face), torch.from_numpy(barycentric), torch.from_numpy(depth).float()
     return Fragments(*(part.to(vertices.device) for part in parts))
 
@@ -116,7 +123,7 @@ def render_mesh(
         lit = colours
         if shaded if shaded is not None else mesh.colours is None:
             toward_camera = normalize(camera.positions.to(vertices) - vertices, dim=-1)
-            lit = colours * (0.25 + 0.75 * (normals * toward_camera).sum(-1, keepdim=True).abs())
+            lit = colours * (AMBIENT + (1 - AMBIENT) * (normals * toward_camera).sum(-1, keepdim=True).abs())
         fine = camera.resized(camera.width * supersampling, camera.height * supersampling)
         seen = rasterise(mesh, fine)
         face, barycentric, depth = (part[0].cpu().numpy() for part in (seen.face, seen.barycentric, seen.depth))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,13 +12,11 @@ from torch.nn.functional import normalize
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.tangents import corner_tangents
 from a4d.render.environment import EnvironmentLight
-from a4d.render.mesh import UNPAINTED
+from a4d.render.mesh import AMBIENT, UNPAINTED
 from a4d.render.mesh_gradients import MeshView
-from a4d.render.render import Render
-from a4d.render.shading import SurfaceMaterial, encode_srgb, facing, perturbed, shade
+from a4d.render.render import Render, Shading
+from a4d.render.shading import SurfaceMaterial, displaced, encode_srgb, facing, perturbed, shade
 from a4d.render.texture import mip_level
-
-Mode = Literal["shaded", "albedo", "normal", "textureless"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,8 @@ def render_material(
     view: MeshView,
     mesh: Mesh,
     material: Callable[[SurfacePoints], SurfaceMaterial],
-    light: EnvironmentLight,
-    mode: Mode = "shaded",
+    light: EnvironmentLight | Callable[[], EnvironmentLight],
+    mode: Shading = "shaded",
     coordinates: TextureCoordinates | None = None,
     background: Tensor | None = None,
 ) -> Render:
@@ -65,9 +62,9 @@ def render_material(
         view: of the mesh.
         mesh: its vertices carry the gradient of positions and normals.
         material: what the surface is made of at given points, such as a network's output or samples of textures.
-        light: for "shaded".
-        mode: "albedo" is the base colour, "normal" the shading normals in the world from [-1, 1] to [0, 1],
-            "textureless" a grey surface with a light at the camera.
+        light: for "shaded"; a function is asked for it in that mode alone.
+        mode: "albedo" is the base colour, "lambertian" the base colour with a light at the camera, "textureless" a
+            grey surface with the same light, "normal" the shading normals in the world from [-1, 1] to [0, 1].
         coordinates: needed by textures and normal maps.
         background: (3,) or (B, 3) sRGB; None is black.
     """
@@ -91,6 +88,8 @@ def render_material(
         corners = corner_tangents(mesh.vertices, view.faces, coordinates.uvs, coordinates.faces)
         tangents = view.interpolate(corners, coordinates.faces)[seen]
         normals = perturbed(normals, tangents, surface.normal)
+    if surface.normal_offset is not None:
+        normals = displaced(normals, surface.normal_offset)
     rgb = _colours(mode, surface, normals, toward_camera, light)
     flat = torch.cat([rgb, normals], dim=-1)
     colours = flat.new_zeros(*seen.shape, 6).index_put((seen,), flat)
@@ -102,14 +101,24 @@ def render_material(
 
 
 def _colours(
-    mode: Mode, surface: SurfaceMaterial, normals: Tensor, toward_camera: Tensor, light: EnvironmentLight
+    mode: Shading,
+    surface: SurfaceMaterial,
+    normals: Tensor,
+    toward_camera: Tensor,
+    light: EnvironmentLight | Callable[[], EnvironmentLight],
 ) -> Tensor:
     """(P, 3) sRGB."""
     if mode == "albedo":
         return encode_srgb(surface.base_colour)
     if mode == "normal":
         return normals * 0.5 + 0.5
-    if mode == "textureless":
+    if mode in ("lambertian", "textureless"):
         cosine = (normals * toward_camera).sum(-1, keepdim=True).clamp(min=0)
-        return (UNPAINTED * (0.25 + 0.75 * cosine)).expand(-1, 3)
-    return encode_srgb(shade(surface, normals, toward_camera, light))
+        # As in previews of meshes, the light multiplies what is encoded.
+        light_sent = AMBIENT + (1 - AMBIENT) * cosine
+        if mode == "textureless":
+            return (UNPAINTED * light_sent).expand(-1, 3)
+        return encode_srgb(surface.base_colour) * light_sent
+    return encode_srgb(
+        shade(surface, normals, toward_camera, light if isinstance(light, EnvironmentLight) else light())
+    )

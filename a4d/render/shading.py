@@ -30,6 +30,7 @@ class SurfaceMaterial:
         occlusion: (P,) how much of the ambient light arrives, 1 where all does; None is 1.
         emission: (P, 3) linear; None is none.
         normal: (P, 3) tangent-space normals as stored, x, y, z from [0, 1]; None leaves the surface's own.
+        normal_offset: (P, 3) along the world's axes; what of it lies across the normal is added to it. None adds none.
     """
 
     base_colour: Tensor
@@ -38,6 +39,7 @@ class SurfaceMaterial:
     occlusion: Tensor | None = None
     emission: Tensor | None = None
     normal: Tensor | None = None
+    normal_offset: Tensor | None = None
 
 
 def shade(
@@ -100,6 +102,20 @@ def perturbed(normals: Tensor, tangents: Tensor, stored: Tensor, strength: float
     x, y, z = (stored * 2 - 1).unbind(-1)
     bent = (strength * x)[:, None] * tangent + (strength * y)[:, None] * bitangent + z[:, None] * normals
     return normalize(bent, dim=-1)
+
+
+def displaced(normals: Tensor, offsets: Tensor) -> Tensor:
+    """Normals bent by offsets in the world, which needs no texture coordinates.
+
+    Args:
+        normals: (P, 3) unit.
+        offsets: (P, 3); what of them lies along the normal does nothing.
+
+    Returns:
+        (P, 3) unit.
+    """
+    across = offsets - normals * (offsets * normals).sum(-1, keepdim=True)
+    return normalize(normals + across, dim=-1)
 
 
 def encode_srgb(linear: Tensor) -> Tensor:

@@ -89,6 +89,21 @@ def mip_level(view: MeshView, uvs: Tensor, uv_faces: Tensor, size: tuple[int, in
     Returns:
         (P,) levels at the covered pixels, in the order of `view.fragments.is_covered`; without gradient.
     """
+    return footprint_level(footprints(view, uvs, uv_faces), size).to(uvs)
+
+
+def footprints(view: MeshView, uvs: Tensor, uv_faces: Tensor) -> Tensor:
+    """How far a step to the next pixel goes over the pictures.
+
+    Args:
+        view: what is seen.
+        uvs: (U, 2) texture coordinates.
+        uv_faces: (F, 3) rows of uvs at the corners of each face.
+
+    Returns:
+        (P, 2, 2) float64 change of u, v by a step along the image's x and y, at the covered pixels in the order of
+        `view.fragments.is_covered`; without gradient.
+    """
     with torch.no_grad():
         seen = view.fragments.is_covered
         areas, slopes = corner_areas(view)
@@ -96,6 +111,14 @@ def mip_level(view: MeshView, uvs: Tensor, uv_faces: Tensor, size: tuple[int, in
         # The quotient rule on areas / total, whose derivatives along the image's axes are the slopes.
         change = (slopes - (areas / total[:, None])[..., None] * slopes.sum(1, keepdim=True)) / total[:, None, None]
         lens = view.cameras.intrinsics.to(change)[seen.nonzero()[:, 0]]
-        texels = uvs[uv_faces[view.fragments.face[seen]]].to(change) * change.new_tensor([size[1], size[0]])
-        footprint = torch.einsum("pia,pic->pac", change / lens[:, None, :2], texels)
-        return footprint.norm(dim=-1).amax(-1).clamp(min=1e-8).log2().to(uvs)
+        corners = uvs[uv_faces[view.fragments.face[seen]]].to(change)
+        return torch.einsum("pia,pic->pac", change / lens[:, None, :2], corners)
+
+
+def footprint_level(
+    footprint: Tensor,  # (P, 2, 2) of `footprints`
+    size: tuple[int, int],  # height and width of the picture
+) -> Tensor:
+    """(P,) the level at which the longer side of a pixel's footprint is one texel."""
+    texels = footprint * footprint.new_tensor([size[1], size[0]])
+    return texels.norm(dim=-1).amax(-1).clamp(min=1e-8).log2()

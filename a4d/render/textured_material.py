@@ -14,8 +14,6 @@ from a4d.render.texture import MipMap
 class TexturedMaterial:
     """Evaluates factors and pictures at points; colours are decoded before they are averaged into mip levels.
 
-    Of the alpha only what `alpha_mode` "opaque" means is shown: nothing is see-through.
-
     Args:
         material: all its pictures use one set of texture coordinates, which the caller gives to the renderer.
     """
@@ -32,6 +30,9 @@ class TexturedMaterial:
             for name in ("metallic_roughness_map", "normal_map", "occlusion_map")
             if (picture := getattr(material, name)) is not None
         }
+        picture = material.base_colour_map
+        has_alpha = material.alpha_mode != "opaque" and picture is not None and picture.image.shape[-1] == 4
+        self._alpha = MipMap.of(picture.image[..., 3:]) if has_alpha and picture is not None else None
 
     def __call__(self, points: SurfacePoints) -> SurfaceMaterial:
         """The material at the points of a view, differentiable by the pictures."""
@@ -59,16 +60,48 @@ class TexturedMaterial:
             normal,
         )
 
+    @property
+    def uv_set(self) -> int | None:
+        """The texture coordinates that its pictures use, or None where it has no picture."""
+        material = self.material
+        maps = (
+            material.base_colour_map,
+            material.normal_map,
+            material.metallic_roughness_map,
+            material.occlusion_map,
+            material.emission_map,
+        )
+        return next((map_.uv_set for map_ in maps if map_ is not None), None)
+
+    def alpha(
+        self,
+        points: SurfacePoints,
+        tint: Tensor | None = None,  # (P,) alpha of the vertex colours
+    ) -> Tensor:
+        """(P,) how much of the light behind the points is hidden, by the material's alpha mode."""
+        material, like = self.material, points.positions
+        if material.alpha_mode == "opaque":
+            return like.new_ones(len(like))
+        alpha = like.new_full((len(like),), material.base_colour[3])
+        if self._alpha is not None and material.base_colour_map is not None and points.uvs is not None:
+            alpha = alpha * _sample(material.base_colour_map, self._alpha, points, points.uvs)[:, 0]
+        alpha = alpha if tint is None else alpha * tint
+        return (alpha >= material.alpha_cutoff).to(like) if material.alpha_mode == "mask" else alpha
+
     def _sampled(self, name: str, points: SurfacePoints) -> Tensor | None:
         """(P, 3) linear samples of one of the pictures, or None where there is none."""
         picture: TextureMap | None = getattr(self.material, name)
         if picture is None or points.uvs is None:
             return None
-        mip_map = (self._colours | self._linear)[name]
-        transform = picture.transform.to(points.uvs)
-        uv = points.uvs @ transform[:, :2].T + transform[:, 2]
-        if not picture.is_smooth:
-            size = uv.new_tensor([mip_map.sizes[0][1], mip_map.sizes[0][0]])
-            return mip_map.sample(((uv * size).floor() + 0.5) / size, torch.zeros_like(uv[:, 0]), picture.wrap)
-        scale = torch.linalg.det(transform[:, :2]).abs().clamp(min=1e-12).log2() / 2
-        return mip_map.sample(uv, points.mip_level(mip_map.sizes[0]) + scale, picture.wrap)
+        return _sample(picture, (self._colours | self._linear)[name], points, points.uvs)
+
+
+def _sample(picture: TextureMap, mip_map: MipMap, points: SurfacePoints, uvs: Tensor) -> Tensor:
+    """(P, C) samples at texture coordinates (P, 2), as the picture's transform, wrap and filter say."""
+    transform = picture.transform.to(uvs)
+    uv = uvs @ transform[:, :2].T + transform[:, 2]
+    if not picture.is_smooth:
+        size = uv.new_tensor([mip_map.sizes[0][1], mip_map.sizes[0][0]])
+        return mip_map.sample(((uv * size).floor() + 0.5) / size, torch.zeros_like(uv[:, 0]), picture.wrap)
+    scale = torch.linalg.det(transform[:, :2]).abs().clamp(min=1e-12).log2() / 2
+    return mip_map.sample(uv, points.mip_level(mip_map.sizes[0]) + scale, picture.wrap)

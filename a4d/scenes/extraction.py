@@ -40,7 +40,7 @@ def cameras_around(radius: float, size: int, per_ring: int = 16) -> Cameras:
     rings = [(azimuth, elevation) for elevation in (-40.0, 0.0, 40.0) for azimuth in range(per_ring)]
     azimuth = torch.tensor([360.0 * index / per_ring for index, _ in rings] + [0.0, 0.0])
     elevation = torch.tensor([angle for _, angle in rings] + [90.0, -90.0])
-    return orbit(azimuth, elevation, _distance(radius), FOV_DEGREES, size, size)
+    return orbit(azimuth, elevation, distance_for(radius), FOV_DEGREES, size, size)
 
 
 @torch.no_grad()
@@ -71,9 +71,9 @@ def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> M
 
 def turntable_cameras(radius: float, count: int, elevation_degrees: float, size: int) -> Cameras:
     """One turn around a ball of `radius` metres that fills the image, starting at the front."""
-    return turntable(count, elevation_degrees, _distance(radius), FOV_DEGREES, size)
+    return turntable(count, elevation_degrees, distance_for(radius), FOV_DEGREES, size)
 
 
-def _distance(radius: float) -> float:
+def distance_for(radius: float) -> float:
     """From where a ball just fits into the view, with a little air."""
     return 1.05 * radius / math.sin(math.radians(FOV_DEGREES) / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.render.encoding import GridConfig, progressive_level_weights
 from a4d.render.occupancy import OccupancyConfig, OccupancyGrid
-from a4d.render.render import Render
+from a4d.render.render import Render, Shading
 from a4d.render.volume import (
     Rays,
     Samples,
@@ -30,19 +30,12 @@ from a4d.render.volume import (
     stateless_shifts,
     subdivide,
 )
-from a4d.scenes.radiance import (
-    DensityConfig,
-    Grid4D,
-    GridStack,
-    NetworkConfig,
-    RadianceField,
-    TimeConfig,
-    build_features,
-)
+from a4d.scenes.perceptron import NetworkConfig
+from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
-Shading = Literal["albedo", "lambertian", "textureless", "normal"]
+FieldShading = Literal["albedo", "lambertian", "textureless", "normal"]
 
 GROUPS = ("encoding", "time", "network")
 """Names of the groups of parameters, which are also the names of their learning rates."""
@@ -75,7 +68,7 @@ class FieldSceneConfig(Config):
     active_levels: Number | None = Field(default=None, description="levels that take part, by step; null is all")
     sampling: SamplingConfig = SamplingConfig()
     occupancy: OccupancyConfig = OccupancyConfig()
-    shading: Shading = "albedo"
+    shading: FieldShading = "albedo"
     ambient: float = Field(default=0.1, ge=0, le=1, description="light on a surface that faces away from the lamp")
     normals: bool = Field(default=False, description="render normals whatever the shading")
     surface_density: float = Field(default=10.0, gt=0, description="per metre, where a mesh has its surface")
@@ -88,6 +81,7 @@ class FieldScene(Scene):
     kind = "field"
     config_class = FieldSceneConfig
     config: FieldSceneConfig
+    shadings = get_args(FieldShading)
     steps_done: Tensor
 
     def __init__(self, config: FieldSceneConfig) -> None:
@@ -150,6 +144,10 @@ class FieldScene(Scene):
         colours: Tensor = self.field(points, times, self.level_weights)[1]
         return colours
 
+    def surface_colours(self, points: Tensor, time: float = 0.0) -> Tensor:
+        """The albedo of (N, 3) points."""
+        return torch.cat([self.albedo(part, torch.full_like(part[:, 0], time)) for part in points.split(POINTS)])
+
     def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
         """March the rays through all pixels, in the configured shading; a moving field without times is at time 0."""
         return self.render_shaded(cameras, times, background, self.config.shading)
@@ -159,7 +157,7 @@ class FieldScene(Scene):
         cameras: Cameras,
         times: Tensor | None,  # (B,) in [0, 1]
         background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading,
+        shading: Shading | None,
     ) -> Render:
         """Like `render`, in another shading.
 
@@ -167,6 +165,8 @@ class FieldScene(Scene):
         surface, `textureless` shows that light alone, and `normal` shows (n + 1) / 2 (DreamFusion, section 3.1). Any
         but `albedo` also returns normals; their gradient reaches the field, but not through the weights.
         """
+        shading = shading or self.config.shading
+        self.require_shading(shading)
         count, pixels = len(cameras), cameras.height * cameras.width
         rays, stretch = rays_in_box(cameras, self.bound)
         times = rays.near.new_zeros(count) if times is None else times
@@ -294,9 +294,8 @@ class FieldScene(Scene):
         vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
         spacing = 2 * self.bound / (count - 1)
         positions = torch.from_numpy(np.ascontiguousarray(vertices - 1, np.float32)) * spacing - self.bound
-        colours = [self.albedo(part, torch.full_like(part[:, 0], time)) for part in positions.to(device).split(POINTS)]
         indices = torch.from_numpy(np.ascontiguousarray(faces, np.int64))
-        return Mesh(positions, indices, torch.cat(colours).cpu())
+        return Mesh(positions, indices, self.surface_colours(positions.to(device), time).cpu())
 
     @property
     def _is_shifted(self) -> bool:

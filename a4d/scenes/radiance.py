@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from a4d.config import Config
 from a4d.render.encoding import GridConfig, GridEncoding
+from a4d.scenes.perceptron import NetworkConfig, Perceptron
 
 MOST_EXPONENT = 15.0
 """Where the gradient of the exponential stops growing (Müller et al. 2022)."""
@@ -28,13 +28,6 @@ class DensityConfig(Config):
     blob_shape: Literal["gaussian", "cone"] = Field(
         default="gaussian", description="blob exp(-r²/2R²) (DreamFusion), or blob (1 - r/R), negative outside (Magic3D)"
     )
-
-
-class NetworkConfig(Config):
-    """The perceptron that reads the features."""
-
-    width: int = Field(default=32, ge=4, le=512)
-    layers: int = Field(default=1, ge=1, le=8, description="hidden ones")
 
 
 class Grid4D(Config):
@@ -191,22 +184,12 @@ class RadianceField(nn.Module):
     def __init__(self, features: StaticFeatures, network: NetworkConfig, density: DensityConfig, bound: float) -> None:
         super().__init__()
         self.features, self.density_config, self.bound = features, density, bound
-        widths = [features.space.output_features, *[network.width] * network.layers, 4]
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
-            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-        self.network = nn.Sequential(*layers[:-1])
+        self.network = Perceptron(features.space.output_features, network, 4)
 
-    @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all parameters anew."""
         self.features.initialise(generator)
-        for layer in self.network:
-            if isinstance(layer, nn.Linear):
-                # Keeps the variance through rectifiers (He et al. 2015); the last layer starts near 0.
-                limit = math.sqrt(6 / layer.in_features) * (0.1 if layer.out_features == 4 else 1)
-                layer.weight.uniform_(-limit, limit, generator=generator)
-                layer.bias.zero_()
+        self.network.initialise(generator)
 
     def forward(
         self,

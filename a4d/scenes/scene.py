@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec
+from a4d.errors import ConfigError
 from a4d.geometry.animating import AnimationOptions
+from a4d.geometry.arap import Neighbourhoods
 from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.render.render import Render
+from a4d.render.render import Render, Shading
 from a4d.scenes.seed import Seed
 
 
@@ -45,6 +47,7 @@ class Scene(nn.Module, ABC):
 
     kind: ClassVar[str]
     config_class: ClassVar[type[Config]]
+    shadings: ClassVar[tuple[Shading, ...]] = ()
     config: Config
 
     @classmethod
@@ -64,6 +67,33 @@ class Scene(nn.Module, ABC):
         background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
     ) -> Render:
         """Images from B cameras."""
+
+    def render_shaded(
+        self,
+        cameras: Cameras,
+        times: Tensor | None,  # (B,) in [0, 1]
+        background: Tensor | None,  # (B, 3) or (3,) sRGB
+        shading: Shading | None,
+    ) -> Render:
+        """Like `render`, in one of this kind's shadings; None is the scene's own.
+
+        Raises:
+            ConfigError: this kind of scene has no such shading.
+        """
+        self.require_shading(shading)
+        return self.render(cameras, times, background)
+
+    def require_shading(self, shading: Shading | None, where: str = "shading") -> None:
+        """Check that a scene of this kind can be shown that way.
+
+        Raises:
+            ConfigError: it cannot; names the place in the configuration and what there is.
+        """
+        if shading is not None and shading not in self.shadings:
+            raise ConfigError(
+                f"{where}: a scene of kind '{self.kind}' has no shading '{shading}'",
+                f"It has: {', '.join(self.shadings)}" if self.shadings else "Leave the key out",
+            )
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
         """Like `render` over black, with the depth of the first surface where light also comes from behind it."""
@@ -116,6 +146,14 @@ class Scene(nn.Module, ABC):
         """
         return None
 
+    def surface_colours(
+        self,
+        points: Tensor,  # (N, 3) world, metres, on the surface
+        time: float = 0.0,
+    ) -> Tensor | None:
+        """(N, 3) sRGB in [0, 1] without light and shadow, or None where only images tell a point's colour."""
+        return None
+
     def gaussians(self, time: float = 0.0) -> Gaussians | None:
         """The scene as Gaussians at a time in [0, 1], or None where it has no such form."""
         return None
@@ -126,3 +164,24 @@ class Scene(nn.Module, ABC):
         Where the faces are the same at all times, a vertex is the same point of the surface at all times.
         """
         return None
+
+
+Followed = Literal["gaussians", "vertices", "nodes"]
+"""The points of a scene that can be followed over time."""
+
+
+@runtime_checkable
+class Deforming(Protocol):
+    """A scene whose shape at time 0 deforms, and whose points can be followed."""
+
+    def rest_points(self, points: Followed) -> Tensor:
+        """(P, 3) where the points are at time 0, world, metres."""
+
+    def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
+        """(T, P, 3) where the same points, or those of some (P,) indices, are at times in [0, 1]."""
+
+    def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
+        """Which points are near which at time 0, up to `count` for each."""
+
+    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""

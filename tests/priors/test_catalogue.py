@@ -15,6 +15,7 @@ from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, UsageErro
 from a4d.geometry.cameras import turntable
 from a4d.io.checkpoints import read_weights
 from a4d.priors.catalogue import Placement, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
+from a4d.priors.hub import needed_files
 from a4d.priors.loading import LOADERS
 from a4d.priors.mvdream import multi_view_config
 
@@ -231,13 +232,12 @@ def test_checkpoints_of_tensors_are_read(tmp_path):
 
 def test_every_entry_can_be_loaded_and_says_its_terms():
     for name, entry in catalogue().items():
-        assert entry.kind in LOADERS
+        assert entry.kind in {*LOADERS, "image-adapter", "motion-adapter"}
         assert entry.licence
-        assert entry.bytes > 5e8 or entry.packaged, name
-        assert bool(entry.repositories) != bool(entry.packaged)
+        assert entry.packaged or entry.bytes > 5e8, name
         assert all("runwayml" not in each and "stabilityai" not in each for each in entry.repositories)
-        assert not any(pattern.endswith((".bin", ".ckpt", ".pt", ".py")) for pattern in entry.files)
-        assert entry.base is None or entry.base in catalogue()
+        assert entry.components
+        assert set(entry.parts.values()) <= set(catalogue())
 
 
 def test_a_recipe_names_all_that_it_uses():
@@ -255,15 +255,51 @@ def test_missing_weights_name_the_command(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mirror_in_the_cache_is_found(monkeypatch, tmp_path):
+def test_a_whole_mirror_in_the_cache_is_found_and_half_a_one_is_not(monkeypatch, tmp_path):
     repository = tmp_path / "models--ashawkey--zero123-xl-diffusers"
     snapshot = repository / "snapshots" / ("a" * 40)
-    (snapshot / "unet").mkdir(parents=True)
-    (snapshot / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    for component in catalogue()["zero123-xl"].components:
+        (snapshot / component).mkdir(parents=True)
+        (snapshot / component / "config.json").write_text("{}")
+        (snapshot / component / "model.fp16-00001-of-00002.safetensors").write_bytes(b"")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(BackendUnavailableError):
+        locate("zero123-xl")
+    for component in catalogue()["zero123-xl"].components:
+        (snapshot / component / "model.fp16-00002-of-00002.safetensors").write_bytes(b"")
     assert locate("zero123-xl") == snapshot
+
+
+def test_of_each_component_one_form_is_fetched():
+    listed = [
+        "model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.fp16_ema.safetensors",
+        "unet/diffusion_pytorch_model.bin", "vae/config.json", "vae/diffusion_pytorch_model.bin",
+        "vae/diffusion_pytorch_model.fp16.bin", "text_encoder/config.json",
+        "text_encoder/model.fp16-00001-of-00002.safetensors", "text_encoder/model.fp16-00002-of-00002.safetensors",
+        "text_encoder/model.safetensors.index.fp16.json", "text_encoder/model-00001-of-00002.safetensors",
+        "scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/run.py", "safety_checker/config.json",
+    ]  # fmt: skip
+    assert needed_files(listed, ["unet", "vae", "text_encoder"]) == [
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.fp16-00001-of-00002.safetensors",
+        "text_encoder/model.fp16-00002-of-00002.safetensors",
+        "text_encoder/model.safetensors.index.fp16.json",
+        "tokenizer/merges.txt",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.fp16.bin",
+    ]
+    assert needed_files(["config.json", "diffusion_pytorch_model.bin", "README.md"], [""]) == [
+        "config.json",
+        "diffusion_pytorch_model.bin",
+    ]
+    with pytest.raises(BackendUnavailableError, match="no weights of unet"):
+        needed_files(["unet/config.json"], ["unet"])
 
 
 def test_offline_fetches_nothing(monkeypatch):
@@ -275,12 +311,12 @@ def test_offline_fetches_nothing(monkeypatch):
 def test_the_next_mirror_is_tried_and_all_failures_are_one_line(monkeypatch):
     tried = []
 
-    def download(repository, **options):
+    def look_up(hub, repository, **options):
         tried.append((repository, options["revision"]))
         raise OSError(f"404 for {repository}\nlong story")
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", look_up)
     with pytest.raises(BackendUnavailableError, match="cannot be fetched") as caught:
         fetch("zero123-xl")
     assert tried == [

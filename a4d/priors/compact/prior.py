@@ -82,6 +82,10 @@ class CompactPrior(Prior):
         """Pixels (B, 3, 64, 64) in [-1, 1]; what is behind the object should be white."""
         return self.encoder(rgb)
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images of 64x64 pixels, over white."""
+        return self.encoder.decode(latents)
+
     def denoise(
         self,
         latents: Tensor,

@@ -69,7 +69,7 @@ def _bin(vertices, faces, intrinsics, width, height, near, boxes):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _draw(a, b, c, face, rows, box, lens, near, face_id, barycentric, inverse_depth):
+def _draw(a, b, c, face, rows, box, lens, near, beyond, face_id, barycentric, inverse_depth):
     """One triangle into some rows of the buffers, where it is nearer than what they hold."""
     e0x, e0y, e0z = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
     e1x, e1y, e1z = c[1] * a[2] - c[2] * a[1], c[2] * a[0] - c[0] * a[2], c[0] * a[1] - c[1] * a[0]
@@ -88,7 +88,7 @@ def _draw(a, b, c, face, rows, box, lens, near, face_id, barycentric, inverse_de
             if l0 >= 0.0 and l1 >= 0.0 and l2 >= 0.0:
                 total = l0 + l1 + l2
                 nearness = total * scale
-                if nearness > inverse_depth[y, x] and nearness * near <= 1.0:
+                if nearness > inverse_depth[y, x] and nearness * near <= 1.0 and nearness * beyond[y, x] < 1.0:
                     inverse_depth[y, x] = nearness
                     face_id[y, x] = face
                     barycentric[y, x, 0] = l0 / total
@@ -97,7 +97,7 @@ def _draw(a, b, c, face, rows, box, lens, near, face_id, barycentric, inverse_de
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def rasterise(vertices, faces, intrinsics, near, face_id, barycentric, depth):
+def rasterise(vertices, faces, intrinsics, near, beyond, face_id, barycentric, depth):
     """Nearest triangle at each pixel centre.
 
     Args:
@@ -105,6 +105,7 @@ def rasterise(vertices, faces, intrinsics, near, face_id, barycentric, depth):
         faces: (F, 3) integer.
         intrinsics: (4,) float64 fx, fy, cx, cy in pixels.
         near: nothing is drawn nearer than this depth; positive.
+        beyond: (H, W) float64; nothing is drawn at this depth or nearer.
         face_id: (H, W) integer, filled; -1 where nothing is seen.
         barycentric: (H, W, 3) float32, filled; weights of the triangle's corners.
         depth: (H, W) float64, filled; along the viewing axis, 0 where nothing is seen.
@@ -120,7 +121,7 @@ def rasterise(vertices, faces, intrinsics, near, face_id, barycentric, depth):
         for k in range(start[band], start[band + 1]):
             f = members[k]
             a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
-            _draw(a, b, c, f, rows, boxes[f], intrinsics, near, face_id, barycentric, depth)
+            _draw(a, b, c, f, rows, boxes[f], intrinsics, near, beyond, face_id, barycentric, depth)
         for y in range(rows[0], rows[1]):
             for x in range(width):
                 if face_id[y, x] >= 0:

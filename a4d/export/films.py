@@ -1,0 +1,119 @@
+"""Films and pictures of a scene: a turn around it, its clip from a fixed view, and its clip from four sides at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from a4d.errors import QualityError
+from a4d.export.subject import Subject
+from a4d.geometry.cameras import Cameras, orbit
+from a4d.io.images import read_image, write_image
+from a4d.io.video import read_video, write_video
+from a4d.scenes.extraction import FOV_DEGREES, distance_for
+
+Film = Literal["turntable", "sweep", "grid"]
+FILMS: tuple[Film, ...] = get_args(Film)
+Picture = NDArray[np.float32]
+
+SAMPLED_EXTENTS = 5
+"""Moments of a clip at which the subject is measured, so that it stays in the picture."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How a subject is filmed.
+
+    Args:
+        frames: pictures of one turn.
+        fps: frames per second of a turn; a clip is shown at its own rate.
+        size: pixels of a picture's side.
+        elevation: degrees above the subject.
+        azimuth: degrees from the front, where a turn begins and from where a clip is seen.
+        background: grey in [0, 1] behind the subject in films.
+    """
+
+    frames: int = 72
+    fps: float = 24.0
+    size: int = 512
+    elevation: float = 15.0
+    azimuth: float = 0.0
+    background: float = 1.0
+
+
+def pictures(film: Film, subject: Subject, shot: Shot) -> Iterator[Picture]:
+    """(H, W, 4) each, with straight alpha.
+
+    Args:
+        film: "turntable" goes around the first moment; "sweep" shows the clip from one side; "grid" from the front, the
+            right, the back and the left, in reading order.
+        subject: whatever is exported.
+        shot: how it is filmed.
+    """
+    times = subject.moments.times
+    chosen = np.linspace(0, len(times) - 1, min(len(times), SAMPLED_EXTENTS)).astype(int)
+    radius = max(subject.radius_at(times[index]) for index in chosen)
+    if film == "turntable":
+        azimuths = [shot.azimuth + 360.0 * index / shot.frames for index in range(shot.frames)]
+        cameras = _cameras(azimuths, radius, shot)
+        for index in range(shot.frames):
+            yield _picture(subject, cameras[index], times[0])
+        return
+    count = 4 if film == "grid" else 1
+    side = shot.size // 2 if film == "grid" else shot.size
+    cameras = _cameras([shot.azimuth + 90.0 * index for index in range(count)], radius, shot).resized(side, side)
+    for time in times:
+        views = [_picture(subject, cameras[index], time) for index in range(count)]
+        rows = [np.concatenate(views[start : start + 2], axis=1) for start in range(0, count, 2)]
+        yield np.concatenate(rows, axis=0)
+
+
+def write_film(path: Path, film: Film, subject: Subject, shot: Shot) -> dict[str, Any]:
+    """An MP4, GIF or WebP.
+
+    Raises:
+        QualityError: it reads back with another number of frames.
+    """
+    fps = shot.fps if film == "turntable" else 1 / subject.moments.seconds_per_frame
+    expected = _count(film, subject, shot)
+    write_video(path, pictures(film, subject, shot), fps, (shot.background,) * 3)
+    count = sum(1 for _ in read_video(path).frames)
+    if count != expected:
+        raise QualityError(f"{path.name} reads back with {count} of {expected} frames")
+    return {f"{film}_frames": count}
+
+
+def write_pictures(folder: Path, film: Film, subject: Subject, shot: Shot) -> dict[str, Any]:
+    """Numbered RGBA pictures.
+
+    Raises:
+        QualityError: one reads back with another size.
+    """
+    count = 0
+    for count, picture in enumerate(pictures(film, subject, shot), start=1):
+        path = folder / f"{count - 1:05d}.png"
+        write_image(path, picture)
+        shape = read_image(path).shape if count == 1 else picture.shape
+        if shape != picture.shape:
+            raise QualityError(f"{folder.name}/{path.name} reads back with shape {shape}")
+    return {f"{film}_pictures": count}
+
+
+def _count(film: Film, subject: Subject, shot: Shot) -> int:
+    return shot.frames if film == "turntable" else len(subject.moments.times)
+
+
+def _cameras(azimuths: list[float], radius: float, shot: Shot) -> Cameras:
+    elevations = torch.full((len(azimuths),), shot.elevation)
+    return orbit(torch.tensor(azimuths), elevations, distance_for(radius), FOV_DEGREES, shot.size, shot.size)
+
+
+def _picture(subject: Subject, camera: Cameras, time: float) -> Picture:
+    picture: Picture = subject.picture(camera, time).numpy()
+    return picture

@@ -1,0 +1,243 @@
+"""What is exported: a scene, or the asset that a workspace was made from, at the moments of its clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from a4d.errors import UsageError
+from a4d.export.placing import move_gaussians
+from a4d.export.texturing import bake_scene
+from a4d.geometry.animating import AnimationOptions, animated_asset
+from a4d.geometry.animation import Clip
+from a4d.geometry.assembly import PLAIN, primitive_from_mesh
+from a4d.geometry.asset import Asset
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.material import Material
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.placement import placed
+from a4d.geometry.posing import PosedMesh, deform
+from a4d.geometry.unwrapping import unwrap
+from a4d.render.asset import AssetRenderer
+from a4d.scenes.extraction import extent, extract_surface
+from a4d.scenes.scene import AssetOptions, Scene
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When a moving subject is looked at.
+
+    Args:
+        times: (T,) increasing in [0, 1] of the clip.
+        seconds_per_frame: between two of them.
+    """
+
+    times: tuple[float, ...] = (0.0,)
+    seconds_per_frame: float = 1 / 24
+
+
+@dataclass(frozen=True)
+class SurfaceOptions:
+    """How a subject becomes a surface.
+
+    Args:
+        resolution: cells along a side where a surface has to be extracted.
+        texture: pixels along either side of baked pictures; None bakes only what the scene bakes by itself.
+        animation: how a motion is stored.
+    """
+
+    resolution: int = 160
+    texture: int | None = None
+    animation: AnimationOptions = field(default_factory=AnimationOptions)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A surface at a moment, and what it is made of.
+
+    Args:
+        posed: in the frame of the files.
+        materials: that it refers to.
+    """
+
+    posed: PosedMesh
+    materials: tuple[Material, ...]
+
+
+@dataclass(frozen=True)
+class GivenAsset:
+    """An asset that is exported as it is.
+
+    Args:
+        in_file: in the frame of the files.
+        in_world: in that of cameras.
+        clip: which of its animations is sampled, or None for the first.
+    """
+
+    in_file: Asset
+    in_world: Asset
+    clip: str | None = None
+
+
+@dataclass
+class Subject:
+    """A scene or an asset on its way out; what several formats share is made once.
+
+    Args:
+        name: of the object in the files.
+        scene: None where a given asset is exported.
+        given: that asset.
+        moments: of a moving subject; a still one has one.
+        surface_options: how it becomes a surface.
+        file_from_world: (4, 4) similarity that takes the scene into the frame of the files.
+    """
+
+    name: str
+    scene: Scene | None
+    given: GivenAsset | None = None
+    moments: Moments = Moments()
+    surface_options: SurfaceOptions = SurfaceOptions()
+    file_from_world: Tensor | None = None
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether there is more than one moment to show."""
+        return len(self.moments.times) > 1
+
+    def require_scene(self) -> Scene:
+        """The scene, for what no mesh can give.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.scene is None:
+            raise UsageError(
+                "the workspace has no scene, only the mesh that it was made from",
+                "Leave ply and splat out of --formats, or run a stage that makes a scene",
+            )
+        return self.scene
+
+    @cached_property
+    def asset(self) -> Asset:
+        """The subject with materials and motion, in the frame of the files; still where its topology changes."""
+        if self.given is not None:
+            return self.given.in_file
+        asset = self._assembled() if self._own_asset is None else self._own_asset
+        return asset if self.file_from_world is None else placed(asset, self.file_from_world)
+
+    @property
+    def is_assembled(self) -> bool:
+        """Whether the asset was made here, of a mesh and the scene's looks, rather than by those who know better."""
+        return self.given is None and self._own_asset is None
+
+    @property
+    def clip(self) -> Clip | None:
+        """The asset's animation that is sampled, or None where it does not move."""
+        if self.given is not None and self.given.clip is not None:
+            return self.asset.clip(self.given.clip)
+        return self.asset.clips[0] if self.asset.clips else None
+
+    @cached_property
+    def has_fixed_topology(self) -> bool:
+        """Whether the asset shows the whole motion, if there is one."""
+        return not self.is_moving or self.clip is not None or self._trajectories is not None
+
+    def surfaces(self) -> Iterator[Surface]:
+        """The surface at every moment, in the frame of the files."""
+        if self.has_fixed_topology:
+            for index in range(len(self.moments.times)):
+                yield self.surface_at(index)
+            return
+        for time in self.moments.times:
+            still = replace(self, moments=Moments((time,)))
+            yield still.surface_at(0)
+
+    def surface_at(self, index: int) -> Surface:
+        """The asset at one of the moments."""
+        posed = deform(self.asset, self.clip, index * self.moments.seconds_per_frame)
+        return Surface(posed, self.asset.materials)
+
+    def gaussians(self, time: float) -> Gaussians | None:
+        """The scene's Gaussians in the frame of the files, or None where it has none."""
+        gaussians = None if self.scene is None else self.scene.gaussians(time)
+        if gaussians is None:
+            return None
+        gaussians = gaussians.detach().to("cpu")
+        return gaussians if self.file_from_world is None else move_gaussians(gaussians, self.file_from_world)
+
+    def radius_at(self, time: float) -> float:
+        """Of a ball around the world's origin that holds the subject at a time, metres."""
+        if self.given is None:
+            return extent(self.require_scene(), time)
+        return float(self._given_at(time).vertices.norm(dim=1).max())
+
+    @torch.no_grad()
+    def picture(self, camera: Cameras, time: float) -> Tensor:
+        """(H, W, 4) sRGB and straight alpha in [0, 1], seen by a single camera of the world."""
+        if self.given is not None:
+            return self._renderer.render(self._given_at(time), camera).rgba
+        scene = self.require_scene()
+        device = next(scene.parameters()).device
+        render = scene.render(camera.to(device), torch.full((1,), time, device=device))
+        straight = render.rgb / render.alpha.clamp_min(1e-3)
+        return torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1).cpu()
+
+    def _given_at(self, time: float) -> PosedMesh:
+        assert self.given is not None
+        asset, clip = self.given.in_world, self.clip
+        return deform(asset, clip, time * (clip.duration if clip else 0.0))
+
+    @cached_property
+    def _renderer(self) -> AssetRenderer:
+        assert self.given is not None
+        return AssetRenderer(self.given.in_world, "shaded")
+
+    @cached_property
+    def _own_asset(self) -> Asset | None:
+        options = AssetOptions(
+            self.name,
+            self.surface_options.texture or 1024,
+            self.moments.times,
+            self.moments.seconds_per_frame,
+            self.surface_options.animation,
+        )
+        return self.require_scene().asset(options)
+
+    @cached_property
+    def _mesh(self) -> Mesh:
+        """The scene's own mesh at the first moment, or one extracted from its renders."""
+        scene, time = self.require_scene(), self.moments.times[0]
+        own = scene.mesh(time)
+        mesh = extract_surface(scene, time, self.surface_options.resolution) if own is None else own
+        colours = None if mesh.colours is None else mesh.colours.detach()
+        return replace(mesh.with_vertices(mesh.vertices.detach()), colours=colours).to("cpu")
+
+    @cached_property
+    def _trajectories(self) -> Tensor | None:
+        """(T, V, 3) of the scene's own mesh, or None where its faces change from moment to moment."""
+        frames = [self._mesh.vertices]
+        for time in self.moments.times[1:]:
+            mesh = self.require_scene().mesh(time)
+            if mesh is None or not torch.equal(mesh.faces.cpu(), self._mesh.faces):
+                return None
+            frames.append(mesh.vertices.detach().cpu())
+        return torch.stack(frames)
+
+    def _assembled(self) -> Asset:
+        """An asset of the scene's mesh, moving where all moments have the same faces."""
+        trajectories = self._trajectories
+        frames = self._mesh.vertices[None] if trajectories is None else trajectories
+        options, seconds = self.surface_options, self.moments.seconds_per_frame
+        if options.texture is None:
+            return animated_asset(self.name, primitive_from_mesh(self._mesh), frames, seconds, options.animation, PLAIN)
+        unwrapped = unwrap(self._mesh, options.texture)
+        material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], options.texture)
+        positions, normals = unwrapped.follow(frames)
+        return animated_asset(
+            self.name, unwrapped.primitive(), positions, seconds, options.animation, material, normals
+        )

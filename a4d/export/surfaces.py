@@ -1,0 +1,199 @@
+"""Surfaces as GLB, OBJ and sequences of files, each read back and compared before it counts as written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a4d.errors import QualityError
+from a4d.export.subject import Subject, Surface
+from a4d.geometry.asset import Asset
+from a4d.geometry.material import Material
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.placement import placed
+from a4d.geometry.posing import deform
+from a4d.io.glb_asset import write_asset
+from a4d.io.gltf.reader import read_gltf
+from a4d.io.obj import MaterialLibrary, write_obj, write_textured_obj
+from a4d.io.ply import write_ply_mesh
+from a4d.metrics import psnr
+from a4d.render.asset import AssetRenderer
+from a4d.render.shading import decode_srgb, encode_srgb
+from a4d.render.texture import MipMap
+from a4d.scenes.extraction import turntable_cameras
+
+CHECKED_MOMENTS = 5
+"""Of an animation that is read back, evenly spread and between the keys."""
+
+LIKENESS_SIZE = 256
+"""Pixels of a side of the renders by which a file is compared with the scene."""
+
+LARGEST_DEVIATION = 1e-5
+"""Of a vertex that is read back, as a share of the surface's size."""
+
+
+def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
+    """One binary glTF file with materials, pictures and motion.
+
+    Returns:
+        `faces`, `closed` where nothing was cut open for a picture; of a moving one `keys` of its animation, and
+        `bones` or `morph_targets`; and of a scene without an asset of its own `glb_psnr` in dB, which says how much
+        the file's surface looks like the scene.
+
+    Raises:
+        QualityError: what is read back differs.
+    """
+    asset = subject.asset
+    write_asset(path, asset)
+    check_glb(path, asset)
+    posed = deform(asset)
+    facts = {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
+    return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_assembled else {})
+
+
+def _likeness(path: Path, subject: Subject) -> float:
+    """PSNR in dB, over black, of the file against the scene, from four sides at the first moment."""
+    asset, time = read_gltf(path), subject.moments.times[0]
+    if subject.file_from_world is not None:
+        asset = placed(asset, torch.linalg.inv(subject.file_from_world))
+    renderer, surface = AssetRenderer(asset), deform(asset, asset.clips[0] if asset.clips else None)
+    cameras = turntable_cameras(subject.radius_at(time), 4, 15.0, LIKENESS_SIZE)
+    pairs = [
+        (renderer.render(surface, cameras[index]).rgba, subject.picture(cameras[index], time))
+        for index in range(len(cameras))
+    ]
+    shown, truth = (torch.stack([rgba[..., :3] * rgba[..., 3:] for rgba in side]) for side in zip(*pairs, strict=True))
+    return min(psnr(shown, truth), 99.0)
+
+
+def check_glb(path: Path, asset: Asset) -> None:
+    """Compare a file with the asset that it should hold, by our own reader over time and by trimesh at rest.
+
+    Raises:
+        QualityError: a vertex, a clip, a material or a face is not what it should be.
+    """
+    again = read_gltf(path)
+    clips = [clip for clip in asset.clips if clip.channels]
+    if [clip.name for clip in again.clips] != [clip.name for clip in clips]:
+        raise QualityError(f"{path.name} reads back with {len(again.clips)} of {len(clips)} animations")
+    for clip, read in zip([None, *clips], [None, *again.clips], strict=True):
+        moments = [0.0] if clip is None else np.linspace(0, clip.duration, CHECKED_MOMENTS).tolist()
+        for moment in moments:
+            before, after = deform(asset, clip, moment), deform(again, read, moment)
+            _require_equal(path, before.vertices, after.vertices)
+            _require_same_materials(path, Surface(before, asset.materials), Surface(after, again.materials))
+    _check_faces(path, len(before.faces))
+
+
+def write_obj_file(path: Path, subject: Subject) -> dict[str, Any]:
+    """One OBJ file of the first moment, with a material library and pictures where there are any.
+
+    Raises:
+        QualityError: what is read back differs.
+    """
+    surface = subject.surface_at(0)
+    _write_obj(path, surface, _library(path.with_suffix(".mtl"), surface.materials))
+    _check_faces(path, len(surface.posed.faces))
+    return {"faces": len(surface.posed.faces)}
+
+
+def write_sequence(folder: Path, subject: Subject, suffix: Literal[".obj", ".ply"]) -> dict[str, Any]:
+    """A numbered file per moment; OBJ files of one topology share their materials and pictures.
+
+    Returns:
+        `obj_frames` or `ply_frames`, and whether all have the `same_topology`.
+
+    Raises:
+        QualityError: a file that is read back differs.
+    """
+    library, count = None, 0
+    for count, surface in enumerate(subject.surfaces(), start=1):
+        path = folder / f"frame_{count - 1:05d}{suffix}"
+        if suffix == ".ply":
+            write_ply_mesh(path, coloured(surface))
+        else:
+            if library is None or library.materials is not surface.materials:
+                name = "materials" if subject.has_fixed_topology else path.stem
+                library = _library(folder / f"{name}.mtl", surface.materials)
+            _write_obj(path, surface, library)
+        if count in (1, len(subject.moments.times)):
+            _check_faces(path, len(surface.posed.faces))
+    return {f"{suffix[1:]}_frames": count, "same_topology": subject.has_fixed_topology}
+
+
+def _described_motion(asset: Asset) -> dict[str, Any]:
+    if not asset.clips:
+        return {}
+    keys = max((len(channel.curve.times) for clip in asset.clips for channel in clip.channels), default=0)
+    facts: dict[str, Any] = {"animations": len(asset.clips), "keys": keys}
+    if asset.skins:
+        facts["bones"] = max(len(skin.joints) for skin in asset.skins)
+    targets = max((len(mesh.morph_names) for mesh in asset.meshes), default=0)
+    return facts | ({"morph_targets": targets} if targets else {})
+
+
+def _library(path: Path, materials: tuple[Material, ...]) -> MaterialLibrary | None:
+    """Written where there is a picture: otherwise colours of vertices say more than a material."""
+    return MaterialLibrary.write(path, materials) if any(map(_has_pictures, materials)) else None
+
+
+def _write_obj(path: Path, surface: Surface, library: MaterialLibrary | None) -> None:
+    if library is not None:
+        write_textured_obj(path, surface.posed, library)
+    else:
+        write_obj(path, coloured(surface))
+
+
+def _has_pictures(material: Material) -> bool:
+    maps = (material.base_colour_map, material.metallic_roughness_map, material.normal_map, material.emission_map)
+    return any(picture is not None for picture in maps)
+
+
+def coloured(surface: Surface) -> Mesh:
+    """The surface with the base colours of its materials at its vertices: factor, picture and vertex colour."""
+    posed = surface.posed
+    linear = decode_srgb(posed.colours[:, :3])
+    for index, material in enumerate(surface.materials):
+        used = posed.faces[posed.materials == index].unique()
+        factor = linear.new_tensor(material.base_colour[:3]).expand(len(used), 3)
+        picture = material.base_colour_map
+        if picture is not None and picture.uv_set < len(posed.uvs):
+            transform = picture.transform.to(posed.uvs)
+            places = posed.uvs[picture.uv_set, used] @ transform[:, :2].T + transform[:, 2]
+            texels = MipMap.of(decode_srgb(picture.image[..., :3].to(linear)))
+            factor = factor * texels.sample(places, torch.zeros(len(used)), picture.wrap)
+        linear[used] = linear[used] * factor
+    return Mesh(posed.vertices, posed.faces, encode_srgb(linear.clamp(0, 1)))
+
+
+def _require_equal(path: Path, expected: Tensor, found: Tensor) -> None:
+    if expected.shape != found.shape:
+        raise QualityError(f"{path.name} reads back with {len(found)} of {len(expected)} vertices")
+    size = float((expected.amax(0) - expected.amin(0)).norm())
+    deviation = float((expected - found).norm(dim=1).max()) if len(expected) else 0.0
+    if not deviation <= LARGEST_DEVIATION * max(size, 1e-12):
+        raise QualityError(f"{path.name} reads back with vertices that are {deviation:.2g} from their places")
+
+
+def _require_same_materials(path: Path, expected: Surface, found: Surface) -> None:
+    used = expected.posed.materials.unique().tolist()
+    for before, after in zip(used, found.posed.materials.unique().tolist(), strict=True):
+        old, new = expected.materials[before], found.materials[after]
+        for name in ("base_colour_map", "metallic_roughness_map", "normal_map", "occlusion_map", "emission_map"):
+            picture, again = getattr(old, name), getattr(new, name)
+            is_lost = (picture is None) != (again is None)
+            if is_lost or (picture is not None and picture.image.shape[:2] != again.image.shape[:2]):
+                raise QualityError(f"{path.name} reads back with another {name.replace('_', ' ')}")
+
+
+def _check_faces(path: Path, expected: int) -> None:
+    import trimesh
+
+    scene = trimesh.load_scene(path, process=False)
+    faces = sum(len(part.faces) for part in scene.dump() if isinstance(part, trimesh.Trimesh))
+    if faces != expected:
+        raise QualityError(f"{path.name} reads back with {faces} of {expected} faces in trimesh")

@@ -1,0 +1,82 @@
+"""Which other files a mesh file needs beside it: materials, buffers and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from a4d.errors import A4DError
+
+LIBRARY = re.compile(rb"^\s*mtllib[ \t]+(.+?)\s*$", re.MULTILINE)
+PICTURE = re.compile(rb"^\s*(?:map_\w+|bump|norm|disp|decal|refl)[ \t]+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+TEXTURE_COMMENT = re.compile(rb"^comment TextureFile[ \t]+(.+?)\s*$", re.MULTILINE)
+PLY_HEADER = 65536
+"""Bytes; no header of sense is longer."""
+
+
+def asset_files(path: Path) -> list[Path]:
+    """A mesh file and all that exists of what it refers to in its own folder and below; nothing outside is followed.
+
+    A file that is damaged refers to nothing.
+
+    Args:
+        path: of any format.
+    """
+    finders = {".obj": _of_obj, ".gltf": _of_gltf, ".glb": _of_gltf, ".ply": _of_ply}
+    find = finders.get(path.suffix.lower())
+    try:
+        named = list(find(path)) if find else []
+    except (A4DError, OSError):
+        named = []
+    return [path, *_inside(path.parent, named, path)]
+
+
+def _inside(folder: Path, names: Iterable[str], path: Path) -> list[Path]:
+    """Existing files below a folder, each once."""
+    root, found = folder.resolve(), dict[Path, None]()
+    for name in names:
+        try:
+            target = (root / name.replace("\\", "/")).resolve()
+            if target.is_relative_to(root) and target.is_file() and target != path.resolve():
+                found[folder / target.relative_to(root)] = None
+        except (OSError, ValueError, RuntimeError):
+            continue
+    return list(found)
+
+
+def _of_obj(path: Path) -> Iterator[str]:
+    for match in LIBRARY.finditer(path.read_bytes()):
+        library = _text(match[1])
+        yield library
+        # Exporters that name several libraries on a line are rarer than names with spaces.
+        for file in _inside(path.parent, [library], path):
+            for picture in PICTURE.finditer(file.read_bytes()):
+                yield from _candidates(_text(picture[1]))
+
+
+def _candidates(value: str) -> Iterator[str]:
+    """The name that a map's line gives: all of it, or what follows its options."""
+    yield value
+    words = value.split()
+    yield from (" ".join(words[start:]) for start in range(1, len(words)))
+
+
+def _of_gltf(path: Path) -> Iterator[str]:
+    from a4d.io.gltf.container import read_container
+
+    gltf = read_container(path).gltf
+    for item in (*gltf.buffers, *gltf.images):
+        if item.uri is not None and not item.uri[:5].lower() == "data:":
+            yield unquote(item.uri)
+
+
+def _of_ply(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        header = file.read(PLY_HEADER).partition(b"end_header")[0]
+    yield from (_text(match[1]) for match in TEXTURE_COMMENT.finditer(header))
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", errors="replace")

@@ -1,0 +1,248 @@
+"""A surface with a physically based material: signed distances on a grid, and networks of position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.geometry.asset import Asset
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.isosurface.extraction import ExtractedSurface
+from a4d.geometry.mesh import Mesh
+from a4d.render.encoding import progressive_level_weights
+from a4d.render.mesh_gradients import view_mesh
+from a4d.render.render import Render, Shading
+from a4d.render.shaded_mesh import SurfacePoints, render_material
+from a4d.render.shading import SurfaceMaterial, encode_srgb
+from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
+from a4d.scenes.lighting import LightConfig, Lighting
+from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
+from a4d.scenes.scene import AssetOptions, Scene
+from a4d.scenes.seed import Seed
+
+GROUPS = (
+    "sdf",
+    "displacement",
+    "geometry_encoding",
+    "geometry_network",
+    "weights",
+    "material_encoding",
+    "material_network",
+    "light",
+)
+"""Names of the groups of parameters, which are also the names of their learning rates."""
+
+MARGIN = 1.15
+"""The cube's side over the subject's."""
+
+
+class TetmeshSceneConfig(Config):
+    """What a scene is made of besides its tensors."""
+
+    kind: Literal["tetmesh"] = "tetmesh"
+    bound: float | None = Field(default=None, gt=0, description="half of the cube's side in metres; fits the seed")
+    ellipsoid: tuple[float, float, float] = Field(
+        default=(0.5, 0.5, 0.5), description="half axes in metres to start with where no shape is known"
+    )
+    surface: SurfaceConfig = SurfaceConfig()
+    active_levels: Number | None = Field(
+        default=None, description="levels of the geometry's encoding that take part, by step; null is all"
+    )
+    material: MaterialConfig = MaterialConfig()
+    light: LightConfig = LightConfig()
+    shading: Shading = "shaded"
+
+
+class TetmeshScene(Scene):
+    """A closed surface that a fit can change in shape and topology, and that every program can show."""
+
+    kind = "tetmesh"
+    config_class = TetmeshSceneConfig
+    config: TetmeshSceneConfig
+    shadings = get_args(Shading)
+    steps_done: Tensor
+
+    def __init__(self, config: TetmeshSceneConfig, step: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.bound = 1.0 if config.bound is None else config.bound
+        self.surface = ImplicitSurface(config.surface, self.bound, step)
+        self.material = MaterialField(config.material, self.bound)
+        self.lighting = Lighting(config.light)
+        # Decides the resolution and which levels take part.
+        self.register_buffer("steps_done", torch.tensor(step))
+        self._extracted: ExtractedSurface | None = None
+
+    @classmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> TetmeshScene:
+        """Start as the seed's shape, else as an ellipsoid; grey."""
+        config = parse(TetmeshSceneConfig, spec, "scene")
+        if config.bound is None:
+            reach = seed.reach if seed.has_shape else max(config.ellipsoid)
+            config = config.model_copy(update={"bound": MARGIN * reach})
+        scene = cls(config)
+        scene.surface.initialise(lambda points: seed.signed_distance(points, config.ellipsoid), generator)
+        scene.material.initialise(generator)
+        scene.lighting.initialise()
+        return scene
+
+    @property
+    def level_weights(self) -> tuple[float, ...] | None:
+        """How much each level of the geometry's encoding takes part at this step; None for a table."""
+        geometry, active = self.config.surface.geometry, self.config.active_levels
+        if not isinstance(geometry, DistanceNetworkConfig):
+            return None
+        levels = geometry.encoding.levels
+        return progressive_level_weights(levels, levels if active is None else value_at(active, int(self.steps_done)))
+
+    def extracted(self) -> ExtractedSurface:
+        """The surface as it stands, part of the autograd graph; all views of a step share it.
+
+        Raises:
+            SurfaceVanishedError: there is no surface left.
+        """
+        if self._extracted is None or (torch.is_grad_enabled() and not self._extracted.sdf.requires_grad):
+            # What is shared between renders is no part of a single one that is rendered anew when gradients come back.
+            with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+                self._extracted = self.surface(self.level_weights)
+        return self._extracted
+
+    def _forget(self) -> None:
+        self._extracted = None
+        self.lighting.forget()
+
+    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+        """Rasterise the surface in the configured shading; `times` do not matter to a static scene."""
+        return self.render_shaded(cameras, times, background, self.config.shading)
+
+    def render_shaded(
+        self,
+        cameras: Cameras,
+        times: Tensor | None,  # (B,), not read
+        background: Tensor | None,  # (B, 3) or (3,) sRGB
+        shading: Shading | None,
+    ) -> Render:
+        """Like `render`, in another shading; see `render_material`."""
+        shading = shading or self.config.shading
+        self.require_shading(shading)
+        mesh = self.extracted().mesh
+        view = view_mesh(mesh.vertices, mesh.faces, cameras)
+        is_plain = shading in ("normal", "textureless") and not self.config.material.bump
+        material = _unseen if is_plain else self._material_at
+        return render_material(view, mesh, material, self.lighting, shading, None, background)
+
+    def _material_at(self, points: SurfacePoints) -> SurfaceMaterial:
+        return self.material.at(points.positions)
+
+    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
+        """One group per named rate of what this scene has."""
+        for name in rates:
+            if name not in GROUPS:
+                raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)
+        parameters = self._parameters_by_group()
+        return [
+            {"name": name, "params": parameters[name], "lr": value_at(rate, 0)}
+            for name, rate in rates.items()
+            if parameters.get(name)
+        ]
+
+    def _parameters_by_group(self) -> dict[str, list[nn.Parameter]]:
+        geometry, light, weights = self.surface.geometry, self.lighting.logarithm, self.surface.weights
+        groups = {
+            "material_encoding": [self.material.encoding.table],
+            "material_network": list(self.material.network.parameters()),
+            "light": [] if light is None else [light],
+            "weights": [] if weights is None else [weights],
+        }
+        if isinstance(geometry, DistanceNetwork):
+            network = list(geometry.network.parameters())
+            return {**groups, "geometry_encoding": [geometry.encoding.table], "geometry_network": network}
+        return {**groups, "sdf": [geometry.sdf], "displacement": [geometry.displacement]}
+
+    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """Look for the surface anew every so often, and make the grid finer where the configuration says so."""
+        self._forget()
+        self.steps_done.fill_(step + 1)
+        resolution = self.config.surface.cells_at(step + 1)
+        if resolution != self.surface.resolution:
+            with torch.no_grad():
+                mesh = self.surface(self.level_weights).mesh
+            self.surface.refine(mesh, resolution, self.level_weights)
+            self._hand_over(optimiser)
+        elif (step + 1) % self.config.surface.look_every == 0:
+            self.surface.look(self.level_weights)
+
+    def _hand_over(self, optimiser: torch.optim.Optimizer) -> None:
+        """Let the optimiser go on with the parameters of a new grid, whose moments start anew."""
+        parameters = self._parameters_by_group()
+        for group in optimiser.param_groups:
+            for former, current in zip(group["params"], parameters[group["name"]], strict=True):
+                if former is not current:
+                    optimiser.state.pop(former, None)
+            group["params"][:] = parameters[group["name"]]
+
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
+        """Take over a checkpoint's state, whose grid may be finer."""
+        device = self.steps_done.device
+        self.surface = ImplicitSurface(self.config.surface, self.bound, step).to(device)
+        self.load_state_dict(state)
+        self._after_loading()
+
+    def _after_loading(self) -> None:
+        self.surface.remember()
+        self._forget()
+
+    def _apply(self, *arguments: Any, **options: Any) -> TetmeshScene:
+        """Move to another device; the grid and what was extracted from it follow."""
+        super()._apply(*arguments, **options)
+        self._after_loading()
+        return self
+
+    def facts(self) -> dict[str, float]:
+        """Faces of the surface and cells along the grid's side."""
+        return {"faces": len(self.extracted().mesh.faces), "resolution": self.surface.resolution}
+
+    @torch.no_grad()
+    def mesh(self, time: float = 0.0) -> Mesh:
+        """The surface, closed, with its albedo at the vertices.
+
+        Raises:
+            SurfaceVanishedError: there is no surface left.
+        """
+        surface = self.extracted().mesh
+        vertices = surface.vertices.detach()
+        return Mesh(vertices, surface.faces, encode_srgb(self.material.at(vertices).base_colour)).to("cpu")
+
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface with baked pictures; where it is shown in its albedo alone, so it is in other programs."""
+        return baked_asset(
+            options.name, self.mesh(), self.material, options.texture, is_unlit=self.config.shading == "albedo"
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `scene.yaml` and `tensors.safetensors`, which hold the light too."""
+        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(tensors, folder / "tensors.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> TetmeshScene:
+        """Read what `save` wrote."""
+        config = parse(TetmeshSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
+        tensors = load_file(folder / "tensors.safetensors", device=str(device))
+        scene = cls(config, int(tensors["steps_done"]))
+        scene.load_state_dict(tensors)
+        return scene.to(device)
+
+
+def _unseen(points: SurfacePoints) -> SurfaceMaterial:
+    """Some material, where only the shape is shown."""
+    ones = torch.ones_like(points.positions)
+    return SurfaceMaterial(ones, ones[:, 0], ones[:, 0])
