@@ -231,44 +231,6 @@ def test_a_model_from_a_named_folder_moves_the_scene_and_is_recorded(a4d, worksp
     assert float((moved - still).abs().max()) > 1e-3
 
 
-@pytest.mark.usefixtures("no_weights")
-@pytest.mark.parametrize("method", ["textual-inversion", "lora"])
-def test_a_personalised_model_is_distilled(a4d, workspace: Path, tmp_path: Path, method: str) -> None:
-    import tiny_models
-
-    name = "stable-diffusion-1.5"
-    train = ("train-prior", method, workspace, "--iterations", 4, "--set", "rate=0.3")
-    result = a4d(*train)
-    assert (result.code, len(result.err.splitlines())) == (5, 1)
-    assert f"`a4d weights fetch {name}`" in result.err
-    assert not (workspace / "adapters").exists()
-    folder = tiny_models.save_all_but_the_unet(tmp_path / "model")
-    tiny_models.unet().save_pretrained(folder / "unet")
-    named = ("--weights", f"{name}={folder}")
-    result = a4d(*train, *named, "--json")
-    assert result.code == 0, result.err
-    assert result.json["metrics"]["images"] == 8
-    assert a4d(*train, *named, "--json").json["status"] == "up to date"
-    assert a4d("validate", workspace).code == 0
-    values = settings(2, 50, 1) | {
-        "views": {"around": {"kind": "orbit", "size": 32}},
-        "priors": {"plain": {"kind": name}, "mine": {"kind": name, "adapters": [method]}},
-        "objectives": [
-            {"kind": "score-distillation", "views": "around", "prior": prior, "guidance_scale": 7, "t": [0.5, 0.5]}
-            for prior in ("plain", "mine")
-        ],
-    }
-    prompt = ("--prompt", "a photo of <subject>")
-    result = a4d("distill", workspace, "--config", write_settings(values), *prompt, *named, "--json")
-    assert result.code == 0, result.err
-    norms = [result.json["metrics"][f"score-distillation/{prior}/around"] for prior in ("plain", "mine")]
-    assert norms[0] != pytest.approx(norms[1], rel=1e-3)
-    shutil.rmtree(workspace / "adapters")
-    result = a4d("distill", workspace, "--config", "distill.yaml", *prompt, *named, "--force")
-    assert (result.code, len(result.err.splitlines())) == (5, 1)
-    assert "holds no adapter" in result.err
-
-
 def test_mistakes_are_named(a4d, workspace: Path) -> None:
     values = settings(2, 50, 4)
     cases = {

@@ -53,7 +53,9 @@ def settings(views: int, steps: int) -> dict:
             "sampling": {"steps": 64},
             "occupancy": {"resolution": 24, "threshold": 1.0, "bins": MOMENTS, "every": 4},
         },
-        "views": {f"on-{level}": {"kind": "observed", "batch": clip, "run": clip, "background": level} for level in levels},
+        "views": {
+            f"on-{level}": {"kind": "observed", "batch": clip, "run": clip, "background": level} for level in levels
+        },
         "priors": {
             level: {"kind": "exact", "background": level, "views": views, "frames": MOMENTS} for level in levels
         },
