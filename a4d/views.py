@@ -19,6 +19,9 @@ from a4d.randomness import generator
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
 
+LAST_STEP = 2**62
+"""A step after all schedules."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -120,7 +123,7 @@ class ObservedViews(Views):
 
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
-    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
     patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
     run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
 
@@ -146,7 +149,7 @@ class ObservedViews(Views):
             epoch, place = divmod(position, runs)
             first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
             chosen += indices[first : first + self.run]
-        batch = self._batch(frames, chosen, self.backgrounds(step, seed))
+        batch = self._batch(frames, chosen, self.backgrounds(step, seed), step)
         if self.patch is None:
             return batch
         return self._part(batch, self.patch, generator(seed, "patch", self.split, step))
@@ -178,8 +181,11 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
-    def _batch(self, frames: Frames, indices: list[int], background: Tensor) -> ViewBatch:
-        parts = [_resized(frames.rgba[i], frames.cameras[i], self.size) for i in indices]
+    def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
+        """Some frames at the size of a step, or at the last size."""
+        at = LAST_STEP if step is None else step
+        size = None if self.size is None else max(8, round(value_at(self.size, at)))
+        parts = [_resized(frames.rgba[i], frames.cameras[i], size) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -196,6 +202,42 @@ class ObservedViews(Views):
             )
         times = None if frames.times is None else frames.times[indices]
         return ViewBatch(cameras, times, background, rgba)
+
+
+class MomentViews(ObservedViews):
+    """Frames of a clip that was seen by several cameras: all that were taken at a few moments, more and more of them.
+
+    The first moment is the scene at rest and never chosen. The schedules are those of Animate3D: `chosen: null` takes
+    all moments that are unlocked, `chosen: 2` the newest of them and one more.
+    """
+
+    kind: Literal["moments"] = "moments"  # type: ignore[assignment]
+    unlocked: Number = Field(default=1e9, description="moments after the first that take part; rounded down")
+    chosen: int | None = Field(default=None, ge=1, description="moments per step; null is all that are unlocked")
+    newest: bool = Field(default=True, description="the newest unlocked moment is chosen until all are unlocked")
+
+    def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
+        """All frames of the moments chosen by this step."""
+        frames, indices = self._frames(frames)
+        if frames.times is None:
+            raise MissingInputError("the frames have no times", "Run `a4d preprocess` on an animated mesh or a video")
+        moments = frames.times[indices].unique()[1:]
+        count = max(1, min(int(value_at(self.unlocked, step)), len(moments)))
+        draws = generator(seed, "moments", self.split, step)
+        if self.chosen is None or self.chosen >= count:
+            chosen = torch.arange(count)
+        elif self.newest and count < len(moments):
+            earlier = torch.randperm(count - 1, generator=draws)[: self.chosen - 1]
+            chosen = torch.cat([earlier, torch.tensor([count - 1])])
+        else:
+            chosen = torch.randperm(count, generator=draws)[: self.chosen]
+        is_chosen = torch.isin(frames.times, moments[chosen])
+        taken = [index for index in indices if is_chosen[index]]
+        if self.background == "random":
+            background = torch.rand(len(taken), 3, generator=generator(seed, "background", step))
+        else:
+            background = self.backgrounds(step, seed)[:1].expand(len(taken), 3)
+        return self._batch(frames, taken, background, step)
 
 
 class OrbitViews(Views):
@@ -252,7 +294,7 @@ class OrbitViews(Views):
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 
-KINDS: dict[str, type[Views]] = {"observed": ObservedViews, "orbit": OrbitViews}
+KINDS: dict[str, type[Views]] = {"moments": MomentViews, "observed": ObservedViews, "orbit": OrbitViews}
 
 
 def build_views(specs: Mapping[str, Spec]) -> dict[str, Views]:

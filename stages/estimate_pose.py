@@ -39,7 +39,7 @@ def run(work: Transaction, config: EstimatePose, runtime: Runtime) -> dict[str, 
     source = workspace.metadata.source
     method = config.method
     if method == "auto":
-        if source is not None and source.kind == "capture":
+        if source is not None and source.kind in ("capture", "mesh"):
             return _keep(workspace)
         method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
     if method == "import" and config.cameras is None:

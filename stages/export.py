@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
+UNLIKE = 18.0
+"""dB below which a mesh does not look like the scene that it was made of."""
+
 
 class Export(Config):
     """What is written, and how fine."""
@@ -110,11 +113,8 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     job = Job(subject(work.workspace, config, runtime.device), config, work.workspace.metadata.name, work)
     formats = config.formats
     if formats == "auto":
-        formats = "glb,mp4"
-        if job.subject.scene is None:
-            formats = "glb"
-        elif job.subject.scene.gaussians() is not None:
-            formats = "glb,ply,splat,mp4"
+        has_gaussians = job.subject.gaussians(job.subject.moments.times[0]) is not None
+        formats = "glb,ply,splat,mp4" if has_gaussians else "glb,mp4"
     metrics: dict[str, Any] = {}
     for name in formats.split(","):
         metrics.update(WRITERS[name](job))
@@ -150,6 +150,10 @@ def write_glb(job: Job) -> dict[str, Any]:
         job.work.warn(
             f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
             "the formats obj-sequence and ply-sequence hold them all"
+        )
+    if facts.get("glb_psnr", UNLIKE) < UNLIKE:
+        job.work.warn(
+            f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
         )
     return facts
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from a4d.config import Config, plain
+from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.runtime import Runtime
+from a4d.workspace.mesh_views import MeshViews, take_mesh
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     Image = NDArray[np.float32]
 
 
-class Preprocess(Config):
-    """How the subject is found, and how large it becomes."""
+class Preprocess(MeshViews):
+    """How the subject is found, and how large it becomes; of a mesh, what is shown from where."""
 
     matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg"] = Field(
         default="auto", description="how the subject is cut out of its background"
@@ -37,7 +38,7 @@ class Preprocess(Config):
     margin: float = Field(default=0.1, ge=0, lt=0.45, description="free part of the frame on each side")
     start: int = Field(default=0, ge=0, description="first frame of a video, counted from 0")
     end: int | None = Field(default=None, ge=1, description="the frame after a video's last one")
-    fps: float | None = Field(default=None, gt=0, description="frames per second to take from a video")
+    fps: float | None = Field(default=None, gt=0, description="frames per second to take from a video or an animation")
     max_size: int = Field(default=1600, ge=16, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
@@ -52,6 +53,8 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
         raise UsageError("--mask applies to a single image", "Put masks into the alpha channel of the images")
     if config.depth is not None and source.kind != "image":
         raise UsageError("--depth applies to a single image")
+    if source.kind == "mesh":
+        return take_mesh(work, config, config.size, config.fps, runtime.console)
     return TAKERS[source.kind](work, config)
 
 
@@ -179,16 +182,6 @@ def _take_photographs(
     return written, None if any(mask is None or mask.all() for mask in masks) else masks
 
 
-def take_mesh(work: Transaction, config: Preprocess) -> dict[str, Any]:
-    """A mesh: checked, and kept as the source."""
-    from a4d.io.mesh_reader import read_mesh
-
-    mesh = read_mesh(work.workspace.source_path())
-    low, high = mesh.vertices.min(dim=0).values, mesh.vertices.max(dim=0).values
-    work.describe(notes={"bounds": [low.tolist(), high.tolist()]})
-    return {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "closed": mesh.is_closed}
-
-
 def take_text(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """A text: the prompt of the subject."""
     source = work.workspace.metadata.source
@@ -202,7 +195,6 @@ TAKERS: dict[str, Callable[[Transaction, Preprocess], dict[str, Any]]] = {
     "images": take_images,
     "video": take_video,
     "capture": take_capture,
-    "mesh": take_mesh,
     "text": take_text,
 }
 
@@ -243,7 +235,7 @@ def _same_size(values: Image, shape: tuple[int, ...], path: Path) -> Image:
 
 def inputs(workspace: Workspace, config: Preprocess) -> list[Path]:
     """The source, and the files that say more about it."""
-    given = [path for path in (config.mask, config.depth) if path is not None]
+    given = [path for path in (config.mask, config.depth, config.environment) if path is not None]
     return [workspace.path / "source", *given]
 
 
@@ -254,6 +246,7 @@ STAGE = Stage(
     config=Preprocess,
     run=run,
     inputs=inputs,
-    writes=("images", "depth", "transforms.json", "points.ply"),
-    memory_knobs=("size", "max_size"),
+    writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
+    memory_knobs=("size", "max_size", "frames"),
+    code_version=2,
 )

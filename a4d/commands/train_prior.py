@@ -1,4 +1,4 @@
-"""`a4d train-prior`: teach a prior one subject from the images of a workspace."""
+"""`a4d train-prior`: teach a prior one subject from the images of a workspace, or train a whole model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from pydantic import Field
 
 from a4d.cli import find_stage
 from a4d.commands.stage_command import RunControl, run_stage
+<<<<<<< HEAD
 from a4d.config import Config
 from a4d.errors import ConfigError
+=======
+from a4d.commands.train_network import MODELS, NetworkTraining, train_network
+from a4d.config import Config, load_yaml
+from a4d.console import progress
+from a4d.errors import UsageError
+>>>>>>> main
 from a4d.runtime import Runtime
 from a4d.workspace.fitting import ADAPTERS, recorded_weights, weight_overrides
 from a4d.workspace.stage import Stage
@@ -31,6 +38,7 @@ class Method(str, Enum):
 
     textual_inversion = "textual-inversion"
     lora = "lora"
+    compact = "compact"
 
 
 class TrainPrior(Config):
@@ -58,14 +66,20 @@ class TrainPrior(Config):
     checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True)
 
 
+WHOLE = "Whole models"
 RATES = {"textual-inversion": 5e-3, "lora": 1e-4}
 CLIP = 16
 """Frames of a clip, where nothing else is said."""
 
 
 def train_prior(
-    method: Annotated[Method, typer.Argument(help="A new word of a frozen model, or low-rank adapters of it.")],
-    target: Annotated[str, typer.Argument(help="A workspace with images, or an image or folder to make one of.")],
+    method: Annotated[
+        Method, typer.Argument(help="A new word of a frozen model, low-rank adapters of it, or a whole model.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(help="A workspace with images, or an image or folder to make one of; none for a whole model."),
+    ] = None,
     prior: Annotated[
         str | None, typer.Option(help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME")
     ] = None,
@@ -76,6 +90,26 @@ def train_prior(
     image_dropout: Annotated[float | None, typer.Option(help="Share of steps without condition; 0.1 if none.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Steps of one image each; 2000 if none.")] = None,
     weights: Annotated[str | None, typer.Option(help="Folders of weights: NAME=PATH[,NAME=PATH]...")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of a whole model's run.", metavar="FOLDER", rich_help_panel=WHOLE)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps to train; or --hours.", min=1, rich_help_panel=WHOLE)] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Hours to train, interruptions left out.", rich_help_panel=WHOLE)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a batch.", min=1, rich_help_panel=WHOLE)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that make batches.", min=0, rich_help_panel=WHOLE)
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Weights to start from.", metavar="WEIGHTS", rich_help_panel=WHOLE),
+    ] = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="Print figures on held-out objects; train nothing.", rich_help_panel=WHOLE),
+    ] = False,
+    objects: Annotated[int, typer.Option(help="Of which the figures are.", min=1, rich_help_panel=WHOLE)] = 32,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting.", metavar="KEY=VALUE")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the adapter; the method if none.")] = None,
@@ -86,7 +120,26 @@ def train_prior(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Teach a prior one subject; the result stands in `adapters/NAME/` and is used by a prior's `adapters: [NAME]`."""
+    """Teach a prior one subject, or train a whole model.
+
+    What is learnt of a subject stands in `adapters/NAME/` and is used by a prior's `adapters: [NAME]`. A whole model's
+    run is a folder of its own, which the same command takes up again after an interruption.
+    """
+    if method.value in MODELS:
+        if target is not None:
+            raise UsageError(f"'{target}': {method.value} learns from no workspace", "Leave it out")
+        sizes = {"training": {"steps": steps, "hours": hours, "workers": workers}, "data": {"images": batch}}
+        given = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
+        read = load_yaml(config) if config else {}
+        train_network(
+            method.value,
+            NetworkTraining(
+                output, start, (read, given), tuple(set_ or ()), device, seed, evaluate, objects, json, quiet
+            ),
+        )
+        return
+    if target is None:
+        raise UsageError(f"{method.value} needs a workspace with images, or an image to make one of")
     flags = {
         "method": method.value,
         "prior": prior,

@@ -16,7 +16,7 @@ from a4d.export.subject import Subject
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.io.images import read_image, write_image
 from a4d.io.video import read_video, write_video
-from a4d.scenes.extraction import FOV_DEGREES, distance_for, extent
+from a4d.scenes.extraction import FOV_DEGREES, distance_for
 
 Film = Literal["turntable", "sweep", "grid"]
 FILMS: tuple[Film, ...] = get_args(Film)
@@ -53,23 +53,23 @@ def pictures(film: Film, subject: Subject, shot: Shot) -> Iterator[Picture]:
     Args:
         film: "turntable" goes around the first moment; "sweep" shows the clip from one side; "grid" from the front, the
             right, the back and the left, in reading order.
-        subject: with a scene.
+        subject: whatever is exported.
         shot: how it is filmed.
     """
-    scene, times = subject.require_scene(), subject.moments.times
+    times = subject.moments.times
     chosen = np.linspace(0, len(times) - 1, min(len(times), SAMPLED_EXTENTS)).astype(int)
-    radius = max(extent(scene, times[index]) for index in chosen)
+    radius = max(subject.radius_at(times[index]) for index in chosen)
     if film == "turntable":
         azimuths = [shot.azimuth + 360.0 * index / shot.frames for index in range(shot.frames)]
         cameras = _cameras(azimuths, radius, shot)
         for index in range(shot.frames):
-            yield _render(subject, cameras[index], times[0])
+            yield _picture(subject, cameras[index], times[0])
         return
     count = 4 if film == "grid" else 1
     side = shot.size // 2 if film == "grid" else shot.size
     cameras = _cameras([shot.azimuth + 90.0 * index for index in range(count)], radius, shot).resized(side, side)
     for time in times:
-        views = [_render(subject, cameras[index], time) for index in range(count)]
+        views = [_picture(subject, cameras[index], time) for index in range(count)]
         rows = [np.concatenate(views[start : start + 2], axis=1) for start in range(0, count, 2)]
         yield np.concatenate(rows, axis=0)
 
@@ -114,11 +114,6 @@ def _cameras(azimuths: list[float], radius: float, shot: Shot) -> Cameras:
     return orbit(torch.tensor(azimuths), elevations, distance_for(radius), FOV_DEGREES, shot.size, shot.size)
 
 
-@torch.no_grad()
-def _render(subject: Subject, camera: Cameras, time: float) -> Picture:
-    scene = subject.require_scene()
-    device = next(scene.parameters()).device
-    render = scene.render(camera.to(device), torch.full((1,), time, device=device))
-    straight = render.rgb / render.alpha.clamp_min(1e-3)
-    picture: Picture = torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1).cpu().numpy()
+def _picture(subject: Subject, camera: Cameras, time: float) -> Picture:
+    picture: Picture = subject.picture(camera, time).numpy()
     return picture

@@ -50,7 +50,7 @@ def write_gaussian_files(folder: Path, subject: Subject) -> dict[str, Any]:
     times = subject.moments.times
     paths = write_gaussian_sequence(folder, (_required(subject, time) for time in times))
     quality = min(_compare(paths[index], _required(subject, times[index])) for index in {0, len(times) - 1})
-    return {"frames": len(paths), "ply_sequence_psnr": quality}
+    return {"ply_frames": len(paths), "ply_sequence_psnr": quality}
 
 
 def _required(subject: Subject, time: float) -> Gaussians:

@@ -16,13 +16,15 @@ from a4d.geometry.animating import AnimationOptions, animated_asset
 from a4d.geometry.animation import Clip
 from a4d.geometry.assembly import PLAIN, primitive_from_mesh
 from a4d.geometry.asset import Asset
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.material import Material
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.placement import placed
 from a4d.geometry.posing import PosedMesh, deform
 from a4d.geometry.unwrapping import unwrap
-from a4d.scenes.extraction import extract_surface
+from a4d.render.asset import AssetRenderer
+from a4d.scenes.extraction import extent, extract_surface
 from a4d.scenes.scene import AssetOptions, Scene
 
 
@@ -67,27 +69,40 @@ class Surface:
     materials: tuple[Material, ...]
 
 
+@dataclass(frozen=True)
+class GivenAsset:
+    """An asset that is exported as it is.
+
+    Args:
+        in_file: in the frame of the files.
+        in_world: in that of cameras.
+        clip: which of its animations is sampled, or None for the first.
+    """
+
+    in_file: Asset
+    in_world: Asset
+    clip: str | None = None
+
+
 @dataclass
 class Subject:
     """A scene or an asset on its way out; what several formats share is made once.
 
     Args:
         name: of the object in the files.
-        scene: None where a source asset is exported as it is.
-        source: that asset, in the frame of the files.
+        scene: None where a given asset is exported.
+        given: that asset.
         moments: of a moving subject; a still one has one.
         surface_options: how it becomes a surface.
         file_from_world: (4, 4) similarity that takes the scene into the frame of the files.
-        clip_name: which of the source asset's animations is sampled; the first by default.
     """
 
     name: str
     scene: Scene | None
-    source: Asset | None = None
+    given: GivenAsset | None = None
     moments: Moments = Moments()
     surface_options: SurfaceOptions = SurfaceOptions()
     file_from_world: Tensor | None = None
-    clip_name: str | None = None
 
     @property
     def is_moving(self) -> bool:
@@ -95,7 +110,7 @@ class Subject:
         return len(self.moments.times) > 1
 
     def require_scene(self) -> Scene:
-        """The scene, for what needs images of it.
+        """The scene, for what no mesh can give.
 
         Raises:
             UsageError: there is none.
@@ -103,30 +118,28 @@ class Subject:
         if self.scene is None:
             raise UsageError(
                 "the workspace has no scene, only the mesh that it was made from",
-                "Choose from --formats glb, obj, obj-sequence and ply-sequence, or run a stage that makes a scene",
+                "Leave ply and splat out of --formats, or run a stage that makes a scene",
             )
         return self.scene
 
     @cached_property
     def asset(self) -> Asset:
         """The subject with materials and motion, in the frame of the files; still where its topology changes."""
-        if self.source is not None:
-            return self.source
-        options = AssetOptions(
-            self.name,
-            self.surface_options.texture or 1024,
-            self.moments.times,
-            self.moments.seconds_per_frame,
-            self.surface_options.animation,
-        )
-        own = self.require_scene().asset(options)
-        return self._placed(self._assembled() if own is None else own)
+        if self.given is not None:
+            return self.given.in_file
+        asset = self._assembled() if self._own_asset is None else self._own_asset
+        return asset if self.file_from_world is None else placed(asset, self.file_from_world)
+
+    @property
+    def is_assembled(self) -> bool:
+        """Whether the asset was made here, of a mesh and the scene's looks, rather than by those who know better."""
+        return self.given is None and self._own_asset is None
 
     @property
     def clip(self) -> Clip | None:
         """The asset's animation that is sampled, or None where it does not move."""
-        if self.clip_name is not None:
-            return self.asset.clip(self.clip_name)
+        if self.given is not None and self.given.clip is not None:
+            return self.asset.clip(self.given.clip)
         return self.asset.clips[0] if self.asset.clips else None
 
     @cached_property
@@ -157,8 +170,43 @@ class Subject:
         gaussians = gaussians.detach().to("cpu")
         return gaussians if self.file_from_world is None else move_gaussians(gaussians, self.file_from_world)
 
-    def _placed(self, asset: Asset) -> Asset:
-        return asset if self.file_from_world is None else placed(asset, self.file_from_world)
+    def radius_at(self, time: float) -> float:
+        """Of a ball around the world's origin that holds the subject at a time, metres."""
+        if self.given is None:
+            return extent(self.require_scene(), time)
+        return float(self._given_at(time).vertices.norm(dim=1).max())
+
+    @torch.no_grad()
+    def picture(self, camera: Cameras, time: float) -> Tensor:
+        """(H, W, 4) sRGB and straight alpha in [0, 1], seen by a single camera of the world."""
+        if self.given is not None:
+            return self._renderer.render(self._given_at(time), camera).rgba
+        scene = self.require_scene()
+        device = next(scene.parameters()).device
+        render = scene.render(camera.to(device), torch.full((1,), time, device=device))
+        straight = render.rgb / render.alpha.clamp_min(1e-3)
+        return torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1).cpu()
+
+    def _given_at(self, time: float) -> PosedMesh:
+        assert self.given is not None
+        asset, clip = self.given.in_world, self.clip
+        return deform(asset, clip, time * (clip.duration if clip else 0.0))
+
+    @cached_property
+    def _renderer(self) -> AssetRenderer:
+        assert self.given is not None
+        return AssetRenderer(self.given.in_world, "shaded")
+
+    @cached_property
+    def _own_asset(self) -> Asset | None:
+        options = AssetOptions(
+            self.name,
+            self.surface_options.texture or 1024,
+            self.moments.times,
+            self.moments.seconds_per_frame,
+            self.surface_options.animation,
+        )
+        return self.require_scene().asset(options)
 
     @cached_property
     def _mesh(self) -> Mesh:

@@ -14,16 +14,23 @@ from a4d.export.subject import Subject, Surface
 from a4d.geometry.asset import Asset
 from a4d.geometry.material import Material
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.placement import placed
 from a4d.geometry.posing import deform
 from a4d.io.glb_asset import write_asset
 from a4d.io.gltf.reader import read_gltf
 from a4d.io.obj import MaterialLibrary, write_obj, write_textured_obj
 from a4d.io.ply import write_ply_mesh
+from a4d.metrics import psnr
+from a4d.render.asset import AssetRenderer
 from a4d.render.shading import decode_srgb, encode_srgb
 from a4d.render.texture import MipMap
+from a4d.scenes.extraction import turntable_cameras
 
 CHECKED_MOMENTS = 5
 """Of an animation that is read back, evenly spread and between the keys."""
+
+LIKENESS_SIZE = 256
+"""Pixels of a side of the renders by which a file is compared with the scene."""
 
 LARGEST_DEVIATION = 1e-5
 """Of a vertex that is read back, as a share of the surface's size."""
@@ -34,7 +41,8 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
 
     Returns:
         `faces`, `closed` where nothing was cut open for a picture; of a moving one `keys` of its animation, and
-        `bones` or `morph_targets`.
+        `bones` or `morph_targets`; and of a scene without an asset of its own `glb_psnr` in dB, which says how much
+        the file's surface looks like the scene.
 
     Raises:
         QualityError: what is read back differs.
@@ -43,7 +51,23 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     write_asset(path, asset)
     check_glb(path, asset)
     posed = deform(asset)
-    return {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
+    facts = {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
+    return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_assembled else {})
+
+
+def _likeness(path: Path, subject: Subject) -> float:
+    """PSNR in dB, over black, of the file against the scene, from four sides at the first moment."""
+    asset, time = read_gltf(path), subject.moments.times[0]
+    if subject.file_from_world is not None:
+        asset = placed(asset, torch.linalg.inv(subject.file_from_world))
+    renderer, surface = AssetRenderer(asset), deform(asset, asset.clips[0] if asset.clips else None)
+    cameras = turntable_cameras(subject.radius_at(time), 4, 15.0, LIKENESS_SIZE)
+    pairs = [
+        (renderer.render(surface, cameras[index]).rgba, subject.picture(cameras[index], time))
+        for index in range(len(cameras))
+    ]
+    shown, truth = (torch.stack([rgba[..., :3] * rgba[..., 3:] for rgba in side]) for side in zip(*pairs, strict=True))
+    return min(psnr(shown, truth), 99.0)
 
 
 def check_glb(path: Path, asset: Asset) -> None:
@@ -81,7 +105,7 @@ def write_sequence(folder: Path, subject: Subject, suffix: Literal[".obj", ".ply
     """A numbered file per moment; OBJ files of one topology share their materials and pictures.
 
     Returns:
-        `frames`, and whether all have the `same_topology`.
+        `obj_frames` or `ply_frames`, and whether all have the `same_topology`.
 
     Raises:
         QualityError: a file that is read back differs.
@@ -98,7 +122,7 @@ def write_sequence(folder: Path, subject: Subject, suffix: Literal[".obj", ".ply
             _write_obj(path, surface, library)
         if count in (1, len(subject.moments.times)):
             _check_faces(path, len(surface.posed.faces))
-    return {"frames": count, "same_topology": subject.has_fixed_topology}
+    return {f"{suffix[1:]}_frames": count, "same_topology": subject.has_fixed_topology}
 
 
 def _described_motion(asset: Asset) -> dict[str, Any]:

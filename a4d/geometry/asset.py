@@ -191,7 +191,15 @@ class Asset:
             The parent of a joint is its nearest ancestor among the joints; nodes in between are part of its rest
             transform.
         """
-        nodes = self.skins[skin].joints.tolist()
+        return self.skeleton_of(self.skins[skin].joints.tolist())
+
+    def shown_joints(self) -> list[int]:
+        """The nodes that are joints of a skin in the scene, in the order of the skins."""
+        skins = [instance.skin for instance in self.instances if instance.skin is not None]
+        return list(dict.fromkeys(node for skin in skins for node in self.skins[skin].joints.tolist()))
+
+    def skeleton_of(self, nodes: list[int]) -> Skeleton:
+        """Some nodes alone, in the given order; see `skeleton`."""
         joint_of_node = {node: joint for joint, node in enumerate(nodes)}
         node_parents = self.nodes.parents.tolist()
         parents, rest = [], []

@@ -33,7 +33,7 @@ LONG = 1.15
 """From this ratio of length to width on, the higher end of a shape is taken for its head."""
 
 
-def guess_orientation(mesh: Mesh, suffix: str) -> Orientation:
+def guess_orientation(mesh: Mesh, suffix: str, up: Axis | None = None) -> Orientation:
     """Which axes of a file point up and to the front, by how its shape stands and mirrors.
 
     A thing stands on a floor on which its centre of mass has support; the plane that mirrors it contains the up axis
@@ -43,6 +43,7 @@ def guess_orientation(mesh: Mesh, suffix: str) -> Orientation:
     Args:
         mesh: in the file's own world.
         suffix: of the file, such as `.obj`.
+        up: the up axis where it is known.
     """
     points, _, _ = sample_surface(mesh, SAMPLES, generator(0, "orientation"))
     cloud = points.double().numpy()
@@ -55,8 +56,8 @@ def guess_orientation(mesh: Mesh, suffix: str) -> Orientation:
         sideways = mirrored["xyz".index(axis[1])] / max(float(mirrored.max()), 1e-12)
         return custom.get(axis, 0.0) + 0.8 * _support(cloud, axis) + 0.4 * sideways
 
-    up = max(AXES, key=score)
-    return Orientation(up, _front(cloud, up, mirrored))
+    found = up or max(AXES, key=score)
+    return Orientation(found, _front(cloud, found, mirrored))
 
 
 def _front(cloud: NDArray[np.float64], up: Axis, mirrored: NDArray[np.float64]) -> Axis:

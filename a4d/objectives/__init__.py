@@ -9,6 +9,7 @@ from a4d.config import Spec, parse, unknown_key
 from a4d.objectives.objective import Objective
 
 KINDS = {
+    "arap": "a4d.objectives.arap:Arap",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
     "material-smoothness": "a4d.objectives.surface:MaterialSmoothness",

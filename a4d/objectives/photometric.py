@@ -7,8 +7,18 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
+from a4d.config import Number, value_at
 from a4d.objectives.objective import Objective, Step
+from a4d.render.blur import blurred
 from a4d.render.ssim import ssim
+
+Norm = Literal["l1", "l2"]
+
+
+def difference(rendered: Tensor, observed: Tensor, norm: Norm, deviation: float) -> Tensor:
+    """Mean absolute (l1) or squared (l2) difference of images (B, H, W, C) after a Gaussian blur, in pixels."""
+    residual = blurred(rendered - observed, deviation)
+    return residual.abs().mean() if norm == "l1" else residual.square().mean()
 
 
 class Photometric(Objective):
@@ -20,24 +30,30 @@ class Photometric(Objective):
     kind: Literal["photometric"] = "photometric"
     views: str
     ssim: float = Field(default=0.2, ge=0, le=1, description="share of the structural term")
+    norm: Norm = Field(default="l1", description="mean absolute difference, or mean square")
+    blur: Number = Field(default=0.0, description="pixels, deviation of the difference's Gaussian blur, but for SSIM")
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over views, pixels and channels."""
         rendered, observed = step.render(self.views).rgb, step.batch(self.views).rgb
-        absolute = (rendered - observed).abs().mean()
+        plain = difference(rendered, observed, self.norm, value_at(self.blur, step.index))
         if self.ssim == 0:
-            return absolute
-        return (1 - self.ssim) * absolute + self.ssim * (1 - ssim(rendered, observed))
+            return plain
+        return (1 - self.ssim) * plain + self.ssim * (1 - ssim(rendered, observed))
 
 
 class Mask(Objective):
-    """Mean absolute difference between the rendered coverage and the observed alpha."""
+    """Mean absolute or squared difference between the rendered coverage and the observed alpha."""
 
     kind: Literal["mask"] = "mask"
     views: str
+    norm: Norm = Field(default="l1", description="mean absolute difference, or mean square")
+    blur: Number = Field(default=0.0, description="pixels, deviation of the difference's Gaussian blur")
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over views and pixels."""
         observed = step.batch(self.views).rgba
         assert observed is not None
-        return (step.render(self.views).alpha - observed[..., 3:]).abs().mean()
+        return difference(
+            step.render(self.views).alpha, observed[..., 3:], self.norm, value_at(self.blur, step.index)
+        )  # fmt: skip

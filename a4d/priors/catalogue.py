@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from a4d.config import Config, parse, unknown_key
 from a4d.errors import BackendUnavailableError, UsageError
@@ -26,7 +26,8 @@ class Entry(Config):
     """A prior that recipes may name; the fields are explained in `catalogue.yaml`."""
 
     kind: str
-    repositories: tuple[str, ...] = Field(min_length=1)
+    repositories: tuple[str, ...] = ()
+    packaged: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     base: str | None = None
     licence: str
@@ -40,6 +41,12 @@ class Entry(Config):
         """The repositories in order; the revision is a commit of the first."""
         first, *mirrors = self.repositories
         return [Source(first, self.revision), *map(Source, mirrors)]
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Entry:
+        if not self.repositories and self.packaged is None:
+            raise ValueError("an entry needs repositories, or a folder of the package")
+        return self
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +119,13 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
 
 
 def cached(entry: Entry) -> Path | None:
-    """The folder of an entry in the hub's cache with all of its components, of its revision if it has one."""
+    """The folder of an entry in the hub's cache with all of its components, of its revision if it has one.
+
+    What ships with the package lies there.
+    """
+    if entry.packaged is not None:
+        folder = Path(__file__).parent / entry.packaged
+        return folder if any(folder.glob("*.safetensors")) else None
     return hub.cached(entry.sources, entry.components)
 
 
@@ -127,6 +140,8 @@ def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> 
         BackendUnavailableError: the hub is out of reach, forbidden by HF_HUB_OFFLINE, or has none of the repositories.
     """
     entry = find(name)
+    if entry.packaged is not None:
+        return Path(__file__).parent / entry.packaged
     if hub.is_offline():
         raise BackendUnavailableError(
             f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
@@ -151,7 +166,12 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     from a4d.priors.loading import WeightsFolder, weight_files
 
     folder = locate(name, overrides)
-    for component in find(name).components:
+    entry = find(name)
+    if entry.packaged is not None:
+        for file in weight_files(folder):
+            check_weights(file)
+        return folder
+    for component in entry.components:
         WeightsFolder(folder).config(component)
         for file in weight_files(folder / component):
             check_weights(file)

@@ -254,6 +254,13 @@ def load_controlnet_tile(folder: WeightsFolder) -> Prior:
     return ControlNetTile(unet, controlnet, folder.base.vae(512), text, folder.base.schedule())
 
 
+def load_compact(folder: WeightsFolder) -> Prior:
+    """The package's own small prior, or one trained like it, in the modality that the catalogue's options name."""
+    from a4d.priors.compact.prior import load_compact_prior
+
+    return load_compact_prior(folder.path, str(folder.options["modality"]), folder.device, folder.dtype)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files of a component's weights: safetensors if there are any, else PyTorch's; full precision before half.
 
@@ -275,4 +282,5 @@ LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {
     "mvdream": load_mvdream,
     "text-to-video": load_text_to_video,
     "controlnet-tile": load_controlnet_tile,
+    "compact": load_compact,
 }

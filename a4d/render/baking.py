@@ -118,7 +118,8 @@ def _samples(unwrapped: UnwrappedMesh, size: int) -> tuple[Tensor, SurfacePoints
     face, barycentric = np.empty((size, size), np.int32), np.empty((size, size, 3), np.float32)
     # A camera at distance one with unit focal length: texture coordinates are pixels.
     lens = np.array([1.0, 1.0, 0.0, 0.0])
-    rasterise(vertices, unwrapped.faces.numpy(), lens, 0.5, face, barycentric, np.empty((size, size)))
+    nothing, depth = np.zeros((size, size)), np.empty((size, size))
+    rasterise(vertices, unwrapped.faces.numpy(), lens, 0.5, nothing, face, barycentric, depth)
     places = np.flatnonzero(face >= 0)
     faces = torch.from_numpy(face.reshape(-1)[places]).long()
     weights = torch.from_numpy(barycentric.reshape(-1, 3)[places])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "field": "a4d.scenes.field:FieldScene",
+    "gaussian_motion": "a4d.scenes.gaussian_motion:GaussianMotionScene",
     "gaussians": "a4d.scenes.gaussians:GaussianScene",
     "tetmesh": "a4d.scenes.tetmesh:TetmeshScene",
 }

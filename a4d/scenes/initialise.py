@@ -6,9 +6,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from a4d.geometry.asset import Asset
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.geometry.mesh import Mesh, sample_surface
+from a4d.geometry.posing import deform
 from a4d.geometry.transforms import quaternion_from_rotation
+from a4d.render.surface_colours import surface_colours
 
 FLATNESS = 0.2
 """Thickness of a Gaussian on a surface, relative to its radius."""
@@ -35,6 +38,57 @@ def gaussians_on_surface(mesh: Mesh, count: int, opacity: float, generator: torc
     radius = _spacing(points)
     scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
     return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+
+
+def gaussians_on_asset(asset: Asset, count: int, opacity: float, size: float, generator: torch.Generator) -> Gaussians:
+    """Flat discs spread evenly over the surface of an asset at rest, in the colours of its materials without light.
+
+    Args:
+        asset: with at least one face of positive area.
+        count: number of Gaussians.
+        opacity: of every one, in (0, 1).
+        size: radius over the mean distance to the nearest three.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        `count` Gaussians of degree 0.
+    """
+    surface = deform(asset)
+    mesh = surface.mesh
+    points, face, weights = sample_surface(mesh, count, generator)
+    radius = size * _spacing(points)
+    colours = surface_colours(surface, asset.materials, face, weights, 2 * radius)
+    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
+    normals = torch.nn.functional.normalize(mesh.face_normals[face], dim=-1)
+    return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+
+
+VERTEX_OPACITY = 1 - 1e-5
+VERTEX_SPREAD = 1.1
+
+
+def gaussians_at_vertices(asset: Asset) -> Gaussians:
+    """One Gaussian per vertex of an asset at rest, along the world's axes as far as its neighbours (Animate3D, 4.7)."""
+    surface = deform(asset)
+    faces, vertices = surface.faces, surface.vertices
+    used = faces.unique()
+    # Colours are means over the corners of all faces, so that a seam shows both of its sides.
+    face = torch.arange(len(faces)).repeat_interleave(3)
+    corner = torch.eye(3).repeat(len(faces), 1)
+    spread = torch.zeros_like(vertices)
+    edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    for start, end in (edges.T, edges.T.flip(0)):
+        spread.index_add_(0, start, (vertices[end] - vertices[start]).abs())
+    degree = torch.bincount(edges.flatten(), minlength=len(vertices)).clamp_min(1)
+    scales = (spread / degree[:, None] / VERTEX_SPREAD)[used]
+    size = scales.norm(dim=-1, keepdim=True)
+    # A flat neighbourhood along an axis has no thickness of its own.
+    scales = scales.clamp_min(1e-3 * float(size.mean()))
+    seen = surface_colours(surface, asset.materials, face, corner, size.mean().expand(len(face)))
+    sums = torch.zeros_like(vertices).index_add_(0, faces.flatten(), seen)
+    colours = sums[used] / torch.bincount(faces.flatten(), minlength=len(vertices))[used, None]
+    identity = vertices.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(used), 4)
+    return _assemble(vertices[used], identity, scales, colours, VERTEX_OPACITY)
 
 
 def gaussians_at_points(points: Tensor, colours: Tensor, opacity: float) -> Gaussians:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec
 from a4d.geometry.animating import AnimationOptions
+from a4d.geometry.arap import Neighbourhoods
 from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
@@ -134,3 +135,21 @@ class Scene(nn.Module, ABC):
         Where the faces are the same at all times, a vertex is the same point of the surface at all times.
         """
         return None
+
+
+Followed = Literal["gaussians", "vertices"]
+"""The points of a scene that can be followed over time."""
+
+
+@runtime_checkable
+class Deforming(Protocol):
+    """A scene whose shape at time 0 deforms, and whose points can be followed."""
+
+    def rest_points(self, points: Followed) -> Tensor:
+        """(P, 3) where the points are at time 0, world, metres."""
+
+    def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
+        """(T, P, 3) where the same points, or those of some (P,) indices, are at times in [0, 1]."""
+
+    def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
+        """Which points are near which at time 0, up to `count` for each."""

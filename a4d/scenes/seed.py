@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.asset import Asset
+from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.signed_distance import distance_to_ellipsoid, distance_to_mesh
 from a4d.geometry.visual_hull import Occupancy
@@ -27,6 +29,8 @@ class Seed:
         colours: (P, 3) sRGB in [0, 1] of the points, or None.
         radius: of a ball around the origin that holds the subject, metres.
         solid: what the subject fills at most, or None.
+        asset: the surface with materials, at rest, or None.
+        gaussians: fitted ones, or None.
     """
 
     mesh: Mesh | None = None
@@ -34,6 +38,8 @@ class Seed:
     colours: Tensor | None = None
     radius: float = 1.0
     solid: Occupancy | None = None
+    asset: Asset | None = None
+    gaussians: Gaussians | None = None
 
     @property
     def has_shape(self) -> bool:

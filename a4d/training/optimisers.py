@@ -33,12 +33,13 @@ class RateSchedule(Config):
     warm_up: int = Field(default=40, ge=0, description="steps from nothing to the full rate")
     decay_from: float = Field(default=0.5, ge=0, le=1, description="share of the run after which rates fall")
     end: float = Field(default=0.02, ge=0, description="share of the full rate at the end")
+    scale: float = Field(default=1.0, gt=0, description="of all rates, below one where good weights are taken up")
 
     def at(self, steps_since_start: int, share: float) -> float:
         """The factor after some steps since the run was started afresh, and at a share of the whole run."""
         warm = min((steps_since_start + 1) / max(self.warm_up, 1), 1.0)
         fall = min(max((share - self.decay_from) / max(1 - self.decay_from, 1e-9), 0.0), 1.0)
-        return warm * (1 + (self.end - 1) * fall)
+        return self.scale * warm * (1 + (self.end - 1) * fall)
 
 
 @dataclass(frozen=True)

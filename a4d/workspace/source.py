@@ -110,10 +110,20 @@ class RawInput(BaseModel):
         path = self.path.resolve()
         return path.name if path.is_dir() else path.stem
 
+    @property
+    def folder(self) -> Path:
+        """What the files lie below: the input itself if it is a folder, else the folder that it is in."""
+        assert self.path is not None
+        return self.path if self.path.is_dir() else self.path.parent
+
     def files(self) -> list[Path]:
-        """The files that belong to it; none for a text."""
+        """The files that belong to it, for a mesh also its materials and pictures; none for a text."""
         if self.path is None:
             return []
+        if self.kind == "mesh":
+            from a4d.io.asset_files import asset_files
+
+            return asset_files(self.path)
         if self.kind == "images":
             return sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
 
@@ -128,17 +138,19 @@ class RawInput(BaseModel):
         """The identity of the content, by which a second command recognises the same input."""
         if self.path is None:
             return digest(self.text)
-        if self.path.is_file():
+        files = self.files()
+        if self.path.is_file() and len(files) == 1:
             return hash_file(self.path)
-        return digest([[file.relative_to(self.path).as_posix(), hash_file(file)] for file in self.files()])
+        return digest([[file.relative_to(self.folder).as_posix(), hash_file(file)] for file in files])
 
     def copy_into(self, folder: Path) -> Source:
         """Take the input into a workspace's `source/` as it is."""
         source = self.describe()
         if self.path is not None:
             target = folder / source.path
+            place = target if self.path.is_dir() else target.parent
             for file in self.files():
-                copy = target / file.relative_to(self.path) if self.path.is_dir() else target
+                copy = target if file == self.path else place / file.relative_to(self.folder)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
         return source

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from a4d.export.placing import UpAxis, frame_of_files
-from a4d.export.subject import Moments, Subject, SurfaceOptions
+from a4d.export.subject import GivenAsset, Moments, Subject, SurfaceOptions
+from a4d.geometry.asset import Asset
 from a4d.geometry.placement import placed
+from a4d.io.asset_reader import read_asset
 from a4d.io.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.workspace.assets import load_asset, world_from_source
 from a4d.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from a4d.geometry.asset import Asset
 
 FPS = 24.0
 MOMENTS = 24
@@ -64,22 +63,17 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
     target_from_frame = frame_of_files(request.up, request.scale)
     name = workspace.metadata.name
     if is_given_mesh(workspace, request.scene):
-        asset = _given_asset(workspace, request)
-        moments = _clip_moments(workspace, request, asset)
-        asset = asset if _is_identity(target_from_frame) else placed(asset, target_from_frame)
-        return Subject(name, None, asset, moments, request.surface, clip_name=request.clip)
+        in_world = load_asset(workspace)
+        in_file = in_world if request.frame == "world" else read_asset(workspace.source_path())
+        in_file = in_file if _is_identity(target_from_frame) else placed(in_file, target_from_frame)
+        given = GivenAsset(in_file, in_world, request.clip)
+        return Subject(name, None, given, _clip_moments(workspace, request, in_world), request.surface)
     scene = load_scene(workspace.scene(request.scene), device)
     moments = _scene_moments(workspace, request) if scene.is_moving else Moments((0.0,), 1 / _fps(workspace, request))
     matrix = target_from_frame
     if request.frame == "source" and workspace.metadata.asset is not None:
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
     return Subject(name, scene, None, moments, request.surface, None if _is_identity(matrix) else matrix)
-
-
-def _given_asset(workspace: Workspace, request: SubjectRequest) -> Asset:
-    from a4d.io.asset_reader import read_asset
-
-    return load_asset(workspace) if request.frame == "world" else read_asset(workspace.source_path())
 
 
 def _is_identity(matrix: Tensor) -> bool:

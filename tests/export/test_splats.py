@@ -55,7 +55,7 @@ class Drifting(GaussianScene):
 def test_a_sequence_has_the_gaussians_of_every_moment(tmp_path):
     scene = Drifting(GaussianSceneConfig(sh_degree=3, count=40), blobs())
     facts = write_gaussian_files(tmp_path / "frames", Subject("blobs", scene, None, Moments((0.0, 0.5, 1.0), 0.1)))
-    assert facts["frames"] == 3
+    assert facts["ply_frames"] == 3
     assert facts["ply_sequence_psnr"] > 60
     first = read_gaussian_ply(tmp_path / "frames/frame_00000.ply").means
     for frame, height in ((1, 0.5), (2, 1.0)):

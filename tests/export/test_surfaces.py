@@ -16,11 +16,8 @@ from a4d.geometry.posing import deform
 from a4d.io.gltf.reader import read_gltf
 from a4d.io.obj import write_obj
 from a4d.metrics import psnr
-from a4d.render.environment import studio
+from a4d.render.asset import AssetRenderer
 from a4d.render.mesh import render_mesh
-from a4d.render.mesh_gradients import view_mesh
-from a4d.render.shaded_mesh import TextureCoordinates, render_material
-from a4d.render.textured_material import TexturedMaterial
 
 MOMENTS = Moments(tuple(frame / 12 for frame in range(13)), 1 / 12)
 
@@ -50,32 +47,23 @@ def test_a_coarser_tolerance_needs_fewer_keys(tmp_path):
     assert keys[0] == len(MOMENTS.times) > keys[1] > keys[2]
 
 
-def albedo(asset, time, cameras):
-    """What a renderer shows of a textured asset of one material without light."""
-    posed = deform(asset, asset.clips[0] if asset.clips else None, time)
-    material = TexturedMaterial(asset.materials[int(posed.materials[0])])
-    view = view_mesh(posed.vertices, posed.faces, cameras.resized(2 * cameras.width, 2 * cameras.height))
-    coordinates = TextureCoordinates(posed.uvs[0], posed.faces)
-    image = render_material(view, posed.mesh, material, studio(), "albedo", coordinates).rgb
-    return torch.nn.functional.avg_pool2d(image.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-
-
 def test_a_texture_shows_what_the_scene_showed_and_moves_with_it(tmp_path):
-    write_glb(tmp_path / "ring.glb", waving(texture=256))
+    assert write_glb(tmp_path / "ring.glb", waving(texture=256))["glb_psnr"] > 35
     read = read_gltf(tmp_path / "ring.glb")
     assert read.materials[0].base_colour_map.image.shape == (256, 256, 3)
     assert read.meshes[0].primitives[0].colours is None
     cameras = turntable(4, 25.0, 3.0, 40.0, 96)
-    for frame in (0, 5):
-        truth = render_mesh(Waving().mesh(MOMENTS.times[frame]), cameras).rgb
-        assert psnr(albedo(read, frame / 12, cameras), truth) > 35
+    for frame, view in ((0, 0), (5, 1), (5, 2)):
+        truth = render_mesh(Waving().mesh(MOMENTS.times[frame]), cameras[view]).rgb[0]
+        shown = AssetRenderer(read).render(deform(read, read.clips[0], frame / 12), cameras[view]).rgba
+        assert psnr(shown[..., :3] * shown[..., 3:], truth) > 35
 
 
 def test_a_surface_of_changing_faces_is_a_sequence(tmp_path):
     subject = replace(waving(), scene=Waving(splits=True))
     assert "keys" not in write_glb(tmp_path / "ring.glb", subject)
     assert not subject.has_fixed_topology
-    assert write_sequence(tmp_path / "frames", subject, ".ply") == {"frames": 13, "same_topology": False}
+    assert write_sequence(tmp_path / "frames", subject, ".ply") == {"ply_frames": 13, "same_topology": False}
     for frame in (0, 7):
         read = trimesh.load(tmp_path / f"frames/frame_{frame:05d}.ply", process=False)
         truth = subject.scene.mesh(MOMENTS.times[frame])
@@ -108,7 +96,7 @@ def test_an_obj_file_has_colours_or_a_picture_and_the_frame_that_was_asked_for(t
     expected = 10 * torch.stack([x, -z, y], dim=1)
     torch.testing.assert_close(torch.tensor(read.vertices).float(), expected, rtol=0, atol=1e-4)
     assert read.volume == pytest.approx(1000 * Waving().mesh().volume, rel=1e-4)
-    write_glb(tmp_path / "moved.glb", moved)
+    assert write_glb(tmp_path / "moved.glb", moved)["glb_psnr"] > 35
     torch.testing.assert_close(deform(read_gltf(tmp_path / "moved.glb")).vertices, expected, rtol=0, atol=1e-4)
     assert not list(tmp_path.glob("*.mtl"))
 

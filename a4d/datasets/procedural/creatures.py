@@ -18,7 +18,7 @@ from a4d.render.kernels.primitives import BALL, BOX, CAPSULE, CHECKS, CONE, CYLI
 BODY, HEAD, RIGHT_ARM, LEFT_ARM, LEG, OTHER_LEG = range(6)
 """What a part is to a motion; the legs of one number swing together."""
 
-HALF_EXTENT = (0.58, 0.66)
+HALF_EXTENT = (0.56, 0.64)
 """Metres from the middle of an object to its farthest end, a random number between these."""
 
 EYE = (0.04, 0.04, 0.05)

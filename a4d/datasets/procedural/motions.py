@@ -44,7 +44,7 @@ def _spin(t: Curve, family: str) -> Pose:
 def _jump(t: Curve, family: str) -> Pose:
     hop = np.sin(np.pi * t) ** 2
     arms = -35 * hop
-    return Pose(lift=0.38 * hop, roll={RIGHT_ARM: arms, LEFT_ARM: -arms} if family != "quadruped" else {})
+    return Pose(lift=0.36 * hop, roll={RIGHT_ARM: arms, LEFT_ARM: -arms} if family != "quadruped" else {})
 
 
 def _sway(t: Curve, family: str) -> Pose:
@@ -64,7 +64,7 @@ def _wave(t: Curve, family: str) -> Pose:
 
 
 def _stretch(t: Curve, family: str) -> Pose:
-    return Pose(stretch=1 + 0.3 * np.sin(2 * np.pi * t))
+    return Pose(stretch=1 + 0.26 * np.sin(2 * np.pi * t))
 
 
 def _shake(t: Curve, family: str) -> Pose:

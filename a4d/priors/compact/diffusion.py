@@ -62,7 +62,7 @@ def diffusion_loss(
     schedule: NoiseSchedule,
     t: Tensor | None = None,  # (S,) drawn if absent
 ) -> tuple[str, Tensor]:
-    """The velocity's squared error times min(1, 5 sigma²), which is the clean image's times min(1 / sigma², 5).
+    """The velocity's squared error times min(1, 2 sigma²), which is the clean image's times min(1 / sigma², 2).
 
     Returns:
         what was trained, `moving` or `still`, and the mean over noisy images.
@@ -77,5 +77,5 @@ def diffusion_loss(
     predicted = network(alpha * clean + sigma * noise, sigma[..., 0, 0, 0], task)
     error = (predicted - velocity).square().mean((-3, -2, -1))
     level = sigma[..., 0, 0, 0]
-    weight = (5 * level.square()).clamp_max(1) * (level > 0)
+    weight = (2 * level.square()).clamp_max(1) * (level > 0)
     return "moving" if is_moving else "still", (weight * error).sum() / (level > 0).sum()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from a4d.config import Config
 from a4d.datasets.procedural.clips import Scene, Stage, procedural_scene
 from a4d.datasets.procedural.vocabulary import MOTIONS
 from a4d.priors.camera_codes import spherical
@@ -18,8 +17,7 @@ Batch = dict[str, Tensor]
 """`clean` (S, V, F, 3, H, W) and the fields of `Task`, by name."""
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Config):
     """What batches are made of.
 
     Args:
@@ -29,6 +27,7 @@ class Recipe:
         frames: numbers of frames besides the first that are drawn from each clip, one of them for each batch.
         period: frames of a whole period.
         known_share: share of still samples of which one view is known.
+        pair_share: share of still batches with two of the four views.
         text_dropout: share of samples without a caption.
         free_share: share of samples with free azimuth and elevation.
         text_length: words.
@@ -36,10 +35,11 @@ class Recipe:
 
     images: int = 64
     size: int = 64
-    moving_share: float = 0.65
+    moving_share: float = 0.75
     frames: tuple[int, ...] = (2, 2, 2, 4)
     period: int = 8
     known_share: float = 0.5
+    pair_share: float = 0.1
     text_dropout: float = 0.1
     free_share: float = 0.0
     text_length: int = 16
@@ -64,6 +64,9 @@ class ProceduralBatches:
         frames = int(random.choice(recipe.frames)) if is_moving else 1
         count = max(recipe.images // (4 * frames), 1)
         samples = [self._sample(index * recipe.images + n, is_moving, frames, random) for n in range(count)]
+        if not is_moving and random.random() < recipe.pair_share:
+            other = int(random.integers(1, 4))
+            samples = [_views(sample, [0, other]) for sample in samples]
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def _sample(self, number: int, is_moving: bool, frames: int, random: np.random.Generator) -> Batch:
@@ -113,6 +116,12 @@ def still_sample(scene: Scene, caption: str, shown: list[int], text_length: int)
         "moving": torch.zeros(()),
         "words": encode_prompts([caption], text_length)[0],
     }
+
+
+def _views(sample: Batch, chosen: list[int]) -> Batch:
+    """Some views of a sample."""
+    names = ("clean", "still", "known", "azimuth", "elevation")
+    return {name: value[chosen] if name in names else value for name, value in sample.items()}
 
 
 def _viewed(scene: Scene) -> Batch:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle, pixel_unshuffle, silu
 
+from a4d.config import Config
 from a4d.priors.compact.attention import RowAttention, quarter_weights
 from a4d.priors.compact.sources import SOURCES, composite, gather_sources
 
@@ -17,12 +17,14 @@ SHOWN = [0, 2, 3, 4]
 """The sources that differ, of which the network's input consists beside the noisy image."""
 
 
+TEXT_GAIN = 0.5
+"""Of the sum of a caption's words, as the embedding takes it."""
+
 DEVIATION = (0.2, 0.5)
 """Of clean pixels in [-1, 1] from what the output is centred on, for moving and for still objects."""
 
 
-@dataclass(frozen=True)
-class CompactConfig:
+class CompactConfig(Config):
     """Sizes of the network.
 
     Args:
@@ -48,10 +50,6 @@ class CompactConfig:
     words: int = 128
     text_length: int = 16
     text_width: int = 128
-
-    def plain(self) -> dict[str, Any]:
-        """For a file's header."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class CompactNetwork(nn.Module):
         self.velocity_head = _zero(nn.Linear(c, 3 * p))
         self.flow_head = _zero(nn.Linear(c, 2 * SOURCES))
         self.gate_head = _zero(nn.Linear(c, (SOURCES - 1) * p))
-        self.affine_head = _zero(nn.Linear(d + e, 6 * SOURCES))
+        self.affine_head = _zero(nn.Linear(d + e, 6 * SOURCES + SOURCES - 1))
 
     def forward(
         self,
@@ -125,7 +123,8 @@ class CompactNetwork(nn.Module):
         samples, views, frames = sigma.shape
         sources = gather_sources(task.still, task.known, task.azimuth)
         text = self.text(task.words)
-        e = self.embed(sigma, task, text.mean(1)).flatten(0, 2)
+        spoken = (task.words > 0).to(dtype)[..., None]
+        e = self.embed(sigma, task, TEXT_GAIN * (text * spoken).sum(1)).flatten(0, 2)
         x = self._enter(noisy, sources, task, dtype)
         skip = self.fine_in(x + self.fine_position, e)
         h = self.down(_gathered(skip)) + self.position
@@ -134,12 +133,13 @@ class CompactNetwork(nn.Module):
             h = block(h, e, text, quarters, (samples, views, frames))
         x = self.join(torch.cat([skip, _spread(self.up(h))], dim=-1))
         x = silu(self.modulate(self.fine_out(x, e), e))
-        affine = self.affine_head(torch.cat([h.mean((1, 2)), e], dim=-1))
+        whole = self.affine_head(torch.cat([h.mean((1, 2)), e], dim=-1)).float()
+        affine, blend = whole.split([6 * SOURCES, SOURCES - 1], dim=-1)
         gates, residual = (
             pixel_shuffle(head(x).permute(0, 3, 1, 2).float(), self.config.patch)
             for head in (self.gate_head, self.velocity_head)
         )
-        base = composite(sources, frames, self.flow_head(x).float(), gates, affine.float())
+        base = composite(sources, frames, self.flow_head(x).float(), gates + blend[..., None, None], affine)
         level = sigma.float().view(samples, views, frames, 1, 1, 1)
         deviation = torch.where(task.moving.float() > 0, *DEVIATION).view(-1, 1, 1, 1, 1, 1)
         return velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation)
@@ -149,7 +149,7 @@ class CompactNetwork(nn.Module):
         frames = noisy.shape[2]
         patches = pixel_unshuffle(noisy.to(dtype).flatten(0, 2), self.config.patch).permute(0, 2, 3, 1)
         seen = pixel_unshuffle(sources[:, :, SHOWN].to(dtype).flatten(2, 3).flatten(0, 1), self.config.patch)
-        known = task.known.to(dtype).view(-1, 1, 1, 1).expand(-1, -1, *seen.shape[-2:])
+        known = task.known.to(dtype).reshape(-1, 1, 1, 1).expand(-1, -1, *seen.shape[-2:])
         seen = self.enter_known(torch.cat([seen, known], dim=1).permute(0, 2, 3, 1))
         entered: Tensor = self.enter(patches) + seen.repeat_interleave(frames, dim=0)
         return entered
@@ -177,7 +177,13 @@ class Embedding(nn.Module):
         numbers = 8 + 6 + 6 + 2
         e = config.embedding
         self.layers = nn.Sequential(
-            nn.Linear(numbers + config.text_width, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU()
+            nn.Linear(numbers + config.text_width, e),
+            nn.SiLU(),
+            nn.Linear(e, e),
+            nn.SiLU(),
+            nn.Linear(e, e),
+            nn.LayerNorm(e),
+            nn.SiLU(),
         )
 
     def forward(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from a4d.errors import BackendUnavailableError
+from a4d.config import parse, plain
+from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.io.files import atomic_path
 from a4d.priors.compact.network import CompactConfig, CompactNetwork
 
@@ -26,7 +26,7 @@ def save_network(path: Path, network: CompactNetwork, facts: dict[str, Any] | No
         network: of any precision.
         facts: about its training, kept in the header.
     """
-    header = {"format": FORMAT, "config": json.dumps(network.config.plain()), "facts": json.dumps(facts or {})}
+    header = {"format": FORMAT, "config": json.dumps(plain(network.config)), "facts": json.dumps(facts or {})}
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
@@ -45,11 +45,10 @@ def load_network(path: Path) -> tuple[CompactNetwork, dict[str, Any]]:
             if header.get("format") != FORMAT:
                 raise BackendUnavailableError(f"{path} is not a compact prior of this version")
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        sizes = json.loads(header["config"])
-        config = CompactConfig(**{field.name: sizes[field.name] for field in fields(CompactConfig)})
+        config = parse(CompactConfig, json.loads(header["config"]))
         with torch.device("meta"):
             network = CompactNetwork(config)
         network.load_state_dict(tensors, assign=True)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise BackendUnavailableError(f"{path} cannot be loaded as a compact prior: {error!s:.120}") from None
     return network.requires_grad_(False).eval(), json.loads(header.get("facts", "{}"))

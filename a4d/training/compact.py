@@ -1,9 +1,9 @@
-"""The compact network as the training loop sees it."""
+"""The compact prior as the training loop sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,23 @@ from torch import Tensor
 
 from a4d.io.images import write_image
 from a4d.priors.compact.diffusion import compact_schedule, diffusion_loss, noisy_levels, task_of
+from a4d.priors.compact.evaluation import evaluate
 from a4d.priors.compact.examples import Batch, ProceduralBatches, Recipe
-from a4d.priors.compact.network import CompactNetwork
-from a4d.priors.compact.weights import save_network
+from a4d.priors.compact.network import CompactConfig, CompactNetwork
+from a4d.priors.compact.prior import WEIGHTS, package_folder
+from a4d.priors.compact.weights import load_network, save_network
 from a4d.randomness import generator
+from a4d.training.model import Model, ModelTraining
 
 HELD_OUT_SEED = 10**6
 """Training uses the seeds below."""
+
+
+class CompactTraining(ModelTraining):
+    """Everything that decides a compact prior."""
+
+    network: CompactConfig = CompactConfig()
+    data: Recipe = Recipe()
 
 
 @dataclass
@@ -53,9 +63,8 @@ class CompactTrainee:
         figures: dict[str, list[float]] = {}
         shown: list[Tensor] = []
         for share, kind in ((1.0, "moving"), (0.0, "still")):
-            batches = ProceduralBatches(
-                replace(self.recipe, moving_share=share, frames=(7,), text_dropout=0), HELD_OUT_SEED
-            )
+            update = {"moving_share": share, "frames": (7,), "text_dropout": 0.0, "pair_share": 0.0}
+            batches = ProceduralBatches(self.recipe.model_copy(update=update), HELD_OUT_SEED)
             for index in range(self.validation_batches):
                 batch = self._placed(batches[index])
                 for level in (0.5, 0.8, 0.999):
@@ -91,3 +100,19 @@ def _sheet(images: Tensor) -> NDArray[np.float32]:
     rows = images.permute(0, 1, 2, 5, 3, 6, 4)  # S, 2, V, H, F, W, 3
     sheet = rows.reshape(-1, images.shape[3] * images.shape[-1], 3)
     return (sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2
+
+
+def start(config: CompactTraining, weights: Path | None, seed: int) -> tuple[CompactTrainee, ProceduralBatches]:
+    """A network, new or from weights, and its batches."""
+    torch.manual_seed(seed)
+    network = CompactNetwork(config.network) if weights is None else load_network(weights)[0]
+    return CompactTrainee(network, config.data), ProceduralBatches(config.data, seed)
+
+
+def evaluate_weights(weights: Path | None, device: str, objects: int) -> dict[str, float]:
+    """Figures of weights on held-out objects; None are those of the package."""
+    network, _ = load_network(weights or package_folder() / WEIGHTS)
+    return evaluate(network.to(device), objects)
+
+
+MODEL = Model("compact", CompactTraining, Path(__file__).with_name("compact.yaml"), start, evaluate_weights)

@@ -1,0 +1,217 @@
+"""Gaussians that move over a clip by a motion field, and the mesh that moves with them where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.errors import ConfigError
+from a4d.geometry.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
+from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.asset import Asset
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.mesh import Mesh
+from a4d.io.gaussian_ply import write_gaussian_ply
+from a4d.randomness import generator as random_generator
+from a4d.render.gaussians import render_gaussians
+from a4d.render.render import Render
+from a4d.scenes.carried_surface import CarriedSurface
+from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
+from a4d.scenes.motion_field import GROUPS, MotionConfig, MotionField
+from a4d.scenes.scene import AssetOptions, Followed, Scene
+from a4d.scenes.seed import Seed
+
+MARGIN = 1.25
+"""Half of the field's cube over the farthest coordinate of the shape at rest."""
+
+WHOLE = 256
+"""Gaussians, spread over all, whose mean features decide the rigid motion of the whole."""
+
+SURFACE = "surface.glb"
+
+
+class GaussianMotionConfig(Config):
+    """What a moving scene is made of besides its tensors."""
+
+    kind: Literal["gaussian_motion"] = "gaussian_motion"
+    place: Literal["surface", "vertices"] = Field(
+        default="surface", description="of Gaussians on a mesh: spread evenly, or one at each vertex as in Animate3D"
+    )
+    count: int = Field(default=6000, ge=1, description="Gaussians spread over a mesh")
+    opacity: float = Field(default=0.95, gt=0, lt=1, description="of Gaussians spread over a mesh")
+    size: float = Field(default=0.6, gt=0, description="radius of these over the mean distance to the nearest three")
+    motion: MotionConfig = MotionConfig()
+
+
+class GaussianMotionScene(Scene):
+    """Gaussians at rest, which never change, and a motion field, exactly none at time 0.
+
+    Args:
+        config: sizes.
+        rest: the Gaussians at time 0.
+        surface: what moves with them, or None.
+    """
+
+    kind = "gaussian_motion"
+    config_class = GaussianMotionConfig
+    config: GaussianMotionConfig
+    rest_means: Tensor
+    whole: Tensor
+
+    def __init__(self, config: GaussianMotionConfig, rest: Gaussians, surface: CarriedSurface | None = None) -> None:
+        super().__init__()
+        for field in fields(rest):
+            self.register_buffer(f"rest_{field.name}", getattr(rest, field.name).detach().float().contiguous().clone())
+        self.surface = surface
+        vertices = rest.means[:0] if surface is None else surface.vertices
+        self.register_buffer("vertices", vertices.detach().float().clone(), persistent=False)
+        reach = torch.cat([self.rest_means, vertices.to(self.rest_means)]).abs().max()
+        bound = config.motion.bound or MARGIN * float(reach)
+        self.config = config.model_copy(update={"motion": config.motion.model_copy(update={"bound": bound})})
+        self.motion = MotionField(self.config.motion, bound)
+        spread = torch.linspace(0, len(rest) - 1, min(len(rest), WHOLE)).long()
+        self.register_buffer("whole", self.rest_means[spread], persistent=False)
+        self._neighbourhoods: dict[tuple[Followed, int], Neighbourhoods] = {}
+
+    @classmethod
+    def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianMotionScene:
+        """The seed's Gaussians, or new ones on its surface; nothing moves yet.
+
+        Raises:
+            ConfigError: the seed has neither.
+        """
+        config = parse(GaussianMotionConfig, spec, "scene")
+        asset = seed.asset
+        if asset is None and seed.mesh is not None:
+            asset = static_asset("mesh", primitive_from_mesh(seed.mesh))
+        surface = None if asset is None else CarriedSurface.still(asset)
+        if seed.gaussians is not None:
+            rest = seed.gaussians
+        elif surface is None:
+            raise ConfigError("a moving scene begins from a mesh or from Gaussians", "Fit a static scene first")
+        elif config.place == "vertices":
+            rest = gaussians_at_vertices(surface.asset)
+        else:
+            rest = gaussians_on_asset(surface.asset, config.count, config.opacity, config.size, generator)
+        scene = cls(config, rest, surface)
+        scene.motion.initialise(generator)
+        return scene
+
+    @property
+    def rest(self) -> Gaussians:
+        """The Gaussians at time 0."""
+        return Gaussians(**{field.name: getattr(self, f"rest_{field.name}") for field in fields(Gaussians)})
+
+    def moments(self, times: list[float]) -> list[Gaussians]:
+        """The Gaussians at several times in [0, 1]."""
+        rest = self.rest
+        return [moved.gaussians(rest) for moved in self.motion(rest.means, times, self.whole)]
+
+    def gaussians(self, time: float = 0.0) -> Gaussians:
+        """The Gaussians at a time in [0, 1]; at 0 exactly those at rest."""
+        return self.rest if time == 0 else self.moments([time])[0]
+
+    @property
+    def is_moving(self) -> bool:
+        """Always."""
+        return True
+
+    def mesh(self, time: float = 0.0) -> Mesh | None:
+        """The surface that the scene carries, its own vertices moved; None where there is none."""
+        if self.surface is None:
+            return None
+        return self.surface.mesh.to(self.vertices.device).with_vertices(self.moved_points("vertices", [time])[0])
+
+    @torch.no_grad()
+    def asset(self, options: AssetOptions) -> Asset | None:
+        """The surface that the scene carries with its materials, moving by morph targets or bones."""
+        if self.surface is None:
+            return None
+        return self.surface.moving(self.moved_points("vertices", options.times), options)
+
+    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+        """Splat the Gaussians, those of each moment together; without times at time 0."""
+        if times is None:
+            return render_gaussians(self.rest, cameras, background)
+        moments, place = times.unique(return_inverse=True)
+        if torch.is_grad_enabled():
+            self.motion.carry(float(moments[-1]))
+        colour = self.rest_means.new_zeros(3) if background is None else background
+        colours = colour.expand(len(cameras), 3)
+        parts, order = [], []
+        for index, gaussians in enumerate(self.moments([float(time) for time in moments])):
+            chosen = (place == index).nonzero()[:, 0]
+            parts.append(render_gaussians(gaussians, cameras[chosen], colours[chosen]))
+            order.append(chosen)
+        back = torch.cat(order).argsort()
+        return Render(*(torch.cat([getattr(part, name) for part in parts])[back] for name in ("rgb", "alpha", "depth")))
+
+    def rest_points(self, points: Followed) -> Tensor:
+        """(P, 3) Gaussians or vertices at time 0.
+
+        Raises:
+            ConfigError: there is no mesh.
+        """
+        if points == "gaussians":
+            return self.rest_means
+        if self.surface is None:
+            raise ConfigError("this scene has no mesh whose vertices could be followed", "Use points: gaussians")
+        return self.vertices
+
+    def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
+        """(T, P, 3) Gaussians or vertices at several times; at 0 exactly those at rest."""
+        rest = self.rest_points(points) if chosen is None else self.rest_points(points)[chosen]
+        moved = [displacement.points(rest) for displacement in self.motion(rest, times, self.whole)]
+        return torch.stack([rest if time == 0 else place for time, place in zip(times, moved, strict=True)])
+
+    def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
+        """The nearest Gaussians to each, or the neighbours of vertices along edges."""
+        key = (points, count)
+        if key not in self._neighbourhoods:
+            rest = self.rest_points(points)
+            if self.surface is None or points == "gaussians":
+                self._neighbourhoods[key] = nearest_neighbourhoods(rest, count)
+            else:
+                draws = random_generator(0, "edge neighbours")
+                around = edge_neighbourhoods(self.surface.whole_faces, count, draws)
+                self._neighbourhoods[key] = around.to(rest.device)
+        return self._neighbourhoods[key]
+
+    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
+        """One group per named rate; a group without a rate stays as it is."""
+        for name in rates:
+            if name not in GROUPS:
+                raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)
+        return [
+            {"name": name, "params": self.motion.parameters_of(name), "lr": value_at(rate, 0)}
+            for name, rate in rates.items()
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""
+        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(tensors, folder / "tensors.safetensors")
+        write_gaussian_ply(folder / "gaussians.ply", self.rest.to("cpu"))
+        if self.surface is not None:
+            self.surface.save(folder / SURFACE)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> GaussianMotionScene:
+        """Read what `save` wrote."""
+        config = parse(GaussianMotionConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
+        tensors = load_file(folder / "tensors.safetensors", device=str(device))
+        rest = Gaussians(**{field.name: tensors[f"rest_{field.name}"] for field in fields(Gaussians)})
+        surface = CarriedSurface.load(folder / SURFACE) if (folder / SURFACE).is_file() else None
+        scene = cls(config, rest, surface).to(device)
+        scene.load_state_dict(tensors)
+        return scene

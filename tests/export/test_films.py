@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from waving import Waving
+
+from a4d.errors import QualityError
+from a4d.export import films
+from a4d.export.films import Shot, pictures, write_film, write_pictures
+from a4d.export.subject import GivenAsset, Moments, Subject
+from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.material import Material
+from a4d.geometry.primitives import icosphere
+from a4d.io.video import read_video
+
+SHOT = Shot(frames=6, size=48)
+SUBJECT = Subject("ring", Waving(), None, Moments((0.0, 0.25, 0.5, 1.0), 0.1))
+
+
+def test_a_turn_goes_around_and_a_sweep_stays():
+    turn, sweep = (list(pictures(film, SUBJECT, SHOT)) for film in ("turntable", "sweep"))
+    assert (len(turn), len(sweep)) == (6, 4)
+    np.testing.assert_allclose(turn[0], sweep[0], atol=1e-5)
+    # The ring looks the same from opposite sides but for its colours; from its edge it covers little.
+    assert abs(turn[0][..., 3].mean() - turn[3][..., 3].mean()) < 0.02
+    assert np.abs(turn[0] - turn[3]).mean() > 0.02
+    assert np.abs(sweep[0] - sweep[1]).mean() > 0.01
+
+
+def test_a_grid_shows_four_sides_at_once():
+    grid = list(pictures("grid", SUBJECT, SHOT))
+    for side, corner in enumerate([(0, 0), (0, 24), (24, 0), (24, 24)]):
+        alone = list(pictures("sweep", SUBJECT, Shot(size=24, azimuth=90.0 * side)))
+        for frame in (0, 2):
+            part = grid[frame][corner[0] : corner[0] + 24, corner[1] : corner[1] + 24]
+            np.testing.assert_allclose(part, alone[frame], atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])
+def test_films_have_the_clip_s_rate(tmp_path, suffix):
+    assert write_film(tmp_path / f"ring{suffix}", "grid", SUBJECT, SHOT) == {"grid_frames": 4}
+    video = read_video(tmp_path / f"ring{suffix}")
+    assert video.fps == pytest.approx(10, rel=0.01)
+    assert [frame.shape[:2] for frame in video.frames] == [(48, 48)] * 4
+
+
+def test_a_film_that_lost_a_frame_is_refused(tmp_path, monkeypatch):
+    write = films.write_video
+    monkeypatch.setattr(films, "write_video", lambda path, frames, *rest: write(path, list(frames)[1:], *rest))
+    with pytest.raises(QualityError, match="5 of 6 frames"):
+        write_film(tmp_path / "ring.mp4", "turntable", SUBJECT, SHOT)
+
+
+def test_pictures_of_a_given_asset_show_its_materials(tmp_path):
+    red = Material(base_colour=(1.0, 0.0, 0.0, 1.0), is_unlit=True)
+    asset = static_asset("ball", primitive_from_mesh(icosphere()), red)
+    subject = Subject("ball", None, GivenAsset(asset, asset))
+    assert write_pictures(tmp_path, "turntable", subject, SHOT) == {"turntable_pictures": 6}
+    picture = next(pictures("turntable", subject, SHOT))
+    assert picture[24, 24, 0] > picture[24, 24, 1] + 0.2
+    assert picture[0, 0, 3] == 0
+    covered = float(torch.tensor(picture[..., 3]).mean())
+    assert 0.55 < covered < 0.8
