@@ -29,7 +29,13 @@ def drawn(shapes, matrices, looks, cameras, samples=1):
     local = np.linalg.inv(np.asarray(matrices))[None, :, :3].reshape(1, len(shapes), 12)
     rgba = np.empty((len(cameras), 1, cameras.height, cameras.width, 4), np.float32)
     draw_primitives(
-        np.array(shapes), np.ascontiguousarray(local), np.asarray(looks, float), camera_rows(cameras), LIGHT, samples, rgba
+        np.array(shapes),
+        np.ascontiguousarray(local),
+        np.asarray(looks, float),
+        camera_rows(cameras),
+        LIGHT,
+        samples,
+        rgba,
     )
     return rgba[:, 0]
 
