@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
+from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
@@ -78,6 +80,15 @@ class Frames:
         times = None if self.times is None else self.times[index : index + 1]
         return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
 
+    def at(self, time: float) -> Frames:
+        """The frames of one moment of the clip, as a static capture."""
+        assert self.times is not None
+        indices = (self.times == time).nonzero()[:, 0].tolist()
+        return Frames(
+            [self.rgba[i] for i in indices], [self.cameras[i] for i in indices], None,
+            [self.names[i] for i in indices], [self.splits[i] for i in indices],
+        )  # fmt: skip
+
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
         return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name != "proxy")]
@@ -122,6 +133,9 @@ class Views(Config, ABC):
     kind: str
     batch: int = Field(default=1, ge=1)
     background: Background = "black"
+    shading: Shading | dict[Shading, Number] | None = Field(
+        default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
+    )
 
     @abstractmethod
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
@@ -130,6 +144,32 @@ class Views(Config, ABC):
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
+
+    @property
+    def shadings(self) -> tuple[Shading, ...]:
+        """All shadings that may be drawn."""
+        if self.shading is None:
+            return ()
+        return tuple(self.shading) if isinstance(self.shading, dict) else (self.shading,)
+
+    @property
+    def only_shading(self) -> Shading | None:
+        """The shading of all steps, or None where it is the scene's own or a matter of chance."""
+        return None if isinstance(self.shading, dict) else self.shading
+
+    def drawn_shading(self, step: int, seed: int) -> Shading | None:
+        """How the scene is shown in one step; chances are relative to their sum.
+
+        Raises:
+            ConfigError: no shading has a chance at this step.
+        """
+        if not isinstance(self.shading, dict):
+            return self.shading
+        names = list(self.shading)
+        chances = torch.tensor([max(value_at(chance, step), 0.0) for chance in self.shading.values()])
+        if not float(chances.sum()) > 0:
+            raise ConfigError(f"no shading has a chance at step {step}", "Give at least one of them a positive one")
+        return names[int(torch.multinomial(chances, 1, generator=generator(seed, "shading", step)))]
 
     def backgrounds(self, step: int, seed: int) -> Tensor:
         """(B, 3) sRGB backgrounds of one step."""
@@ -275,6 +315,7 @@ class OrbitViews(Views):
     elevation: Interval = (-10.0, 45.0)
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
+    relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
     size: int = Field(default=128, ge=8)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
@@ -293,12 +334,17 @@ class OrbitViews(Views):
         share = (torch.arange(count) + draw[0]) / count if self.stratified else draw[0]
         fov = float(_between(self.fov, draw[1, :1], step))
         azimuth = _between(self.azimuth, share, step)[:, None] + torch.arange(self.ring) * (360 / self.ring)
-        elevation, radius = _between(self.elevation, draw[2], step), _between(self.radius, draw[3], step)
+        elevation, radius = _between(self.elevation, draw[2], step), self._distance(draw[3], fov, step)
         cameras = orbit(
             azimuth.flatten(), elevation.repeat_interleave(self.ring), radius.repeat_interleave(self.ring), fov,
             self.size, self.size,
         )  # fmt: skip
         return self._over_the_clip(ViewBatch(cameras, None, self.backgrounds(step, seed)))
+
+    def _distance(self, share: Tensor, fov: float, step: int) -> Tensor:
+        """Metres between cameras and the origin, at shares (B,) of the interval."""
+        radius = _between(self.radius, share, step)
+        return radius / math.tan(math.radians(fov) / 2) if self.relative else radius
 
     def _over_the_clip(self, batch: ViewBatch) -> ViewBatch:
         """Every view of a batch at every moment, from the same place and over the same background."""
@@ -311,10 +357,9 @@ class OrbitViews(Views):
     def preview(self, frames: Frames | None) -> ViewBatch:
         """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)
-        cameras = orbit(
-            torch.tensor([30.0]), torch.tensor([15.0]), _between(self.radius, half, 0),
-            float(_between(self.fov, half, 0)), self.size, self.size,
-        )  # fmt: skip
+        fov = float(_between(self.fov, half, 0))
+        distance = self._distance(half, fov, 0)
+        cameras = orbit(torch.tensor([30.0]), torch.tensor([15.0]), distance, fov, self.size, self.size)
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 

@@ -92,6 +92,7 @@ class WeightsFolder:
 
     def placed(self, model: nn.Module) -> Any:
         """A model frozen, in evaluation mode, on the device and in the dtype."""
+        _silence_libraries()
         return model.requires_grad_(False).eval().to(self.device, self.dtype)
 
     def schedule(self) -> NoiseSchedule:
@@ -260,7 +261,7 @@ def load_mv_vdm(folder: WeightsFolder) -> Prior:
 
     trained = load_trained(weight_files(folder.path)[0])
     unet = assemble(folder.parts["views"], adapter_file(folder.parts["images"]), trained)
-    return around_unet(folder.placed(unet), folder)
+    return around_unet(folder.placed(unet), folder.parts, int(folder.options["views"]))
 
 
 def load_compact(folder: WeightsFolder) -> Prior:

@@ -135,29 +135,30 @@ def assemble_new(views: WeightsFolder, adapter: Path, motion: WeightsFolder, see
     return unet
 
 
-def around_unet(unet: MultiViewVideoUNet, folder: WeightsFolder) -> MultiViewVideoDiffusion:
+def around_unet(
+    unet: MultiViewVideoUNet, parts: Mapping[str, WeightsFolder], views_per_sample: int = 4
+) -> MultiViewVideoDiffusion:
     """The prior around a UNet, with the encoders of the models that it was trained with.
 
     Args:
         unet: on its device.
-        folder: of the catalogue's entry, with its parts and options.
+        parts: of the catalogue's entry, by their role.
+        views_per_sample: where no images say how many.
 
     Raises:
         BackendUnavailableError: a part is missing, damaged or of another architecture.
     """
     from transformers import CLIPVisionModelWithProjection
 
-    views = folder.parts["views"]
+    views = parts["views"]
     text = views.text({"hidden_size": unet.config["cross_attention_dim"]})
     image_width = unet.encoder_hid_proj.image_projection_layers[0].image_embeds.in_features
-    encoder = folder.parts["images"].model(
+    encoder = parts["images"].model(
         "models/image_encoder", CLIPVisionModelWithProjection, {"projection_dim": image_width}
     )
     # MVDream itself was trained with betas that are linear in their square root; what was added to it was not.
     schedule = noise_schedule("linear")
-    return MultiViewVideoDiffusion(
-        unet, views.vae(256, low_pass=False), text, encoder, schedule, int(folder.options.get("views", 4))
-    )
+    return MultiViewVideoDiffusion(unet, views.vae(256, low_pass=False), text, encoder, schedule, views_per_sample)
 
 
 def _empty(views: WeightsFolder, adapter: Path, longest: int) -> tuple[MultiViewVideoUNet, dict[str, Tensor]]:
