@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -314,6 +315,7 @@ class OrbitViews(Views):
     elevation: Interval = (-10.0, 45.0)
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
+    relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
     size: int = Field(default=128, ge=8)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
@@ -332,12 +334,17 @@ class OrbitViews(Views):
         share = (torch.arange(count) + draw[0]) / count if self.stratified else draw[0]
         fov = float(_between(self.fov, draw[1, :1], step))
         azimuth = _between(self.azimuth, share, step)[:, None] + torch.arange(self.ring) * (360 / self.ring)
-        elevation, radius = _between(self.elevation, draw[2], step), _between(self.radius, draw[3], step)
+        elevation, radius = _between(self.elevation, draw[2], step), self._distance(draw[3], fov, step)
         cameras = orbit(
             azimuth.flatten(), elevation.repeat_interleave(self.ring), radius.repeat_interleave(self.ring), fov,
             self.size, self.size,
         )  # fmt: skip
         return self._over_the_clip(ViewBatch(cameras, None, self.backgrounds(step, seed)))
+
+    def _distance(self, share: Tensor, fov: float, step: int) -> Tensor:
+        """Metres between cameras and the origin, at shares (B,) of the interval."""
+        radius = _between(self.radius, share, step)
+        return radius / math.tan(math.radians(fov) / 2) if self.relative else radius
 
     def _over_the_clip(self, batch: ViewBatch) -> ViewBatch:
         """Every view of a batch at every moment, from the same place and over the same background."""
@@ -350,10 +357,9 @@ class OrbitViews(Views):
     def preview(self, frames: Frames | None) -> ViewBatch:
         """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)
-        cameras = orbit(
-            torch.tensor([30.0]), torch.tensor([15.0]), _between(self.radius, half, 0),
-            float(_between(self.fov, half, 0)), self.size, self.size,
-        )  # fmt: skip
+        fov = float(_between(self.fov, half, 0))
+        distance = self._distance(half, fov, 0)
+        cameras = orbit(torch.tensor([30.0]), torch.tensor([15.0]), distance, fov, self.size, self.size)
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 

@@ -102,7 +102,9 @@ def _surface(points: Tensor, faces: Tensor, count: int) -> tuple[Array, csr_matr
     """Vertices and enough places on long edges and large faces, linked along edges."""
     vertices, triangles = points.detach().cpu().double().numpy(), faces.cpu().numpy()
     corners = vertices[triangles]
-    area = float(np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2)
+    area = float(
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    )
     longest = max(0.5 * np.sqrt(area / count), 1e-9)
     if len(triangles) < MOST_POINTS:
         fine, cells = trimesh.remesh.subdivide_to_size(vertices, triangles, longest, max_iter=20)

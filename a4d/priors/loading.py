@@ -92,6 +92,7 @@ class WeightsFolder:
 
     def placed(self, model: nn.Module) -> Any:
         """A model frozen, in evaluation mode, on the device and in the dtype."""
+        _silence_libraries()
         return model.requires_grad_(False).eval().to(self.device, self.dtype)
 
     def schedule(self) -> NoiseSchedule:

@@ -138,7 +138,9 @@ class AssetRenderer:
             rgb[chosen] = encode_srgb(self._light(samples, chosen, material, look))
         return rgb, alpha
 
-    def _light(self, samples: SurfaceSamples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial) -> Tensor:
+    def _light(
+        self, samples: SurfaceSamples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial
+    ) -> Tensor:
         """(K, 3) linear light that chosen samples of one material send to the eye."""
         if self.light is None or material.material.is_unlit:
             return look.base_colour if look.emission is None else look.base_colour + look.emission

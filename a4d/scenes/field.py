@@ -302,8 +302,13 @@ class FieldScene(Scene):
         return self.config.sampling.jitter and torch.is_grad_enabled() and self.training
 
     def save(self, folder: Path) -> None:
-        """Write `scene.yaml` and `tensors.safetensors`, which hold the occupancy too."""
-        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        """Write `scene.yaml` and `tensors.safetensors`, which hold the occupancy too.
+
+        The levels that take part are written as they are: whoever goes on with the scene counts steps from 0 again.
+        """
+        levels = None if self.config.active_levels is None else sum(self.level_weights)
+        config = self.config.model_copy(update={"bound": self.bound, "active_levels": levels})
+        (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "tensors.safetensors")
 

@@ -218,10 +218,7 @@ class GaussianMotionScene(Scene):
         for name in rates:
             if name not in groups:
                 raise unknown_key(f"optimiser.rates.{name}", name, groups)
-        return [
-            {"name": name, "params": groups[name], "lr": value_at(rate, 0)}
-            for name, rate in rates.items()
-        ]
+        return [{"name": name, "params": groups[name], "lr": value_at(rate, 0)} for name, rate in rates.items()]
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""

@@ -27,7 +27,9 @@ class NodeMotionConfig(Config):
     kind: Literal["nodes"] = "nodes"
     nodes: int = Field(default=256, ge=1, le=5000, description="spread over the shape")
     keys: int = Field(default=16, ge=2, le=1024, description="moments at which nodes have a pose, the first at rest")
-    momentum: float = Field(default=0.7, ge=0, le=1, description="share of the latest change with which a new key begins")
+    momentum: float = Field(
+        default=0.7, ge=0, le=1, description="share of the latest change with which a new key begins"
+    )
 
 
 class NodeMotion(Motion):

@@ -59,6 +59,11 @@ class Scene(nn.Module, ABC):
             ConfigError: an unknown key or a value out of range in the configuration.
         """
 
+    @classmethod
+    def files_read(cls, config: Config) -> list[Path]:
+        """The files that a configuration names and `begin` reads."""
+        return []
+
     @abstractmethod
     def render(
         self,

@@ -22,7 +22,7 @@ from a4d.render.render import Render, Shading
 from a4d.render.shaded_mesh import SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
-from a4d.scenes.lighting import LightConfig, Lighting
+from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
 from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
 from a4d.scenes.scene import AssetOptions, Scene
 from a4d.scenes.seed import Seed
@@ -92,6 +92,12 @@ class TetmeshScene(Scene):
         scene.material.initialise(generator)
         scene.lighting.initialise()
         return scene
+
+    @classmethod
+    def files_read(cls, config: Config) -> list[Path]:
+        """The picture of the environment."""
+        assert isinstance(config, TetmeshSceneConfig)
+        return [] if config.light.environment == BUILT_IN else [Path(config.light.environment)]
 
     @property
     def level_weights(self) -> tuple[float, ...] | None:
@@ -227,8 +233,14 @@ class TetmeshScene(Scene):
         )
 
     def save(self, folder: Path) -> None:
-        """Write `scene.yaml` and `tensors.safetensors`, which hold the light too."""
-        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        """Write `scene.yaml` and `tensors.safetensors`, which hold the light too.
+
+        Schedules are written as what they have come to: whoever goes on with the scene counts steps from 0 again.
+        """
+        surface = self.config.surface.model_copy(update={"resolution": {0: self.surface.resolution}})
+        levels = None if self.level_weights is None else sum(self.level_weights)
+        config = self.config.model_copy(update={"bound": self.bound, "surface": surface, "active_levels": levels})
+        (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "tensors.safetensors")
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from a4d.config import Config, Spec, digest, parse, plain, unknown_key
+from a4d.errors import MissingInputError
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
 from a4d.workspace.record import Weights
@@ -108,6 +109,22 @@ def complete_scene(spec: Spec) -> Spec:
     from a4d.scenes import scene_class
 
     return plain(parse(scene_class(str(spec.get("kind"))).config_class, spec, "scene"))
+
+
+def scene_files(spec: Spec) -> list[Path]:
+    """The files outside of the workspace that decide how a scene begins.
+
+    Raises:
+        MissingInputError: one of them does not exist.
+    """
+    from a4d.scenes import scene_class
+
+    kind = scene_class(str(spec.get("kind")))
+    files = [file.absolute() for file in kind.files_read(parse(kind.config_class, spec, "scene"))]
+    for file in files:
+        if not file.is_file():
+            raise MissingInputError(f"{file} does not exist", "Correct the scene's configuration")
+    return files
 
 
 def require_weights(config: Fitting) -> None:

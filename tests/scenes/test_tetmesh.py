@@ -273,6 +273,9 @@ def test_what_is_saved_is_loaded(tmp_path, surface):
         assert torch.equal(loaded.render(around()).rgb, scene.render(around()).rgb)
     assert loaded.facts() == scene.facts()
     assert loaded.facts()["resolution"] == 16
+    # Going on with it, steps are counted from 0 again, and the grid does not become coarse again.
+    loaded.after_step(0, torch.optim.Adam(loaded.parameter_groups(RATES)), torch.Generator())
+    assert loaded.facts()["resolution"] == 16
 
 
 def rendered_asset(asset, cameras, light, mode):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -180,10 +181,16 @@ def test_the_loss_is_that_of_the_noise_in_all_frames_but_the_first(trainee, monk
     assert abs(float(difference.std()) - float(level)) < 0.1 * float(level)
 
 
-def test_only_what_the_patterns_name_learns(data_set, weights, tmp_path):
-    config = settings(data_set, weights)
+@pytest.fixture(scope="module")
+def whole(data_set, weights, tmp_path_factory):
+    """A run from beginning to end, with its figures and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return *train(settings(data_set, weights), folder), folder
+
+
+def test_only_what_the_patterns_name_learns(data_set, weights, whole):
+    config, (trainer, figures, folder) = settings(data_set, weights), whole
     before = {name: value.clone() for name, value in start(config, None, 7)[0].module.state_dict().items()}
-    trainer, figures = train(config, tmp_path / "run")
     after = trainer.trainee.module.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved
@@ -194,7 +201,7 @@ def test_only_what_the_patterns_name_learns(data_set, weights, tmp_path):
     assert named - moved == set()
     assert set(figures) == {"loss 0.2", "loss 0.5", "loss 0.9", "PSNR sampled"}
     assert all(np.isfinite(value) for value in figures.values())
-    assert len(list((tmp_path / "run" / "previews").glob("*.mp4"))) == 1
+    assert len(list((folder / "previews").glob("*.mp4"))) == 1
     frozen = start(config, None, 7)[0].prior
     for mine, theirs in (
         (trainer.trainee.prior.encoder.vae, frozen.encoder.vae),
@@ -203,25 +210,24 @@ def test_only_what_the_patterns_name_learns(data_set, weights, tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
 
 
-def test_saved_weights_load_into_the_prior(data_set, weights, tmp_path):
-    trainer, _ = train(settings(data_set, weights), tmp_path / "run", steps=2)
-    overrides = {**weights, "mv-vdm": tmp_path / "trained"}
+def test_saved_weights_load_into_the_prior(weights, whole):
+    trainer, _, folder = whole
+    overrides = {**weights, "mv-vdm": folder.parent / "trained"}
     overrides["mv-vdm"].mkdir()
-    (tmp_path / "run" / "weights.safetensors").rename(overrides["mv-vdm"] / "weights.safetensors")
+    shutil.copy(folder / "weights.safetensors", overrides["mv-vdm"])
     loaded = load_prior("mv-vdm", Placement(overrides=overrides))
     for name, value in trainer.average.items():
         torch.testing.assert_close(loaded.unet.state_dict()[name], value)
 
 
-def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(data_set, weights, tmp_path):
-    config = settings(data_set, weights)
-    whole, _ = train(config, tmp_path / "whole")
+def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(data_set, weights, whole, tmp_path):
+    config, (trainer, _, folder) = settings(data_set, weights), whole
     train(config, tmp_path / "resumed", steps=2)
     resumed, _ = train(config, tmp_path / "resumed")
-    assert resumed.done == whole.done == 3
-    for name, value in whole.masters.items():
+    assert resumed.done == trainer.done == 3
+    for name, value in trainer.masters.items():
         assert torch.equal(value, resumed.masters[name]), name
-    mine, theirs = (load_file(tmp_path / each / "weights.safetensors") for each in ("whole", "resumed"))
+    mine, theirs = (load_file(each / "weights.safetensors") for each in (folder, tmp_path / "resumed"))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 

@@ -225,9 +225,7 @@ def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba, su
         for time in range(times):
             depths[:] = _FAR
             for n in range(len(shapes)):
-                _draw(
-                    shapes[n], n, primitives[time, n], looks[n], cameras[view], light, samples, depths, colours, hits
-                )
+                _draw(shapes[n], n, primitives[time, n], looks[n], cameras[view], light, samples, depths, colours, hits)
             for row in range(height):
                 for column in range(width):
                     if surface.size:
