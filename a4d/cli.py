@@ -32,6 +32,7 @@ COMMANDS = {
     "validate": ("a4d.commands.validate:validate", "Check a workspace against the format's specification"),
     "weights": ("a4d.commands.weights:weights", "List, fetch or check the weights of diffusion models"),
     "train-prior": ("a4d.commands.train_prior:train_prior", "Teach a prior a subject: a token, or low-rank adapters"),
+    "make-dataset": ("a4d.commands.make_dataset:make_dataset", "Render assets to a data set of multi-view videos"),
     "doctor": ("a4d.commands.doctor:doctor", "Show versions, devices, optional backends and caches"),
 }
 STAGE_PANEL, COMMAND_PANEL = "Stages", "Inspection"

@@ -35,6 +35,9 @@ from a4d.io.mesh_parts import (
 NORMAL_MAPS = ("norm", "map_kn", "map_bump", "bump")
 """Keys of an MTL file under which exporters name normal maps; the last two may also hold heights."""
 
+Y_UP_FORMATS = (".glb", ".gltf", ".bvh")
+"""Those in which +Y is up and +Z the front, by their specification or by custom."""
+
 ROUGHNESS = 0.9
 
 
@@ -64,7 +67,7 @@ def read_asset(path: Path) -> Asset:
 
 def _static(path: Path) -> Asset:
     """The parts of a file as primitives of one mesh at one node."""
-    primitives, materials = [], []
+    primitives, materials = list[Primitive](), list[Material]()
     for geometry, world_from_part in load_parts(path):
         primitives.append(_primitive(path, geometry, world_from_part, len(materials)))
         materials.append(_material(path, geometry.visual))
