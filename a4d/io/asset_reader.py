@@ -67,7 +67,7 @@ def read_asset(path: Path) -> Asset:
 
 def _static(path: Path) -> Asset:
     """The parts of a file as primitives of one mesh at one node."""
-    primitives, materials = [], []
+    primitives, materials = list[Primitive](), list[Material]()
     for geometry, world_from_part in load_parts(path):
         primitives.append(_primitive(path, geometry, world_from_part, len(materials)))
         materials.append(_material(path, geometry.visual))
