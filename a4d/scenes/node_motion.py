@@ -41,6 +41,8 @@ class NodeMotion(Motion):
         followed: (P, 3) positions of points by name, whose shares of the nodes are found once.
     """
 
+    nodes: Tensor
+
     def __init__(self, config: NodeMotionConfig, graph: NodeGraph, followed: dict[Followed, Tensor]) -> None:
         super().__init__()
         self.config, self.graph = config, graph
