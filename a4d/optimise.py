@@ -23,9 +23,10 @@ from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
+from a4d.render.render import Render
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
-from a4d.views import Frames, ObservedViews, Views
+from a4d.views import Frames, ObservedViews, ViewBatch, Views
 
 
 class OptimiserConfig(Config):
@@ -68,6 +69,16 @@ class Problem:
     objectives: Sequence[Objective]
     frames: Frames | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check before the first step what may happen in a late one.
+
+        Raises:
+            ConfigError: views want a shading that the scene does not have.
+        """
+        for name, views in self.views.items():
+            for shading in views.shadings:
+                self.scene.require_shading(shading, f"views.{name}.shading")
 
 
 @dataclass
@@ -203,13 +214,17 @@ class _Loop:
             if not bool(torch.isfinite(value)):
                 raise DivergenceError(f"the objective {name} is {float(value)}", "Lower the learning rates")
 
+    def render(self, batch: ViewBatch, views: Views) -> Render:
+        """A batch outside of the steps, in which shadings are not a matter of chance."""
+        return self.problem.scene.render_shaded(batch.cameras, batch.times, batch.background, views.only_shading)
+
     @torch.no_grad()
     def preview(self, step: int) -> None:
         """Write one picture per view set, observation and render side by side where there is an observation."""
         (self.folder / "previews").mkdir(exist_ok=True)
         for name, views in self.problem.views.items():
             batch = views.preview(self.problem.frames).to(self.runtime.device)
-            image = self.problem.scene.render(batch.cameras, batch.times, batch.background).rgb[0]
+            image = self.render(batch, views).rgb[0]
             if batch.rgba is not None:
                 image = torch.cat([batch.rgb[0], image], dim=1)
             # A scene that has just diverged is worth a look too.
@@ -225,7 +240,7 @@ class _Loop:
                 values = []
                 for batch in batches:
                     batch = batch.to(self.runtime.device)
-                    image = self.problem.scene.render(batch.cameras, batch.times, batch.background).rgb
+                    image = self.render(batch, views).rgb
                     values.append(psnr(image.clamp(0, 1), batch.rgb))
                 return {"psnr": sum(values) / len(values)}
         return {}

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from a4d.config import Config, Number, Spec, parse, unknown_key, value_at
+from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
+from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
+
+SIZE_STEP = 32
+"""Pixels by which a size that changes over the steps grows."""
 
 LAST_STEP = 2**62
 """A step after all schedules."""
@@ -41,6 +45,7 @@ class Frames:
     times: Tensor | None
     names: list[str]
     splits: list[str]
+    _reduced: dict[tuple[int, int], tuple[Tensor, Cameras]] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -53,10 +58,36 @@ class Frames:
             self.splits + other.splits,
         )  # fmt: skip
 
+    def part(self, indices: Sequence[int]) -> Frames:
+        """Some of these frames."""
+        chosen = list(indices)
+        return Frames(
+            [self.rgba[i] for i in chosen], [self.cameras[i] for i in chosen],
+            None if self.times is None else self.times[chosen], [self.names[i] for i in chosen],
+            [self.splits[i] for i in chosen],
+        )  # fmt: skip
+
+    def reduced(self, index: int, size: int | None) -> tuple[Tensor, Cameras]:
+        """A frame and its camera with `size` pixels along the longer side, or as they are if that is not less."""
+        if size is None or size >= max(self.cameras[index].width, self.cameras[index].height):
+            return self.rgba[index], self.cameras[index]
+        if (index, size) not in self._reduced:
+            self._reduced[index, size] = _resized(self.rgba[index], self.cameras[index], size)
+        return self._reduced[index, size]
+
     def only(self, index: int) -> Frames:
         """One of these frames, as one to train on."""
         times = None if self.times is None else self.times[index : index + 1]
         return Frames([self.rgba[index]], [self.cameras[index]], times, [self.names[index]], ["train"])
+
+    def at(self, time: float) -> Frames:
+        """The frames of one moment of the clip, as a static capture."""
+        assert self.times is not None
+        indices = (self.times == time).nonzero()[:, 0].tolist()
+        return Frames(
+            [self.rgba[i] for i in indices], [self.cameras[i] for i in indices], None,
+            [self.names[i] for i in indices], [self.splits[i] for i in indices],
+        )  # fmt: skip
 
     def select(self, split: str) -> list[int]:
         """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
@@ -102,6 +133,9 @@ class Views(Config, ABC):
     kind: str
     batch: int = Field(default=1, ge=1)
     background: Background = "black"
+    shading: Shading | dict[Shading, Number] | None = Field(
+        default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
+    )
 
     @abstractmethod
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
@@ -110,6 +144,32 @@ class Views(Config, ABC):
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
+
+    @property
+    def shadings(self) -> tuple[Shading, ...]:
+        """All shadings that may be drawn."""
+        if self.shading is None:
+            return ()
+        return tuple(self.shading) if isinstance(self.shading, dict) else (self.shading,)
+
+    @property
+    def only_shading(self) -> Shading | None:
+        """The shading of all steps, or None where it is the scene's own or a matter of chance."""
+        return None if isinstance(self.shading, dict) else self.shading
+
+    def drawn_shading(self, step: int, seed: int) -> Shading | None:
+        """How the scene is shown in one step; chances are relative to their sum.
+
+        Raises:
+            ConfigError: no shading has a chance at this step.
+        """
+        if not isinstance(self.shading, dict):
+            return self.shading
+        names = list(self.shading)
+        chances = torch.tensor([max(value_at(chance, step), 0.0) for chance in self.shading.values()])
+        if not float(chances.sum()) > 0:
+            raise ConfigError(f"no shading has a chance at step {step}", "Give at least one of them a positive one")
+        return names[int(torch.multinomial(chances, 1, generator=generator(seed, "shading", step)))]
 
     def backgrounds(self, step: int, seed: int) -> Tensor:
         """(B, 3) sRGB backgrounds of one step."""
@@ -185,8 +245,11 @@ class ObservedViews(Views):
     def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
         """Some frames at the size of a step, or at the last size."""
         at = LAST_STEP if step is None else step
-        size = None if self.size is None else max(8, round(value_at(self.size, at)))
-        parts = [_resized(frames.rgba[i], frames.cameras[i], size) for i in indices]
+        size = None if self.size is None else value_at(self.size, at)
+        if isinstance(self.size, Schedule):
+            # Few sizes, each of which is made once.
+            size = SIZE_STEP * max(1, round(value_at(self.size, at) / SIZE_STEP))
+        parts = [frames.reduced(i, None if size is None else round(size)) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -325,11 +388,9 @@ def _between(interval: Interval | Number, share: Tensor, step: int) -> Tensor:
     return torch.full_like(share, value_at(interval, step))
 
 
-def _resized(rgba: Tensor, camera: Cameras, size: int | None) -> tuple[Tensor, Cameras]:
-    """An image and its camera at another size; resampled with premultiplied colours, so that edges stay clean."""
+def _resized(rgba: Tensor, camera: Cameras, size: int) -> tuple[Tensor, Cameras]:
+    """An image and its camera at a smaller size; resampled with premultiplied colours, so that edges stay clean."""
     longer = max(camera.width, camera.height)
-    if size is None or size >= longer:
-        return rgba, camera
     width, height = max(1, round(camera.width * size / longer)), max(1, round(camera.height * size / longer))
     premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).permute(2, 0, 1)[None]
     small = torch.nn.functional.interpolate(premultiplied, (height, width), mode="area")[0].permute(1, 2, 0)

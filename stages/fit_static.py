@@ -19,6 +19,7 @@ from a4d.workspace.fitting import (
     fit,
     profile_values,
     require_weights,
+    scene_files,
 )
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
@@ -28,19 +29,25 @@ if TYPE_CHECKING:
     from a4d.scenes.seed import Seed
     from a4d.views import Frames
 
+PROFILE_FOLDER = Path(__file__).parent / "profiles"
+
 PROFILES = {
     "image": "fit-static-image",
     "video": "fit-static-image",
     "images": "fit-static-capture",
     "capture": "fit-static-capture",
+    "mesh": "fit-static-mesh",
 }
 """The defaults that suit each kind of source."""
+
+SCENE_PROFILES = {"field": "fit-static-field", "tetmesh": "fit-static-tetmesh"}
+"""The defaults of scenes that are made from views alone, whatever the source."""
 
 
 class SeedConfig(Config):
     """Where the first guess of the shape comes from."""
 
-    kind: Literal["inflation", "capture", "points", "visual-hull", "ball"] = "ball"
+    kind: Literal["inflation", "capture", "points", "visual-hull", "mesh", "ball"] = "ball"
     thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
@@ -69,12 +76,16 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     profile = values.get("profile", "auto")
     if profile == "auto":
         kind = source.kind if source else "capture"
+        scene = values.get("scene")
+        asked = scene.get("kind") if isinstance(scene, Mapping) else None
+        if kind in ("mesh", "capture", "images") and asked in SCENE_PROFILES:
+            return profile_values(PROFILE_FOLDER, "fit-static", SCENE_PROFILES[asked], workspace)
         if kind not in PROFILES:
             raise UsageError(
                 f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
             )
         profile = PROFILES[kind]
-    return profile_values(Path(__file__).parent / "profiles", "fit-static", str(profile), workspace)
+    return profile_values(PROFILE_FOLDER, "fit-static", str(profile), workspace)
 
 
 def complete(config: FitStatic) -> FitStatic:
@@ -85,7 +96,9 @@ def complete(config: FitStatic) -> FitStatic:
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     """The images and their cameras, and whatever else is known of the shape."""
     known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
-    return known + adapters_read(workspace, config)
+    if config.seed.kind == "mesh":
+        known.append(workspace.path / "source")
+    return known + scene_files(config.scene) + adapters_read(workspace, config)
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
@@ -97,6 +110,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     frames = load_frames(work.workspace)
     if config.frame is not None:
         frames = choose_frame(work, frames, config.frame)
+    elif work.workspace.metadata.asset is not None and frames.times is not None:
+        frames = frames.at(0.0)
     seed = make_seed(work.workspace, frames, config.seed)
     if config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
@@ -139,6 +154,8 @@ def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
         return _given(workspace, config)
     if kind == "visual-hull":
         return _carved(frames, config)
+    if kind == "mesh":
+        return _modelled(workspace)
     return Seed(radius=config.radius)
 
 
@@ -186,6 +203,17 @@ def _carved(frames: Frames, config: SeedConfig) -> Seed:
     return Seed(points=points, colours=colours, radius=config.radius, solid=hull)
 
 
+def _modelled(workspace: Workspace) -> Seed:
+    """The mesh itself, at the first moment that the frames show."""
+    from a4d.scenes.asset_seed import seed_from_asset
+    from a4d.workspace.assets import load_asset
+
+    asset, facts = load_asset(workspace), workspace.metadata.asset
+    shown = facts.rendered[0] if facts and facts.rendered else None
+    clip = asset.clip(shown.clip) if shown and shown.clip else None
+    return seed_from_asset(asset, clip, shown.seconds[0] if shown else 0.0)
+
+
 def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:
     """Renders of the first guess from around it, but not from where the reference was taken."""
     import torch
@@ -218,7 +246,7 @@ def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:
 
 STAGE = Stage(
     name="fit-static",
-    summary="Fit a static scene to one image, or to photographs with known cameras.",
+    summary="Fit a static scene to one image, to photographs with known cameras, or to a mesh.",
     example="a4d fit-static photo.png",
     config=FitStatic,
     run=run,

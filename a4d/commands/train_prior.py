@@ -33,6 +33,7 @@ class Method(str, Enum):
     textual_inversion = "textual-inversion"
     lora = "lora"
     compact = "compact"
+    mv_vdm = "mv-vdm"
 
 
 class TrainPrior(Config):
@@ -72,7 +73,7 @@ def train_prior(
     ],
     target: Annotated[
         str | None,
-        typer.Argument(help="A workspace with images, or an image or folder to make one of; none for a whole model."),
+        typer.Argument(help="A workspace with images, or an image or folder to make one of; or a data set of films."),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME")
@@ -120,15 +121,28 @@ def train_prior(
     run is a folder of its own, which the same command takes up again after an interruption.
     """
     if method.value in MODELS:
-        if target is not None:
-            raise UsageError(f"'{target}': {method.value} learns from no workspace", "Leave it out")
-        sizes = {"training": {"steps": steps, "hours": hours, "workers": workers}, "data": {"images": batch}}
-        given = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
+        sizes: dict[str, dict[str, Any]] = {
+            "training": {"steps": steps, "hours": hours, "workers": workers},
+            "data": {"images": batch},
+            "weights": {key: str(path) for key, path in weight_overrides(weights or "").items()},
+        }
+        chosen = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
+        given = {section: values for section, values in chosen.items() if values}
         read = load_yaml(config) if config else {}
         train_network(
             method.value,
             NetworkTraining(
-                output, start, (read, given), tuple(set_ or ()), device, seed, evaluate, objects, json, quiet
+                output,
+                Path(target) if target else None,
+                start,
+                (read, given),
+                tuple(set_ or ()),
+                device,
+                seed,
+                evaluate,
+                objects,
+                json,
+                quiet,
             ),
         )
         return

@@ -13,11 +13,6 @@ CYCLIC = 0.02
 """How far the end of a clip may be from its start, relative to the subject's size, to go on without a jump."""
 
 
-def clip_seconds(clip: Clip) -> float:
-    """The time of a clip's last key."""
-    return max((float(channel.curve.times[-1]) for channel in clip.channels), default=0.0)
-
-
 def clip_start(clip: Clip) -> float:
     """The time of a clip's first key, which need not be 0."""
     return min((float(channel.curve.times[0]) for channel in clip.channels), default=0.0)
@@ -25,7 +20,7 @@ def clip_start(clip: Clip) -> float:
 
 def spread_times(clip: Clip, count: int) -> Tensor:
     """(count,) seconds, evenly from the first key to the last, float64."""
-    return torch.linspace(clip_start(clip), clip_seconds(clip), count, dtype=torch.float64)
+    return torch.linspace(clip_start(clip), clip.duration, count, dtype=torch.float64)
 
 
 def rated_times(asset: Asset, clip: Clip, count: int, fps: float, offset: float = 0.0) -> Tensor:
@@ -44,7 +39,7 @@ def rated_times(asset: Asset, clip: Clip, count: int, fps: float, offset: float 
     Returns:
         (count,) seconds in the clip's own time, float64.
     """
-    start, end = clip_start(clip), clip_seconds(clip)
+    start, end = clip_start(clip), clip.duration
     seconds = start + offset + torch.arange(count, dtype=torch.float64) / fps
     if float(seconds[-1]) <= end + 1e-6:
         return seconds.clamp(max=end)
@@ -55,7 +50,7 @@ def rated_times(asset: Asset, clip: Clip, count: int, fps: float, offset: float 
 
 def is_cycle(asset: Asset, clip: Clip) -> bool:
     """Whether a clip ends where it begins."""
-    first, last = pose(asset, clip, clip_start(clip)), pose(asset, clip, clip_seconds(clip))
+    first, last = pose(asset, clip, clip_start(clip)), pose(asset, clip, clip.duration)
     size = float((first.positions.amax(0) - first.positions.amin(0)).norm())
     moved = float((first.positions - last.positions).norm(dim=1).max())
     weights = zip(first.morph_weights, last.morph_weights, strict=True)

@@ -35,6 +35,9 @@ from a4d.io.mesh_parts import (
 NORMAL_MAPS = ("norm", "map_kn", "map_bump", "bump")
 """Keys of an MTL file under which exporters name normal maps; the last two may also hold heights."""
 
+Y_UP_FORMATS = (".glb", ".gltf", ".bvh")
+"""Those in which +Y is up and +Z the front, by their specification or by custom."""
+
 ROUGHNESS = 0.9
 
 

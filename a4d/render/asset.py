@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -80,12 +81,12 @@ class AssetRenderer:
         through = torch.ones(camera.height * camera.width)
         colour = torch.zeros(camera.height * camera.width, 3)
         for view in self._layers(surface, camera):
-            samples = _Samples(surface, view)
-            rgb, alpha = self._shade(samples)
-            weight = through[samples.pixel] * alpha
-            colour.index_add_(0, samples.pixel, weight[:, None] * rgb)
-            through.index_add_(0, samples.pixel, -weight)
-            if bool((through[samples.pixel] <= 1 - OPAQUE).all()):
+            samples, pixel = SurfaceSamples.seen(surface, view)
+            rgb, alpha = self.shade(samples)
+            weight = through[pixel] * alpha
+            colour.index_add_(0, pixel, weight[:, None] * rgb)
+            through.index_add_(0, pixel, -weight)
+            if bool((through[pixel] <= 1 - OPAQUE).all()):
                 break
         size = (camera.height, camera.width)
         return colour.view(*size, 3), through.clamp(min=0).view(size)
@@ -96,10 +97,10 @@ class AssetRenderer:
         for view in self._layers(surface, camera):
             if self._is_opaque(surface):
                 return view.fragments.depth[0]
-            samples = _Samples(surface, view)
-            first = samples.pixel[(self._alpha(samples) >= 0.5) & (depth[samples.pixel] == 0)]
+            samples, pixel = SurfaceSamples.seen(surface, view)
+            first = pixel[(self._alpha(samples) >= 0.5) & (depth[pixel] == 0)]
             depth[first] = view.fragments.depth.flatten()[first]
-            if bool((depth[samples.pixel] > 0).all()):
+            if bool((depth[pixel] > 0).all()):
                 break
         return depth.view(camera.height, camera.width)
 
@@ -123,8 +124,8 @@ class AssetRenderer:
             # Depths are rounded; without a small step the same surface would be found again.
             beyond = torch.where(fragments.is_covered, fragments.depth * (1 + 1e-6), torch.inf)
 
-    def _shade(self, samples: _Samples) -> tuple[Tensor, Tensor]:
-        """(P, 3) sRGB and (P,) alpha."""
+    def shade(self, samples: SurfaceSamples) -> tuple[Tensor, Tensor]:
+        """(P, 3) sRGB and (P,) alpha of samples."""
         rgb, alpha, colours = torch.zeros(len(samples), 3), torch.ones(len(samples)), samples.colours
         for index, chosen in samples.by_material(len(self.materials)):
             material = self.materials[index]
@@ -137,17 +138,19 @@ class AssetRenderer:
             rgb[chosen] = encode_srgb(self._light(samples, chosen, material, look))
         return rgb, alpha
 
-    def _light(self, samples: _Samples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial) -> Tensor:
-        """(K, 3) linear light that chosen samples of one material send to the camera."""
+    def _light(
+        self, samples: SurfaceSamples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial
+    ) -> Tensor:
+        """(K, 3) linear light that chosen samples of one material send to the eye."""
         if self.light is None or material.material.is_unlit:
             return look.base_colour if look.emission is None else look.base_colour + look.emission
-        toward_camera = samples.toward_camera[chosen]
-        normals = facing(samples.normals[chosen], toward_camera)
+        toward_eye = samples.toward_eye(chosen)
+        normals = facing(samples.normals(chosen), toward_eye)
         if look.normal is not None and material.uv_set is not None:
             normals = perturbed(normals, samples.tangents(chosen, material.uv_set), look.normal)
-        return shade(look, normals, toward_camera, self.light)
+        return shade(look, normals, toward_eye, self.light)
 
-    def _alpha(self, samples: _Samples) -> Tensor:
+    def _alpha(self, samples: SurfaceSamples) -> Tensor:
         """(P,) how much of what is behind is hidden."""
         alpha, colours = torch.ones(len(samples)), samples.colours
         for index, chosen in samples.by_material(len(self.materials)):
@@ -157,22 +160,48 @@ class AssetRenderer:
         return alpha
 
 
-class _Samples:
-    """A surface at the P covered pixels of a single view, whose indices `pixel` holds."""
+class SurfaceSamples:
+    """P places on a surface, and what is known there.
 
-    def __init__(self, surface: PosedMesh, view: MeshView) -> None:
-        self.surface, self.view = surface, view
-        self.pixel = view.fragments.is_covered.flatten().nonzero()[:, 0]
-        self.face = view.fragments.face.flatten()[self.pixel]
-        self.weights = view.fragments.barycentric.flatten(0, 2)[self.pixel]
-        self.corners = surface.faces[self.face]
-        self._footprints: dict[int, Tensor] = {}
+    Args:
+        surface: at a moment.
+        face: (P,) int64.
+        weights: (P, 3) barycentric, of the face's corners.
+        footprint: for a set of texture coordinates, (P, 2, 2) change of u, v along the two axes of each sample's extent.
+        eye: (3,) from where the samples are looked at; None is from straight above each.
+    """
+
+    def __init__(
+        self,
+        surface: PosedMesh,
+        face: Tensor,
+        weights: Tensor,
+        footprint: Callable[[int], Tensor],
+        eye: Tensor | None = None,
+    ) -> None:
+        self.surface, self.face, self.weights, self.eye = surface, face, weights, eye
+        self.corners = surface.faces[face]
+        self._footprint = functools.lru_cache(maxsize=None)(footprint)
+
+    @classmethod
+    def seen(cls, surface: PosedMesh, view: MeshView) -> tuple[SurfaceSamples, Tensor]:
+        """What a single view shows, and the (P,) indices of its pixels."""
+        fragments = view.fragments
+        pixel = fragments.is_covered.flatten().nonzero()[:, 0]
+        samples = cls(
+            surface,
+            fragments.face.flatten()[pixel],
+            fragments.barycentric.flatten(0, 2)[pixel],
+            lambda uv_set: footprints(view, surface.uvs[uv_set], surface.faces).float(),
+            view.cameras.positions[0],
+        )
+        return samples, pixel
 
     def __len__(self) -> int:
         return len(self.face)
 
     def by_material(self, count: int) -> Iterator[tuple[int, Tensor]]:
-        """Each of the materials that is seen, with the (K,) samples that it has."""
+        """Each of the materials that is met, with the (K,) samples that it has."""
         materials = self.surface.materials[self.face]
         for index in (materials.bincount(minlength=count) > 0).nonzero()[:, 0].tolist():
             yield index, (materials == index).nonzero()[:, 0]
@@ -188,15 +217,15 @@ class _Samples:
         """(P, 4) vertex colours, sRGB and alpha; None where all are opaque white."""
         return None if bool((self.surface.colours == 1).all()) else self.interpolate(self.surface.colours)
 
-    @property
-    def normals(self) -> Tensor:
-        """(P, 3) unit."""
-        return normalize(self.interpolate(self.surface.normals), dim=-1)
+    def normals(self, chosen: Tensor) -> Tensor:
+        """(K, 3) unit."""
+        return normalize(self.interpolate(self.surface.normals, chosen), dim=-1)
 
-    @property
-    def toward_camera(self) -> Tensor:
-        """(P, 3) unit."""
-        return normalize(self.view.cameras.positions - self.interpolate(self.surface.vertices), dim=-1)
+    def toward_eye(self, chosen: Tensor) -> Tensor:
+        """(K, 3) unit."""
+        if self.eye is None:
+            return self.normals(chosen)
+        return normalize(self.eye - self.interpolate(self.surface.vertices, chosen), dim=-1)
 
     def points(self, chosen: Tensor, uv_set: int | None) -> SurfacePoints:
         """Where (K,) samples lie on the pictures of their material."""
@@ -204,11 +233,9 @@ class _Samples:
         positions = torch.zeros(1, 3).expand(len(chosen), 3)
         if uv_set is None or uv_set >= len(self.surface.uvs):
             return SurfacePoints(positions, None, lambda size: torch.zeros(len(positions)))
-        uvs = self.surface.uvs[uv_set]
-        if uv_set not in self._footprints:
-            self._footprints[uv_set] = footprints(self.view, uvs, self.surface.faces).float()
-        footprint = self._footprints[uv_set][chosen]
-        return SurfacePoints(positions, self.interpolate(uvs, chosen), lambda size: footprint_level(footprint, size))
+        footprint = self._footprint(uv_set)[chosen]
+        uvs = self.interpolate(self.surface.uvs[uv_set], chosen)
+        return SurfacePoints(positions, uvs, lambda size: footprint_level(footprint, size))
 
     def tangents(self, chosen: Tensor, uv_set: int) -> Tensor:
         """(K, 4) of the file, or where it has none by the texture coordinates."""

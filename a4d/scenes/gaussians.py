@@ -19,7 +19,13 @@ from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
-from a4d.scenes.initialise import gaussians_at_points, gaussians_in_ball, gaussians_on_surface
+from a4d.scenes.initialise import (
+    gaussians_at_points,
+    gaussians_at_vertices,
+    gaussians_in_ball,
+    gaussians_on_asset,
+    gaussians_on_surface,
+)
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
@@ -31,6 +37,10 @@ LAYERS = 8
 
 MOST_LOGIT = 12.0
 
+EXACT_SIZE = 0.7
+"""Radius of Gaussians on a surface that is known exactly, relative to the distance of their neighbours: as wide as to
+leave no gaps. On a guess wider ones are better, which cover what may lie elsewhere."""
+
 
 class GaussianSceneConfig(Config):
     """What a Gaussian scene is made of besides its tensors."""
@@ -38,6 +48,9 @@ class GaussianSceneConfig(Config):
     kind: Literal["gaussians"] = "gaussians"
     count: int = Field(default=20_000, ge=1, description="Gaussians to start with; given points are thinned to it")
     opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
+    place: Literal["surface", "vertices"] = Field(
+        default="surface", description="where a mesh's Gaussians begin: count of them on its surface, or one per vertex"
+    )
     sh_degree: int = Field(default=0, ge=0, le=3)
     sh_degree_every: int = Field(default=1000, ge=1, description="steps after which one more degree takes part")
     density: DensityControl | None = None
@@ -79,6 +92,10 @@ class GaussianScene(Scene):
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
         """Start on the seed's surface, else at its points, else anywhere in its ball."""
         config = parse(GaussianSceneConfig, spec, "scene")
+        if seed.asset is not None and config.place == "vertices":
+            return cls(config, gaussians_at_vertices(seed.asset))
+        if seed.asset is not None:
+            return cls(config, gaussians_on_asset(seed.asset, config.count, config.opacity, EXACT_SIZE, generator))
         if seed.mesh is not None:
             return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
         if seed.points is None:

@@ -37,8 +37,9 @@ class Batches(Protocol):
 class Trainee(Protocol):
     """What the loop trains: a model, its loss, and how its progress is judged."""
 
-    module: nn.Module
-    """In the precision of the loaded weights; the loop moves it to the device and its own precision."""
+    @property
+    def module(self) -> nn.Module:
+        """The model; the loop moves it to the device and its own precision."""
 
     def loss(self, batch: Mapping[str, Tensor], draws: torch.Generator) -> tuple[str, Tensor]:
         """The loss of a batch on the model's device, and what kind of batch it was; `draws` is on the CPU."""

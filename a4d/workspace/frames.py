@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a4d.errors import InvalidInputError
+from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Cameras
 from a4d.io.images import read_depth, read_image
 from a4d.io.transforms_json import read_transforms
@@ -16,8 +16,12 @@ from a4d.workspace.workspace import Workspace
 DEPTH_SUFFIX = ".png"
 
 
-def load_frames(workspace: Workspace) -> Frames:
-    """All frames of `transforms.json`; the image of each is read into memory.
+def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
+    """The frames of `transforms.json`; the image of each is read into memory.
+
+    Args:
+        workspace: with cameras.
+        clip: name of the animation that is wanted where there are several; None is the first.
 
     Raises:
         MissingInputError: there are no cameras yet, or an image is missing.
@@ -25,6 +29,13 @@ def load_frames(workspace: Workspace) -> Frames:
     """
     path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.path}` first")
     capture = read_transforms(path)
+    if capture.clips is not None:
+        wanted = capture.clips[0] if clip is None else clip
+        chosen = [index for index, name in enumerate(capture.clips) if name == wanted]
+        if not chosen:
+            known = ", ".join(dict.fromkeys(capture.clips))
+            raise MissingInputError(f"{path} has no frames of a clip '{wanted}'", f"It has {known}")
+        capture = capture.subset(chosen)
     rgba, cameras, names = [], [], []
     for index, image in enumerate(capture.images):
         pixels = read_image(image)

@@ -1,4 +1,4 @@
-"""A mesh taken into a workspace: placed in our world, and photographed from known cameras with everything known of it."""
+"""A mesh taken into a workspace: placed in our world, and seen from known cameras with all that is known of it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,12 @@ if TYPE_CHECKING:
     from a4d.geometry.asset import Asset
     from a4d.geometry.cameras import Cameras
     from a4d.geometry.placement import Axis, Orientation
-    from a4d.io.ground_truth import GroundTruth
-    from a4d.render.asset import AssetRenderer
+    from a4d.render.asset import AssetRenderer, Lighting
+    from a4d.render.environment import EnvironmentLight
 
 logger = logging.getLogger(__name__)
 
 AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
-
-WITH_CUSTOM = (".glb", ".gltf", ".bvh")
-"""Formats in which +Y is up and +Z the front."""
 
 DEPTH_UNIT = 1e-4
 """Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
@@ -88,7 +85,9 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         UsageError: there is no such clip.
     """
     from a4d.geometry.placement import normalising, placed
+    from a4d.geometry.posing import deform
     from a4d.io.asset_reader import read_asset
+    from a4d.render.asset import AssetRenderer
 
     path = work.workspace.source_path()
     source = read_asset(path)
@@ -97,7 +96,8 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     world_from_source = normalising(orientation, _shown_surfaces(source, shots))
     asset = placed(source, world_from_source)
     train, test = _cameras(config, size, is_moving=any(shot.clip for shot in shots))
-    renderer = _renderer(asset, config)
+    lighting = _lighting(asset, config)
+    renderer = AssetRenderer(asset, lighting, _environment(config))
     files = _write_views(work, asset, shots, renderer, (train, test), console)
     rendered = _write_truth(work, asset, shots)
     _write_cameras(work, shots, (train, test), world_from_source, files)
@@ -106,12 +106,16 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         up=orientation.up,
         front=orientation.front,
         axes=found,
-        clips=[ClipFacts(name=clip.name, seconds=_length(clip)) for clip in source.clips],
+        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
+        lighting=lighting,
         rendered=rendered,
     )
     rate = _rate(shots[0]) if shots[0].clip is not None else None
     work.describe(frame_count=len(files), asset=facts.model_dump(mode="json"), fps=rate)
+    rest = deform(asset)
     return {
+        "vertices": len(rest.vertices),
+        "faces": len(rest.faces),
         "frames": len(files),
         "views": len(train),
         "test_views": len(test),
@@ -146,12 +150,6 @@ def _shot(asset: Asset, clip: Clip | None, frames: int, fps: float | None) -> Sh
     return Shot(clip, spread_times(clip, frames) if fps is None else rated_times(asset, clip, frames, fps))
 
 
-def _length(clip: Clip) -> float:
-    from a4d.geometry.clip_times import clip_seconds
-
-    return clip_seconds(clip)
-
-
 def _rate(shot: Shot) -> float | None:
     """Frames per second of a clip's moments, None for a single one."""
     steps = shot.seconds.diff()
@@ -164,11 +162,12 @@ def _orientation(
     from a4d.geometry.orientation import guess_orientation
     from a4d.geometry.placement import Orientation
     from a4d.geometry.posing import deform
+    from a4d.io.asset_reader import Y_UP_FORMATS
 
     up, front = _axis(config.up), _axis(config.front)
     if up and front:
         return Orientation(up, front), "given"
-    if path.suffix.lower() in WITH_CUSTOM and up is None:
+    if path.suffix.lower() in Y_UP_FORMATS and up is None:
         if front and front[1] == "y":
             raise UsageError(f"--front {config.front} is up in {path.suffix} files", "Give --up as well")
         return Orientation("+y", front or "+z"), "given" if front else "format"
@@ -209,21 +208,23 @@ def _cameras(config: MeshViews, size: int, *, is_moving: bool) -> tuple[Cameras,
     return rings.cameras(), rings.between(held_out)
 
 
-def _renderer(asset: Asset, config: MeshViews) -> AssetRenderer:
-    from a4d.render.asset import AssetRenderer, is_colourless
+def _lighting(asset: Asset, config: MeshViews) -> Lighting:
+    from a4d.render.asset import is_colourless
 
-    lighting = config.lighting
-    if lighting == "auto":
-        lighting = "shaded" if config.environment is not None or is_colourless(asset) else "unlit"
-    light = None
-    if config.environment is not None:
-        import torch
+    if config.lighting != "auto":
+        return config.lighting
+    return "shaded" if config.environment is not None or is_colourless(asset) else "unlit"
 
-        from a4d.io.hdr import read_hdr
-        from a4d.render.environment import EnvironmentLight
 
-        light = EnvironmentLight.from_panorama(torch.from_numpy(read_hdr(config.environment)))
-    return AssetRenderer(asset, lighting, light)
+def _environment(config: MeshViews) -> EnvironmentLight | None:
+    import torch
+
+    from a4d.io.hdr import read_hdr
+    from a4d.render.environment import EnvironmentLight
+
+    if config.environment is None:
+        return None
+    return EnvironmentLight.from_panorama(torch.from_numpy(read_hdr(config.environment)))
 
 
 def _write_views(
@@ -261,30 +262,8 @@ def _each(cameras: tuple[Cameras, Cameras]) -> Iterator[Cameras]:
         yield from (batch[index] for index in range(len(batch)))
 
 
-def ground_truth(asset: Asset, clip: Clip | None, seconds: Tensor) -> GroundTruth:
-    """Surface and joints of an asset at (T,) moments."""
-    import numpy as np
-    import torch
-
-    from a4d.geometry.posing import deform, pose
-    from a4d.io.ground_truth import GroundTruth
-
-    nodes = asset.shown_joints()
-    skeleton = asset.skeleton_of(nodes) if nodes else None
-    surfaces = [deform(asset, clip, second) for second in seconds.tolist()]
-    poses = [pose(asset, clip, second).world_from_node[nodes].float() for second in seconds.tolist()]
-    return GroundTruth(
-        seconds=seconds.numpy(),
-        vertices=torch.stack([surface.vertices for surface in surfaces]).numpy(),
-        faces=surfaces[0].faces.numpy(),
-        joint_names=np.array(skeleton.names if skeleton else [], dtype=np.str_),
-        joint_parents=(skeleton.parents if skeleton else torch.zeros(0, dtype=torch.int64)).numpy(),
-        world_from_joint=torch.stack(poses).numpy(),
-    )
-
-
 def _write_truth(work: Transaction, asset: Asset, shots: list[Shot]) -> list[RenderedClip]:
-    from a4d.io.ground_truth import write_ground_truth
+    from a4d.io.ground_truth import ground_truth, write_ground_truth
 
     folder, rendered, taken = work.replace("ground_truth"), list[RenderedClip](), set[str]()
     for shot in shots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ class Stage:
         config: every top-level field of a plain type is a command-line flag, its description the help. A stage that
             reads a scene has the field `from_scene: str | None`, which `--from` sets.
         run: does the work in a transaction and returns metrics as plain scalars.
-        defaults: built-in values that suit a workspace, of which the user's replace whole keys; the workspace may not
+        defaults: built-in values that suit a workspace and what the user asks for, of which the user's replace whole keys; the workspace may not
             exist on disk yet, and then has its metadata alone. None leaves it to the configuration's own defaults.
         complete: checks the nested parts of a configuration and fills in their defaults. None has nothing to add.
         inputs: the files and folders whose content decides whether a finished result is current.
@@ -67,7 +68,10 @@ class Stage:
         Raises:
             ConfigError: an unknown key or a value out of range.
         """
-        merged = {**(self.defaults(workspace, values) if self.defaults else {}), **values}
+        asked = copy.deepcopy(dict(values))
+        for assignment in assignments:
+            set_value(asked, assignment)
+        merged = {**(self.defaults(workspace, asked) if self.defaults else {}), **copy.deepcopy(dict(values))}
         for assignment in assignments:
             set_value(merged, assignment)
         config = parse(self.config, merged)
