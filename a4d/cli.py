@@ -23,6 +23,7 @@ STAGES = {
     ),
     "estimate-pose": ("a4d.stages.estimate_pose:STAGE", "Find or import the cameras of the images"),
     "fit-static": ("a4d.stages.fit_static:STAGE", "Fit a static scene to images, one image or points"),
+    "fit-dynamic": ("a4d.stages.fit_dynamic:STAGE", "Fit a motion to a multi-view video, given or sampled"),
     "distill": ("a4d.stages.distill:STAGE", "Move a scene, or make one, toward what diffusion priors expect"),
     "export": ("a4d.stages.export:STAGE", "Write meshes, splats, turntables and frames to take away"),
 }

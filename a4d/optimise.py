@@ -23,9 +23,10 @@ from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
+from a4d.render.render import Render
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
-from a4d.views import Frames, ObservedViews, Views
+from a4d.views import Frames, ObservedViews, ViewBatch, Views
 
 
 class OptimiserConfig(Config):
@@ -34,6 +35,7 @@ class OptimiserConfig(Config):
     rates: dict[str, Number]
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-15, gt=0)
+    clip: float | None = Field(default=None, gt=0, description="largest absolute value of a gradient's element")
 
 
 class LoopConfig(Config):
@@ -68,6 +70,16 @@ class Problem:
     frames: Frames | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check before the first step what may happen in a late one.
+
+        Raises:
+            ConfigError: views want a shading that the scene does not have.
+        """
+        for name, views in self.views.items():
+            for shading in views.shadings:
+                self.scene.require_shading(shading, f"views.{name}.shading")
+
 
 @dataclass
 class _Log:
@@ -85,10 +97,13 @@ class _Log:
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, step: int, losses: dict[str, Tensor], psnr: dict[str, float], facts: dict[str, Any]) -> None:
-        self.values = {name: float(value) for name, value in losses.items()}
-        self.psnr = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
+        latest = {name: float(value) for name, value in losses.items()}
+        visible = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
+        # Objectives that take turns are all remembered, each from its own latest step.
+        self.values.update(latest)
+        self.psnr.update(visible)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **self.values, **self.psnr, **facts}) + "\n")
+            file.write(json.dumps({"step": step, **latest, **visible, **facts}) + "\n")
 
     def text(self) -> str:
         losses = [f"{name} {value:.4g}" for name, value in self.values.items()]
@@ -174,6 +189,8 @@ class _Loop:
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in problem.objectives:
+            if not objective.turns.includes(index):
+                continue
             value = objective(step)
             losses[objective.label] = value.detach()
             weighted = value * value_at(objective.weight, index)
@@ -181,6 +198,9 @@ class _Loop:
         if total is not None and total.requires_grad:
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()
+            if self.config.optimiser.clip is not None:
+                parameters = [part for group in self.optimiser.param_groups for part in group["params"]]
+                torch.nn.utils.clip_grad_value_(parameters, self.config.optimiser.clip)
             self.optimiser.step()
             problem.scene.after_step(index, self.optimiser, generator(self.runtime.seed, "scene", index))
         return step, losses
@@ -194,13 +214,17 @@ class _Loop:
             if not bool(torch.isfinite(value)):
                 raise DivergenceError(f"the objective {name} is {float(value)}", "Lower the learning rates")
 
+    def render(self, batch: ViewBatch, views: Views) -> Render:
+        """A batch outside of the steps, in which shadings are not a matter of chance."""
+        return self.problem.scene.render_shaded(batch.cameras, batch.times, batch.background, views.only_shading)
+
     @torch.no_grad()
     def preview(self, step: int) -> None:
         """Write one picture per view set, observation and render side by side where there is an observation."""
         (self.folder / "previews").mkdir(exist_ok=True)
         for name, views in self.problem.views.items():
             batch = views.preview(self.problem.frames).to(self.runtime.device)
-            image = self.problem.scene.render(batch.cameras, batch.times, batch.background).rgb[0]
+            image = self.render(batch, views).rgb[0]
             if batch.rgba is not None:
                 image = torch.cat([batch.rgb[0], image], dim=1)
             # A scene that has just diverged is worth a look too.
@@ -216,7 +240,7 @@ class _Loop:
                 values = []
                 for batch in batches:
                     batch = batch.to(self.runtime.device)
-                    image = self.problem.scene.render(batch.cameras, batch.times, batch.background).rgb
+                    image = self.render(batch, views).rgb
                     values.append(psnr(image.clamp(0, 1), batch.rgb))
                 return {"psnr": sum(values) / len(values)}
         return {}

@@ -67,7 +67,8 @@ def inputs(workspace: Workspace, config: Distill) -> list[Path]:
     """The scene that is given, the images where views or priors are made of them, and adapters."""
     given = [workspace.scene(config.from_scene)] if config.from_scene else []
     frames = [workspace.path / name for name in ("transforms.json", "images")] if fitting.reads_frames(config) else []
-    return given + frames + fitting.adapters_read(workspace, config)
+    files = fitting.scene_files(config.scene) if config.scene else []
+    return given + frames + files + fitting.adapters_read(workspace, config)
 
 
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:

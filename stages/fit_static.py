@@ -19,6 +19,7 @@ from a4d.workspace.fitting import (
     fit,
     profile_values,
     require_weights,
+    scene_files,
 )
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
@@ -39,7 +40,7 @@ PROFILES = {
 }
 """The defaults that suit each kind of source."""
 
-SCENE_PROFILES = {"field": "fit-static-field"}
+SCENE_PROFILES = {"field": "fit-static-field", "tetmesh": "fit-static-tetmesh"}
 """The defaults of scenes that are made from views alone, whatever the source."""
 
 
@@ -97,7 +98,7 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
     if config.seed.kind == "mesh":
         known.append(workspace.path / "source")
-    return known + adapters_read(workspace, config)
+    return known + scene_files(config.scene) + adapters_read(workspace, config)
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from a4d.geometry.rows import rows
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -25,7 +27,7 @@ class Mesh:
     @property
     def face_normals(self) -> Tensor:
         """(F, 3) outward normals scaled to twice each triangle's area."""
-        a, b, c = self.vertices[self.faces].unbind(1)
+        a, b, c = rows(self.vertices, self.faces).unbind(1)
         return torch.linalg.cross(b - a, c - a, dim=-1)
 
     @property

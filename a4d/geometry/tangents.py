@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from a4d.geometry.rows import rows
+
 
 def vertex_tangents(
     vertices: Tensor,  # (V, 3)
@@ -53,7 +55,7 @@ def corner_tangents(vertices: Tensor, faces: Tensor, uvs: Tensor, uv_faces: Tens
         (U, 4) unit tangents; w = ±1 such that `w * normal x tangent` points up the texture, toward smaller v. Zero
         with w = 1 where a face's texture coordinates span no area.
     """
-    a, b, c = vertices[faces].unbind(1)
+    a, b, c = rows(vertices, faces).unbind(1)
     u, v, w = uvs[uv_faces].to(vertices).unbind(1)
     (du1, dv1), (du2, dv2) = (v - u).unbind(-1), (w - u).unbind(-1)
     area = du1 * dv2 - du2 * dv1

@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import Field
 from torch import Tensor
 
 from a4d.config import Config, Number, unknown_key
 from a4d.errors import ConfigError
+from a4d.geometry.cameras import Cameras
 from a4d.metrics import psnr
 from a4d.priors.protocol import Prior
 from a4d.render.render import Render
@@ -66,9 +68,14 @@ class Step:
     def render(self, name: str) -> Render:
         """The scene as this step's sample of a view set sees it."""
         if name not in self._renders:
-            batch = self.batch(name)
-            self._renders[name] = self.scene.render(batch.cameras, batch.times, batch.background)
+            self._renders[name] = self.render_from(self.batch(name).cameras, name)
         return self._renders[name]
+
+    def render_from(self, cameras: Cameras, name: str) -> Render:
+        """The scene from other cameras, such as parts of their images, but otherwise as a view set shows it."""
+        batch = self.batch(name)
+        shading = self.views[name].drawn_shading(self.index, self.seed)
+        return self.scene.render_shaded(cameras, batch.times, batch.background, shading)
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
@@ -79,11 +86,24 @@ class Step:
         }
 
 
+class Turns(Config):
+    """In which steps an objective takes part; by default in all."""
+
+    first: int = Field(default=0, ge=0, description="steps at the start in which it does")
+    every: int = Field(default=1, ge=1, description="after these, it does in steps that this number divides")
+    others: bool = Field(default=False, description="it takes part in all other steps instead")
+
+    def includes(self, step: int) -> bool:
+        """Whether a step, counted from 0, is one of them."""
+        return (step < self.first or step % self.every == 0) != self.others
+
+
 class Objective(Config, ABC):
     """Base of all objectives; its fields are its configuration."""
 
     kind: str
     weight: Number = 1.0
+    turns: Turns = Turns()
 
     @property
     def label(self) -> str:

@@ -73,9 +73,8 @@ class ScoreDistillation(Objective):
     def _render(self, step: Step) -> Tensor:
         if self.patch is None:
             return step.render(self.views).rgb
-        batch = step.batch(self.views)
         return render_in_patches(
-            lambda part: step.scene.render(part, batch.times, batch.background).rgb, batch.cameras, self.patch
+            lambda part: step.render_from(part, self.views).rgb, step.batch(self.views).cameras, self.patch
         )
 
     def _request(self, step: Step, prior: Prior, rgb: Tensor, cameras: Cameras, samples: int) -> Request:

@@ -13,6 +13,7 @@ from a4d.errors import ConfigError
 from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.isosurface.signs import sign_change_loss
 from a4d.geometry.mesh import Mesh, sample_surface
+from a4d.geometry.rows import rows
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.tetmesh import TetmeshScene
@@ -59,7 +60,7 @@ class NormalSmoothness(SurfaceObjective):
         """Mean over the edges."""
         mesh = self.surface(step).mesh
         edges, faces = neighbouring_faces(mesh)
-        first, second = normalize(mesh.face_normals, dim=-1)[faces].unbind(1)
+        first, second = rows(normalize(mesh.face_normals, dim=-1), faces).unbind(1)
         a, b = mesh.vertices.detach()[edges].unbind(1)
         lengths = (a - b).norm(dim=-1)
         return ((1 - (first * second).sum(-1)) * lengths).sum() / lengths.sum()
@@ -73,7 +74,7 @@ class LaplacianSmoothness(SurfaceObjective):
     def __call__(self, step: Step) -> Tensor:
         """Mean over the vertices."""
         mesh = self.surface(step).mesh
-        corners = mesh.vertices[mesh.faces]
+        corners = rows(mesh.vertices, mesh.faces)
         others = corners.sum(1, keepdim=True) - corners
         sums = torch.zeros_like(mesh.vertices).index_add(0, mesh.faces.flatten(), others.flatten(0, 1))
         uses = torch.bincount(mesh.faces.flatten(), minlength=len(mesh.vertices)).clamp(min=1)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
+
+Shading = Literal["albedo", "lambertian", "normal", "shaded", "textureless"]
+"""Ways to show a surface: its own colour, with a light at the camera, its normals, lit by an environment, or grey."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,11 +14,9 @@ from a4d.geometry.tangents import corner_tangents
 from a4d.render.environment import EnvironmentLight
 from a4d.render.mesh import AMBIENT, UNPAINTED
 from a4d.render.mesh_gradients import MeshView
-from a4d.render.render import Render
+from a4d.render.render import Render, Shading
 from a4d.render.shading import SurfaceMaterial, displaced, encode_srgb, facing, perturbed, shade
 from a4d.render.texture import mip_level
-
-Mode = Literal["shaded", "albedo", "lambertian", "normal", "textureless"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def render_material(
     mesh: Mesh,
     material: Callable[[SurfacePoints], SurfaceMaterial],
     light: EnvironmentLight | Callable[[], EnvironmentLight],
-    mode: Mode = "shaded",
+    mode: Shading = "shaded",
     coordinates: TextureCoordinates | None = None,
     background: Tensor | None = None,
 ) -> Render:
@@ -104,7 +101,7 @@ def render_material(
 
 
 def _colours(
-    mode: Mode,
+    mode: Shading,
     surface: SurfaceMaterial,
     normals: Tensor,
     toward_camera: Tensor,

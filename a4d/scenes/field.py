@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.render.encoding import GridConfig, progressive_level_weights
 from a4d.render.occupancy import OccupancyConfig, OccupancyGrid
-from a4d.render.render import Render
+from a4d.render.render import Render, Shading
 from a4d.render.volume import (
     Rays,
     Samples,
@@ -35,7 +35,7 @@ from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField,
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
-Shading = Literal["albedo", "lambertian", "textureless", "normal"]
+FieldShading = Literal["albedo", "lambertian", "textureless", "normal"]
 
 GROUPS = ("encoding", "time", "network")
 """Names of the groups of parameters, which are also the names of their learning rates."""
@@ -68,7 +68,7 @@ class FieldSceneConfig(Config):
     active_levels: Number | None = Field(default=None, description="levels that take part, by step; null is all")
     sampling: SamplingConfig = SamplingConfig()
     occupancy: OccupancyConfig = OccupancyConfig()
-    shading: Shading = "albedo"
+    shading: FieldShading = "albedo"
     ambient: float = Field(default=0.1, ge=0, le=1, description="light on a surface that faces away from the lamp")
     normals: bool = Field(default=False, description="render normals whatever the shading")
     surface_density: float = Field(default=10.0, gt=0, description="per metre, where a mesh has its surface")
@@ -81,6 +81,7 @@ class FieldScene(Scene):
     kind = "field"
     config_class = FieldSceneConfig
     config: FieldSceneConfig
+    shadings = get_args(FieldShading)
     steps_done: Tensor
 
     def __init__(self, config: FieldSceneConfig) -> None:
@@ -156,7 +157,7 @@ class FieldScene(Scene):
         cameras: Cameras,
         times: Tensor | None,  # (B,) in [0, 1]
         background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading,
+        shading: Shading | None,
     ) -> Render:
         """Like `render`, in another shading.
 
@@ -164,6 +165,8 @@ class FieldScene(Scene):
         surface, `textureless` shows that light alone, and `normal` shows (n + 1) / 2 (DreamFusion, section 3.1). Any
         but `albedo` also returns normals; their gradient reaches the field, but not through the weights.
         """
+        shading = shading or self.config.shading
+        self.require_shading(shading)
         count, pixels = len(cameras), cameras.height * cameras.width
         rays, stretch = rays_in_box(cameras, self.bound)
         times = rays.near.new_zeros(count) if times is None else times
@@ -299,8 +302,13 @@ class FieldScene(Scene):
         return self.config.sampling.jitter and torch.is_grad_enabled() and self.training
 
     def save(self, folder: Path) -> None:
-        """Write `scene.yaml` and `tensors.safetensors`, which hold the occupancy too."""
-        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        """Write `scene.yaml` and `tensors.safetensors`, which hold the occupancy too.
+
+        The levels that take part are written as they are: whoever goes on with the scene counts steps from 0 again.
+        """
+        levels = None if self.config.active_levels is None else sum(self.level_weights)
+        config = self.config.model_copy(update={"bound": self.bound, "active_levels": levels})
+        (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "tensors.safetensors")
 

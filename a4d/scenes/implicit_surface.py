@@ -161,7 +161,7 @@ class ImplicitSurface(nn.Module):
         if self.config.extraction == "flexicubes":
             self.weights = nn.Parameter(torch.zeros(resolution**3, 21, device=device))
         self._band = torch.arange(0)
-        self._near = self.grid
+        self._near: Extraction = self.grid
 
     @property
     def cell(self) -> float:

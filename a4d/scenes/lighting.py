@@ -17,6 +17,8 @@ from a4d.render.environment import EnvironmentLight, studio_cube
 FIXED_SIZE, OPTIMISED_SIZE = 128, 32
 """Texels along the edge of a cube map's face."""
 
+BUILT_IN = "studio"
+
 DARKEST = 1e-3
 """Linear radiance at which an optimised light starts where there is none: its logarithm must be finite."""
 
@@ -24,7 +26,7 @@ DARKEST = 1e-3
 class LightConfig(Config):
     """Where the light comes from."""
 
-    environment: str = Field(default="studio", description="built-in 'studio', or the path of an .hdr file")
+    environment: str = Field(default=BUILT_IN, description="built-in 'studio', or the path of an .hdr file")
     strength: float = Field(default=1.0, gt=0)
     is_optimised: bool = Field(default=False, description="a parameter of the scene, the group 'light'")
 
@@ -56,7 +58,7 @@ class Lighting(nn.Module):
             MissingInputError: there is no such file.
             InvalidInputError: it is no Radiance picture.
         """
-        if self.config.environment == "studio":
+        if self.config.environment == BUILT_IN:
             cube = studio_cube(FIXED_SIZE)
         else:
             cube = cube_from_panorama(torch.from_numpy(read_hdr(Path(self.config.environment))), FIXED_SIZE)

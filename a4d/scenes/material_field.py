@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config
+from a4d.geometry.assembly import static_asset
+from a4d.geometry.asset import Asset
+from a4d.geometry.material import Material
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.unwrapping import unwrap
+from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
 from a4d.render.encoding import GridConfig, GridEncoding
-from a4d.render.shading import SurfaceMaterial, decode_srgb
+from a4d.render.shading import SurfaceMaterial, decode_srgb, displaced
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
 
 Interval = tuple[float, float]
@@ -63,6 +71,37 @@ class MaterialField(nn.Module):
         albedo, roughness, metallic, offset = self(points).split([3, 1, 1, 3], dim=1)
         bent = offset if self.config.bump > 0 else None
         return SurfaceMaterial(decode_srgb(albedo), metallic[:, 0], roughness[:, 0], normal_offset=bent)
+
+
+@torch.no_grad()
+def baked_asset(name: str, mesh: Mesh, field: MaterialField, size: int, is_unlit: bool = False) -> Asset:
+    """A surface with the pictures that show a material field on it.
+
+    Args:
+        name: of the node.
+        mesh: on any device.
+        field: evaluated at every texel.
+        size: pixels of the pictures along either side.
+        is_unlit: the albedo is shown as it is; without it there are metallic-roughness and normal maps too.
+    """
+    device = field.encoding.table.device
+    unwrapped = unwrap(Mesh(mesh.vertices, mesh.faces), size)
+    values = bake_texture(unwrapped, lambda points: field(points.positions.to(device))[:, :5], size)
+    albedo = texture_map(values[..., :3])
+    if is_unlit:
+        material = Material(name, base_colour_map=albedo, metallic=0.0, roughness=0.9, is_unlit=True)
+        return static_asset(name, unwrapped.primitive(), material)
+    # In the layout of glTF; red is free for occlusion, of which there is none.
+    factors = torch.cat([torch.ones_like(values[..., :1]), values[..., 3:]], dim=-1)
+    material = Material(name, base_colour_map=albedo, metallic_roughness_map=texture_map(factors))
+    if not field.config.bump:
+        return static_asset(name, unwrapped.primitive(), material)
+
+    def directions(points: SurfacePoints) -> Tensor:
+        return displaced(points.normals, field(points.positions.to(device))[:, 5:].cpu())
+
+    bent = replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size)))
+    return static_asset(name, unwrapped.primitive(has_tangents=True), bent)
 
 
 def _ranges(config: MaterialConfig) -> tuple[Interval, Interval, Interval]:

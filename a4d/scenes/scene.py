@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec
+from a4d.errors import ConfigError
 from a4d.geometry.animating import AnimationOptions
 from a4d.geometry.arap import Neighbourhoods
 from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.render.render import Render
+from a4d.render.render import Render, Shading
 from a4d.scenes.seed import Seed
 
 
@@ -46,6 +47,7 @@ class Scene(nn.Module, ABC):
 
     kind: ClassVar[str]
     config_class: ClassVar[type[Config]]
+    shadings: ClassVar[tuple[Shading, ...]] = ()
     config: Config
 
     @classmethod
@@ -57,6 +59,11 @@ class Scene(nn.Module, ABC):
             ConfigError: an unknown key or a value out of range in the configuration.
         """
 
+    @classmethod
+    def files_read(cls, config: Config) -> list[Path]:
+        """The files that a configuration names and `begin` reads."""
+        return []
+
     @abstractmethod
     def render(
         self,
@@ -65,6 +72,33 @@ class Scene(nn.Module, ABC):
         background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
     ) -> Render:
         """Images from B cameras."""
+
+    def render_shaded(
+        self,
+        cameras: Cameras,
+        times: Tensor | None,  # (B,) in [0, 1]
+        background: Tensor | None,  # (B, 3) or (3,) sRGB
+        shading: Shading | None,
+    ) -> Render:
+        """Like `render`, in one of this kind's shadings; None is the scene's own.
+
+        Raises:
+            ConfigError: this kind of scene has no such shading.
+        """
+        self.require_shading(shading)
+        return self.render(cameras, times, background)
+
+    def require_shading(self, shading: Shading | None, where: str = "shading") -> None:
+        """Check that a scene of this kind can be shown that way.
+
+        Raises:
+            ConfigError: it cannot; names the place in the configuration and what there is.
+        """
+        if shading is not None and shading not in self.shadings:
+            raise ConfigError(
+                f"{where}: a scene of kind '{self.kind}' has no shading '{shading}'",
+                f"It has: {', '.join(self.shadings)}" if self.shadings else "Leave the key out",
+            )
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
         """Like `render` over black, with the depth of the first surface where light also comes from behind it."""
@@ -137,7 +171,7 @@ class Scene(nn.Module, ABC):
         return None
 
 
-Followed = Literal["gaussians", "vertices"]
+Followed = Literal["gaussians", "vertices", "nodes"]
 """The points of a scene that can be followed over time."""
 
 
@@ -153,3 +187,6 @@ class Deforming(Protocol):
 
     def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
         """Which points are near which at time 0, up to `count` for each."""
+
+    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""

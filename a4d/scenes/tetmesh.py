@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -12,18 +12,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
 from a4d.render.encoding import progressive_level_weights
 from a4d.render.mesh_gradients import view_mesh
-from a4d.render.render import Render
-from a4d.render.shaded_mesh import Mode, SurfacePoints, render_material
+from a4d.render.render import Render, Shading
+from a4d.render.shaded_mesh import SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
-from a4d.scenes.lighting import LightConfig, Lighting
-from a4d.scenes.material_field import MaterialConfig, MaterialField
-from a4d.scenes.scene import Scene
+from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
+from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
+from a4d.scenes.scene import AssetOptions, Scene
 from a4d.scenes.seed import Seed
 
 GROUPS = (
@@ -56,7 +57,7 @@ class TetmeshSceneConfig(Config):
     )
     material: MaterialConfig = MaterialConfig()
     light: LightConfig = LightConfig()
-    shading: Mode = "shaded"
+    shading: Shading = "shaded"
 
 
 class TetmeshScene(Scene):
@@ -65,6 +66,7 @@ class TetmeshScene(Scene):
     kind = "tetmesh"
     config_class = TetmeshSceneConfig
     config: TetmeshSceneConfig
+    shadings = get_args(Shading)
     steps_done: Tensor
 
     def __init__(self, config: TetmeshSceneConfig, step: int = 0) -> None:
@@ -90,6 +92,12 @@ class TetmeshScene(Scene):
         scene.material.initialise(generator)
         scene.lighting.initialise()
         return scene
+
+    @classmethod
+    def files_read(cls, config: Config) -> list[Path]:
+        """The picture of the environment."""
+        assert isinstance(config, TetmeshSceneConfig)
+        return [] if config.light.environment == BUILT_IN else [Path(config.light.environment)]
 
     @property
     def level_weights(self) -> tuple[float, ...] | None:
@@ -125,9 +133,11 @@ class TetmeshScene(Scene):
         cameras: Cameras,
         times: Tensor | None,  # (B,), not read
         background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Mode,
+        shading: Shading | None,
     ) -> Render:
         """Like `render`, in another shading; see `render_material`."""
+        shading = shading or self.config.shading
+        self.require_shading(shading)
         mesh = self.extracted().mesh
         view = view_mesh(mesh.vertices, mesh.faces, cameras)
         is_plain = shading in ("normal", "textureless") and not self.config.material.bump
@@ -216,9 +226,21 @@ class TetmeshScene(Scene):
         vertices = surface.vertices.detach()
         return Mesh(vertices, surface.faces, encode_srgb(self.material.at(vertices).base_colour)).to("cpu")
 
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface with baked pictures; where it is shown in its albedo alone, so it is in other programs."""
+        return baked_asset(
+            options.name, self.mesh(), self.material, options.texture, is_unlit=self.config.shading == "albedo"
+        )
+
     def save(self, folder: Path) -> None:
-        """Write `scene.yaml` and `tensors.safetensors`, which hold the light too."""
-        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
+        """Write `scene.yaml` and `tensors.safetensors`, which hold the light too.
+
+        Schedules are written as what they have come to: whoever goes on with the scene counts steps from 0 again.
+        """
+        surface = self.config.surface.model_copy(update={"resolution": {0: self.surface.resolution}})
+        levels = None if self.level_weights is None else sum(self.level_weights)
+        config = self.config.model_copy(update={"bound": self.bound, "surface": surface, "active_levels": levels})
+        (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "tensors.safetensors")
 

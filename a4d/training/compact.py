@@ -67,10 +67,11 @@ class CompactTrainee:
             batches = ProceduralBatches(self.recipe.model_copy(update=update), HELD_OUT_SEED)
             for index in range(self.validation_batches):
                 batch = self._placed(batches[index])
+                pictures = {name: value for name, value in batch.items() if name not in ("way", "visible")}
                 for level in (0.5, 0.8, 0.999):
                     t = torch.full((len(batch["clean"]),), self.schedule.timestep(level))
                     draws = generator(HELD_OUT_SEED, kind, index)
-                    _, loss = diffusion_loss(self.module, batch, draws, self.schedule, t)
+                    _, loss = diffusion_loss(self.module, pictures, draws, self.schedule, t)
                     figures.setdefault(f"{kind} {level}", []).append(float(loss))
                 if share:
                     estimate = self.one_step(batch, index)
@@ -88,7 +89,7 @@ class CompactTrainee:
         t = torch.full((len(clean),), len(self.schedule) - 1)
         _, sigma = noisy_levels(self.schedule, t, task, clean.shape[2])
         noise = torch.randn(clean.shape, generator=generator(HELD_OUT_SEED, "preview", index)).to(clean)
-        return -self.module(noise, sigma, task).clamp(-1, 1)
+        return -self.module(noise, sigma, task).velocity.clamp(-1, 1)
 
     def _placed(self, batch: Batch) -> Batch:
         device = next(self.module.parameters()).device
@@ -99,7 +100,7 @@ def _sheet(images: Tensor) -> NDArray[np.float32]:
     """One picture of (S, 2, V, F, 3, H, W) in [-1, 1]: frames along, views and truth over estimate down."""
     rows = images.permute(0, 1, 2, 5, 3, 6, 4)  # S, 2, V, H, F, W, 3
     sheet = rows.reshape(-1, images.shape[3] * images.shape[-1], 3)
-    return (sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2
+    return np.asarray((sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2, np.float32)
 
 
 def start(config: CompactTraining, weights: Path | None, seed: int) -> tuple[CompactTrainee, ProceduralBatches]:

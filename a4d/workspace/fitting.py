@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from a4d.config import Config, Spec, digest, parse, plain, unknown_key
+from a4d.errors import MissingInputError
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
 from a4d.workspace.record import Weights
@@ -110,6 +111,22 @@ def complete_scene(spec: Spec) -> Spec:
     return plain(parse(scene_class(str(spec.get("kind"))).config_class, spec, "scene"))
 
 
+def scene_files(spec: Spec) -> list[Path]:
+    """The files outside of the workspace that decide how a scene begins.
+
+    Raises:
+        MissingInputError: one of them does not exist.
+    """
+    from a4d.scenes import scene_class
+
+    kind = scene_class(str(spec.get("kind")))
+    files = [file.absolute() for file in kind.files_read(parse(kind.config_class, spec, "scene"))]
+    for file in files:
+        if not file.is_file():
+            raise MissingInputError(f"{file} does not exist", "Correct the scene's configuration")
+    return files
+
+
 def require_weights(config: Fitting) -> None:
     """Look for the weights of all priors, reading none.
 
@@ -185,8 +202,10 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
 
 
 def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
-    """What is known of a model's files: the hub's commit, or the hash of all where the user named a folder."""
-    if name not in overrides:
+    """What is known of a model's files: the hub's commit, or the hash of all that a user named or the package holds."""
+    from a4d.priors.catalogue import find
+
+    if name not in overrides and find(name).packaged is None:
         return Weights(id=name, revision=folder.name)
     hashes = [[file.relative_to(folder).as_posix(), hash_file(file)] for file in files_below(folder)]
     return Weights(id=name, sha256=digest(hashes))

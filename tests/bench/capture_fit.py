@@ -17,7 +17,7 @@ prepare_process()
 import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from a4d.commands.evaluate import compare_views  # noqa: E402
+from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.cameras import Cameras, concatenate, orbit  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, icosphere, torus  # noqa: E402
@@ -55,7 +55,8 @@ def carve(frames: Frames) -> Seed:
     cameras: Cameras = concatenate([frames.cameras[i] for i in train])
     hull = visual_hull(rgba[..., 3], cameras, torch.tensor([[-1.0] * 3, [1.0] * 3]), 128)
     points, normals = hull.surface()
-    return Seed(points=points, colours=surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing))
+    colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
+    return Seed(points=points, colours=colours, solid=hull)
 
 
 def main() -> None:

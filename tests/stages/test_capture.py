@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from a4d.io.colmap import write_colmap
 from a4d.io.transforms_json import read_transforms
@@ -41,6 +42,32 @@ def test_a_field_predicts_held_out_views_and_has_a_surface(a4d, creature_capture
     result = a4d("export", "creature.a4d", "--size", 32, "--frames", 2, "--json")
     assert result.code == 0, result.err
     assert sorted(path.suffix for path in Path("creature.a4d/exports").iterdir()) == [".glb", ".mp4"]
+
+
+def test_a_surface_with_a_texture_predicts_held_out_views(a4d, creature_capture: Path) -> None:
+    quick = ("--iterations", 60, "--set", "scene.surface.resolution={0: 16, 30: 24}")
+    result = a4d("fit-static", creature_capture, "--profile", "fit-static-tetmesh", *quick, "--json")
+    assert result.code == 0, result.err
+    figures = a4d("evaluate", "creature.a4d", "--json").json
+    assert figures["psnr"] > 25
+    assert figures["iou"] > 0.95
+    scene = load_scene(Path("creature.a4d/scenes/fit-static"))
+    assert scene.mesh().is_closed
+    assert scene.facts()["resolution"] == 24
+    result = a4d("export", "creature.a4d", "--formats", "glb", "--json")
+    assert result.code == 0, result.err
+    exported = trimesh.load_scene(Path("creature.a4d/exports/creature.glb"))
+    (surface,) = exported.geometry.values()
+    assert len(surface.faces) == scene.facts()["faces"]
+    assert surface.visual.material.baseColorTexture.size == (1024, 1024)
+
+
+def test_an_environment_that_does_not_exist_is_named(a4d, creature_capture: Path) -> None:
+    light = ("--set", "scene.light.environment=nowhere.hdr")
+    result = a4d("fit-static", creature_capture, "--profile", "fit-static-tetmesh", *light)
+    assert result.code == 4
+    assert "nowhere.hdr does not exist" in result.err
+    assert "Traceback" not in result.err
 
 
 def test_the_subject_comes_into_the_unit_ball_upright(a4d, creature_capture: Path) -> None:

@@ -11,6 +11,7 @@ from a4d.errors import UsageError
 from a4d.geometry.isosurface.cube_patches import EDGE_ENDS, cube_patches
 from a4d.geometry.isosurface.signs import inside_mask
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.rows import rows
 
 ALPHA_BETA_RANGE = 0.99
 """How far alpha and beta may be from 1, so that they stay positive."""
@@ -188,14 +189,14 @@ def _dual_vertices(
 ) -> tuple[Tensor, Tensor]:
     """(D, 3) dual vertices, the weighted means of the crossings around their patches, and their mean deviation."""
     cell, edge, nodes, dual = crossings
-    distances = sdf.index_select(0, nodes.flatten()).view(-1, 2)
+    distances = rows(sdf, nodes)
     positions = grid.vertices[nodes]
     if deformation is not None:
-        positions = positions + deformation.index_select(0, nodes.flatten()).view(-1, 2, 3)
+        positions = positions + rows(deformation, nodes)
     share = torch.ones_like(distances[:, :1])
     if weights is not None:
         corners = torch.tensor(EDGE_ENDS, device=sdf.device)[edge]
-        distances = distances * weights.alpha[cell[:, None], corners]
+        distances = distances * rows(weights.alpha.flatten(), cell[:, None] * 8 + corners)
         share = weights.beta[cell, edge][:, None]
     low, high = distances.split(1, dim=1)
     points = (positions[:, 0] * high - positions[:, 1] * low) / (high - low)
@@ -204,19 +205,20 @@ def _dual_vertices(
         return values.new_zeros(count, values.shape[-1]).index_add(0, dual, values)
 
     vertices = sums(points * share) / sums(share)
-    radii = (points - vertices[dual]).norm(dim=-1, keepdim=True)
+    radii = (points - rows(vertices, dual)).norm(dim=-1, keepdim=True)
     degree = sums(torch.ones_like(radii))
-    deviation = sums((radii - (sums(radii) / degree)[dual]).abs()) / degree
+    deviation = sums((radii - rows(sums(radii) / degree, dual)).abs()) / degree
     return vertices, deviation.mean()
 
 
 def _triangulated(vertices: Tensor, quads: Tensor, gamma: Tensor, split_at_centre: bool) -> Mesh:
     """Triangles of quads whose corners 0 and 2 span the first, 1 and 3 the second diagonal."""
-    first, second = (gamma[quads[:, i]] * gamma[quads[:, i + 2]] for i in (0, 1))
+    pulls = rows(gamma, quads)
+    first, second = (pulls[:, i] * pulls[:, i + 2] for i in (0, 1))
     if not split_at_centre:
         turned = quads.where((first >= second)[:, None], quads.roll(-1, dims=1))
         return Mesh(vertices, torch.cat([turned[:, [0, 1, 2]], turned[:, [0, 2, 3]]]))
-    corners = vertices[quads]
+    corners = rows(vertices, quads)
     diagonals = corners[:, :2] + corners[:, 2:]
     pull = torch.stack([first, second], dim=1)[..., None]
     centres = (diagonals * pull).sum(1) / (2 * pull.sum(1))

@@ -12,6 +12,7 @@ from torch import Tensor
 from a4d.geometry.isosurface.signs import inside_mask
 from a4d.geometry.isosurface.tetrahedral_grid import TetrahedralGrid
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.rows import rows
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class TetrahedralSurface:
 
     def interpolate(self, attributes: Tensor) -> Tensor:
         """(V, C) attributes of the mesh's vertices from those of the grid's, (G, C)."""
-        return (attributes[self.edges] * self.weights[..., None]).sum(1)
+        return (rows(attributes, self.edges) * self.weights[..., None]).sum(1)
 
 
 def marching_tetrahedra(
@@ -60,11 +61,11 @@ def marching_tetrahedra(
     ends = torch.cat([corners.gather(1, first.flatten(1)), quads.gather(1, second.flatten(1))]).view(-1, 3, 2)
     keys, faces = torch.unique(ends[..., 0] * len(sdf) + ends[..., 1], return_inverse=True)
     edges = torch.stack([keys // len(sdf), keys % len(sdf)], dim=1)
-    inner, outer = sdf.index_select(0, edges.flatten()).view(-1, 2).unbind(1)
+    inner, outer = rows(sdf, edges).unbind(1)
     weights = torch.stack([outer, -inner], dim=1) / (outer - inner)[:, None]
     positions = grid.vertices[edges]
     if deformation is not None:
-        positions = positions + deformation.index_select(0, edges.flatten()).view(-1, 2, 3)
+        positions = positions + rows(deformation, edges)
     return TetrahedralSurface(Mesh((positions * weights[..., None]).sum(1), faces), edges, weights)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from a4d.errors import SurfaceVanishedError
+from a4d.geometry.rows import rows
 
 
 def inside_mask(
@@ -50,5 +51,5 @@ def sign_change_loss(
 
     It removes small parts and cavities that no image sees (Munkberg et al. 2022, nvdiffrec).
     """
-    ends = sdf[edges]
+    ends = rows(sdf, edges)
     return 2 * binary_cross_entropy_with_logits(ends, (ends.detach() >= 0).to(sdf).flip(1))

@@ -9,14 +9,21 @@ import torch
 from torch import Tensor
 
 from a4d.priors.compact.examples import Batch
-from a4d.priors.compact.network import Task
+from a4d.priors.compact.network import SHOWN, Output, Task
+from a4d.priors.compact.sources import other_views
 from a4d.priors.schedule import NoiseSchedule, noise_schedule
 
 PURE_NOISE_SHARE = 0.25
 SHIFT = {True: 4.0, False: 2.0}
 """Factor of the noise-to-signal ratio against the plain schedule, for moving and for still objects."""
 
-Network = Callable[[Tensor, Tensor, Task], Tensor]
+ROUNDED = 0.02
+"""Half image widths below which the flow's error counts as its square."""
+
+FLOW_WEIGHT = 0.5
+"""Of the error of the ways to the sources, in half image widths, beside that of the clean image."""
+
+Network = Callable[[Tensor, Tensor, Task], Output]
 
 
 def compact_schedule() -> NoiseSchedule:
@@ -62,7 +69,11 @@ def diffusion_loss(
     schedule: NoiseSchedule,
     t: Tensor | None = None,  # (S,) drawn if absent
 ) -> tuple[str, Tensor]:
-    """The velocity's squared error times min(1, 2 sigma²), which is the clean image's times min(1 / sigma², 2).
+    """The error of the clean image, and of the ways to the sources where the batch knows them.
+
+    The first is the velocity's squared error times min(1, 2 sigma²), which is the clean image's times
+    min(1 / sigma², 2). The second teaches what pictures alone teach slowly, since a warp's gradient sees no further
+    than a few pixels.
 
     Returns:
         what was trained, `moving` or `still`, and the mean over noisy images.
@@ -74,8 +85,26 @@ def diffusion_loss(
     noise = torch.randn(clean.shape, generator=generator).to(clean)
     alpha, sigma = (level[..., None, None, None] for level in noisy_levels(schedule, t, task, clean.shape[2]))
     velocity = alpha * noise - sigma * clean
-    predicted = network(alpha * clean + sigma * noise, sigma[..., 0, 0, 0], task)
-    error = (predicted - velocity).square().mean((-3, -2, -1))
+    output = network(alpha * clean + sigma * noise, sigma[..., 0, 0, 0], task)
+    error = (output.velocity - velocity).square().mean((-3, -2, -1))
     level = sigma[..., 0, 0, 0]
     weight = (2 * level.square()).clamp_max(1) * (level > 0)
-    return "moving" if is_moving else "still", (weight * error).sum() / (level > 0).sum()
+    loss = (weight * error).sum() / (level > 0).sum()
+    if "way" in batch:
+        loss = loss + FLOW_WEIGHT * flow_loss(output.way, batch, level > 0)
+    return "moving" if is_moving else "still", loss
+
+
+def flow_loss(
+    way: Tensor,  # (S, V, F, 6, 2, H, W) half image widths
+    batch: Batch,  # with `way` (S, V, F, 4, 2, H, W) and `visible` (S, V, F, 4, H, W)
+    asked: Tensor,  # (S, V, F) bool
+) -> Tensor:
+    """The mean distance of the ways to the view itself and the three others from the true ones, where there are any."""
+    own = batch["known"][..., None]
+    there = torch.cat([own, other_views(batch["known"], batch["azimuth"])[1]], dim=-1) > 0
+    counted = batch["visible"] & (there[:, :, None] & asked[..., None])[..., None, None]
+    apart = (way[:, :, :, SHOWN] - batch["way"]).square().sum(-3)
+    # Smooth near zero, linear far out: a pixel between two limbs has no right answer.
+    distance = (apart + ROUNDED**2).sqrt() - ROUNDED
+    return (distance * counted).sum() / counted.sum().clamp_min(1)

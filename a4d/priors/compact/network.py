@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,18 @@ class Task:
     words: Tensor
 
 
+class Output(NamedTuple):
+    """What the network says of S samples of V views and F frames.
+
+    Args:
+        velocity: (S, V, F, 3, H, W) v.
+        way: (S, V, F, 6, 2, H, W) half image widths from each pixel to where its colour is taken from each source.
+    """
+
+    velocity: Tensor
+    way: Tensor
+
+
 class CompactNetwork(nn.Module):
     """A UNet of two levels whose output is centred on the known pictures.
 
@@ -117,8 +130,8 @@ class CompactNetwork(nn.Module):
         noisy: Tensor,  # (S, V, F, 3, H, W); clean where sigma is 0
         sigma: Tensor,  # (S, V, F) noise level in [0, 1]
         task: Task,
-    ) -> Tensor:
-        """The velocity v (S, V, F, 3, H, W) in float32."""
+    ) -> Output:
+        """The velocity and the way to the sources, in float32."""
         dtype = self.enter.weight.dtype
         samples, views, frames = sigma.shape
         sources = gather_sources(task.still, task.known, task.azimuth)
@@ -139,10 +152,11 @@ class CompactNetwork(nn.Module):
             pixel_shuffle(head(x).permute(0, 3, 1, 2).float(), self.config.patch)
             for head in (self.gate_head, self.velocity_head)
         )
-        base = composite(sources, frames, self.flow_head(x).float(), gates + blend[..., None, None], affine)
+        base, way = composite(sources, frames, self.flow_head(x).float(), gates + blend[..., None, None], affine)
         level = sigma.float().view(samples, views, frames, 1, 1, 1)
         deviation = torch.where(task.moving.float() > 0, *DEVIATION).view(-1, 1, 1, 1, 1, 1)
-        return velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation)
+        v = velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation)
+        return Output(v, way.view(samples, views, frames, *way.shape[1:]))
 
     def _enter(self, noisy: Tensor, sources: Tensor, task: Task, dtype: torch.dtype) -> Tensor:
         """(B, h, w, c) the fine level's input: the noisy image beside the known ones."""
