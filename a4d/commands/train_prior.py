@@ -11,15 +11,9 @@ from pydantic import Field
 
 from a4d.cli import find_stage
 from a4d.commands.stage_command import RunControl, run_stage
-<<<<<<< HEAD
-from a4d.config import Config
-from a4d.errors import ConfigError
-=======
 from a4d.commands.train_network import MODELS, NetworkTraining, train_network
 from a4d.config import Config, load_yaml
-from a4d.console import progress
-from a4d.errors import UsageError
->>>>>>> main
+from a4d.errors import ConfigError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.fitting import ADAPTERS, recorded_weights, weight_overrides
 from a4d.workspace.stage import Stage
