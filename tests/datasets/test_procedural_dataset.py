@@ -7,7 +7,7 @@ import torch
 
 from a4d.datasets.procedural.recording import ProceduralRecording, record_procedural
 from a4d.errors import ExitCode
-from a4d.io.multi_view_dataset import read_clip
+from a4d.io.multi_view_dataset import read_clip, read_entries
 from a4d.priors.camera_codes import spherical
 
 OPTIONS = ("--procedural", 2, "--views", 3, "--frames", 4, "--size", 48, "--workers", 1)
@@ -22,7 +22,7 @@ def test_procedural_clips_are_written_read_and_continued(a4d, tmp_path):
     assert len(list((tmp_path / "set" / "videos" / "procedural-000001" / "00").glob("view_*.mp4"))) == 3
     expected = record_procedural(1, "x", ProceduralRecording(3, 4, 24.0, 48, (0, 30), 3.0, 40.0, 0))
     assert index["procedural-000001"]["00"]["text_prompt"] == expected.caption
-    clip = read_clip(tmp_path / "set", "procedural-000001", 0)
+    clip = read_clip(read_entries(tmp_path / "set")[1])
     azimuth, elevation, radius = spherical(clip.cameras).unbind(-1)
     assert float(elevation[0]) == pytest.approx(expected.elevation, abs=0.01)
     assert float((azimuth[0] - expected.azimuth + 180) % 360 - 180) == pytest.approx(0, abs=0.01)
