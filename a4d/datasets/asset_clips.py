@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -173,6 +173,6 @@ def caption_of(uid: str, clip: Clip | None, captions: Mapping[str, Any]) -> str:
     return " ".join(_words(uid) + _words(clip.name.rpartition("|")[2] if clip else ""))
 
 
-def _words(name: str) -> Sequence[str]:
+def _words(name: str) -> list[str]:
     """`RunFast_01` as run, fast."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]

@@ -36,7 +36,9 @@ def arm(path: Path, degrees: float, size: float = 40.0) -> None:
 @pytest.fixture
 def workspace(a4d) -> Path:
     arm(Path("arm.glb"), 60)
-    result = a4d("preprocess", "arm.glb", "--clip", "swing", "--frames", FRAMES, "--views", 2, "--test-views", 0, "--size", 32)
+    result = a4d(
+        "preprocess", "arm.glb", "--clip", "swing", "--frames", FRAMES, "--views", 2, "--test-views", 0, "--size", 32
+    )
     assert result.code == 0, result.err
     return Path("arm.a4d")
 
