@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a4d.workspace.sampled_views import SampleConfig, sampled_frames
 from pydantic import Field
 
 from a4d.config import Spec
 from a4d.errors import MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
+from a4d.workspace.sampled_views import SampleConfig, sampled_frames
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from a4d.geometry.asset import Asset
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, paint
@@ -56,6 +56,4 @@ def bending_bar(frames: int = 5, views: int = 4, size: int = 64, angle: float = 
             single.append(cameras[view])
             times.append(index / (frames - 1))
             names.append(f"{view}_{index}")
-    return BendingBar(
-        meshes, cameras, Frames(rgba, single, torch.tensor(times), names, ["train"] * len(rgba))
-    )
+    return BendingBar(meshes, cameras, Frames(rgba, single, torch.tensor(times), names, ["train"] * len(rgba)))

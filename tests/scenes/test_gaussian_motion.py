@@ -5,8 +5,8 @@ import torch
 from bending import bending_bar
 from rich.console import Console
 
-from a4d.geometry.asset import Asset
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.asset import Asset
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.posing import deform
 from a4d.geometry.primitives import box, icosphere, paint
@@ -189,7 +189,9 @@ def test_a_bending_bar_is_followed_from_four_views(motion: dict, tmp_path: Path)
         generator(0, "begin"),
     )
     steps = 150
-    rates = {"shifts": 1e-2, "turns": 3e-2} if motion["kind"] == "nodes" else {"grids": 2e-2, "heads": 5e-3, "global": 2e-3}
+    rates = (
+        {"shifts": 1e-2, "turns": 3e-2} if motion["kind"] == "nodes" else {"grids": 2e-2, "heads": 5e-3, "global": 2e-3}
+    )
     ends = {name: {"from": rate, "to": rate / 10, "delay": 100, "steps": 50} for name, rate in rates.items()}
     views = {"clip": {"kind": "moments", "chosen": 1, "unlocked": {"from": 1, "to": 4.01, "steps": 90}}}
     blur = {"from": 2.0, "to": 0.3, "delay": 90, "steps": 40}
