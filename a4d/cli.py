@@ -23,6 +23,7 @@ STAGES = {
     ),
     "estimate-pose": ("a4d.stages.estimate_pose:STAGE", "Find or import the cameras of the images"),
     "fit-static": ("a4d.stages.fit_static:STAGE", "Fit a static scene to images, one image or points"),
+    "fit-dynamic": ("a4d.stages.fit_dynamic:STAGE", "Fit a motion to a multi-view video, given or sampled"),
     "distill": ("a4d.stages.distill:STAGE", "Move a scene, or make one, toward what diffusion priors expect"),
     "export": ("a4d.stages.export:STAGE", "Write meshes, splats, turntables and frames to take away"),
 }
@@ -32,6 +33,7 @@ COMMANDS = {
     "validate": ("a4d.commands.validate:validate", "Check a workspace against the format's specification"),
     "weights": ("a4d.commands.weights:weights", "List, fetch or check the weights of diffusion models"),
     "train-prior": ("a4d.commands.train_prior:train_prior", "Teach a prior a subject: a token, or low-rank adapters"),
+    "make-dataset": ("a4d.commands.make_dataset:make_dataset", "Render assets to a data set of multi-view videos"),
     "doctor": ("a4d.commands.doctor:doctor", "Show versions, devices, optional backends and caches"),
 }
 STAGE_PANEL, COMMAND_PANEL = "Stages", "Inspection"

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from a4d.geometry.mesh import Mesh, sample_surface
+from a4d.geometry.signed_distance import nearest_faces
 
 
 def psnr(image: Tensor, reference: Tensor) -> float:
@@ -70,8 +69,8 @@ class SurfaceDistances:
         completeness: mean distance from the reference to the surface.
         precision: share of the surface within the threshold of the reference.
         recall: share of the reference within the threshold of the surface.
-        normal_consistency: mean cosine between the normals at nearest points, in both directions, whichever way round
-            the normals are (Mescheder et al. 2019, Occupancy Networks); in [0, 1].
+        normal_consistency: mean absolute cosine between the normals of nearest points, in both directions, in [0, 1]
+            (Mescheder et al. 2019).
     """
 
     accuracy: float
@@ -95,9 +94,7 @@ class SurfaceDistances:
 def surface_distances(
     mesh: Mesh, reference: Mesh, threshold: float, count: int = 20_000, seed: int = 0
 ) -> SurfaceDistances:
-    """Compare two surfaces by points sampled evenly on both.
-
-    Distances are to the nearest sample, hence too large by about half the samples' spacing, `sqrt(area / count) / 2`.
+    """Compare two surfaces by points sampled evenly on both, each with the nearest place on the other surface.
 
     Args:
         mesh: the surface to judge.
@@ -107,22 +104,21 @@ def surface_distances(
         seed: of the samples.
     """
     generator = torch.Generator().manual_seed(seed)
-    points, normals = _samples_of(mesh, count, generator)
-    truth, true_normals = _samples_of(reference, count, generator)
-    to_reference, nearest_true = cKDTree(truth).query(points)
-    to_mesh, nearest = cKDTree(points).query(truth)
-    cosines = (normals * true_normals[nearest_true]).sum(1), (true_normals * normals[nearest]).sum(1)
+    to_reference, cosines = _distances(mesh, reference, count, generator)
+    to_mesh, back = _distances(reference, mesh, count, generator)
     return SurfaceDistances(
         accuracy=float(to_reference.mean()),
         completeness=float(to_mesh.mean()),
-        precision=float((to_reference <= threshold).mean()),
-        recall=float((to_mesh <= threshold).mean()),
-        normal_consistency=float(np.mean([np.abs(part).mean() for part in cosines])),
+        precision=float((to_reference <= threshold).double().mean()),
+        recall=float((to_mesh <= threshold).double().mean()),
+        normal_consistency=float((cosines.mean() + back.mean()) / 2),
     )
 
 
-def _samples_of(mesh: Mesh, count: int, generator: torch.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(count, 3) points spread evenly over a surface, and the unit normals of the faces that they lie on."""
-    points, faces, _ = sample_surface(mesh, count, generator)
-    normals = torch.nn.functional.normalize(mesh.face_normals[faces].detach().double(), dim=-1)
-    return points.detach().double().cpu().numpy(), normals.cpu().numpy()
+def _distances(start: Mesh, end: Mesh, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(count,) distances from points on one surface to another, and (count,) absolute cosines of their normals."""
+    points, faces, _ = sample_surface(start, count, generator)
+    distances, nearest = nearest_faces(points, end)
+    normals, others = (torch.nn.functional.normalize(mesh.face_normals, dim=-1) for mesh in (start, end))
+    cosines = (normals[faces] * others[nearest]).sum(1).abs()
+    return distances.detach().double().cpu(), cosines.detach().double().cpu()

@@ -35,6 +35,7 @@ class OptimiserConfig(Config):
     rates: dict[str, Number]
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-15, gt=0)
+    clip: float | None = Field(default=None, gt=0, description="largest absolute value of a gradient's element")
 
 
 class LoopConfig(Config):
@@ -96,10 +97,13 @@ class _Log:
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, step: int, losses: dict[str, Tensor], psnr: dict[str, float], facts: dict[str, Any]) -> None:
-        self.values = {name: float(value) for name, value in losses.items()}
-        self.psnr = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
+        latest = {name: float(value) for name, value in losses.items()}
+        visible = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
+        # Objectives that take turns are all remembered, each from its own latest step.
+        self.values.update(latest)
+        self.psnr.update(visible)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **self.values, **self.psnr, **facts}) + "\n")
+            file.write(json.dumps({"step": step, **latest, **visible, **facts}) + "\n")
 
     def text(self) -> str:
         losses = [f"{name} {value:.4g}" for name, value in self.values.items()]
@@ -185,6 +189,8 @@ class _Loop:
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in problem.objectives:
+            if not objective.turns.includes(index):
+                continue
             value = objective(step)
             losses[objective.label] = value.detach()
             weighted = value * value_at(objective.weight, index)
@@ -192,6 +198,9 @@ class _Loop:
         if total is not None and total.requires_grad:
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()
+            if self.config.optimiser.clip is not None:
+                parameters = [part for group in self.optimiser.param_groups for part in group["params"]]
+                torch.nn.utils.clip_grad_value_(parameters, self.config.optimiser.clip)
             self.optimiser.step()
             problem.scene.after_step(index, self.optimiser, generator(self.runtime.seed, "scene", index))
         return step, losses

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from a4d.config import Config, Number, Spec, parse, unknown_key, value_at
+from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
@@ -19,6 +20,9 @@ from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
 Interval = tuple[float, float]
+
+SIZE_STEP = 32
+"""Pixels by which a size that changes over the steps grows."""
 
 LAST_STEP = 2**62
 """A step after all schedules."""
@@ -41,6 +45,7 @@ class Frames:
     times: Tensor | None
     names: list[str]
     splits: list[str]
+    _reduced: dict[tuple[int, int], tuple[Tensor, Cameras]] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -52,6 +57,23 @@ class Frames:
             self.rgba + other.rgba, self.cameras + other.cameras, times, self.names + other.names,
             self.splits + other.splits,
         )  # fmt: skip
+
+    def part(self, indices: Sequence[int]) -> Frames:
+        """Some of these frames."""
+        chosen = list(indices)
+        return Frames(
+            [self.rgba[i] for i in chosen], [self.cameras[i] for i in chosen],
+            None if self.times is None else self.times[chosen], [self.names[i] for i in chosen],
+            [self.splits[i] for i in chosen],
+        )  # fmt: skip
+
+    def reduced(self, index: int, size: int | None) -> tuple[Tensor, Cameras]:
+        """A frame and its camera with `size` pixels along the longer side, or as they are if that is not less."""
+        if size is None or size >= max(self.cameras[index].width, self.cameras[index].height):
+            return self.rgba[index], self.cameras[index]
+        if (index, size) not in self._reduced:
+            self._reduced[index, size] = _resized(self.rgba[index], self.cameras[index], size)
+        return self._reduced[index, size]
 
     def only(self, index: int) -> Frames:
         """One of these frames, as one to train on."""
@@ -223,8 +245,11 @@ class ObservedViews(Views):
     def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
         """Some frames at the size of a step, or at the last size."""
         at = LAST_STEP if step is None else step
-        size = None if self.size is None else max(8, round(value_at(self.size, at)))
-        parts = [_resized(frames.rgba[i], frames.cameras[i], size) for i in indices]
+        size = None if self.size is None else value_at(self.size, at)
+        if isinstance(self.size, Schedule):
+            # Few sizes, each of which is made once.
+            size = SIZE_STEP * max(1, round(value_at(self.size, at) / SIZE_STEP))
+        parts = [frames.reduced(i, None if size is None else round(size)) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -290,6 +315,7 @@ class OrbitViews(Views):
     elevation: Interval = (-10.0, 45.0)
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
+    relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
     size: int = Field(default=128, ge=8)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
@@ -308,12 +334,17 @@ class OrbitViews(Views):
         share = (torch.arange(count) + draw[0]) / count if self.stratified else draw[0]
         fov = float(_between(self.fov, draw[1, :1], step))
         azimuth = _between(self.azimuth, share, step)[:, None] + torch.arange(self.ring) * (360 / self.ring)
-        elevation, radius = _between(self.elevation, draw[2], step), _between(self.radius, draw[3], step)
+        elevation, radius = _between(self.elevation, draw[2], step), self._distance(draw[3], fov, step)
         cameras = orbit(
             azimuth.flatten(), elevation.repeat_interleave(self.ring), radius.repeat_interleave(self.ring), fov,
             self.size, self.size,
         )  # fmt: skip
         return self._over_the_clip(ViewBatch(cameras, None, self.backgrounds(step, seed)))
+
+    def _distance(self, share: Tensor, fov: float, step: int) -> Tensor:
+        """Metres between cameras and the origin, at shares (B,) of the interval."""
+        radius = _between(self.radius, share, step)
+        return radius / math.tan(math.radians(fov) / 2) if self.relative else radius
 
     def _over_the_clip(self, batch: ViewBatch) -> ViewBatch:
         """Every view of a batch at every moment, from the same place and over the same background."""
@@ -326,10 +357,9 @@ class OrbitViews(Views):
     def preview(self, frames: Frames | None) -> ViewBatch:
         """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)
-        cameras = orbit(
-            torch.tensor([30.0]), torch.tensor([15.0]), _between(self.radius, half, 0),
-            float(_between(self.fov, half, 0)), self.size, self.size,
-        )  # fmt: skip
+        fov = float(_between(self.fov, half, 0))
+        distance = self._distance(half, fov, 0)
+        cameras = orbit(torch.tensor([30.0]), torch.tensor([15.0]), distance, fov, self.size, self.size)
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
 
 
@@ -358,11 +388,9 @@ def _between(interval: Interval | Number, share: Tensor, step: int) -> Tensor:
     return torch.full_like(share, value_at(interval, step))
 
 
-def _resized(rgba: Tensor, camera: Cameras, size: int | None) -> tuple[Tensor, Cameras]:
-    """An image and its camera at another size; resampled with premultiplied colours, so that edges stay clean."""
+def _resized(rgba: Tensor, camera: Cameras, size: int) -> tuple[Tensor, Cameras]:
+    """An image and its camera at a smaller size; resampled with premultiplied colours, so that edges stay clean."""
     longer = max(camera.width, camera.height)
-    if size is None or size >= longer:
-        return rgba, camera
     width, height = max(1, round(camera.width * size / longer)), max(1, round(camera.height * size / longer))
     premultiplied = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1).permute(2, 0, 1)[None]
     small = torch.nn.functional.interpolate(premultiplied, (height, width), mode="area")[0].permute(1, 2, 0)

@@ -18,7 +18,7 @@ LAYERS = [
     {"datasets"},
     {"scenes", "priors"},
     {"objectives", "views", "checkpoint"},
-    {"optimise", "training", "export"},
+    {"optimise", "training", "export", "evaluation"},
     {"workspace"},
     {"stages"},
     {"commands", "cli", "__main__"},

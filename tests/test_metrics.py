@@ -45,10 +45,13 @@ def test_iou_of_overlapping_squares():
 def test_distances_between_concentric_spheres():
     inner, outer = icosphere(0.5, 4), icosphere(0.6, 4)
     distances = surface_distances(inner, outer, threshold=0.11)
-    assert distances.chamfer == pytest.approx(0.1, rel=0.02)
+    assert distances.chamfer == pytest.approx(0.1, rel=0.01)
+    assert distances.normal_consistency > 0.998
     assert distances.f_score == 1.0
     assert surface_distances(inner, outer, threshold=0.09).f_score == 0.0
-    assert surface_distances(inner, inner, threshold=0.05).chamfer < 0.01
+    itself = surface_distances(inner, inner, threshold=0.05)
+    assert itself.chamfer < 1e-6
+    assert itself.normal_consistency == pytest.approx(1, abs=1e-6)
 
 
 def test_a_missing_part_shows_in_completeness_alone():

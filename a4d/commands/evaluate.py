@@ -1,9 +1,10 @@
-"""`a4d evaluate`: how well a scene agrees with held-out views, with another workspace, or with a known mesh."""
+"""`a4d evaluate`: how well a scene or a mesh agrees with held-out views, the truth, another scene or another mesh."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,120 +12,138 @@ from a4d.console import format_value, print_json, print_result, print_table
 from a4d.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
-    from a4d.geometry.mesh import Mesh
-    from a4d.scenes.scene import Scene
-    from a4d.views import Frames
+    from a4d.workspace.shapes import ShapeSource
+    from a4d.workspace.workspace import Workspace
+
+Frame = Literal["source", "world"]
 
 
 def evaluate(
-    workspace: Annotated[Path, typer.Argument(help="A workspace with a scene.")],
+    target: Annotated[Path, typer.Argument(help="A workspace with a scene, or a mesh file.")],
     scene: Annotated[str | None, typer.Option(help="Which scene; the newest if not given.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A workspace or a mesh file to compare with; the workspace's own frames if not given."),
+    ] = None,
+    against_scene: Annotated[
+        str | None, typer.Option(help="Compare with a scene of that workspace rather than with its frames.")
+    ] = None,
+    compare: Annotated[
+        Literal["auto", "views", "shape"], typer.Option(help="auto is all that the truth tells.")
+    ] = "auto",
     split: Annotated[
         str, typer.Option(help="Which frames: test, train or all; auto is test where there are any.")
     ] = "auto",
-    against: Annotated[
-        Path | None, typer.Option(help="A workspace whose frames, or a mesh file whose shape, to compare with.")
-    ] = None,
+    clip: Annotated[str | None, typer.Option(help="Which animation; the first if not given.")] = None,
+    moments: Annotated[int, typer.Option(min=1, help="At how many moments at most shapes are compared.")] = 8,
+    align: Annotated[
+        Literal["none", "rigid", "similarity"], typer.Option(help="Bring the first surface onto the truth before.")
+    ] = "none",
+    frame: Annotated[
+        Frame, typer.Option(help="Of mesh files: source is that of the mesh that the workspace was made from.")
+    ] = "source",
     threshold: Annotated[float, typer.Option(help="Distance in metres up to which a surface point is right.")] = 0.02,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Score a scene: PSNR, SSIM and mask IoU per view, or Chamfer distance and F-score against a mesh."""
+    """Score a scene or a mesh: views (PSNR, SSIM, IoU), surfaces, paths of points, and joints."""
     from a4d.runtime import resolve_device
-    from a4d.scenes import load_scene
-    from a4d.workspace.journal import open_for_reading
-    from a4d.workspace.workspace import METADATA
+    from a4d.workspace.shapes import ShapeSource, has_ground_truth
 
-    opened = open_for_reading(workspace)
-    folder = opened.scene(scene)
-    loaded = load_scene(folder, resolve_device(device))
-    facts: dict[str, Any] = {"workspace": str(workspace), "scene": folder.name}
-    if against is not None and not (against / METADATA).is_file():
-        from a4d.io.mesh_reader import read_mesh
-
-        facts |= {"against": str(against), **compare_shapes(loaded, read_mesh(against), threshold)}
-    else:
-        from a4d.workspace.frames import load_frames
-
-        source = opened if against is None else open_for_reading(against)
-        facts |= {"against": str(source.path), **compare_views(loaded, load_frames(source), split)}
+    own, given = _workspace(target), _workspace(against or target)
+    if own is None and against is None:
+        raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
+    home, place = own or given, resolve_device(device)
+    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, clip, frame)
+    reference = None
+    if given is None:
+        reference = ShapeSource(home, None, against, clip, frame)
+    elif against_scene is not None:
+        reference = ShapeSource(given, against_scene)
+    facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
+    facts["against"] = str(against or target)
+    is_known = reference is not None or (given is not None and has_ground_truth(given))
+    if not is_known and (compare == "shape" or own is None):
+        raise MissingInputError(
+            f"{against or target} holds no shape to compare with",
+            "Give --against a mesh file or a workspace that was made from a mesh, or --against-scene",
+        )
+    if own is not None and given is not None and reference is None and compare != "shape":
+        facts |= _compare_views(own.scene(scene), given, split, place)
+    elif compare == "views":
+        raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
+    if is_known and compare != "views":
+        facts |= _compare_shapes(candidate, reference, given, Settings(clip, moments, align, threshold, place))
     if json:
         print_json(facts)
     else:
         _print(facts)
 
 
-def compare_views(scene: Scene, frames: Frames, split: str = "auto") -> dict[str, Any]:
-    """Render each frame's camera and compare over black.
+@dataclass(frozen=True)
+class Settings:
+    """How shapes are compared; see the options."""
 
-    Args:
-        scene: on any device.
-        frames: the truth.
-        split: `test`, `train`, `all`, or `auto` for test where there are any, else all.
-
-    Returns:
-        `split`, means `psnr` in dB, `ssim` and `iou`, and `views` with the same per frame.
-
-    Raises:
-        UsageError: there is no such split.
-        MissingInputError: the split is empty.
-    """
-    import torch
-
-    from a4d.metrics import mask_iou, psnr, ssim
-
-    if split not in ("auto", "test", "train", "all"):
-        raise UsageError(f"there is no split '{split}'", "Choose from auto, test, train and all")
-    if split == "auto":
-        split = "test" if frames.select("test") else "all"
-    indices = frames.select(split)
-    if not indices:
-        raise MissingInputError(f"there are no frames of split '{split}'", "Choose another --split")
-    device = next(scene.parameters()).device
-    views: list[dict[str, Any]] = []
-    for index in indices:
-        time = None if frames.times is None else frames.times[index : index + 1].to(device)
-        with torch.no_grad():
-            render = scene.render(frames.cameras[index].to(device), time)
-        rgb, alpha = render.rgb[0].clamp(0, 1).cpu(), render.alpha[0].cpu()
-        truth = frames.rgba[index]
-        views.append(
-            {
-                "name": frames.names[index],
-                "psnr": min(psnr(rgb, truth[..., :3] * truth[..., 3:]), 99.0),
-                "ssim": ssim(rgb, truth[..., :3] * truth[..., 3:]),
-                "iou": mask_iou(alpha[..., 0], truth[..., 3]),
-            }
-        )
-    means = {key: sum(float(view[key]) for view in views) / len(views) for key in ("psnr", "ssim", "iou")}
-    return {"split": split, **means, "views": views}
+    clip: str | None
+    moments: int
+    align: Literal["none", "rigid", "similarity"]
+    threshold: float
+    device: str
 
 
-def compare_shapes(scene: Scene, reference: Mesh, threshold: float) -> dict[str, Any]:
-    """Distances between the scene's surface and a mesh in the same frame, in metres."""
-    from a4d.metrics import surface_distances
-    from a4d.scenes.extraction import extract_surface
+def _workspace(path: Path) -> Workspace | None:
+    """The workspace at a path, or None for a mesh file, there or not."""
+    from a4d.workspace.journal import open_for_reading
+    from a4d.workspace.source import SUFFIXES
 
-    own = scene.mesh()
-    distances = surface_distances(extract_surface(scene) if own is None else own, reference, threshold)
-    return {
-        "chamfer": distances.chamfer,
-        "accuracy": distances.accuracy,
-        "completeness": distances.completeness,
-        "f_score": distances.f_score,
-        "normal_consistency": distances.normal_consistency,
-        "threshold": threshold,
-    }
+    is_mesh = path.is_file() or SUFFIXES.get(path.suffix.lower()) == "mesh"
+    return None if is_mesh and not path.is_dir() else open_for_reading(path)
+
+
+def _compare_views(folder: Path, truth: Workspace, split: str, device: str) -> dict[str, Any]:
+    from a4d.evaluation.views import compare_views
+    from a4d.scenes import load_scene
+    from a4d.workspace.frames import load_frames
+
+    return compare_views(load_scene(folder, device), load_frames(truth), split)
+
+
+def _compare_shapes(
+    candidate: ShapeSource, reference: ShapeSource | None, given: Workspace | None, settings: Settings
+) -> dict[str, Any]:
+    """Against another scene or file, or where there is none against what the given workspace has recorded."""
+    from a4d.evaluation.alignment import align
+    from a4d.evaluation.comparison import compare_shapes
+    from a4d.workspace.shapes import load_shape, moments_of, true_shape
+
+    if reference is not None:
+        times = moments_of(reference, settings.moments, settings.device)
+        truth = load_shape(reference, times, settings.device)
+    else:
+        assert given is not None
+        truth, times = true_shape(given, settings.clip, settings.moments)
+    shape, facts = load_shape(candidate, times, settings.device), {}
+    if settings.align != "none":
+        matrix = align(shape.surfaces[0], truth.surfaces[0], settings.align)
+        shape, facts = shape.moved(matrix), {"alignment": matrix.tolist()}
+    return {**facts, **compare_shapes(shape, truth, settings.threshold)}
 
 
 def _print(facts: dict[str, Any]) -> None:
-    views = facts.pop("views", None)
-    if views is None:
+    views, moments, alignment = (facts.pop(key, None) for key in ("views", "moments", "alignment"))
+    if views is not None:
+        columns = ["name", "psnr", "ssim", "iou"]
+        rows = [[format_value(view[column]) for column in columns] for view in views]
+        mean = ["mean", *(format_value(facts.pop(column)) for column in columns[1:])]
+        print_result(f"scene {facts['scene']} against the {facts.pop('split')} frames of {facts['against']}")
+        print_table(columns, [*rows, mean])
+    if moments is not None:
+        columns = ["moment", *moments[0]]
+        print_table(
+            columns, [[str(index), *map(format_value, scores.values())] for index, scores in enumerate(moments)]
+        )
+    if alignment is not None:
+        facts["alignment"] = " / ".join(" ".join(f"{value:.4g}" for value in row) for row in alignment[:3])
+    if views is None or "chamfer" in facts:
         print_table(["figure", "value"], [[key, format_value(value)] for key, value in facts.items()])
-        return
-    columns = ["name", "psnr", "ssim", "iou"]
-    rows = [[format_value(view[column]) for column in columns] for view in views]
-    mean = ["mean", *(format_value(facts[column]) for column in columns[1:])]
-    print_result(f"scene {facts['scene']} against the {facts['split']} frames of {facts['against']}")
-    print_table(columns, [*rows, mean])

@@ -15,7 +15,7 @@ from a4d.runtime import Runtime, resolve_device
 if TYPE_CHECKING:
     from a4d.training.model import Model
 
-MODELS = {"compact": "a4d.training.compact:MODEL"}
+MODELS = {"compact": "a4d.training.compact:MODEL", "mv-vdm": "a4d.training.mv_vdm:MODEL"}
 """Models by their name on the command line; another one needs a module like this and a line here."""
 
 SETTINGS_FILE = "config.yaml"
@@ -27,6 +27,7 @@ class NetworkTraining:
 
     Args:
         output: folder of the run; None only to evaluate the weights that ship.
+        data: folder of the data set, for models that learn from one.
         start: weights to start from.
         given: settings in the nesting of the model's file, of which later ones win.
         assignments: of `--set`.
@@ -39,6 +40,7 @@ class NetworkTraining:
     """
 
     output: Path | None
+    data: Path | None
     start: Path | None
     given: tuple[Mapping[str, Any], ...]
     assignments: tuple[str, ...]
@@ -84,7 +86,13 @@ def _train(model: Model[Any], wanted: NetworkTraining, output: Path, device: str
     from a4d.training.processes import joined
     from a4d.training.trainer import Trainer
 
-    config = model.settings(device, wanted.start is not None, wanted.given, wanted.assignments)
+    if (wanted.data is not None) != model.learns_from_files:
+        raise UsageError(
+            f"{model.name} learns from {'a data set' if model.learns_from_files else 'no files'}",
+            f"Give {'its folder' if model.learns_from_files else 'none'}",
+        )
+    given = [*wanted.given, {"data": {"path": str(wanted.data)}} if wanted.data else {}]
+    config = model.settings(device, wanted.start is not None, given, wanted.assignments)
     if config.training.steps is None and config.training.hours is None:
         raise UsageError("nothing says how long to train", "Give --steps or --hours")
     with joined(device) as processes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json as json_format
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import Field
@@ -14,13 +13,18 @@ from a4d.cli import find_stage
 from a4d.commands.stage_command import RunControl, run_stage
 from a4d.commands.train_network import MODELS, NetworkTraining, train_network
 from a4d.config import Config, load_yaml
-from a4d.console import progress
-from a4d.errors import UsageError
+from a4d.errors import ConfigError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.fitting import ADAPTERS, recorded_weights, weight_overrides
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.priors.personalisation import Learner, Pictures
+    from a4d.priors.protocol import Prior
+    from a4d.training.trainer import TrainingConfig
+    from a4d.views import Frames
 
 
 class Method(str, Enum):
@@ -29,6 +33,7 @@ class Method(str, Enum):
     textual_inversion = "textual-inversion"
     lora = "lora"
     compact = "compact"
+    mv_vdm = "mv-vdm"
 
 
 class TrainPrior(Config):
@@ -42,6 +47,10 @@ class TrainPrior(Config):
     rank: int = Field(default=4, ge=1)
     image_dropout: float = Field(default=0.1, ge=0, le=1)
     iterations: int = Field(default=2000, ge=1)
+    batch: int = Field(default=1, ge=1, description="samples that a step sees")
+    run: int | None = Field(
+        default=None, ge=1, description="images that follow each other and make a sample; None is what the prior takes"
+    )
     rate: float | None = Field(default=None, gt=0, description="None is 5e-3 for a token and 1e-4 for adapters")
     split: Literal["train", "test", "all"] = "train"
     background: Literal["black", "white", "grey"] = "white"
@@ -49,11 +58,13 @@ class TrainPrior(Config):
         default=None, description="None is bfloat16 on CUDA and float32 on the CPU"
     )
     weights: str = Field(default="", exclude=True)
+    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True)
 
 
 WHOLE = "Whole models"
 RATES = {"textual-inversion": 5e-3, "lora": 1e-4}
-LOG_EVERY = 20
+CLIP = 16
+"""Frames of a clip, where nothing else is said."""
 
 
 def train_prior(
@@ -62,7 +73,7 @@ def train_prior(
     ],
     target: Annotated[
         str | None,
-        typer.Argument(help="A workspace with images, or an image or folder to make one of; none for a whole model."),
+        typer.Argument(help="A workspace with images, or an image or folder to make one of; or a data set of films."),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME")
@@ -110,15 +121,28 @@ def train_prior(
     run is a folder of its own, which the same command takes up again after an interruption.
     """
     if method.value in MODELS:
-        if target is not None:
-            raise UsageError(f"'{target}': {method.value} learns from no workspace", "Leave it out")
-        sizes = {"training": {"steps": steps, "hours": hours, "workers": workers}, "data": {"images": batch}}
-        given = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
+        sizes: dict[str, dict[str, Any]] = {
+            "training": {"steps": steps, "hours": hours, "workers": workers},
+            "data": {"images": batch},
+            "weights": {key: str(path) for key, path in weight_overrides(weights or "").items()},
+        }
+        chosen = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
+        given = {section: values for section, values in chosen.items() if values}
         read = load_yaml(config) if config else {}
         train_network(
             method.value,
             NetworkTraining(
-                output, start, (read, given), tuple(set_ or ()), device, seed, evaluate, objects, json, quiet
+                output,
+                Path(target) if target else None,
+                start,
+                (read, given),
+                tuple(set_ or ()),
+                device,
+                seed,
+                evaluate,
+                objects,
+                json,
+                quiet,
             ),
         )
         return
@@ -156,38 +180,67 @@ def _run(work: Transaction, config: TrainPrior, runtime: Runtime) -> dict[str, A
     import torch
 
     from a4d.priors.catalogue import Placement, load_prior, locate, with_bases
-    from a4d.priors.personalisation import Pictures, Training, learn_lora, learn_token, save_lora, save_token
-    from a4d.views import ObservedViews
+    from a4d.priors.personalisation import LORA_FILE, TOKEN_FILES, Choices
+    from a4d.training.trainer import Trainer
     from a4d.workspace.frames import load_frames
 
-    views = ObservedViews(split=config.split, background=config.background)
-    batches = [batch.to(runtime.device) for batch in views.every_frame(load_frames(work.workspace))]
-    pictures = Pictures([batch.rgb for batch in batches], [batch.cameras for batch in batches])
     overrides = weight_overrides(config.weights)
     # Half precision without a wider exponent loses the small gradients of a single token.
     chosen = config.dtype or ("bfloat16" if runtime.device.startswith("cuda") else "float32")
     prior = load_prior(config.prior, Placement(runtime.device, getattr(torch, chosen), overrides=overrides))
     work.weights += [recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])]
-    losses: list[float] = []
-    with progress(runtime.console) as bar:
-        task = bar.add_task(config.method, total=config.iterations, losses="")
+    pictures = _pictures(config, prior, load_frames(work.workspace), runtime.device)
+    learner = _learner(config, prior, pictures, runtime.seed)
+    choices = Choices(len(pictures.rgb), config.batch, runtime.seed)
+    state = work.checkpoint / "state.safetensors"
+    figures = Trainer(learner, choices, _training(config), work.folder, runtime, state=state).run()
+    file = LORA_FILE if config.method == "lora" else TOKEN_FILES[0]
+    learner.save(work.replace(f"{ADAPTERS}/{work.name}") / file)
+    return {"images": sum(len(rgb) for rgb in pictures.rgb), **figures}
 
-        def report(step: int, loss: float) -> None:
-            losses.append(loss)
-            if (step + 1) % LOG_EVERY == 0 or step + 1 == config.iterations:
-                mean = sum(losses[-LOG_EVERY:]) / len(losses[-LOG_EVERY:])
-                with work.metrics.open("a", encoding="utf-8") as file:
-                    file.write(json_format.dumps({"step": step + 1, "loss": mean}) + "\n")
-                bar.update(task, completed=step + 1, losses=f"loss {mean:.4g}")
 
-        training = Training(config.iterations, config.rate or RATES[config.method], runtime.seed, report)
-        if config.method == "lora":
-            state = learn_lora(prior, pictures, config.prompt, training, config.rank, config.image_dropout)
-            save_lora(work.replace(f"{ADAPTERS}/{work.name}"), state)
-        else:
-            embedding = learn_token(prior, pictures, config.token, config.initial, training)
-            save_token(work.replace(f"{ADAPTERS}/{work.name}"), config.token, embedding)
-    return {"images": len(batches), "loss": sum(losses[-LOG_EVERY:]) / len(losses[-LOG_EVERY:])}
+def _pictures(config: TrainPrior, prior: Prior, frames: Frames, device: str) -> Pictures:
+    """Frames that follow each other, as many to a sample as the prior takes at once."""
+    import torch
+
+    from a4d.geometry.cameras import concatenate
+    from a4d.priors.personalisation import Pictures
+    from a4d.views import ObservedViews
+
+    views = ObservedViews(split=config.split, background=config.background)
+    batches = [batch.to(device) for batch in views.every_frame(frames)]
+    size = config.run or prior.views * (CLIP if "video" in prior.modality else 1)
+    samples = [batches[start : start + size] for start in range(0, len(batches) - size + 1, size)]
+    if not samples:
+        raise ConfigError(f"{len(batches)} images make no sample of {size}", "Set run to fewer, or give more images")
+    return Pictures(
+        [torch.cat([batch.rgb for batch in sample]) for sample in samples],
+        [concatenate([batch.cameras for batch in sample]) for sample in samples],
+    )
+
+
+def _learner(config: TrainPrior, prior: Prior, pictures: Pictures, seed: int) -> Learner:
+    from a4d.priors.personalisation import LoraLearner, TokenLearner
+
+    if config.method == "lora":
+        return LoraLearner(prior, pictures, config.prompt, config.rank, config.image_dropout, seed)
+    return TokenLearner(prior, pictures, config.token, config.initial)
+
+
+def _training(config: TrainPrior) -> TrainingConfig:
+    """A constant rate, and the last weights rather than their average."""
+    from a4d.training.optimisers import Group, RateSchedule
+    from a4d.training.trainer import TrainingConfig
+
+    group = Group(pattern="", rate=config.rate or RATES[config.method], betas=(0.9, 0.999))
+    return TrainingConfig(
+        steps=config.iterations,
+        groups=(group,),
+        rates=RateSchedule(warm_up=0, decay_from=1),
+        average=0.0,
+        dtype="float32",
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
 
 
 STAGE = Stage(
@@ -199,5 +252,6 @@ STAGE = Stage(
     inputs=_inputs,
     require=_require,
     needs=("preprocess", "estimate-pose"),
-    memory_knobs=("dtype", "rank"),
+    resumable=True,
+    memory_knobs=("dtype", "batch", "run", "rank"),
 )

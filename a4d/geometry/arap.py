@@ -100,18 +100,22 @@ def arap_residuals(
     rest: Tensor,  # (P, 3) metres
     moved: Tensor,  # (T, P, 3) metres
     around: Neighbourhoods,
+    rotations: Tensor | None = None,  # (T, S, 3, 3)
 ) -> Tensor:
     """(T, S, K) squared distances in metres between each moved edge and the turned rest edge, zero where none is.
 
-    The turn of each neighbourhood is the one that fits best; it carries no gradient, as it makes the energy least.
+    Unless it is given, the turn of each neighbourhood is the one that fits best, without gradient: it makes the energy
+    least.
 
     Args:
         rest: the points as they were.
         moved: the same at T moments.
         around: S neighbourhoods of K.
+        rotations: of the neighbourhoods, where they have one of their own.
     """
     before, after = around.edges(rest), around.edges(moved)
-    turned = torch.einsum("tsij,skj->tski", best_rotations(before, after.detach()), before)
+    turns = best_rotations(before, after.detach()) if rotations is None else rotations
+    turned = torch.einsum("tsij,skj->tski", turns, before)
     return (after - turned).square().sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""Signed distances from points to shapes, negative inside: what an implicit surface starts from."""
+"""Distances from points to shapes, negative inside: what an implicit surface starts from and is judged by."""
 
 from __future__ import annotations
 
@@ -38,18 +38,31 @@ def distance_to_mesh(
     Raises:
         InvalidInputError: the mesh has no face, or a corner that is not finite.
     """
-    if len(mesh.faces) == 0:
-        raise InvalidInputError("a mesh without faces has no inside")
-    corners = mesh.vertices.detach().double().cpu()[mesh.faces.cpu()].numpy()
-    if not np.isfinite(corners).all():
-        raise InvalidInputError("the mesh has vertices that are not finite")
-    triangles, depth = _balanced(corners)
+    triangles, depth, _ = _balanced(_corners(mesh))
     queries = np.ascontiguousarray(points.detach().double().cpu().numpy())
     distances = np.empty(len(queries))
     signed_distance_kernels.signed_distances(
         queries, triangles, _boxes(triangles, depth), _dipoles(triangles, depth), distances
     )
     return torch.from_numpy(distances).to(points)
+
+
+def nearest_faces(
+    points: Tensor,  # (N, 3) world, metres
+    mesh: Mesh,
+) -> tuple[Tensor, Tensor]:
+    """(N,) exact distances to a mesh, not negative, and (N,) int64 the face that is nearest; without gradients.
+
+    Raises:
+        InvalidInputError: the mesh has no face, or a corner that is not finite.
+    """
+    triangles, depth, order = _balanced(_corners(mesh))
+    queries = np.ascontiguousarray(points.detach().double().cpu().numpy())
+    distances, nearest = np.empty(len(queries)), np.empty(len(queries), np.int64)
+    signed_distance_kernels.nearest_triangles(queries, triangles, _boxes(triangles, depth), distances, nearest)
+    # What fills up the last leaves lies at a corner of the first face.
+    faces = np.where(order[nearest] < len(mesh.faces), order[nearest], 0)
+    return torch.from_numpy(distances).to(points), torch.from_numpy(faces).to(points.device)
 
 
 def distance_to_ellipsoid(
@@ -85,8 +98,18 @@ def distance_to_ellipsoid(
     return distance.copysign(((position / axes) ** 2).sum(-1) - 1).to(points)
 
 
-def _balanced(corners: Floats) -> tuple[Floats, int]:
-    """Triangles in the order of a balanced k-d tree's leaves, all leaves of one size; and the tree's depth."""
+def _corners(mesh: Mesh) -> Floats:
+    """(F, 3, 3) of a mesh that has a surface."""
+    if len(mesh.faces) == 0:
+        raise InvalidInputError("a mesh without faces has no inside")
+    corners: Floats = mesh.vertices.detach().double().cpu()[mesh.faces.cpu()].numpy()
+    if not np.isfinite(corners).all():
+        raise InvalidInputError("the mesh has vertices that are not finite")
+    return corners
+
+
+def _balanced(corners: Floats) -> tuple[Floats, int, NDArray[np.int64]]:
+    """Triangles in the order of a balanced k-d tree's leaves, all leaves of one size; the tree's depth; that order."""
     depth = max(ceil(log2(len(corners) / LEAF_SIZE)), 0)
     size = ceil(len(corners) / 2**depth)
     # A triangle shrunk to a corner of another changes neither distance nor winding number.
@@ -100,7 +123,7 @@ def _balanced(corners: Floats) -> tuple[Floats, int]:
         axis = np.ptp(members, axis=1).argmax(-1)
         along = np.take_along_axis(members, axis[:, None, None], axis=2)[..., 0]
         order = np.take_along_axis(groups, along.argsort(axis=1), axis=1).ravel()
-    return np.ascontiguousarray(triangles[order]), depth
+    return np.ascontiguousarray(triangles[order]), depth, order
 
 
 def _boxes(triangles: Floats, depth: int) -> tuple[Floats, Floats]:

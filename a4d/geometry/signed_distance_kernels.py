@@ -82,9 +82,10 @@ def _solid_angle(q, a, b, c):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _squared_distance(q, triangles, first_leaf, low, high, stack):
+def _nearest(q, triangles, first_leaf, low, high, stack):
+    """Squared distance to the nearest triangle, and its index."""
     leaf_size = len(triangles) // (first_leaf + 1)
-    best = np.inf
+    best, nearest = np.inf, -1
     stack[0] = 0
     depth = 1
     while depth > 0:
@@ -96,14 +97,16 @@ def _squared_distance(q, triangles, first_leaf, low, high, stack):
             start = (node - first_leaf) * leaf_size
             for index in range(start, start + leaf_size):
                 a, b, c = _corners(triangles, index)
-                best = min(best, _squared_to_triangle(q, a, b, c))
+                squared = _squared_to_triangle(q, a, b, c)
+                if squared < best:
+                    best, nearest = squared, index
             continue
         left, right = 2 * node + 1, 2 * node + 2
         if _squared_to_box(q, low, high, left) < _squared_to_box(q, low, high, right):
             left, right = right, left
         stack[depth], stack[depth + 1] = left, right
         depth += 2
-    return best
+    return best, nearest
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -147,6 +150,26 @@ def signed_distances(points, triangles, boxes, dipoles, distances):
     for index in prange(len(points)):
         stack = np.empty(64, np.int64)
         point = _row(points, index)
-        distance = np.sqrt(_squared_distance(point, triangles, first_leaf, low, high, stack))
+        distance = np.sqrt(_nearest(point, triangles, first_leaf, low, high, stack)[0])
         winding = _winding_number(point, triangles, first_leaf, centres, radii, moments, stack)
         distances[index] = -distance if abs(winding) > 0.5 else distance
+
+
+@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+def nearest_triangles(points, triangles, boxes, distances, nearest):
+    """Distances to the nearest triangle, and which it is.
+
+    Args:
+        points: (N, 3) float64.
+        triangles: (L K, 3, 3) float64, K for each of the L leaves, L a power of two.
+        boxes: low (2L-1, 3) and high (2L-1, 3) corners of the nodes.
+        distances: (N,) float64, filled.
+        nearest: (N,) int64, filled with rows of triangles.
+    """
+    low, high = boxes
+    first_leaf = len(low) // 2
+    for index in prange(len(points)):
+        stack = np.empty(64, np.int64)
+        squared, found = _nearest(_row(points, index), triangles, first_leaf, low, high, stack)
+        distances[index] = np.sqrt(squared)
+        nearest[index] = found

@@ -68,7 +68,7 @@ def _of_gltf(path: Path) -> Iterator[str]:
 
     gltf = read_container(path).gltf
     for item in (*gltf.buffers, *gltf.images):
-        if item.uri is not None and not item.uri[:5].lower() == "data:":
+        if item.uri is not None and item.uri[:5].lower() != "data:":
             yield unquote(item.uri)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ PYTORCH_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth"}
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a file by name, on the CPU; those of a checkpoint's `state_dict` where it has one.
+
+    Names of tensors within dictionaries are joined by dots, as safetensors has them.
 
     Args:
         path: `.safetensors`, or `.bin`, `.ckpt`, `.pt`, `.pth`, of which code is never run.
@@ -75,8 +77,17 @@ def _read_pytorch(path: Path) -> Any:
 
 
 def _tensors(values: Any, path: Path) -> dict[str, Tensor]:
-    nested = values.get("state_dict", values) if isinstance(values, Mapping) else None
-    tensors = {} if nested is None else {str(key): value for key, value in nested.items() if isinstance(value, Tensor)}
+    nested = values.get("state_dict", values) if isinstance(values, Mapping) else {}
+    tensors = dict(_named(nested, ""))
     if not tensors:
         raise BackendUnavailableError(f"{path} holds no tensors by name")
     return tensors
+
+
+def _named(values: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of nested mappings, their keys joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, Mapping):
+            yield from _named(value, f"{prefix}{key}.")

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.animation import Clip
+from a4d.geometry.asset import Asset
+from a4d.geometry.posing import deform, pose
 from a4d.io.files import atomic_path, require_file
 
 ARRAYS = ("seconds", "vertices", "faces", "joint_names", "joint_parents", "world_from_joint")
@@ -51,6 +56,26 @@ class GroundTruth:
     def joint_positions(self) -> NDArray[np.float32]:
         """(T, J, 3) world, metres."""
         return self.world_from_joint[..., :3, 3]
+
+
+def ground_truth(
+    asset: Asset,  # placed in the world
+    clip: Clip | None,  # None is the rest pose
+    seconds: Tensor,  # (T,) float64 in the clip's own time
+) -> GroundTruth:
+    """Surface and joints of an asset at T moments."""
+    nodes = asset.shown_joints()
+    skeleton = asset.skeleton_of(nodes) if nodes else None
+    surfaces = [deform(asset, clip, second) for second in seconds.tolist()]
+    poses = [pose(asset, clip, second).world_from_node[nodes].float() for second in seconds.tolist()]
+    return GroundTruth(
+        seconds=seconds.numpy(),
+        vertices=torch.stack([surface.vertices for surface in surfaces]).numpy(),
+        faces=surfaces[0].faces.numpy(),
+        joint_names=np.array(skeleton.names if skeleton else [], dtype=np.str_),
+        joint_parents=(skeleton.parents if skeleton else torch.zeros(0, dtype=torch.int64)).numpy(),
+        world_from_joint=torch.stack(poses).numpy(),
+    )
 
 
 def write_ground_truth(path: Path, truth: GroundTruth) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from a4d.errors import ConfigError
-from a4d.geometry.arap import arap_residuals
+from a4d.geometry.arap import ABSENT, arap_residuals
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.scene import Deforming, Followed
@@ -25,10 +25,13 @@ class Arap(Objective):
 
     kind: Literal["arap"] = "arap"
     views: str
-    points: Followed = Field(default="gaussians", description="what is followed: Gaussians, or the mesh's vertices")
-    neighbours: int = Field(default=3, ge=2, le=64, description="nearest Gaussians, or neighbours along mesh edges")
-    nodes: int = Field(default=512, ge=1, description="drawn each step, with replacement")
+    points: Followed = Field(default="gaussians", description="what is followed")
+    neighbours: int = Field(default=3, ge=2, le=64, description="nearest Gaussians or nodes, or along mesh edges")
+    nodes: int = Field(default=512, ge=1, description="Gaussians or vertices drawn each step; of nodes all take part")
     reduction: Literal["mean", "sum"] = "mean"
+    tolerance: float | None = Field(
+        default=None, gt=0, description="strain from which on the mean grows by strain, not its square: joints bend"
+    )
 
     def __call__(self, step: Step) -> Tensor:
         """The energy of the step's moments.
@@ -39,12 +42,22 @@ class Arap(Objective):
         scene, times = step.scene, step.batch(self.views).times
         if not isinstance(scene, Deforming) or times is None:
             raise ConfigError(f"the objective arap needs a scene that deforms over time, not '{scene.kind}'")
-        everywhere = scene.neighbourhoods(self.points, self.neighbours)
-        draws = generator(step.seed, "arap", self.points, step.index)
-        chosen = torch.randint(len(everywhere.nodes), (self.nodes,), generator=draws)
-        used, around = everywhere[chosen.to(everywhere.nodes.device)].compact()
-        rest = scene.rest_points(self.points)[used]
-        squares = arap_residuals(rest, scene.moved_points(self.points, times.unique().tolist(), used), around)
+        moments: list[float] = times.unique().tolist()
+        around = scene.neighbourhoods(self.points, self.neighbours)
+        if self.points == "nodes":
+            rest, places, rotations = scene.node_frames(moments)
+            squares = arap_residuals(rest, places, around, rotations)
+        else:
+            draws = generator(step.seed, "arap", self.points, step.index)
+            chosen = torch.randint(len(around.nodes), (self.nodes,), generator=draws)
+            used, around = around[chosen.to(around.nodes.device)].compact()
+            rest = scene.rest_points(self.points)[used]
+            squares = arap_residuals(rest, scene.moved_points(self.points, moments, used), around)
         if self.reduction == "sum":
             return squares.sum()
-        return squares.sum(dim=(1, 2)).mean() / around.edges(rest).square().sum().clamp_min(1e-20)
+        edges = (around.neighbours != ABSENT).sum()
+        strains = squares * (edges / around.edges(rest).square().sum().clamp_min(1e-20))
+        if self.tolerance is not None:
+            # Charbonnier's function, which begins as the square.
+            strains = 2 * self.tolerance**2 * ((1 + strains / self.tolerance**2).sqrt() - 1)
+        return strains.sum(dim=(1, 2)).mean() / edges

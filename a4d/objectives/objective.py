@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import Field
 from torch import Tensor
 
 from a4d.config import Config, Number, unknown_key
@@ -85,11 +86,24 @@ class Step:
         }
 
 
+class Turns(Config):
+    """In which steps an objective takes part; by default in all."""
+
+    first: int = Field(default=0, ge=0, description="steps at the start in which it does")
+    every: int = Field(default=1, ge=1, description="after these, it does in steps that this number divides")
+    others: bool = Field(default=False, description="it takes part in all other steps instead")
+
+    def includes(self, step: int) -> bool:
+        """Whether a step, counted from 0, is one of them."""
+        return (step < self.first or step % self.every == 0) != self.others
+
+
 class Objective(Config, ABC):
     """Base of all objectives; its fields are its configuration."""
 
     kind: str
     weight: Number = 1.0
+    turns: Turns = Turns()
 
     @property
     def label(self) -> str:

@@ -41,6 +41,7 @@ class FramesPrior(Config):
     background: Literal["black", "white", "grey"] = "black"
     views: int = Field(default=1, ge=1, description="clips, or single frames, that follow each other make an example")
     frames: int = Field(default=1, ge=1, description="frames that follow each other make a clip")
+    clean_frames: int = Field(default=0, ge=0, description="leading frames of a clip that are told and not judged")
     posed: bool = Field(default=True, description="choose the example that was seen from the same side")
 
 
@@ -116,7 +117,8 @@ def build_priors(
     priors: dict[str, Prior] = {}
     for name, config in configs.items():
         if isinstance(config, FramesPrior):
-            priors[name] = ExactPrior(example_set(config, frames, name).to(device))
+            examples = example_set(config, frames, name).to(device)
+            priors[name] = ExactPrior(examples, clean_frames=config.clean_frames)
         else:
             dtype = getattr(torch, config.dtype) if config.dtype else None
             priors[name] = load_prior(config.kind, Placement(device, dtype, config.text_on_cpu, overrides))
@@ -141,6 +143,8 @@ def example_set(config: FramesPrior, frames: Frames | None, name: str) -> Exampl
     batches = list(observed.every_frame(frames))
     if len({batch.rgb.shape for batch in batches}) > 1:
         raise ConfigError(f"priors.{name}: the frames differ in size", "Set its size, or resize the images")
+    if config.clean_frames and config.clean_frames >= config.frames:
+        raise ConfigError(f"priors.{name}: all {config.frames} frames of a clip are clean", "Leave some to be judged")
     if len(batches) % (config.views * config.frames):
         raise ConfigError(
             f"priors.{name}: {len(batches)} frames are not whole examples of "

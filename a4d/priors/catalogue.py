@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from a4d.config import Config, parse, unknown_key
-from a4d.errors import BackendUnavailableError, UsageError
+from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
 
@@ -29,7 +29,7 @@ class Entry(Config):
     repositories: tuple[str, ...] = ()
     packaged: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
-    base: str | None = None
+    parts: dict[str, str] = Field(default_factory=dict)
     licence: str
     bytes: int
     components: tuple[str, ...] = Field(min_length=1)
@@ -68,13 +68,12 @@ def find(name: str) -> Entry:
 
 
 def with_bases(names: Iterable[str]) -> list[str]:
-    """Names of the catalogue, or of recipes that stand for all that they use, followed by what those build on."""
+    """Names of the catalogue, or of recipes that stand for all that they use, followed by what those are built of."""
     chosen: list[str] = []
     for name in names:
         users = [prior for prior, entry in catalogue().items() if name in entry.recipes]
         for prior in users or [name]:
-            base = find(prior).base
-            chosen += [prior, *([base] if base else [])]
+            chosen += [prior, *find(prior).parts.values()]
     return list(dict.fromkeys(chosen))
 
 
@@ -172,8 +171,14 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
             check_weights(file)
         return folder
     for component in entry.components:
-        WeightsFolder(folder).config(component)
-        for file in weight_files(folder / component):
+        single = folder / component
+        if hub.is_file(component):
+            # What was trained here has another name than what was released.
+            files = [single] if single.is_file() else weight_files(single.parent)
+        else:
+            WeightsFolder(folder).config(component)
+            files = weight_files(single)
+        for file in files:
             check_weights(file)
     return folder
 
@@ -209,9 +214,12 @@ def load_prior(name: str, placement: Placement) -> Prior:
     entry = find(name)
     dtype = placement.dtype or (torch.float16 if placement.device.startswith("cuda") else torch.float32)
 
-    def folder(of: str, options: Mapping[str, Any], base: WeightsFolder | None = None) -> WeightsFolder:
+    def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         path = locate(of, placement.overrides)
-        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, options, base)
+        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, entry.options, parts)
 
-    base = folder(entry.base, entry.options) if entry.base else None
-    return LOADERS[entry.kind](folder(name, entry.options, base))
+    if entry.kind not in LOADERS:
+        whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
+        raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")
+    parts = {role: folder(part, {}) for role, part in entry.parts.items()}
+    return LOADERS[entry.kind](folder(name, parts))

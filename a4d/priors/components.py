@@ -26,12 +26,13 @@ def resized(
     rgb: Tensor,  # (B, H, W, 3) sRGB in [0, 1]
     size: tuple[int, int],  # height, width
     mode: str = "bilinear",
+    low_pass: bool = True,
 ) -> Tensor:
-    """Images (B, 3, h, w) in [0, 1] at another size, low-pass filtered where that is smaller."""
+    """Images (B, 3, h, w) in [0, 1] at another size, low-pass filtered where that is smaller unless told otherwise."""
     images = rgb.permute(0, 3, 1, 2)
     if images.shape[-2:] == size:
         return images
-    return interpolate(images, size, mode=mode, align_corners=False, antialias=images.shape[-2] > size[0])
+    return interpolate(images, size, mode=mode, align_corners=False, antialias=low_pass and images.shape[-2] > size[0])
 
 
 def read_token(path: Path) -> tuple[str, Tensor]:
@@ -58,6 +59,9 @@ class Encoder(Protocol):
     def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The latents."""
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """The images (B, H, W, 3) sRGB in [0, 1] of latents (B, C, h, w)."""
+
 
 class UNetPrior(Prior):
     """Base of the released models: an encoder, and a UNet of any dtype that predicts what its schedule says.
@@ -74,6 +78,10 @@ class UNetPrior(Prior):
     def encode(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Float32 latents (B, C, h, w)."""
         return self.encoder(rgb, generator)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (B, H, W, 3) sRGB in [0, 1] at the model's size."""
+        return self.encoder.decode(latents)
 
     def denoise(
         self,
@@ -153,6 +161,10 @@ class PixelEncoder:
         """(B, 3, h, w) of (B, H, W, 3) sRGB in [0, 1]."""
         return resized(rgb, self.size) * 2 - 1
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, H, W, 3) sRGB in [0, 1] of (B, 3, H, W)."""
+        return ((latents + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1)
+
 
 class LatentEncoder:
     """Images to the scaled latents of a variational autoencoder.
@@ -161,17 +173,18 @@ class LatentEncoder:
         vae: diffusers' `AutoencoderKL`.
         size: height and width in pixels to which images are brought.
         chunk: images encoded at once; with more, each chunk is encoded again in the backward pass to save memory.
+        low_pass: filter images that are made smaller; some models were trained without.
     """
 
-    def __init__(self, vae: Any, size: tuple[int, int], chunk: int = 4) -> None:
-        self.vae, self.size, self.chunk = vae, size, chunk
+    def __init__(self, vae: Any, size: tuple[int, int], chunk: int = 4, low_pass: bool = True) -> None:
+        self.vae, self.size, self.chunk, self.low_pass = vae, size, chunk, low_pass
 
     def __call__(self, rgb: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, C, h, w) float32 latents of (B, H, W, 3) sRGB in [0, 1].
 
         A sample of the posterior where there is a generator, else its mean.
         """
-        images = (resized(rgb, self.size) * 2 - 1).to(self.vae.dtype)
+        images = (resized(rgb, self.size, low_pass=self.low_pass) * 2 - 1).to(self.vae.dtype)
         parts = images.split(self.chunk)
         if len(parts) == 1:
             moments = self._moments(images)
@@ -182,6 +195,13 @@ class LatentEncoder:
             noise = torch.randn(mean.shape, generator=generator).to(mean)
             mean = mean + torch.exp(0.5 * log_variance.clamp(-30, 20)) * noise
         return mean * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, H, W, 3) float32 sRGB in [0, 1] of (B, C, h, w) scaled latents."""
+        parts = (latents / self.vae.config.scaling_factor).to(self.vae.dtype).split(self.chunk)
+        images = torch.cat([self.vae.decode(part).sample.float() for part in parts])
+        return ((images + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1)
 
     def unscaled(self, rgb: Tensor) -> Tensor:
         """(B, C, h, w) float32 posterior means without the scaling factor, as a channel condition takes them."""

@@ -153,6 +153,14 @@ class ExactPrior(Prior):
             images = interpolate(images, size, mode="bilinear", antialias=True)
         return self.encoder(images)
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels as they are.
+
+        Raises:
+            ConfigError: there is an encoder, which is not undone.
+        """
+        return super().decode(latents) if self.encoder is not pixels else latents.permute(0, 2, 3, 1) / 2 + 0.5
+
     def denoise(
         self,
         latents: Tensor,

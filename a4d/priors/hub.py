@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from a4d.errors import BackendUnavailableError
+from a4d.io.checkpoints import PYTORCH_SUFFIXES
 
 PLAIN_FOLDERS = ("scheduler", "tokenizer", "feature_extractor")
 PLAIN_SUFFIXES = {".json", ".txt", ".model"}
+WEIGHT_SUFFIXES = {".safetensors", *PYTORCH_SUFFIXES}
 
 _WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|pytorch_model|model)(?P<parts>(?:\.fp16)?(?:-\d+-of-\d+)?(?:\.fp16)?)"
@@ -56,7 +58,7 @@ def needed_files(listed: Iterable[str], components: Sequence[str]) -> list[str]:
 
     Args:
         listed: paths within the repository.
-        components: folders with weights; an empty name is the repository's root.
+        components: folders with weights, of which an empty name is the repository's root, or single files of weights.
 
     Raises:
         BackendUnavailableError: a component has no weights.
@@ -64,6 +66,9 @@ def needed_files(listed: Iterable[str], components: Sequence[str]) -> list[str]:
     paths = [PurePosixPath(path) for path in listed]
     needed = [path for path in paths if path.parent.name in PLAIN_FOLDERS and path.suffix in PLAIN_SUFFIXES]
     for component in components:
+        if is_file(component) and PurePosixPath(component) in paths:
+            needed.append(PurePosixPath(component))
+            continue
         inside = [path for path in paths if path.parent == PurePosixPath(component)]
         forms: dict[tuple[bool, bool], list[PurePosixPath]] = {}
         for path in inside:
@@ -75,15 +80,21 @@ def needed_files(listed: Iterable[str], components: Sequence[str]) -> list[str]:
     return sorted({path.as_posix() for path in needed})
 
 
+def is_file(component: str) -> bool:
+    """Whether a component is a single file of weights and not a folder."""
+    return PurePosixPath(component).suffix in WEIGHT_SUFFIXES
+
+
 def cached(sources: Iterable[Source], components: Sequence[str]) -> Path | None:
     """The folder in the hub's cache that holds all components of a model, from the first source that has one."""
     from huggingface_hub import try_to_load_from_cache
 
     for source in sources:
-        config = PurePosixPath(components[0]) / "config.json"
-        found = try_to_load_from_cache(source.repository, config.as_posix(), revision=source.revision)
+        first = PurePosixPath(components[0])
+        known = first if is_file(components[0]) else first / "config.json"
+        found = try_to_load_from_cache(source.repository, known.as_posix(), revision=source.revision)
         if isinstance(found, str):
-            folder = Path(found).parents[len(config.parts) - 1]
+            folder = Path(found).parents[len(known.parts) - 1]
             if is_whole(folder, components):
                 return folder
     return None
@@ -92,6 +103,8 @@ def cached(sources: Iterable[Source], components: Sequence[str]) -> Path | None:
 def is_whole(folder: Path, components: Sequence[str]) -> bool:
     """Whether a folder has weights of every component, and no part of them is missing."""
     for component in components:
+        if is_file(component) and (folder / component).is_file():
+            continue
         names = [path.name for path in (folder / component).glob("*") if _WEIGHTS.fullmatch(path.name)]
         counts = {int(match[1]) for name in names if (match := re.search(r"-of-(\d+)", name))}
         if not names or any(len(names) < count for count in counts):

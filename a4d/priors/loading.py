@@ -28,7 +28,7 @@ class WeightsFolder:
         dtype: what they compute in.
         text_on_cpu: leave the text encoder off the device; each prompt passes through it once.
         options: of the catalogue, such as `size`.
-        base: the folder of the model that this one extends.
+        parts: folders of the models that this one is built of, by their role.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class WeightsFolder:
     dtype: torch.dtype = torch.float32
     text_on_cpu: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    base: WeightsFolder | None = None
+    parts: Mapping[str, WeightsFolder] = field(default_factory=dict)
 
     def config(self, component: str, name: str = "config.json") -> dict[str, Any]:
         """A component's configuration.
@@ -92,6 +92,7 @@ class WeightsFolder:
 
     def placed(self, model: nn.Module) -> Any:
         """A model frozen, in evaluation mode, on the device and in the dtype."""
+        _silence_libraries()
         return model.requires_grad_(False).eval().to(self.device, self.dtype)
 
     def schedule(self) -> NoiseSchedule:
@@ -106,12 +107,12 @@ class WeightsFolder:
         except InvalidInputError as error:
             raise BackendUnavailableError(f"{self.path}: {error.problem}") from None
 
-    def vae(self, default_size: int) -> LatentEncoder:
+    def vae(self, default_size: int, low_pass: bool = True) -> LatentEncoder:
         """The autoencoder, bringing images to the catalogue's size or the model's own."""
         from diffusers import AutoencoderKL
 
         height, width = self.options.get("size", (default_size, default_size))
-        return LatentEncoder(self.model("vae", AutoencoderKL), (int(height), int(width)))
+        return LatentEncoder(self.model("vae", AutoencoderKL), (int(height), int(width)), low_pass=low_pass)
 
     def text(self, expected: Mapping[str, Any]) -> TextEncoder:
         """CLIP's text encoder with its tokenizer."""
@@ -242,16 +243,25 @@ def load_text_to_video(folder: WeightsFolder) -> Prior:
 
 
 def load_controlnet_tile(folder: WeightsFolder) -> Prior:
-    """A ControlNet over the Stable Diffusion in the base folder."""
+    """A ControlNet over a Stable Diffusion."""
     from diffusers import ControlNetModel, UNet2DConditionModel
 
     from a4d.priors.controlnet_tile import ControlNetTile
 
-    assert folder.base is not None
-    unet = folder.base.model("unet", UNet2DConditionModel, {"in_channels": 4})
-    text = folder.base.text({"hidden_size": unet.config.cross_attention_dim})
+    base = folder.parts["images"]
+    unet = base.model("unet", UNet2DConditionModel, {"in_channels": 4})
+    text = base.text({"hidden_size": unet.config.cross_attention_dim})
     controlnet = folder.model("", ControlNetModel, {"cross_attention_dim": unet.config.cross_attention_dim})
-    return ControlNetTile(unet, controlnet, folder.base.vae(512), text, folder.base.schedule())
+    return ControlNetTile(unet, controlnet, base.vae(512), text, base.schedule())
+
+
+def load_mv_vdm(folder: WeightsFolder) -> Prior:
+    """MV-VDM: what was trained of it, over MVDream and an image adapter with its encoder."""
+    from a4d.priors.mv_vdm.assembly import adapter_file, around_unet, assemble, load_trained
+
+    trained = load_trained(weight_files(folder.path)[0])
+    unet = assemble(folder.parts["views"], adapter_file(folder.parts["images"]), trained)
+    return around_unet(folder.placed(unet), folder.parts, int(folder.options["views"]))
 
 
 def load_compact(folder: WeightsFolder) -> Prior:
@@ -282,5 +292,6 @@ LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {
     "mvdream": load_mvdream,
     "text-to-video": load_text_to_video,
     "controlnet-tile": load_controlnet_tile,
+    "mv-vdm": load_mv_vdm,
     "compact": load_compact,
 }

@@ -1,9 +1,12 @@
-"""Personalised priors: a token or low-rank adapters learnt from a few pictures, and how they are stored and used."""
+"""Personalised priors: a token or low-rank adapters learnt from a few pictures, and how they are stored and used.
+
+Both learners are what the training loop calls a trainee: a module of the parameters that train, and their loss.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
-from a4d.geometry.cameras import Cameras
+from a4d.geometry.cameras import Cameras, concatenate
 from a4d.io.checkpoints import read_weights
-from a4d.priors.components import TextEncoder, UNetPrior, read_token
+from a4d.priors.components import UNetPrior, read_token
 from a4d.priors.lora import attach_lora, lora_state, merge_lora
-from a4d.priors.protocol import Conditioning, Prior
+from a4d.priors.protocol import Conditioning, Prior, join, sample_count
 from a4d.priors.stable_diffusion import StableDiffusion
 from a4d.randomness import generator
 
@@ -29,14 +32,17 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 PHRASES = ("{}", "a photo of {}", "a picture of {}", "a rendering of {}", "a close view of {}")
 """Prompts that a new token is learnt in, so that it takes on the subject and not one phrase."""
 
+VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Shares of the noise schedule at which progress is judged, always on the same noise."""
+
 
 @dataclass(frozen=True)
 class Pictures:
     """What a prior is personalised on.
 
     Args:
-        rgb: F pictures, each (1, H, W, 3) sRGB in [0, 1].
-        cameras: F single cameras, for priors that know views.
+        rgb: samples, each (B, H, W, 3) sRGB in [0, 1]: a picture, a ring of views, or the frames of a clip.
+        cameras: the B cameras of each sample, for priors that know views.
     """
 
     rgb: Sequence[Tensor]
@@ -44,161 +50,212 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Training:
-    """How long and how fast.
+class Choices:
+    """Which samples each step sees, as the training loop asks for them.
 
     Args:
-        iterations: steps of one picture each.
-        rate: of Adam.
-        seed: of pictures, noise levels and noise.
-        report: is told each step, counted from 0, and its loss.
+        count: how many there are.
+        batch: how many a step sees.
+        seed: of the choice.
     """
 
-    iterations: int
-    rate: float
+    count: int
+    batch: int = 1
     seed: int = 0
-    report: Callable[[int, float], None] = lambda step, loss: None
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"sample": torch.randint(self.count, (self.batch,), generator=generator(self.seed, "choice", index))}
 
 
-def learn_token(prior: Prior, pictures: Pictures, token: str, initial: str, training: Training) -> Tensor:
+class Learner(ABC):
+    """A part of a frozen prior that learns to predict the noise in pictures; a trainee of the training loop.
+
+    Args:
+        prior: frozen.
+        pictures: of one subject.
+
+    Raises:
+        ConfigError: the pictures are not whole samples of the prior.
+    """
+
+    module: nn.Module
+
+    def __init__(self, prior: UNetPrior, pictures: Pictures) -> None:
+        self.prior, self.pictures = prior, pictures
+        size = len(pictures.rgb[0])
+        if sample_count(prior, size) != 1:
+            raise ConfigError(f"{size} images are {sample_count(prior, size)} samples of a {prior.modality} prior")
+        with torch.no_grad():
+            self.clean = [prior.encode(rgb) for rgb in pictures.rgb]
+
+    @abstractmethod
+    def condition(self, sample: int, draws: torch.Generator) -> Conditioning:
+        """What the model is told about a sample."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write what was learnt."""
+
+    def loss(self, batch: Mapping[str, Tensor], draws: torch.Generator) -> tuple[str, Tensor]:
+        """The denoising loss of the batch's samples, each at a noise level of its own."""
+        samples: list[int] = batch["sample"].tolist()
+        t = torch.randint(len(self.prior.schedule), (len(samples),), generator=draws)
+        return "denoising", self._loss(samples, t, draws)
+
+    @torch.no_grad()
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        """The mean loss over all samples and five noise levels, on the same noise every time."""
+        losses = []
+        for level in VALIDATION_LEVELS:
+            t = torch.tensor([self.prior.schedule.timestep(level)])
+            for sample in range(len(self.clean)):
+                losses.append(self._loss([sample], t, generator(0, "validation", int(t), sample)))
+        return {"loss": float(torch.stack(losses).mean())}
+
+    def _loss(self, samples: Sequence[int], t: Tensor, draws: torch.Generator) -> Tensor:
+        clean = torch.cat([self.clean[sample] for sample in samples])
+        noise = torch.randn(clean.shape, generator=draws).to(clean)
+        conditioning = join([self.condition(sample, draws) for sample in samples])
+        cameras = concatenate([self.pictures.cameras[sample] for sample in samples])
+        return denoising_loss(self.prior, clean, t.to(clean.device), conditioning, cameras, noise)
+
+
+class TokenLearner(Learner):
     """Textual inversion (Gal et al. 2022): the embedding with which a frozen model predicts the noise in pictures best.
 
     Args:
-        prior: understands texts; afterwards the token as well.
+        prior: understands texts, and the token from now on.
         pictures: of one subject.
         token: not yet a word of the model.
         initial: words from whose mean embedding it starts.
-        training: how long and how fast.
-
-    Returns:
-        (D,) float32 embedding, on the CPU.
 
     Raises:
         UsageError: the prior does not understand texts, or knows the token.
     """
-    if not isinstance(prior, StableDiffusion):
-        raise UsageError(f"a {prior.modality} prior learns no token", "Choose a text-to-image model with --prior")
-    text = prior.text
-    if token in text.tokenizer.get_vocab():
-        raise UsageError(f"'{token}' is a word of the model already", "Choose another --token, such as <subject>")
-    ids = text.tokenizer(initial, add_special_tokens=False).input_ids
-    if not ids:
-        raise UsageError(f"--initial '{initial}' holds no word")
-    start = text.model.get_input_embeddings().weight[ids].float().mean(0)  # type: ignore[operator]
-    text.learn(token, start)
-    embedding = nn.Parameter(start.clone())
-    with _embedded(text, token, embedding):
 
-        def condition(step: int, draws: torch.Generator) -> Conditioning:
-            phrase = PHRASES[int(torch.randint(len(PHRASES), (), generator=draws))]
-            return Conditioning({"text": text.states([phrase.format(token)]).to(prior.unet.device)})
+    def __init__(self, prior: Prior, pictures: Pictures, token: str, initial: str) -> None:
+        if not isinstance(prior, StableDiffusion):
+            raise UsageError(f"a {prior.modality} prior learns no token", "Choose a model of texts with --prior")
+        text = prior.text
+        if token in text.tokenizer.get_vocab():
+            raise UsageError(f"'{token}' is a word of the model already", "Choose another --token, such as <subject>")
+        ids = text.tokenizer(initial, add_special_tokens=False).input_ids
+        if not ids:
+            raise UsageError(f"--initial '{initial}' holds no word")
+        super().__init__(prior, pictures)
+        self.text, self.token = text, token
+        table: nn.Module = text.model.get_input_embeddings()  # type: ignore[operator]
+        start = table.weight[ids].float().mean(0)  # type: ignore[index]
+        text.learn(token, start)
+        self.embedding = nn.Parameter(start.clone())
+        self.module = nn.ParameterDict({"embedding": self.embedding})
+        self._number = text.tokenizer.convert_tokens_to_ids(token)
+        # The table itself stays frozen: one row of it is replaced on the way out, and the gradient goes to that row.
+        self._hook = text.model.get_input_embeddings().register_forward_hook(self._replace)  # type: ignore[operator]
 
-        _train(prior, pictures, [embedding], condition, training)
-    learnt = embedding.detach().float().cpu()
-    text.learn(token, learnt)
-    return learnt
+    def _replace(self, layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        chosen = (arguments[0] == self._number)[..., None]
+        return torch.where(chosen, self.embedding.to(output.device, output.dtype), output)
+
+    def condition(self, sample: int, draws: torch.Generator) -> Conditioning:
+        """The token in a phrase."""
+        phrase = PHRASES[int(torch.randint(len(PHRASES), (), generator=draws))]
+        return Conditioning({"text": self.text.states([phrase.format(self.token)]).to(self.prior.unet.device)})
+
+    def learnt(self) -> Tensor:
+        """(D,) float32 embedding, on the CPU; the model's table holds it from now on."""
+        embedding = self.embedding.detach().float().cpu()
+        self._hook.remove()
+        self.text.learn(self.token, embedding)
+        return embedding
+
+    def save(self, path: Path) -> None:
+        """Write the token with its embedding as diffusers reads it."""
+        save_token(path, self.token, self.embedding.detach())
 
 
-@contextmanager
-def _embedded(text: TextEncoder, token: str, embedding: Tensor) -> Iterator[None]:
-    """Let a tensor (D,) stand for a token inside the block, so that gradients reach it and nothing else changes."""
-    number = text.tokenizer.convert_tokens_to_ids(token)
-
-    def replace(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return torch.where((arguments[0] == number)[..., None], embedding.to(output), output)
-
-    handle = text.model.get_input_embeddings().register_forward_hook(replace)  # type: ignore[operator]
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def learn_lora(
-    prior: Prior, pictures: Pictures, prompt: str, training: Training, rank: int = 4, image_dropout: float = 0.1
-) -> dict[str, Tensor]:
+class LoraLearner(Learner):
     """Low-rank updates of the attention with which a model predicts the noise in pictures best.
 
-    A model of posed images learns each picture from the first.
+    A model of posed images learns each picture from the first; one that is given what it shows, from itself.
 
     Args:
-        prior: its model has the updates attached afterwards.
+        prior: of any modality; its model has the updates attached from now on.
         pictures: of one subject.
         prompt: that describes them.
-        training: how long and how fast.
         rank: of each update.
-        image_dropout: share of steps without prompt and picture, which keeps guidance working.
-
-    Returns:
-        the updates, as `merge_lora` takes them.
-
-    Raises:
-        UsageError: the prior judges no single images.
+        image_dropout: share of samples without prompt and picture, which keeps guidance working.
+        seed: of the updates' start.
     """
-    if not isinstance(prior, UNetPrior) or prior.modality not in ("image", "posed-image"):
-        raise UsageError(
-            f"a {prior.modality} prior is not personalised", "Choose a model of single images with --prior"
+
+    def __init__(
+        self,
+        prior: Prior,
+        pictures: Pictures,
+        prompt: str,
+        rank: int = 4,
+        image_dropout: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(prior, UNetPrior):
+            raise UsageError(f"this {prior.modality} prior has no attention to adapt")
+        super().__init__(prior, pictures)
+        self.layers = attach_lora(prior.unet, rank, generator(seed, "lora"))
+        # A module's name may hold no dot.
+        self.module = nn.ModuleDict(
+            {
+                name.replace(".", "/"): nn.ParameterDict({"down": layer.down, "up": layer.up})
+                for name, layer in self.layers.items()
+            }
         )
-    layers = attach_lora(prior.unet, rank, generator(training.seed, "lora"))
-    reference, camera = pictures.rgb[0], pictures.cameras[0]
-    with torch.no_grad():
-        conditional = prior.condition([prompt], reference, camera)
-        unconditional = prior.unconditional([""], reference, camera)
+        self.image_dropout = image_dropout
+        with torch.no_grad():
+            told = [self._told(sample) for sample in range(len(pictures.rgb))]
+            self.conditional = [prior.condition([prompt], *each) for each in told]
+            self.unconditional = [prior.unconditional([""], *each) for each in told]
 
-    def condition(step: int, draws: torch.Generator) -> Conditioning:
-        return unconditional if float(torch.rand((), generator=draws)) < image_dropout else conditional
+    def _told(self, sample: int) -> tuple[Tensor, Cameras]:
+        shown = 0 if self.prior.needs_reference else sample
+        return self.pictures.rgb[shown][:1], self.pictures.cameras[shown][:1]
 
-    parameters = [part for layer in layers.values() for part in (layer.down, layer.up)]
-    _train(prior, pictures, parameters, condition, training)
-    return lora_state(layers)
+    def condition(self, sample: int, draws: torch.Generator) -> Conditioning:
+        """The prompt and the picture, or neither."""
+        is_dropped = float(torch.rand((), generator=draws)) < self.image_dropout
+        return (self.unconditional if is_dropped else self.conditional)[sample]
+
+    def learnt(self) -> dict[str, Tensor]:
+        """The updates, as `merge_lora` takes them."""
+        return lora_state(self.layers)
+
+    def save(self, path: Path) -> None:
+        """Write the updates as diffusers reads them."""
+        save_lora(path, self.learnt())
 
 
 def denoising_loss(
     prior: UNetPrior,
-    latents: Tensor,  # (1, C, h, w) clean
-    t: Tensor,  # (1,)
+    latents: Tensor,  # (B, C, h, w) clean
+    t: Tensor,  # (S,)
     conditioning: Conditioning,
-    camera: Cameras,
-    noise: Tensor,  # (1, C, h, w)
+    cameras: Cameras,  # B
+    noise: Tensor,  # (B, C, h, w)
 ) -> Tensor:
     """The loss that diffusion models are trained with: mean square between the output and what it should predict."""
-    noisy = prior.schedule.add_noise(latents, noise, t)
-    target = {"epsilon": noise, "v": prior.schedule.velocity(latents, noise, t), "x0": latents}
-    output = prior.predict(noisy.to(prior.unet.dtype), t, conditioning, camera)
+    t_of_image = t.repeat_interleave(len(latents) // len(t))
+    noisy = prior.schedule.add_noise(latents, noise, t_of_image)
+    target = {"epsilon": noise, "v": prior.schedule.velocity(latents, noise, t_of_image), "x0": latents}
+    output = prior.predict(noisy.to(prior.unet.dtype), t, conditioning, cameras)
     return mse_loss(output.float(), target[prior.schedule.prediction])
 
 
-def _train(
-    prior: UNetPrior,
-    pictures: Pictures,
-    parameters: list[nn.Parameter],
-    condition: Callable[[int, torch.Generator], Conditioning],
-    training: Training,
-) -> None:
-    optimiser = torch.optim.Adam(parameters, lr=training.rate)
-    with torch.no_grad():
-        clean = [prior.encode(rgb) for rgb in pictures.rgb]
-    for step in range(training.iterations):
-        draws = generator(training.seed, "personalise", step)
-        index = int(torch.randint(len(clean), (), generator=draws))
-        t = torch.randint(len(prior.schedule), (1,), generator=draws).to(clean[index].device)
-        noise = torch.randn(clean[index].shape, generator=draws).to(clean[index])
-        conditioning = condition(step, draws)
-        loss = denoising_loss(prior, clean[index], t, conditioning, pictures.cameras[index], noise)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        training.report(step, float(loss.detach()))
-
-
-def save_token(folder: Path, token: str, embedding: Tensor) -> None:
+def save_token(path: Path, token: str, embedding: Tensor) -> None:
     """Write a token with its embedding (D,) as diffusers reads it."""
-    save_file({token: embedding.float().cpu().contiguous()}, folder / TOKEN_FILES[0])
+    save_file({token: embedding.float().cpu().contiguous()}, path)
 
 
-def save_lora(folder: Path, state: dict[str, Tensor]) -> None:
+def save_lora(path: Path, state: dict[str, Tensor]) -> None:
     """Write low-rank updates as diffusers reads them."""
-    save_file(state, folder / LORA_FILE)
+    save_file(state, path)
 
 
 def apply_adapter(prior: Any, folder: Path) -> None:

@@ -101,6 +101,17 @@ class Prior(ABC):
         A stochastic encoder draws from the generator; without one it returns its mean.
         """
 
+    def decode(
+        self,
+        latents: Tensor,  # (B, C, h, w)
+    ) -> Tensor:
+        """Images (B, H, W, 3) sRGB in [0, 1] of latents, without a graph.
+
+        Raises:
+            ConfigError: the model only judges images.
+        """
+        raise ConfigError(f"this {self.modality} prior judges images and makes none")
+
     @abstractmethod
     def denoise(
         self,

@@ -41,6 +41,7 @@ class Zero123(UNetPrior):
     ) -> None:
         super().__init__(unet, encoder, schedule)
         self.image_encoder, self.projection = image_encoder, projection
+        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     @torch.no_grad()
     def condition(
@@ -54,14 +55,17 @@ class Zero123(UNetPrior):
         if images is None or cameras is None:
             raise ConfigError("Zero-1-to-3 needs a picture and its camera", "Give the objective a `reference` view set")
         samples = len(prompts)
-        # All samples usually share one picture: it is encoded once.
+        # All samples usually share one picture, and all steps.
         pictures = images[:1] if images.stride(0) == 0 else images
-        pixels = clip_pixels(pictures, self.image_encoder.config.image_size).to(self.image_encoder.dtype)
-        embedding = self.image_encoder(pixels).image_embeds
+        if self._seen is None or not torch.equal(self._seen[0], pictures):
+            pixels = clip_pixels(pictures, self.image_encoder.config.image_size).to(self.image_encoder.dtype)
+            embedding = self.image_encoder(pixels).image_embeds.float()
+            self._seen = pictures.clone(), embedding, self.encoder.unscaled(pictures)
+        _, embedding, latents = self._seen
         return Conditioning(
             {
-                "embedding": embedding.float().expand(samples, -1),
-                "latents": self.encoder.unscaled(pictures).expand(samples, -1, -1, -1),
+                "embedding": embedding.expand(samples, -1),
+                "latents": latents.expand(samples, -1, -1, -1),
                 "view": spherical(cameras).expand(samples, -1),
                 "present": embedding.new_ones(samples, 1, dtype=torch.float32),
             }

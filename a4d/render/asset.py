@@ -138,7 +138,9 @@ class AssetRenderer:
             rgb[chosen] = encode_srgb(self._light(samples, chosen, material, look))
         return rgb, alpha
 
-    def _light(self, samples: SurfaceSamples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial) -> Tensor:
+    def _light(
+        self, samples: SurfaceSamples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial
+    ) -> Tensor:
         """(K, 3) linear light that chosen samples of one material send to the eye."""
         if self.light is None or material.material.is_unlit:
             return look.base_colour if look.emission is None else look.base_colour + look.emission
@@ -165,7 +167,7 @@ class SurfaceSamples:
         surface: at a moment.
         face: (P,) int64.
         weights: (P, 3) barycentric, of the face's corners.
-        footprint: for a set of texture coordinates, (P, 2, 2) change of u, v along the two axes of each sample's extent.
+        footprint: for a set of texture coordinates, (P, 2, 2) change of u, v along the axes of each sample's extent.
         eye: (3,) from where the samples are looked at; None is from straight above each.
     """
 

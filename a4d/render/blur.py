@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d
 
-REACH = 3.0
-"""Standard deviations at which the kernel ends."""
+SHARP = 0.25
+"""Pixels of standard deviation below which an image stays as it is."""
 
 
 def blurred(image: Tensor, deviation: float) -> Tensor:
-    """Gaussian blur, at the least resolution that shows it; zero lies around the image.
+    """Gaussian blur, sampled no finer than it needs; zero lies around the image.
 
     Args:
         image: (B, H, W, C).
-        deviation: standard deviation in pixels; the image itself below a quarter.
+        deviation: standard deviation in pixels.
 
     Returns:
-        (B, h, w, C), smaller by a whole factor of at most half the deviation.
+        (B, h, w, C), smaller by a whole factor of at most the deviation.
     """
-    if deviation < 0.25:
+    if deviation < SHARP:
         return image
-    factor = max(1, int(deviation / 2))
+    rows = _kernel(image.shape[1], round(deviation, 2)).to(image)
+    columns = _kernel(image.shape[2], round(deviation, 2)).to(image)
     planes = image.permute(0, 3, 1, 2)
-    if factor > 1:
-        planes = avg_pool2d(planes, factor, ceil_mode=True, count_include_pad=False)
-    # The mean over a square of that side has itself a variance.
-    rest = math.sqrt(max((deviation / factor) ** 2 - (1 - factor**-2) / 12, 0.01))
-    reach = math.ceil(REACH * rest)
-    place = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (place / rest) ** 2)
-    kernel = kernel / kernel.sum()
-    batch, channels = planes.shape[:2]
-    single = planes.reshape(batch * channels, 1, *planes.shape[2:])
-    rows = conv2d(single, kernel.view(1, 1, 1, -1), padding=(0, reach))
-    smooth = conv2d(rows, kernel.view(1, 1, -1, 1), padding=(reach, 0))
-    return smooth.view(batch, channels, *smooth.shape[2:]).permute(0, 2, 3, 1)
+    return (rows @ planes @ columns.T).permute(0, 2, 3, 1)
+
+
+@lru_cache(maxsize=256)
+def _kernel(size: int, deviation: float) -> Tensor:
+    """(h, H) weights of the pixels of a line for the means around every few of them."""
+    factor = max(1, int(deviation))
+    centre = torch.arange((size - 1) % factor // 2, size, factor)[:, None]
+    weights = torch.exp(-0.5 * ((torch.arange(size) - centre) / deviation) ** 2)
+    whole = torch.exp(-0.5 * (torch.arange(-4 * factor - 4, 4 * factor + 5) / deviation) ** 2).sum()
+    return weights / whole

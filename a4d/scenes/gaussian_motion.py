@@ -20,13 +20,16 @@ from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.node_graph import node_graph
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.randomness import generator as random_generator
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
-from a4d.scenes.motion_field import GROUPS, MotionConfig, MotionField
+from a4d.scenes.motion import Motion
+from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
+from a4d.scenes.node_motion import NodeMotion, NodeMotionConfig
 from a4d.scenes.scene import AssetOptions, Followed, Scene
 from a4d.scenes.seed import Seed
 
@@ -49,7 +52,9 @@ class GaussianMotionConfig(Config):
     count: int = Field(default=6000, ge=1, description="Gaussians spread over a mesh")
     opacity: float = Field(default=0.95, gt=0, lt=1, description="of Gaussians spread over a mesh")
     size: float = Field(default=0.6, gt=0, description="radius of these over the mean distance to the nearest three")
-    motion: MotionConfig = MotionConfig()
+    motion: HexplaneMotionConfig | NodeMotionConfig = Field(
+        default=NodeMotionConfig(), discriminator="kind", description="carried by nodes, or a hexplane as in Animate3D"
+    )
 
 
 class GaussianMotionScene(Scene):
@@ -65,7 +70,7 @@ class GaussianMotionScene(Scene):
     config_class = GaussianMotionConfig
     config: GaussianMotionConfig
     rest_means: Tensor
-    whole: Tensor
+    vertices: Tensor
 
     def __init__(self, config: GaussianMotionConfig, rest: Gaussians, surface: CarriedSurface | None = None) -> None:
         super().__init__()
@@ -74,12 +79,8 @@ class GaussianMotionScene(Scene):
         self.surface = surface
         vertices = rest.means[:0] if surface is None else surface.vertices
         self.register_buffer("vertices", vertices.detach().float().clone(), persistent=False)
-        reach = torch.cat([self.rest_means, vertices.to(self.rest_means)]).abs().max()
-        bound = config.motion.bound or MARGIN * float(reach)
-        self.config = config.model_copy(update={"motion": config.motion.model_copy(update={"bound": bound})})
-        self.motion = MotionField(self.config.motion, bound)
-        spread = torch.linspace(0, len(rest) - 1, min(len(rest), WHOLE)).long()
-        self.register_buffer("whole", self.rest_means[spread], persistent=False)
+        self.motion = self._build_motion(config.motion)
+        self.config = config
         self._neighbourhoods: dict[tuple[Followed, int], Neighbourhoods] = {}
 
     @classmethod
@@ -106,6 +107,16 @@ class GaussianMotionScene(Scene):
         scene.motion.initialise(generator)
         return scene
 
+    def _build_motion(self, config: HexplaneMotionConfig | NodeMotionConfig) -> Motion:
+        if isinstance(config, NodeMotionConfig):
+            followed: dict[Followed, Tensor] = {"gaussians": self.rest_means, "vertices": self.vertices}
+            if self.surface is None:
+                return NodeMotion(config, node_graph(self.rest_means, None, config.nodes), followed)
+            return NodeMotion(config, node_graph(self.vertices, self.surface.whole_faces, config.nodes), followed)
+        reach = torch.cat([self.rest_means, self.vertices]).abs().max()
+        spread = torch.linspace(0, len(self.rest_means) - 1, min(len(self.rest_means), WHOLE)).long()
+        return MotionField(config, self.rest_means[spread], config.bound or MARGIN * float(reach))
+
     @property
     def rest(self) -> Gaussians:
         """The Gaussians at time 0."""
@@ -114,7 +125,7 @@ class GaussianMotionScene(Scene):
     def moments(self, times: list[float]) -> list[Gaussians]:
         """The Gaussians at several times in [0, 1]."""
         rest = self.rest
-        return [moved.gaussians(rest) for moved in self.motion(rest.means, times, self.whole)]
+        return [moved.gaussians(rest) for moved in self.motion("gaussians", rest.means, times)]
 
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians at a time in [0, 1]; at 0 exactly those at rest."""
@@ -156,13 +167,15 @@ class GaussianMotionScene(Scene):
         return Render(*(torch.cat([getattr(part, name) for part in parts])[back] for name in ("rgb", "alpha", "depth")))
 
     def rest_points(self, points: Followed) -> Tensor:
-        """(P, 3) Gaussians or vertices at time 0.
+        """(P, 3) Gaussians, vertices or nodes at time 0.
 
         Raises:
-            ConfigError: there is no mesh.
+            ConfigError: there is no mesh, or no nodes.
         """
         if points == "gaussians":
             return self.rest_means
+        if points == "nodes":
+            return self.node_frames([0.0])[0]
         if self.surface is None:
             raise ConfigError("this scene has no mesh whose vertices could be followed", "Use points: gaussians")
         return self.vertices
@@ -170,15 +183,18 @@ class GaussianMotionScene(Scene):
     def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
         """(T, P, 3) Gaussians or vertices at several times; at 0 exactly those at rest."""
         rest = self.rest_points(points) if chosen is None else self.rest_points(points)[chosen]
-        moved = [displacement.points(rest) for displacement in self.motion(rest, times, self.whole)]
-        return torch.stack([rest if time == 0 else place for time, place in zip(times, moved, strict=True)])
+        moved = self.motion(points, rest, times, chosen)
+        return torch.stack([rest if time == 0 else each.points for time, each in zip(times, moved, strict=True)])
 
     def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
         """The nearest Gaussians to each, or the neighbours of vertices along edges."""
         key = (points, count)
         if key not in self._neighbourhoods:
             rest = self.rest_points(points)
-            if self.surface is None or points == "gaussians":
+            if points == "nodes":
+                assert isinstance(self.motion, NodeMotion)
+                self._neighbourhoods[key] = self.motion.neighbourhoods(count)
+            elif self.surface is None or points == "gaussians":
                 self._neighbourhoods[key] = nearest_neighbourhoods(rest, count)
             else:
                 draws = random_generator(0, "edge neighbours")
@@ -186,15 +202,23 @@ class GaussianMotionScene(Scene):
                 self._neighbourhoods[key] = around.to(rest.device)
         return self._neighbourhoods[key]
 
+    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """The nodes that carry the motion: (M, 3) at time 0, and (T, M, 3) places and (T, M, 3, 3) rotations at times.
+
+        Raises:
+            ConfigError: no nodes carry it.
+        """
+        if not isinstance(self.motion, NodeMotion):
+            raise ConfigError("no nodes carry the motion of this scene", "Set scene.motion.kind to nodes")
+        return self.motion.nodes, *self.motion.node_frames(times)
+
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate; a group without a rate stays as it is."""
+        groups = self.motion.parameters_of()
         for name in rates:
-            if name not in GROUPS:
-                raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)
-        return [
-            {"name": name, "params": self.motion.parameters_of(name), "lr": value_at(rate, 0)}
-            for name, rate in rates.items()
-        ]
+            if name not in groups:
+                raise unknown_key(f"optimiser.rates.{name}", name, groups)
+        return [{"name": name, "params": groups[name], "lr": value_at(rate, 0)} for name, rate in rates.items()]
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""

@@ -64,31 +64,49 @@ def gaussians_on_asset(asset: Asset, count: int, opacity: float, size: float, ge
 
 
 VERTEX_OPACITY = 1 - 1e-5
-VERTEX_SPREAD = 1.1
+
+VERTEX_SIZE = 0.5
+"""Radius of a Gaussian at a vertex along each of its axes, over the root mean square of its neighbours' offsets."""
+
+VERTEX_FLATNESS = 0.05
 
 
 def gaussians_at_vertices(asset: Asset) -> Gaussians:
-    """One Gaussian per vertex of an asset at rest, along the world's axes as far as its neighbours (Animate3D, 4.7)."""
+    """One Gaussian per vertex of an asset at rest, flat along the surface and long where its neighbours are far.
+
+    What Animate3D does (section 4.7 of the notes) along the world's axes, along the surface's own: meshes of few faces
+    are covered, too.
+    """
     surface = deform(asset)
-    faces, vertices = surface.faces, surface.vertices
-    used = faces.unique()
-    # Colours are means over the corners of all faces, so that a seam shows both of its sides.
+    faces, used = surface.faces, surface.faces.unique()
+    # Neighbours are found across seams. Colours are means over the corners of all faces that share a vertex.
+    places, index = surface.vertices.unique(dim=0, return_inverse=True)
+    turned, scales = _neighbourhoods(Mesh(places, index[faces]))
     face = torch.arange(len(faces)).repeat_interleave(3)
     corner = torch.eye(3).repeat(len(faces), 1)
-    spread = torch.zeros_like(vertices)
-    edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    for start, end in (edges.T, edges.T.flip(0)):
-        spread.index_add_(0, start, (vertices[end] - vertices[start]).abs())
-    degree = torch.bincount(edges.flatten(), minlength=len(vertices)).clamp_min(1)
-    scales = (spread / degree[:, None] / VERTEX_SPREAD)[used]
-    size = scales.norm(dim=-1, keepdim=True)
-    # A flat neighbourhood along an axis has no thickness of its own.
-    scales = scales.clamp_min(1e-3 * float(size.mean()))
-    seen = surface_colours(surface, asset.materials, face, corner, size.mean().expand(len(face)))
-    sums = torch.zeros_like(vertices).index_add_(0, faces.flatten(), seen)
-    colours = sums[used] / torch.bincount(faces.flatten(), minlength=len(vertices))[used, None]
-    identity = vertices.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(used), 4)
-    return _assemble(vertices[used], identity, scales, colours, VERTEX_OPACITY)
+    seen = surface_colours(surface, asset.materials, face, corner, 2 * scales[index[faces.flatten()], 0])
+    sums = torch.zeros_like(surface.vertices).index_add_(0, faces.flatten(), seen)
+    colours = sums[used] / torch.bincount(faces.flatten(), minlength=len(surface.vertices))[used, None]
+    rotations = quaternion_from_rotation(turned[index[used]])
+    return _assemble(surface.vertices[used], rotations, scales[index[used]], colours, VERTEX_OPACITY)
+
+
+def _neighbourhoods(mesh: Mesh) -> tuple[Tensor, Tensor]:
+    """(V, 3, 3) axes, the last along the normal, and (V, 3) radii of the flat patches around the vertices, metres."""
+    normals = mesh.vertex_normals
+    frame = _frame(torch.where(normals.norm(dim=-1, keepdim=True) > 0, normals, normals.new_tensor([0.0, 0.0, 1.0])))
+    edges = torch.cat([mesh.faces[:, [i, j]] for i in range(3) for j in range(3) if i != j])
+    offsets = mesh.vertices[edges[:, 1]] - mesh.vertices[edges[:, 0]]
+    flat = torch.einsum("eij,ei->ej", frame[edges[:, 0]], offsets)[:, :2]
+    squares = mesh.vertices.new_zeros(len(mesh.vertices), 2, 2)
+    squares.index_add_(0, edges[:, 0], flat[:, :, None] * flat[:, None, :])
+    degree = edges[:, 0].bincount(minlength=len(mesh.vertices)).clamp(min=1)
+    variances, axes = torch.linalg.eigh(squares / degree[:, None, None])
+    narrow, wide = (VERTEX_SIZE * variances.clamp(min=0).sqrt()).unbind(-1)
+    narrow = torch.maximum(narrow, 0.1 * wide)
+    along = torch.einsum("vij,vj->vi", frame[:, :, :2], axes[:, :, 1])
+    turned = torch.stack([along, torch.linalg.cross(frame[:, :, 2], along, dim=-1), frame[:, :, 2]], dim=-1)
+    return turned, torch.stack([wide, narrow, VERTEX_FLATNESS * narrow], dim=-1)
 
 
 def gaussians_at_points(points: Tensor, colours: Tensor, opacity: float) -> Gaussians:

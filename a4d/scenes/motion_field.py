@@ -7,28 +7,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config
-from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.transforms import quaternion_from_rotation, quaternion_product
+from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render.encoding import HexplaneConfig, HexplaneEncoding
-
-GROUPS = ("grids", "heads", "global")
-"""Names of the groups of parameters, which are also the names of their learning rates."""
+from a4d.scenes.motion import Motion, Moved
+from a4d.scenes.scene import Followed
 
 HEADS = {"offset": 3, "rotation": 4, "log_scale": 3}
 GLOBAL_HEADS = {"global_rotation": 3, "global_translation": 3}
 
 
-class MotionConfig(Config):
+class HexplaneMotionConfig(Config):
     """The sizes of a motion field; the defaults are Animate3D's, but for how a new moment begins."""
 
-    hexplane: HexplaneConfig = HexplaneConfig()
+    kind: Literal["hexplane"] = "hexplane"
+    planes: HexplaneConfig = HexplaneConfig()
     width: int = Field(default=32, ge=1, le=1024, description="hidden features of the heads")
     bound: float | None = Field(default=None, gt=0, description="half of the cube's side in metres; None: it fits")
     reach: float = Field(default=1.0, gt=0, description="metres of the largest global translation along an axis")
@@ -37,61 +36,30 @@ class MotionConfig(Config):
     momentum: float = Field(default=0.5, ge=0, le=1, description="share of the latest change that goes on then")
 
 
-@dataclass(frozen=True)
-class Displacement:
-    """What a motion does to P points at a moment.
-
-    Args:
-        offset: (P, 3) metres, after the rigid motion.
-        rotation: (P, 4) added to the quaternion after the rigid rotation.
-        log_scale: (P, 3) added to the logarithms of the scales, or None.
-        world_from_rest: (3, 4) the rigid motion of the whole.
-    """
-
-    offset: Tensor
-    rotation: Tensor
-    log_scale: Tensor | None
-    world_from_rest: Tensor
-
-    def points(self, points: Tensor) -> Tensor:
-        """(P, 3) where the points are."""
-        return points @ self.world_from_rest[:, :3].T + self.world_from_rest[:, 3] + self.offset
-
-    def gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """The Gaussians where the points in their middle are; opacity and colour never change."""
-        turn = quaternion_from_rotation(self.world_from_rest[:, :3])
-        unit = torch.nn.functional.normalize(gaussians.quaternions, dim=-1)
-        return Gaussians(
-            self.points(gaussians.means),
-            quaternion_product(turn, unit) + self.rotation,
-            gaussians.log_scales if self.log_scale is None else gaussians.log_scales + self.log_scale,
-            gaussians.opacity_logits,
-            gaussians.sh,
-        )
-
-
-class MotionField(nn.Module):
+class MotionField(Motion):
     """Displacements of points over time, exactly none at time 0.
 
-    The heads' outputs at time 0 are subtracted, so that the motion begins at rest and is continuous in time.
+    Before the second of the finest level's moments the motion is a share of itself that grows from 0, so that it begins
+    at rest and is continuous in time.
 
     Args:
         config: sizes.
+        whole: (N, 3) metres, the points whose mean features decide the rigid motion.
         bound: half of the side of the cube around the origin that holds the points, metres.
     """
 
-    latest: Tensor
+    whole: Tensor
 
-    def __init__(self, config: MotionConfig, bound: float) -> None:
+    def __init__(self, config: HexplaneMotionConfig, whole: Tensor, bound: float) -> None:
         super().__init__()
         self.config, self.bound = config, bound
-        self.grids = HexplaneEncoding(config.hexplane)
+        self.grids = HexplaneEncoding(config.planes)
         features = self.grids.output_features
         self.heads = nn.ModuleDict({name: _head(features, config.width, size) for name, size in HEADS.items()})
         self.global_heads = nn.ModuleDict(
             {name: _head(features, config.width, size) for name, size in GLOBAL_HEADS.items()}
         )
-        self.register_buffer("latest", torch.zeros(()))
+        self.register_buffer("whole", whole.clone(), persistent=False)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
@@ -105,10 +73,10 @@ class MotionField(nn.Module):
             nn.init.kaiming_uniform_(first.weight, a=math.sqrt(5), generator=generator)
             nn.init.zeros_(last.weight)
 
-    def parameters_of(self, group: str) -> list[nn.Parameter]:
-        """The parameters of one of the `GROUPS`."""
-        module = {"grids": self.grids, "heads": self.heads, "global": self.global_heads}[group]
-        return list(module.parameters())
+    def parameters_of(self) -> dict[str, list[nn.Parameter]]:
+        """The planes, the heads, and those of the rigid motion."""
+        modules = {"grids": self.grids, "heads": self.heads, "global": self.global_heads}
+        return {name: list(module.parameters()) for name, module in modules.items()}
 
     def features(
         self,
@@ -121,33 +89,29 @@ class MotionField(nn.Module):
         return features
 
     def forward(
-        self,
-        points: Tensor,  # (P, 3) metres, at time 0
-        times: Sequence[float],  # T in [0, 1]
-        whole: Tensor,  # (N, 3) metres, the points whose mean features decide the rigid motion
-    ) -> list[Displacement]:
-        """How points have moved at T moments."""
-        joined = points if points is whole else torch.cat([points, whole])
-        first = 0 if points is whole else len(points)
-        before = self._raw(joined, 0.0, len(points), first)
+        self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
+    ) -> list[Moved]:
+        """Points at T moments."""
+        joined, count = torch.cat([rest, self.whole]), len(rest)
+        rows = max(resolution[3] for resolution in self.config.planes.resolutions)
         return [
-            self._displacement([later - rest for later, rest in zip(raw, before, strict=True)])
-            for raw in (self._raw(joined, time, len(points), first) for time in times)
+            self._moved(rest, [min(1.0, time * (rows - 1)) * value for value in self._raw(joined, time, count)])
+            for time in times
         ]
 
-    def _raw(self, points: Tensor, time: float, count: int, first: int) -> list[Tensor]:
-        """The heads' outputs at the first `count` points, and those of the global heads for the points from `first`."""
+    def _raw(self, points: Tensor, time: float, count: int) -> list[Tensor]:
+        """The heads' outputs at the first `count` points, and those of the global heads for the others."""
         features = self.features(points, time)
-        mean = features[first:].mean(0)
+        mean = features[count:].mean(0)
         heads = self.heads if self.config.scales else {name: self.heads[name] for name in ("offset", "rotation")}
         return [head(features[:count]) for head in heads.values()] + [head(mean) for head in self.global_heads.values()]
 
-    def _displacement(self, values: list[Tensor]) -> Displacement:
+    def _moved(self, rest: Tensor, values: list[Tensor]) -> Moved:
         offset, rotation, *log_scale, angles, shift = values
         turn = rotation_from_euler(math.pi * torch.tanh(angles / 2))
         translation = self.config.reach * torch.tanh(shift / 2)
-        world_from_rest = torch.cat([turn, translation[:, None]], dim=1)
-        return Displacement(offset, rotation, log_scale[0] if log_scale else None, world_from_rest)
+        places = rest @ turn.T + translation + offset
+        return Moved(places, quaternion_from_rotation(turn), rotation, log_scale[0] if log_scale else None)
 
     @torch.no_grad()
     def carry(self, time: float) -> None:

@@ -171,7 +171,7 @@ class Scene(nn.Module, ABC):
         return None
 
 
-Followed = Literal["gaussians", "vertices"]
+Followed = Literal["gaussians", "vertices", "nodes"]
 """The points of a scene that can be followed over time."""
 
 
@@ -187,3 +187,6 @@ class Deforming(Protocol):
 
     def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
         """Which points are near which at time 0, up to `count` for each."""
+
+    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""

@@ -67,28 +67,29 @@ class CompactTrainee:
             batches = ProceduralBatches(self.recipe.model_copy(update=update), HELD_OUT_SEED)
             for index in range(self.validation_batches):
                 batch = self._placed(batches[index])
+                pictures = {name: value for name, value in batch.items() if name not in ("way", "visible")}
                 for level in (0.5, 0.8, 0.999):
                     t = torch.full((len(batch["clean"]),), self.schedule.timestep(level))
                     draws = generator(HELD_OUT_SEED, kind, index)
-                    _, loss = diffusion_loss(self.module, batch, draws, self.schedule, t)
+                    _, loss = diffusion_loss(self.module, pictures, draws, self.schedule, t)
                     figures.setdefault(f"{kind} {level}", []).append(float(loss))
                 if share:
                     estimate = self.one_step(batch, index)
                     for name, images in (("one step", estimate), ("repeated", batch["still"][:, :, None])):
-                        error = ((images - batch["clean"]) / 2).square().mean((1, 2, 3, 4, 5))
+                        error = ((images - batch["clean"].float()) / 2).square().mean((1, 2, 3, 4, 5))
                         figures.setdefault(f"PSNR {name}", []).append(float(-10 * error.log10().mean()))
-                    shown.append(torch.stack([batch["clean"], estimate], 1))
+                    shown.append(torch.stack([batch["clean"].float(), estimate], 1))
         write_image(folder / f"moving_{step:06d}.png", _sheet(shown[0][:4, :, :2]))
         return {name: sum(values) / len(values) for name, values in figures.items()}
 
     @torch.no_grad()
     def one_step(self, batch: Batch, index: int) -> Tensor:
         """The clean images (S, V, F, 3, H, W) that the network expects before it has seen anything but noise."""
-        task, clean = task_of(batch), batch["clean"]
+        task, clean = task_of(batch), batch["clean"].float()
         t = torch.full((len(clean),), len(self.schedule) - 1)
         _, sigma = noisy_levels(self.schedule, t, task, clean.shape[2])
         noise = torch.randn(clean.shape, generator=generator(HELD_OUT_SEED, "preview", index)).to(clean)
-        return -self.module(noise, sigma, task).clamp(-1, 1)
+        return -self.module(noise, sigma, task).velocity.clamp(-1, 1)
 
     def _placed(self, batch: Batch) -> Batch:
         device = next(self.module.parameters()).device
@@ -99,14 +100,17 @@ def _sheet(images: Tensor) -> NDArray[np.float32]:
     """One picture of (S, 2, V, F, 3, H, W) in [-1, 1]: frames along, views and truth over estimate down."""
     rows = images.permute(0, 1, 2, 5, 3, 6, 4)  # S, 2, V, H, F, W, 3
     sheet = rows.reshape(-1, images.shape[3] * images.shape[-1], 3)
-    return (sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2
+    return np.asarray((sheet.clamp(-1, 1).cpu().float().numpy() + 1) / 2, np.float32)
 
 
 def start(config: CompactTraining, weights: Path | None, seed: int) -> tuple[CompactTrainee, ProceduralBatches]:
     """A network, new or from weights, and its batches."""
     torch.manual_seed(seed)
     network = CompactNetwork(config.network) if weights is None else load_network(weights)[0]
-    return CompactTrainee(network, config.data), ProceduralBatches(config.data, seed)
+    batches = ProceduralBatches(config.data, seed)
+    if config.training.workers:
+        batches[0]  # compiles the renderer once, before every worker would
+    return CompactTrainee(network, config.data), batches
 
 
 def evaluate_weights(weights: Path | None, device: str, objects: int) -> dict[str, float]:

@@ -33,6 +33,7 @@ class Model(Generic[TrainingType]):
             `continued` of what is different when training starts from weights.
         start: settings, weights to start from or None, and the seed, to the trainee and all of its batches.
         evaluate: weights, or None for those that ship, a device and a number of objects to figures by name.
+        learns_from_files: whether it needs a data set, whose folder stands in the settings as `data.path`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Model(Generic[TrainingType]):
     defaults: Path
     start: Callable[[TrainingType, Path | None, int], tuple[Trainee, Batches]]
     evaluate: Callable[[Path | None, str, int], dict[str, float]]
+    learns_from_files: bool = False
 
     def settings(
         self,

@@ -37,8 +37,9 @@ class Batches(Protocol):
 class Trainee(Protocol):
     """What the loop trains: a model, its loss, and how its progress is judged."""
 
-    module: nn.Module
-    """In the precision of the loaded weights; the loop moves it to the device and its own precision."""
+    @property
+    def module(self) -> nn.Module:
+        """The model; the loop moves it to the device and its own precision."""
 
     def loss(self, batch: Mapping[str, Tensor], draws: torch.Generator) -> tuple[str, Tensor]:
         """The loss of a batch on the model's device, and what kind of batch it was; `draws` is on the CPU."""
@@ -84,7 +85,7 @@ class Clock:
 
 
 class Trainer:
-    """One training run in a folder: `state.safetensors`, `weights.safetensors`, `metrics.jsonl` and `previews/`.
+    """One training run in a folder: `weights.safetensors`, `metrics.jsonl`, `previews/`, and what it resumes from.
 
     The model holds weights in the precision it computes in; the optimisers change masters in single precision, of
     which a running average is kept, and that average is what is validated and saved.
@@ -96,6 +97,7 @@ class Trainer:
         folder: where it is kept.
         runtime: device, seed, console and stop requests.
         processes: those that train together.
+        state: the file that the run resumes from; `state.safetensors` in the folder if none.
     """
 
     def __init__(
@@ -106,7 +108,9 @@ class Trainer:
         folder: Path,
         runtime: Runtime,
         processes: Processes | None = None,
+        state: Path | None = None,
     ) -> None:
+        self.state = state or folder / "state.safetensors"
         self.trainee, self.batches, self.config, self.folder, self.runtime = trainee, batches, config, folder, runtime
         self.processes = processes or Processes()
         folder.mkdir(parents=True, exist_ok=True)
@@ -251,14 +255,14 @@ class Trainer:
         dtype = getattr(torch, self.config.state_dtype)
         parts = {"weights": self.masters, "average": self.average, "optimiser": self.optimisers.state()}
         facts = {"step": self.done, "seconds": self.clock.seconds, "means": self.means}
-        save_state(self.folder / "state.safetensors", {k: rounded(v, dtype) for k, v in parts.items()}, facts)
+        save_state(self.state, {k: rounded(v, dtype) for k, v in parts.items()}, facts)
         self._show(self.average)
         self.trainee.save(self.folder / "weights.safetensors")
         self._show(self.masters)
 
     @torch.no_grad()
     def _restore(self) -> None:
-        stored = load_state(self.folder / "state.safetensors")
+        stored = load_state(self.state)
         if stored is None:
             self._show(self.masters)
             return

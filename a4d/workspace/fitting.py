@@ -202,8 +202,10 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
 
 
 def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
-    """What is known of a model's files: the hub's commit, or the hash of all where the user named a folder."""
-    if name not in overrides:
+    """What is known of a model's files: the hub's commit, or the hash of all that a user named or the package holds."""
+    from a4d.priors.catalogue import find
+
+    if name not in overrides and find(name).packaged is None:
         return Weights(id=name, revision=folder.name)
     hashes = [[file.relative_to(folder).as_posix(), hash_file(file)] for file in files_below(folder)]
     return Weights(id=name, sha256=digest(hashes))

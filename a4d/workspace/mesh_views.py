@@ -1,4 +1,4 @@
-"""A mesh taken into a workspace: placed in our world, and photographed from known cameras with everything known of it."""
+"""A mesh taken into a workspace: placed in our world, and seen from known cameras with all that is known of it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,12 @@ if TYPE_CHECKING:
     from a4d.geometry.asset import Asset
     from a4d.geometry.cameras import Cameras
     from a4d.geometry.placement import Axis, Orientation
-    from a4d.io.ground_truth import GroundTruth
     from a4d.render.asset import AssetRenderer, Lighting
     from a4d.render.environment import EnvironmentLight
 
 logger = logging.getLogger(__name__)
 
 AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
-
-WITH_CUSTOM = (".glb", ".gltf", ".bvh")
-"""Formats in which +Y is up and +Z the front."""
 
 DEPTH_UNIT = 1e-4
 """Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
@@ -89,6 +85,7 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         UsageError: there is no such clip.
     """
     from a4d.geometry.placement import normalising, placed
+    from a4d.geometry.posing import deform
     from a4d.io.asset_reader import read_asset
     from a4d.render.asset import AssetRenderer
 
@@ -115,7 +112,10 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     )
     rate = _rate(shots[0]) if shots[0].clip is not None else None
     work.describe(frame_count=len(files), asset=facts.model_dump(mode="json"), fps=rate)
+    rest = deform(asset)
     return {
+        "vertices": len(rest.vertices),
+        "faces": len(rest.faces),
         "frames": len(files),
         "views": len(train),
         "test_views": len(test),
@@ -162,11 +162,12 @@ def _orientation(
     from a4d.geometry.orientation import guess_orientation
     from a4d.geometry.placement import Orientation
     from a4d.geometry.posing import deform
+    from a4d.io.asset_reader import Y_UP_FORMATS
 
     up, front = _axis(config.up), _axis(config.front)
     if up and front:
         return Orientation(up, front), "given"
-    if path.suffix.lower() in WITH_CUSTOM and up is None:
+    if path.suffix.lower() in Y_UP_FORMATS and up is None:
         if front and front[1] == "y":
             raise UsageError(f"--front {config.front} is up in {path.suffix} files", "Give --up as well")
         return Orientation("+y", front or "+z"), "given" if front else "format"
@@ -261,30 +262,8 @@ def _each(cameras: tuple[Cameras, Cameras]) -> Iterator[Cameras]:
         yield from (batch[index] for index in range(len(batch)))
 
 
-def ground_truth(asset: Asset, clip: Clip | None, seconds: Tensor) -> GroundTruth:
-    """Surface and joints of an asset at (T,) moments."""
-    import numpy as np
-    import torch
-
-    from a4d.geometry.posing import deform, pose
-    from a4d.io.ground_truth import GroundTruth
-
-    nodes = asset.shown_joints()
-    skeleton = asset.skeleton_of(nodes) if nodes else None
-    surfaces = [deform(asset, clip, second) for second in seconds.tolist()]
-    poses = [pose(asset, clip, second).world_from_node[nodes].float() for second in seconds.tolist()]
-    return GroundTruth(
-        seconds=seconds.numpy(),
-        vertices=torch.stack([surface.vertices for surface in surfaces]).numpy(),
-        faces=surfaces[0].faces.numpy(),
-        joint_names=np.array(skeleton.names if skeleton else [], dtype=np.str_),
-        joint_parents=(skeleton.parents if skeleton else torch.zeros(0, dtype=torch.int64)).numpy(),
-        world_from_joint=torch.stack(poses).numpy(),
-    )
-
-
 def _write_truth(work: Transaction, asset: Asset, shots: list[Shot]) -> list[RenderedClip]:
-    from a4d.io.ground_truth import write_ground_truth
+    from a4d.io.ground_truth import ground_truth, write_ground_truth
 
     folder, rendered, taken = work.replace("ground_truth"), list[RenderedClip](), set[str]()
     for shot in shots:

@@ -17,7 +17,7 @@ prepare_process()
 import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from a4d.commands.evaluate import compare_views  # noqa: E402
+from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.cameras import Cameras, concatenate, orbit  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, icosphere, torus  # noqa: E402

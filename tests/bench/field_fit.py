@@ -19,7 +19,7 @@ import yaml  # noqa: E402
 from capture_fit import carve, observe  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from a4d.commands.evaluate import compare_views  # noqa: E402
+from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, torus  # noqa: E402
 from a4d.io.images import write_image  # noqa: E402

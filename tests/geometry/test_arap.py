@@ -44,7 +44,7 @@ def test_a_rigid_motion_costs_nothing_and_a_reflection_does() -> None:
 
 def test_the_gradient_is_that_of_finite_differences_though_rotations_carry_none() -> None:
     rest, around = cloud(12), nearest_neighbourhoods(cloud(12), 4)
-    moved = (rest + 0.2 * torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64))
+    moved = rest + 0.2 * torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     moved.requires_grad_()
     assert torch.autograd.gradcheck(lambda points: arap_residuals(rest, points, around).sum(), (moved,), atol=1e-7)
 

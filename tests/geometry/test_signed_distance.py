@@ -1,12 +1,14 @@
 """Signed distances against closed forms and an exhaustive search."""
 
+import numpy as np
 import pytest
 import torch
+import trimesh
 
 from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, creature, icosphere, torus
-from a4d.geometry.signed_distance import distance_to_ellipsoid, distance_to_mesh
+from a4d.geometry.signed_distance import distance_to_ellipsoid, distance_to_mesh, nearest_faces
 
 
 def points(count=3000, half_extent=1.0, seed=0):
@@ -91,3 +93,18 @@ def test_shapes_without_an_inside_are_refused():
     ball = icosphere(0.5, 1)
     with pytest.raises(InvalidInputError, match="not finite"):
         distance_to_mesh(points(2), ball.with_vertices(ball.vertices * float("inf")))
+
+
+def test_the_nearest_face_is_that_of_an_exhaustive_search():
+    mesh, queries = torus(sections=12), points(200, 0.6)
+    distances, faces = nearest_faces(queries, mesh)
+    corners, places = mesh.vertices[mesh.faces].double().numpy(), queries.double().numpy()
+
+    def from_faces(chosen, at):
+        return np.linalg.norm(trimesh.triangles.closest_point(chosen, at) - at, axis=1)
+
+    expected = [from_faces(corners, np.repeat(place[None], len(corners), 0)).min() for place in places]
+    np.testing.assert_allclose(distances, expected, atol=1e-6)
+    # Of faces that share the nearest edge either may be named.
+    np.testing.assert_allclose(from_faces(corners[faces.numpy()], places), expected, atol=1e-6)
+    assert nearest_faces(queries, Mesh(mesh.vertices, mesh.faces[:1]))[1].unique().tolist() == [0]

@@ -59,6 +59,31 @@ START: dict[str, dict[str, Any]] = {
             "network": {"from": 5e-3, "to": 2e-4, "steps": 150, "curve": "exponential"},
         },
     },
+    "tetmesh": {
+        "steps": 300,
+        "scene": {
+            "kind": "tetmesh",
+            "bound": 1.0,
+            "ellipsoid": (0.6, 0.6, 0.6),
+            "surface": {
+                "resolution": {0: 24, 150: 40},
+                "geometry": {
+                    "kind": "network",
+                    "encoding": {"levels": 5, "table": 16384, "base_resolution": 8, "finest_resolution": 48},
+                    "start_resolution": 32,
+                },
+            },
+            "material": {"encoding": {"levels": 6, "table": 16384, "base_resolution": 8, "finest_resolution": 96}},
+            "shading": "albedo",
+        },
+        "regularisers": [{"kind": "normal-smoothness", "weight": 100}, {"kind": "sign-change", "weight": 5}],
+        "rates": {
+            "geometry_encoding": {"from": 5e-3, "to": 5e-4, "steps": 300, "curve": "exponential"},
+            "geometry_network": 1e-3,
+            "material_encoding": {"from": 2e-2, "to": 2e-3, "steps": 300, "curve": "exponential"},
+            "material_network": {"from": 5e-3, "to": 5e-4, "steps": 300, "curve": "exponential"},
+        },
+    },
 }
 """Per kind of scene: how long it is distilled, what it is made of, and its learning rates."""
 
@@ -160,7 +185,7 @@ def distilled(kind: str, asked: Asked, subject: str | None = None, seed: int = 1
     problem = Problem(
         scene,
         {name: _views(asked, name) for name in priors},
-        build_objectives([_objective(asked, name, start["steps"]) for name in priors]),
+        build_objectives([_objective(asked, name, start["steps"]) for name in priors] + start.get("regularisers", [])),
         priors=priors,
     )
     config = LoopConfig.model_validate(

@@ -79,9 +79,7 @@ def test_a_folder_loads_and_predicts_as_what_was_saved(name, kind, folder):
     original = BUILDERS[kind.replace("-", "_")]()
     samples = 1 if kind in ("mvdream", "text-to-video") else 4
     torch.testing.assert_close(ask(prior, samples), ask(original, samples), atol=1e-5, rtol=1e-4)
-    assert prior.encoder.size == tuple(
-        catalogue()[name].options.get("size", (64, 64) if kind == "zero123" else (256, 256))
-    )
+    assert prior.encoder.size == ((256, 256) if kind in ("mvdream", "text-to-video") else (64, 64))
     assert not any(parameter.requires_grad for parameter in prior.unet.parameters())
 
 
@@ -232,12 +230,13 @@ def test_checkpoints_of_tensors_are_read(tmp_path):
 
 def test_every_entry_can_be_loaded_and_says_its_terms():
     for name, entry in catalogue().items():
-        assert entry.kind in LOADERS
+        assert entry.kind in {*LOADERS, "image-adapter", "motion-adapter"}
         assert entry.licence
-        assert entry.packaged or entry.bytes > 5e8, name
+        assert entry.bytes > 5e8 or entry.packaged, name
+        assert bool(entry.repositories) != bool(entry.packaged)
         assert all("runwayml" not in each and "stabilityai" not in each for each in entry.repositories)
         assert entry.components
-        assert entry.base is None or entry.base in catalogue()
+        assert set(entry.parts.values()) <= set(catalogue())
 
 
 def test_a_recipe_names_all_that_it_uses():

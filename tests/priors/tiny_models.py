@@ -40,9 +40,9 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
 
 
-def text_encoder() -> TextEncoder:
+def text_encoder(width: int = WIDTH) -> TextEncoder:
     config = CLIPTextConfig(
-        vocab_size=60, hidden_size=WIDTH, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=60, hidden_size=width, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         bos_token_id=0, eos_token_id=1, pad_token_id=1,
     )  # fmt: skip
     return TextEncoder(tokenizer(), random_weights(CLIPTextModel(config)))
@@ -66,9 +66,9 @@ def vae() -> LatentEncoder:
 SCHEDULER = {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
-def save_all_but_the_unet(folder: Path) -> Path:
+def save_all_but_the_unet(folder: Path, width: int = WIDTH) -> Path:
     """The components that every latent model has, in diffusers' layout."""
-    text = text_encoder()
+    text = text_encoder(width)
     vae().vae.save_pretrained(folder / "vae")
     text.model.save_pretrained(folder / "text_encoder")
     text.tokenizer.save_pretrained(folder / "tokenizer")

@@ -15,6 +15,7 @@ from torch.nn.functional import max_pool2d
 from a4d.datasets.procedural.clips import Scene, Stage, procedural_scene
 from a4d.datasets.procedural.vocabulary import COLOURS, MOTIONS
 from a4d.geometry.cameras import Cameras
+from a4d.priors.compact.attention import RowAttention
 from a4d.priors.compact.examples import on_white
 from a4d.priors.compact.network import CompactNetwork
 from a4d.priors.compact.prior import CompactPrior
@@ -79,7 +80,7 @@ def evaluate_video(network: CompactNetwork, objects: int, sampler: Sampler) -> d
     rows: dict[str, list[float]] = {}
     for index in range(objects):
         motion = names[index % len(names)]
-        scene = procedural_scene(SEED, index, Stage(), (motion,))
+        scene = procedural_scene(SEED, index, Stage(size=network.config.size), (motion,))
         truth = ground_truth(scene, motion)
         for label, settings in (("one_step", Sampler(1, 1.0)), ("sampled", sampler)):
             clip = sample_clip(prior, truth[:, 0], scene.caption, scene.cameras, truth.shape[1], settings, index)
@@ -100,7 +101,7 @@ def evaluate_views(network: CompactNetwork, objects: int, sampler: Sampler) -> d
     prior = CompactPrior(network, "multi-view")
     rows: dict[str, list[float]] = {}
     for index in range(objects):
-        scene = procedural_scene(SEED, index, Stage(), ("",))
+        scene = procedural_scene(SEED, index, Stage(size=network.config.size), ("",))
         truth = ground_truth(scene, "")[:, 0]
         for label, images in (
             ("text", sample_views(prior, scene.caption, scene.cameras, None, sampler, index)),
@@ -171,8 +172,9 @@ def ground_truth(scene: Scene, motion: str, frames: int = 8) -> Tensor:
 def without_attention(network: CompactNetwork) -> Iterator[None]:
     """The network with what its spatiotemporal attention would add left out."""
     handles = [
-        block.attention.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
-        for block in network.blocks
+        module.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+        for module in network.modules()
+        if isinstance(module, RowAttention)
     ]
     try:
         yield

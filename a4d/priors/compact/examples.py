@@ -7,14 +7,24 @@ import torch
 from torch import Tensor
 
 from a4d.config import Config
-from a4d.datasets.procedural.clips import Scene, Stage, procedural_scene
+from a4d.datasets.procedural.clips import Flow, Scene, Stage, procedural_scene
 from a4d.datasets.procedural.vocabulary import MOTIONS
 from a4d.priors.camera_codes import spherical
 from a4d.priors.compact.words import encode_prompts
 from a4d.randomness import generator
 
 Batch = dict[str, Tensor]
-"""`clean` (S, V, F, 3, H, W) and the fields of `Task`, by name."""
+"""`clean` (S, V, F, 3, H, W), the fields of `Task`, and where the flow to the pictures at rest is known, `way`
+
+(S, V, F, 4, 2, H/2, W/2) in half image widths and `visible` (S, V, F, 4, H/2, W/2), by name. Numbers are of half
+precision, so that they travel from process to process at half the cost.
+"""
+
+
+WAY_STRIDE = 2
+"""Every second pixel along each side says where it comes from; those between say no more."""
+
+LARGE = ("clean", "still", "way")
 
 
 class Recipe(Config):
@@ -36,7 +46,7 @@ class Recipe(Config):
     images: int = 64
     size: int = 64
     moving_share: float = 0.75
-    frames: tuple[int, ...] = (2, 2, 2, 4)
+    frames: tuple[int, ...] = (1, 1, 2, 4)
     period: int = 8
     known_share: float = 0.5
     pair_share: float = 0.1
@@ -67,7 +77,8 @@ class ProceduralBatches:
         if not is_moving and random.random() < recipe.pair_share:
             other = int(random.integers(1, 4))
             samples = [_views(sample, [0, other]) for sample in samples]
-        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        batch = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return {name: value.half() if name in LARGE else value for name, value in batch.items()}
 
     def _sample(self, number: int, is_moving: bool, frames: int, random: np.random.Generator) -> Batch:
         recipe = self.recipe
@@ -89,10 +100,12 @@ def moving_sample(
     text_length: int,
 ) -> Batch:
     """One object whose views at rest are known, at some times of its motion."""
-    images = on_white(scene.render(np.concatenate([[0.0], phases])))
+    rgba, flow = scene.render_with_flow(np.concatenate([[0.0], phases]))
+    images = on_white(rgba)
     views = len(images)
     return {
         "clean": images[:, 1:],
+        **_flow(flow, images.shape[-1]),
         "still": images[:, 0],
         "known": torch.ones(views),
         **_viewed(scene),
@@ -104,11 +117,13 @@ def moving_sample(
 
 def still_sample(scene: Scene, caption: str, shown: list[int], text_length: int) -> Batch:
     """One object at rest of which some views are known."""
-    images = on_white(scene.render(np.zeros(1)))
+    rgba, flow = scene.render_with_flow(np.zeros(2))
+    images = on_white(rgba[:, :1])
     known = torch.zeros(len(images))
     known[shown] = 1
     return {
         "clean": images,
+        **_flow(flow, images.shape[-1]),
         "still": images[:, 0],
         "known": known,
         **_viewed(scene),
@@ -118,9 +133,16 @@ def still_sample(scene: Scene, caption: str, shown: list[int], text_length: int)
     }
 
 
+def _flow(flow: Flow, size: int) -> Batch:
+    return {
+        "way": (flow.way * (2 / size))[..., ::WAY_STRIDE, ::WAY_STRIDE],
+        "visible": flow.visible[..., ::WAY_STRIDE, ::WAY_STRIDE],
+    }
+
+
 def _views(sample: Batch, chosen: list[int]) -> Batch:
     """Some views of a sample."""
-    names = ("clean", "still", "known", "azimuth", "elevation")
+    names = ("clean", "way", "visible", "still", "known", "azimuth", "elevation")
     return {name: value[chosen] if name in names else value for name, value in sample.items()}
 
 

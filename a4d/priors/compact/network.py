@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from a4d.priors.compact.sources import SOURCES, composite, gather_sources
 SHOWN = [0, 2, 3, 4]
 """The sources that differ, of which the network's input consists beside the noisy image."""
 
+
+NUMBER_GAIN = 6.0
+"""Of time, camera and noise level, few numbers that would else be lost beside the many of the caption."""
 
 TEXT_GAIN = 0.5
 """Of the sum of a caption's words, as the embedding takes it."""
@@ -75,6 +79,18 @@ class Task:
     words: Tensor
 
 
+class Output(NamedTuple):
+    """What the network says of S samples of V views and F frames.
+
+    Args:
+        velocity: (S, V, F, 3, H, W) v.
+        way: (S, V, F, 6, 2, H, W) half image widths from each pixel to where its colour is taken from each source.
+    """
+
+    velocity: Tensor
+    way: Tensor
+
+
 class CompactNetwork(nn.Module):
     """A UNet of two levels whose output is centred on the known pictures.
 
@@ -117,8 +133,8 @@ class CompactNetwork(nn.Module):
         noisy: Tensor,  # (S, V, F, 3, H, W); clean where sigma is 0
         sigma: Tensor,  # (S, V, F) noise level in [0, 1]
         task: Task,
-    ) -> Tensor:
-        """The velocity v (S, V, F, 3, H, W) in float32."""
+    ) -> Output:
+        """The velocity and the way to the sources, in float32."""
         dtype = self.enter.weight.dtype
         samples, views, frames = sigma.shape
         sources = gather_sources(task.still, task.known, task.azimuth)
@@ -139,10 +155,11 @@ class CompactNetwork(nn.Module):
             pixel_shuffle(head(x).permute(0, 3, 1, 2).float(), self.config.patch)
             for head in (self.gate_head, self.velocity_head)
         )
-        base = composite(sources, frames, self.flow_head(x).float(), gates + blend[..., None, None], affine)
+        base, way = composite(sources, frames, self.flow_head(x).float(), gates + blend[..., None, None], affine)
         level = sigma.float().view(samples, views, frames, 1, 1, 1)
         deviation = torch.where(task.moving.float() > 0, *DEVIATION).view(-1, 1, 1, 1, 1, 1)
-        return velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation)
+        v = velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation)
+        return Output(v, way.view(samples, views, frames, *way.shape[1:]))
 
     def _enter(self, noisy: Tensor, sources: Tensor, task: Task, dtype: torch.dtype) -> Tensor:
         """(B, h, w, c) the fine level's input: the noisy image beside the known ones."""
@@ -202,15 +219,15 @@ class Embedding(nn.Module):
         cycle = 2 * math.pi * task.phase[..., None] * torch.arange(1, 4, device=sigma.device)
         time = torch.cat([cycle.sin(), cycle.cos()], dim=-1)
         flags = torch.stack([task.known, task.moving[:, None].expand_as(task.known)], dim=-1)
-        parts = [
+        numbers = [
             angle.sin(),
             angle.cos(),
             camera[:, :, None].expand(-1, -1, frames, -1),
             time[:, None].expand(-1, views, -1, -1),
             flags[:, :, None].expand(-1, -1, frames, -1),
-            text[:, None, None].expand(-1, views, frames, -1),
         ]
-        embedded: Tensor = self.layers(torch.cat([part.to(text.dtype) for part in parts], dim=-1))
+        told = NUMBER_GAIN * torch.cat([part.to(text.dtype) for part in numbers], dim=-1)
+        embedded: Tensor = self.layers(torch.cat([told, text[:, None, None].expand(-1, views, frames, -1)], dim=-1))
         return embedded
 
 

@@ -82,6 +82,10 @@ class CompactPrior(Prior):
         """Pixels (B, 3, 64, 64) in [-1, 1]; what is behind the object should be white."""
         return self.encoder(rgb)
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (B, 64, 64, 3) in [0, 1], over white."""
+        return self.encoder.decode(latents)
+
     def denoise(
         self,
         latents: Tensor,
@@ -171,7 +175,7 @@ class CompactPrior(Prior):
         is_given = (task.known * (1 - task.moving[:, None]))[:, :, None, None, None, None] > 0
         clean = torch.where(is_given, task.still[:, :, None], images)
         level = torch.where(is_given[..., 0, 0, 0], 0.0, sigma.view(images.shape[:3]))
-        output = self.network(clean, level, task)
+        output = self.network(clean, level, task).velocity
         noise = self.schedule.noise_from_output(output.flatten(0, 2), images.flatten(0, 2), levels).view_as(images)
         exact = (images - alpha.view_as(level)[..., None, None, None] * task.still[:, :, None]) / sigma.view(
             *level.shape, 1, 1, 1

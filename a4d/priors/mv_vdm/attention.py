@@ -50,10 +50,10 @@ def attend(
 ) -> Tensor:
     """Attention with several heads and the usual scale, (B, Q, C)."""
     if len(query) > LARGEST_BATCH:
-        parts = zip(*(each.split(LARGEST_BATCH) for each in (query, key, value)), strict=True)
-        return torch.cat([attend(*part, heads) for part in parts])
-    split = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (query, key, value))
-    return scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+        parts = (each.split(LARGEST_BATCH) for each in (query, key, value))
+        return torch.cat([attend(q, k, v, heads) for q, k, v in zip(*parts, strict=True)])
+    q, k, v = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (query, key, value))
+    return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def grid_encoding(
@@ -107,9 +107,9 @@ class MultiViewImageAttention(nn.Module):
         query, key, value = attention.to_q(tokens), attention.to_k(tokens), attention.to_v(tokens)
         mixed = attend(query, key, value, attention.heads)
         # A query sees nothing of the others, so that all frames may ask the first one as one long sequence.
-        first = [each.unflatten(0, (-1, frames))[:, 0] for each in (key, value)]
+        first_key, first_value = (each.unflatten(0, (-1, frames))[:, 0] for each in (key, value))
         asked = self.to_q_i2v(tokens).unflatten(0, (-1, frames)).flatten(1, 2)
-        seen = self.to_out_i2v(attend(asked, *first, attention.heads)).view_as(mixed)
+        seen = self.to_out_i2v(attend(asked, first_key, first_value, attention.heads)).view_as(mixed)
         mixed = attention.to_out[0](mixed + seen)
         return mixed.reshape(-1, frames, views, length, width).transpose(1, 2).reshape(hidden_states.shape)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import repeat
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from diffusers import UNetMotionModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection, TimestepEmbedding
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, UNetMotionModel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,6 +22,7 @@ from a4d.priors.mv_vdm.attention import (
 from a4d.priors.mvdream import CAMERA_NUMBERS
 
 Context = tuple[Tensor, Tensor]
+Layer = tuple[nn.Module, ...]
 
 
 class MultiViewVideoUNet(UNetMotionModel):
@@ -48,7 +47,7 @@ class MultiViewVideoUNet(UNetMotionModel):
         self.condition_frame_time_zero = condition_frame_time_zero
         self.recompute_activations = False
         """Whether training keeps only what lies between layers, and computes the rest again in the backward pass."""
-        width, context = self.config.block_out_channels[0] * 4, self.config.cross_attention_dim
+        width, context = self.config["block_out_channels"][0] * 4, self.config["cross_attention_dim"]
         self.camera_embedding = TimestepEmbedding(CAMERA_NUMBERS, width)
         projection = ImageProjection(image_width, context, image_tokens)
         self.encoder_hid_proj = MultiIPAdapterImageProjection([projection])
@@ -57,25 +56,27 @@ class MultiViewVideoUNet(UNetMotionModel):
     @property
     def longest(self) -> int:
         """Frames for which the motion modules have positions."""
-        return int(self.config.motion_max_seq_length)
+        return int(self.config["motion_max_seq_length"])
 
     def _install_attention(self) -> None:
         for name, attention in list(self.named_modules()):
             if not isinstance(attention, Attention):
                 continue
             channels = attention.to_q.in_features
+            processor: Any
             if ".motion_modules." in name:
-                attention.set_processor(SpatiotemporalAttention(channels, self.longest))
+                processor = SpatiotemporalAttention(channels, self.longest)
             elif name.endswith(".attn1"):
-                attention.set_processor(MultiViewImageAttention(channels))
+                processor = MultiViewImageAttention(channels)
             else:
-                attention.set_processor(TextImageAttention(channels, attention.to_k.in_features))
+                processor = TextImageAttention(channels, attention.to_k.in_features)
+            attention.set_processor(processor)
         for name, module in self.named_modules():
             # Positions are added inside the attention, to each branch its own.
             if ".motion_modules." in name and hasattr(module, "pos_embed"):
                 module.pos_embed = None
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         latents: Tensor,  # (S V F, C, h, w) noisy, frame 0 clean
         t: Tensor,  # (S,) integer timesteps
@@ -90,24 +91,21 @@ class MultiViewVideoUNet(UNetMotionModel):
         x = self.conv_in(latents)
         skips = [x]
         for block in self.down_blocks:
-            attentions = getattr(block, "attentions", repeat(None))
-            for resnet, attention, motion in zip(block.resnets, attentions, block.motion_modules):  # noqa: B905
-                x = self._layer([resnet, attention, motion], x, embedding, context, (views, frames))
+            for layer in _layers(block):
+                x = self._layer(layer, x, embedding, context, (views, frames))
                 skips.append(x)
-            for downsample in block.downsamplers or ():
+            for downsample in block.downsamplers or ():  # type: ignore[union-attr]
                 x = downsample(x)
                 skips.append(x)
         first, *resnets = self.mid_block.resnets
         x = first(x, embedding)
-        middle = zip(self.mid_block.attentions, self.mid_block.motion_modules, resnets, strict=True)
-        for layers in middle:
-            x = self._layer(list(layers), x, embedding, context, (views, frames))
+        for layer in zip(self.mid_block.attentions, self.mid_block.motion_modules, resnets, strict=True):
+            x = self._layer(layer, x, embedding, context, (views, frames))
         for block in self.up_blocks:
-            attentions = getattr(block, "attentions", repeat(None))
-            for resnet, attention, motion in zip(block.resnets, attentions, block.motion_modules):  # noqa: B905
+            for layer in _layers(block):
                 x = torch.cat([x, skips.pop()], dim=1)
-                x = self._layer([resnet, attention, motion], x, embedding, context, (views, frames))
-            for upsample in block.upsamplers or ():
+                x = self._layer(layer, x, embedding, context, (views, frames))
+            for upsample in block.upsamplers or ():  # type: ignore[union-attr]
                 # The size is given because an odd one is not twice the smaller.
                 x = upsample(x, output_size=skips[-1].shape[-2:])
         output: Tensor = self.conv_out(self.conv_act(self.conv_norm_out(x)))
@@ -123,27 +121,29 @@ class MultiViewVideoUNet(UNetMotionModel):
         embedding: Tensor = time + place.repeat_interleave(frames, dim=0)
         return embedding
 
-    def _layer(
-        self, modules: list[nn.Module | None], x: Tensor, embedding: Tensor, context: Context, counts: tuple[int, int]
-    ) -> Tensor:
+    def _layer(self, modules: Layer, x: Tensor, embedding: Tensor, context: Context, counts: tuple[int, int]) -> Tensor:
         if self.recompute_activations and torch.is_grad_enabled():
             output: Tensor = checkpoint(self._run, modules, x, embedding, context, counts, use_reentrant=False)
             return output
         return self._run(modules, x, embedding, context, counts)
 
     @staticmethod
-    def _run(
-        modules: list[nn.Module | None], x: Tensor, embedding: Tensor, context: Context, counts: tuple[int, int]
-    ) -> Tensor:
+    def _run(modules: Layer, x: Tensor, embedding: Tensor, context: Context, counts: tuple[int, int]) -> Tensor:
         layout = {"layout": Layout(*counts, *x.shape[-2:])}
         for module in modules:
             if isinstance(module, Transformer2DModel):
                 x = module(x, context, cross_attention_kwargs=layout, return_dict=False)[0]
             elif isinstance(module, AnimateDiffTransformer3D):
                 x = module(x, num_frames=counts[1], cross_attention_kwargs=layout)
-            elif module is not None:
+            else:
                 x = module(x, embedding)
         return x
+
+
+def _layers(block: Any) -> Iterator[Layer]:
+    """What a block does in turn: residual block, attention where it has any, and motion module."""
+    names = ("resnets", "attentions", "motion_modules")
+    return zip(*(getattr(block, name) for name in names if hasattr(block, name)), strict=True)
 
 
 def motion_config(config: Mapping[str, Any]) -> dict[str, Any]:

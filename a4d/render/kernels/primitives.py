@@ -170,8 +170,8 @@ def _screen_box(local_from_world, extent, camera, width, height, box):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(shape, local, look, camera, light, samples, depths, colours):
-    """One primitive into the supersampled depths (h, w) and colours (h, w, 3) of one image."""
+def _draw(shape, index, local, look, camera, light, samples, depths, colours, hits):
+    """One primitive into the supersampled depths (h, w), colours (h, w, 3) and hits (h, w, 4) of one image."""
     height, width = depths.shape[0] // samples, depths.shape[1] // samples
     box, o, d, normal, spare = np.empty(4), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     extent = look[8] + 1.0 if shape == CAPSULE else 1.0
@@ -193,40 +193,51 @@ def _draw(shape, local, look, camera, light, samples, depths, colours):
             if near >= depths[row, column]:
                 continue
             depths[row, column] = near
+            for k in range(3):
+                hits[row, column, k] = o[k] + near * d[k]
+            hits[row, column, 3] = index
             # A normal is a covector: it goes to the world by the transpose of local_from_world.
             nx = local[0] * normal[0] + local[4] * normal[1] + local[8] * normal[2]
             ny = local[1] * normal[0] + local[5] * normal[1] + local[9] * normal[2]
             nz = local[2] * normal[0] + local[6] * normal[1] + local[10] * normal[2]
             facing = (nx * light[0] + ny * light[1] + nz * light[2]) / np.sqrt(nx * nx + ny * ny + nz * nz)
             brightness = light[3] + (1.0 - light[3]) * (0.5 + 0.5 * facing)
-            second = _in_pattern(look[6], look[7], o[0] + near * d[0], o[1] + near * d[1], o[2] + near * d[2])
+            hit = hits[row, column]
+            second = _in_pattern(look[6], look[7], hit[0], hit[1], hit[2])
             for k in range(3):
                 colours[row, column, k] = brightness * (look[3 + k] if second else look[k])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba):
+def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba, surface):
     """Images of the same primitives in several poses from several sides, with straight alpha.
 
     `shapes` (N,), `primitives` (T, N, 12), `looks` (N, 9), `cameras` (V, 16) rotation of world_from_camera row by row,
     position, fx, fy, cx, cy; `light` direction and the share of light that is everywhere; into `rgba` (V, T, H, W, 4).
+    Into `surface` (V, T, H, W, 4), unless it is empty, goes a point that the pixel sees, in the frame of its primitive,
+    and that primitive's index, -1 where there is none.
     """
     views, times, height, width = rgba.shape[:4]
     depths = np.empty((height * samples, width * samples))
     colours = np.empty((height * samples, width * samples, 3))
+    hits = np.empty((height * samples, width * samples, 4))
     for view in range(views):
         for time in range(times):
             depths[:] = _FAR
             for n in range(len(shapes)):
-                _draw(shapes[n], primitives[time, n], looks[n], cameras[view], light, samples, depths, colours)
+                _draw(shapes[n], n, primitives[time, n], looks[n], cameras[view], light, samples, depths, colours, hits)
             for row in range(height):
                 for column in range(width):
+                    if surface.size:
+                        surface[view, time, row, column, 3] = -1.0
                     count = 0
                     red, green, blue = 0.0, 0.0, 0.0
                     for i in range(row * samples, (row + 1) * samples):
                         for j in range(column * samples, (column + 1) * samples):
                             if depths[i, j] < _FAR:
                                 count += 1
+                                if surface.size:
+                                    surface[view, time, row, column] = hits[i, j]
                                 red += colours[i, j, 0]
                                 green += colours[i, j, 1]
                                 blue += colours[i, j, 2]
@@ -234,3 +245,66 @@ def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba):
                     scale = 1.0 / max(count, 1)
                     pixel[0], pixel[1], pixel[2] = red * scale, green * scale, blue * scale
                     pixel[3] = count / (samples * samples)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _project(matrix, point, camera, pixel):
+    """Pixel of a point in a primitive's frame."""
+    x = matrix[0, 0] * point[0] + matrix[0, 1] * point[1] + matrix[0, 2] * point[2] + matrix[0, 3] - camera[9]
+    y = matrix[1, 0] * point[0] + matrix[1, 1] * point[1] + matrix[1, 2] * point[2] + matrix[1, 3] - camera[10]
+    z = matrix[2, 0] * point[0] + matrix[2, 1] * point[1] + matrix[2, 2] * point[2] + matrix[2, 3] - camera[11]
+    depth = camera[2] * x + camera[5] * y + camera[8] * z
+    pixel[0] = (camera[0] * x + camera[3] * y + camera[6] * z) / depth * camera[12] + camera[14]
+    pixel[1] = (camera[1] * x + camera[4] * y + camera[7] * z) / depth * camera[13] + camera[15]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def find_correspondences(surface, rest_surface, moved, rest, cameras, tolerance, flow, visible):
+    """Where each surface point of moving images is in the images at rest.
+
+    `surface` (V, T, H, W, 4) and `rest_surface` (V, H, W, 4) as drawn, `moved` (T, N, 4, 4) and `rest` (N, 4, 4) world
+    from primitives, `cameras` (V, 16), `tolerance` in metres within which two points are the same; into `flow`
+    (V, T, V, 2, H, W) the way in pixels to the same point at rest, in the view after next by the third index, and into
+    `visible` (V, T, V, H, W) whether it is seen there.
+    """
+    views, times, height, width = surface.shape[:4]
+    here, there = np.empty(2), np.empty(2)
+    for view in range(views):
+        for time in range(times):
+            for row in range(height):
+                for column in range(width):
+                    point = surface[view, time, row, column]
+                    if point[3] < 0.0:
+                        visible[view, time, :, row, column] = False
+                        continue
+                    n = np.int64(point[3])
+                    _project(moved[time, n], point, cameras[view], here)
+                    for turn in range(views):
+                        other = (view + turn) % views
+                        _project(rest[n], point, cameras[other], there)
+                        flow[view, time, turn, 0, row, column] = there[0] - here[0]
+                        flow[view, time, turn, 1, row, column] = there[1] - here[1]
+                        visible[view, time, turn, row, column] = _is_seen(
+                            point, n, there, rest_surface[other], rest, tolerance
+                        )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _is_seen(point, n, pixel, surface, rest, tolerance):
+    """Whether the surface at a pixel or beside it is the given point at rest."""
+    height, width = surface.shape[:2]
+    x, y = np.int64(np.floor(pixel[0])), np.int64(np.floor(pixel[1]))
+    for i in range(max(y - 1, 0), min(y + 2, height)):
+        for j in range(max(x - 1, 0), min(x + 2, width)):
+            seen = surface[i, j]
+            if seen[3] < 0.0:
+                continue
+            m = np.int64(seen[3])
+            apart = 0.0
+            for k in range(3):
+                a = rest[n, k, 0] * point[0] + rest[n, k, 1] * point[1] + rest[n, k, 2] * point[2] + rest[n, k, 3]
+                b = rest[m, k, 0] * seen[0] + rest[m, k, 1] * seen[1] + rest[m, k, 2] * seen[2] + rest[m, k, 3]
+                apart += (a - b) ** 2
+            if apart < tolerance * tolerance:
+                return True
+    return False

@@ -1,0 +1,114 @@
+"""A motion carried by nodes spread over the shape, each with a turn and a shift at every key moment.
+
+Embedded deformation (Sumner et al. 2007), as SC-GS (Huang et al. 2024) drives Gaussians by sparse control points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from a4d.config import Config
+from a4d.geometry.arap import Neighbourhoods
+from a4d.geometry.node_graph import NodeGraph
+from a4d.geometry.transforms import rotation_from_quaternion
+from a4d.scenes.motion import Motion, Moved
+from a4d.scenes.scene import Followed
+
+
+class NodeMotionConfig(Config):
+    """How finely a motion is told."""
+
+    kind: Literal["nodes"] = "nodes"
+    nodes: int = Field(default=256, ge=1, le=5000, description="spread over the shape")
+    keys: int = Field(default=16, ge=2, le=1024, description="moments at which nodes have a pose, the first at rest")
+    momentum: float = Field(
+        default=0.7, ge=0, le=1, description="share of the latest change with which a new key begins"
+    )
+
+
+class NodeMotion(Motion):
+    """Poses of M nodes at K keys, linear in between; the first key is the shape at rest.
+
+    Args:
+        config: numbers.
+        graph: the nodes.
+        followed: (P, 3) positions of points by name, whose shares of the nodes are found once.
+    """
+
+    def __init__(self, config: NodeMotionConfig, graph: NodeGraph, followed: dict[Followed, Tensor]) -> None:
+        super().__init__()
+        self.config, self.graph = config, graph
+        keys, count = config.keys - 1, len(graph.nodes)
+        self.shifts = nn.Parameter(torch.zeros(keys, count, 3))
+        self.turns = nn.Parameter(torch.zeros(keys, count, 4))
+        self.register_buffer("nodes", graph.nodes.clone(), persistent=False)
+        for name, points in followed.items():
+            index, share = graph.influences(points) if len(points) else (torch.zeros(0, 1).long(), torch.zeros(0, 1))
+            self.register_buffer(f"{name}_index", index, persistent=False)
+            self.register_buffer(f"{name}_share", share, persistent=False)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Nothing is random, and nothing moves."""
+
+    def parameters_of(self) -> dict[str, list[nn.Parameter]]:
+        """Shifts in metres, and turns as quaternions beside the identity."""
+        return {"shifts": [self.shifts], "turns": [self.turns]}
+
+    def poses(self, time: float) -> tuple[Tensor, Tensor]:
+        """(M, 3) shifts in metres and (M, 4) quaternions of the nodes at a time in [0, 1]."""
+        place = min(max(time, 0.0), 1.0) * (self.config.keys - 1)
+        before = min(int(place), self.config.keys - 2)
+        fraction = place - before
+        shift, turn = self.shifts[before] * fraction, self.turns[before] * fraction
+        if before:
+            shift = shift + self.shifts[before - 1] * (1 - fraction)
+            turn = turn + self.turns[before - 1] * (1 - fraction)
+        identity = turn.new_tensor([1.0, 0.0, 0.0, 0.0])
+        return shift, torch.nn.functional.normalize(identity + turn, dim=-1)
+
+    def forward(
+        self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
+    ) -> list[Moved]:
+        """Points at T moments."""
+        index, share = getattr(self, f"{points}_index"), getattr(self, f"{points}_share")
+        if chosen is not None:
+            index, share = index[chosen], share[chosen]
+        return [self._moved(rest, index, share, *self.poses(time)) for time in times]
+
+    def _moved(self, rest: Tensor, index: Tensor, share: Tensor, shift: Tensor, turn: Tensor) -> Moved:
+        # Per node x -> R x + b with b = n + t - R n, so that a point's map is the mean of its nodes' maps.
+        rotation = rotation_from_quaternion(turn)
+        offset = self.nodes + shift - (rotation @ self.nodes[..., None]).squeeze(-1)
+        maps = torch.cat([rotation.flatten(1), offset, turn], dim=1)
+        blended = torch.nn.functional.embedding_bag(index, maps, per_sample_weights=share, mode="sum")
+        linear, constant, quaternion = blended.split([9, 3, 4], dim=1)
+        places = (linear.view(-1, 3, 3) @ rest[..., None]).squeeze(-1) + constant
+        return Moved(places, quaternion)
+
+    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """(T, M, 3) places and (T, M, 3, 3) rotations of the nodes."""
+        poses = [self.poses(time) for time in times]
+        places = torch.stack([self.nodes + shift for shift, _ in poses])
+        return places, rotation_from_quaternion(torch.stack([turn for _, turn in poses]))
+
+    def neighbourhoods(self, count: int) -> Neighbourhoods:
+        """The nodes near each along the surface."""
+        return self.graph.neighbourhoods(count).to(self.nodes.device)
+
+    @torch.no_grad()
+    def carry(self, time: float) -> None:
+        """Keys up to `time` that were not optimised before go on as the latest ones did."""
+        if time <= float(self.latest):
+            return
+        last = math.ceil(float(self.latest) * (self.config.keys - 1) - 1e-4) - 1
+        if last >= 0:
+            for values in (self.shifts, self.turns):
+                before = values[last - 1] if last else torch.zeros_like(values[0])
+                values[last + 1 :] = values[last] + self.config.momentum * (values[last] - before)
+        self.latest.fill_(time)

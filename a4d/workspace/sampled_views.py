@@ -1,0 +1,169 @@
+"""A multi-view video that a prior makes of a scene at rest, kept as pictures and read as the frames to fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from a4d.config import Config
+from a4d.errors import ConfigError
+from a4d.runtime import Runtime
+from a4d.workspace import fitting
+from a4d.workspace.transaction import Transaction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from a4d.geometry.cameras import Cameras
+    from a4d.priors.protocol import Prior
+    from a4d.scenes.scene import Scene
+    from a4d.views import Frames
+
+BACKGROUNDS = {"black": 0.0, "grey": 0.5, "white": 1.0}
+
+CLEAR, SOLID = 0.04, 0.16
+"""Distances in sRGB from the background between which a sampled pixel goes from empty to full."""
+
+
+class SampleConfig(Config):
+    """Which prior makes the video, of what, and from where it is seen."""
+
+    prior: str = Field(description="a multi-view video prior of the catalogue, such as compact-video")
+    prompt: str | None = Field(default=None, description="what happens; the stage's prompt if not given")
+    negative_prompt: str = Field(default="", description="what should not be seen")
+    frames: int = Field(default=16, ge=2, description="moments of the clip")
+    size: int = Field(default=256, ge=16, description="pixels of the first frames' side")
+    elevation: float = Field(default=15.0, ge=-89, le=89, description="degrees above the subject")
+    azimuth: float = Field(default=0.0, description="degrees, of the first camera; 0 is the front")
+    radius: float = Field(default=3.0, gt=0, description="metres from the middle to the cameras")
+    fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view in degrees")
+    background: Literal["black", "grey", "white"] = Field(default="white", description="that the prior was trained on")
+    steps: int = Field(default=25, ge=1, description="of the sampler")
+    guidance_scale: float = Field(default=7.5, description="for prompt and first frames together")
+    spacing: Literal["leading", "trailing"] = Field(default="leading", description="of the sampler's timesteps")
+    free_init: int = Field(default=1, ge=1, le=10, description="rounds of sampling that keep the low frequencies")
+
+    def require_weights(self, overrides: str) -> None:
+        """Look for the weights, reading none.
+
+        Raises:
+            BackendUnavailableError: they are missing; the remedy is the command that fetches them.
+            ConfigError: there is no such prior.
+        """
+        from a4d.priors.catalogue import locate, with_bases
+
+        for name in with_bases([self.prior]):
+            locate(name, fitting.weight_overrides(overrides))
+
+
+def sampled_frames(
+    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, weights: str, runtime: Runtime
+) -> Frames:
+    """The frames that a prior makes, unless an interrupted run has made them.
+
+    They are kept as `previews/sampled/view_V/FFFFF.png`, and read from there: a resumed run sees what the first saw.
+
+    Args:
+        work: of the run.
+        scene: at rest; its renders are the first frames.
+        config: the prior and the cameras.
+        prompt: what happens, where the settings do not say it.
+        weights: folders of weights, `NAME=PATH[,NAME=PATH]...`.
+        runtime: device, seed and console.
+
+    Raises:
+        ConfigError: the prior makes no multi-view videos.
+        BackendUnavailableError: weights are missing, damaged, or of another architecture.
+    """
+    from a4d.priors.catalogue import Placement, load_prior
+
+    folder = work.previews / "sampled"
+    finished = folder / "done"
+    if not finished.is_file():
+        overrides = fitting.weight_overrides(weights)
+        prior = load_prior(config.prior, Placement(runtime.device, overrides=overrides))
+        if prior.modality != "multi-view-video":
+            raise ConfigError(f"sample.prior: {config.prior} is a {prior.modality} prior", "Choose compact-video")
+        rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
+        write_views(folder, rgb, config)
+        finished.write_text(f"{prior.views}\n", encoding="utf-8")
+    return read_views(folder, int(finished.read_text(encoding="utf-8")), config)
+
+
+def ring(config: SampleConfig, views: int, size: int) -> Cameras:
+    """The cameras of a video, one per view."""
+    import torch
+
+    from a4d.geometry.cameras import orbit
+
+    azimuth = config.azimuth + torch.arange(views) * (360 / views)
+    return orbit(azimuth, torch.full((views,), config.elevation), config.radius, config.fov, size, size)
+
+
+def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, runtime: Runtime) -> Tensor:
+    """(V, F, h, w, 3) sRGB: frame 0 is the scene at rest."""
+    import torch
+
+    from a4d.console import progress
+    from a4d.priors.protocol import Query
+    from a4d.priors.sampling import FreeInit, known_first_frames, sample
+    from a4d.randomness import generator
+
+    cameras = ring(config, prior.views, config.size).to(runtime.device)
+    with torch.no_grad():
+        level = torch.full((3,), BACKGROUNDS[config.background], device=runtime.device)
+        first = scene.render(cameras, None, level).rgb.clamp(0, 1)
+    draws = generator(runtime.seed, "sample", config.prior)
+    latents = prior.encode(first, draws)
+    each = torch.arange(prior.views, device=runtime.device).repeat_interleave(config.frames)
+    query = Query(
+        prior.condition([prompt], first, cameras),
+        prior.unconditional([config.negative_prompt], first, cameras),
+        cameras[each],
+        torch.linspace(0, 1, config.frames, device=runtime.device).repeat(prior.views),
+    )
+    shape = (1, prior.views, config.frames, latents.shape[1], latents.shape[2], latents.shape[3])
+    free_init = FreeInit(config.free_init) if config.free_init > 1 else None
+    with progress(runtime.console) as bar:
+        task = bar.add_task("sample", total=config.free_init * config.steps, losses="")
+        sampled = sample(
+            prior, query, known_first_frames(latents, config.frames), shape, config.steps, config.guidance_scale, draws,
+            free_init, config.spacing, lambda done, _: bar.update(task, completed=done),
+        )  # fmt: skip
+    with torch.no_grad():
+        return prior.decode(sampled).clamp(0, 1).unflatten(0, (prior.views, config.frames)).cpu()
+
+
+def write_views(folder: Path, rgb: Tensor, config: SampleConfig) -> None:
+    """Write (V, F, h, w, 3) pictures, without their background, as RGBA."""
+    import torch
+
+    from a4d.io.images import write_image
+
+    level = BACKGROUNDS[config.background]
+    alpha = (((rgb - level).norm(dim=-1, keepdim=True) - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)
+    straight = ((rgb - level * (1 - alpha)) / alpha.clamp_min(1e-3)).clamp(0, 1) * (alpha > 0)
+    for view, frames in enumerate(torch.cat([straight, alpha], dim=-1)):
+        (folder / f"view_{view}").mkdir(parents=True, exist_ok=True)
+        for index, rgba in enumerate(frames):
+            write_image(folder / f"view_{view}" / f"{index:05d}.png", rgba.numpy())
+
+
+def read_views(folder: Path, views: int, config: SampleConfig) -> Frames:
+    """The pictures that `write_views` has written, with their cameras and times, view by view."""
+    import torch
+
+    from a4d.io.images import read_image
+    from a4d.views import Frames
+
+    rgba, cameras, times, names = [], [], [], []
+    for view in range(views):
+        for index in range(config.frames):
+            path = folder / f"view_{view}" / f"{index:05d}.png"
+            rgba.append(torch.from_numpy(read_image(path)))
+            cameras.append(ring(config, views, rgba[-1].shape[0])[view])
+            times.append(index / (config.frames - 1))
+            names.append(f"view_{view}_{index:05d}")
+    return Frames(rgba, cameras, torch.tensor(times), names, ["train"] * len(rgba))

@@ -1,0 +1,156 @@
+"""fit-dynamic: a moving scene from a multi-view video: the workspace's own frames, or sampled from a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a4d.workspace.sampled_views import SampleConfig, sampled_frames
+from pydantic import Field
+
+from a4d.config import Spec
+from a4d.errors import MissingInputError, UsageError
+from a4d.runtime import Runtime
+from a4d.workspace import fitting
+from a4d.workspace.stage import Stage
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.scenes.seed import Seed
+    from a4d.views import Frames
+
+
+class FitDynamic(fitting.Fitting):
+    """Everything that decides a moving scene; a profile fills in what is not given."""
+
+    from_scene: str | None = Field(default=None, description="static scene of the subject; new Gaussians if not given")
+    clip: str | None = Field(default=None, description="which of a mesh's rendered animations; the first if not given")
+    sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
+    scene: Spec
+
+
+def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile that the user names, else the one for frames, or for a prior where the frames stand still."""
+    profile = values.get("profile", "auto")
+    if profile == "auto":
+        profile = "fit-dynamic-sampled" if values.get("sample") else "fit-dynamic-frames"
+    chosen = fitting.profile_values(Path(__file__).parent / "profiles", "fit-dynamic", str(profile), workspace)
+    motion = workspace.metadata.prompts.get("motion")
+    return {**chosen, "prompt": motion or chosen["prompt"]}
+
+
+def complete(config: FitDynamic) -> FitDynamic:
+    """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
+
+    Raises:
+        UsageError: a prior is to make the video, but nobody says of what.
+    """
+    if config.sample is not None and not (config.sample.prompt or config.prompt):
+        raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
+    return fitting.complete_fitting(config.model_copy(update={"scene": fitting.complete_scene(config.scene)}))
+
+
+def inputs(workspace: Workspace, config: FitDynamic) -> list[Path]:
+    """The static scene, the mesh, the frames and their cameras, and adapters."""
+    scene = [workspace.scene(config.from_scene)] if config.from_scene else []
+    known = ["source"] if workspace.metadata.asset is not None else []
+    if config.sample is None:
+        known += ["transforms.json", "images"]
+    return [*scene, *(workspace.path / name for name in known), *fitting.adapters_read(workspace, config)]
+
+
+def require(config: FitDynamic) -> None:
+    """Look for the weights of all priors, reading none."""
+    fitting.require_weights(config)
+    if config.sample is not None:
+        config.sample.require_weights(config.weights)
+
+
+def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, Any]:
+    """Start a scene on what stands still, find or make the video, fit the motion to it, and save the scene.
+
+    Raises:
+        UsageError: the scene would take its own place.
+        MissingInputError: the workspace knows no shape, or its frames do not move.
+    """
+    from a4d.randomness import generator
+    from a4d.scenes import scene_class
+
+    if config.from_scene == work.name:
+        raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
+    seed = make_seed(work.workspace, config)
+    scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
+    if config.sample is None:
+        frames = observed_clip(work.workspace, config.clip)
+    else:
+        frames = sampled_frames(work, scene, config.sample, config.prompt or "", config.weights, runtime)
+    metrics: dict[str, Any] = fitting.fit(work, config, scene, frames, runtime)
+    return metrics
+
+
+def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
+    """The static scene, and the mesh as it stands in the first of the frames.
+
+    Raises:
+        MissingInputError: there is neither.
+    """
+    from a4d.scenes import load_scene
+    from a4d.scenes.seed import Seed
+    from a4d.workspace.assets import still_asset
+
+    gaussians = load_scene(workspace.scene(config.from_scene)).gaussians() if config.from_scene else None
+    asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
+    if asset is None and gaussians is None:
+        raise MissingInputError(
+            f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
+            f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
+        )
+    return Seed(asset=asset, gaussians=None if gaussians is None else gaussians.detach())
+
+
+def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
+    """The workspace's frames of one clip.
+
+    Raises:
+        MissingInputError: they show a single moment, or not this clip.
+    """
+    from a4d.workspace.frames import load_frames
+
+    frames = load_frames(workspace)
+    facts = workspace.metadata.asset
+    if facts is not None and len(facts.rendered) > 1:
+        names = [each.clip for each in facts.rendered]
+        chosen = names[0] if clip is None else clip
+        if chosen not in names:
+            raise MissingInputError(
+                f"{workspace.path} shows no clip '{clip}'", f"It shows: {', '.join(str(name) for name in names)}"
+            )
+        moments = [len(each.seconds) for each in facts.rendered]
+        views = len(frames) // sum(moments)
+        first = views * sum(moments[: names.index(chosen)])
+        frames = frames.part(range(first, first + views * moments[names.index(chosen)]))
+    if frames.times is None or len(frames.times.unique()) < 2:
+        raise MissingInputError(
+            f"the frames of {workspace.path} do not move",
+            "Run `a4d preprocess` on an animated mesh with --clip, or let a prior make them: --sample.prior NAME",
+        )
+    return frames
+
+
+STAGE = Stage(
+    name="fit-dynamic",
+    summary="Fit a motion to a multi-view video, observed or sampled from a prior.",
+    example="a4d fit-dynamic fox.a4d --from fit-static",
+    config=FitDynamic,
+    run=run,
+    defaults=defaults,
+    complete=complete,
+    inputs=inputs,
+    require=require,
+    needs=("preprocess",),
+    writes_scene=True,
+    resumable=True,
+    memory_knobs=("scene.count", "views.*.chosen", "views.*.size"),
+)

@@ -1,0 +1,241 @@
+"""The released priors at full size with random weights, from their configurations; nothing is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
+from torch import Tensor, nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+)
+
+from a4d.priors.components import LatentEncoder, PixelEncoder
+from a4d.priors.controlnet_tile import ControlNetTile
+from a4d.priors.mvdream import MVDream, multi_view_config
+from a4d.priors.protocol import Prior
+from a4d.priors.schedule import noise_schedule
+from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
+from a4d.priors.text_to_video import TextToVideo
+from a4d.priors.zero123 import Zero123
+
+SD1: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+SD2: dict[str, Any] = {
+    "sample_size": 64,
+    "cross_attention_dim": 1024,
+    "attention_head_dim": [5, 10, 20, 20],
+    "use_linear_projection": True,
+}
+DEEP_FLOYD: dict[str, Any] = {
+    "sample_size": 64, "in_channels": 3, "out_channels": 6, "block_out_channels": [704, 1408, 2112, 2816],
+    "layers_per_block": 3, "attention_head_dim": 64, "cross_attention_dim": 2816, "encoder_hid_dim": 4096,
+    "act_fn": "gelu", "addition_embed_type": "text", "addition_embed_type_num_heads": 64,
+    "cross_attention_norm": "group_norm", "resnet_time_scale_shift": "scale_shift", "mid_block_scale_factor": 1.414,
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn", "time_embedding_act_fn": "gelu", "conv_in_kernel": 3,
+    "down_block_types": ["ResnetDownsampleBlock2D"] + 3 * ["SimpleCrossAttnDownBlock2D"],
+    "up_block_types": 3 * ["SimpleCrossAttnUpBlock2D"] + ["ResnetUpsampleBlock2D"],
+}  # fmt: skip
+VAE: dict[str, Any] = {
+    "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "latent_channels": 4,
+    "down_block_types": 4 * ["DownEncoderBlock2D"], "up_block_types": 4 * ["UpDecoderBlock2D"],
+}  # fmt: skip
+
+
+@dataclass
+class ConstantText:
+    """Stands for a text encoder whose prompts are known already.
+
+    Args:
+        width: of the embeddings.
+        length: in tokens.
+    """
+
+    width: int
+    length: int = 77
+
+    def __call__(self, prompts: Sequence[str], device: torch.device | str) -> Tensor:
+        draws = torch.Generator().manual_seed(0)
+        return torch.randn(1, self.length, self.width, generator=draws).to(device).expand(len(prompts), -1, -1)
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """A released prior.
+
+    Args:
+        size: pixels of the images that a step renders.
+        images: per step.
+        frames: whether the images are those of a clip.
+        parts: builders of all components with weights by name; each is built on the device of the context.
+        prior: from the components that a step asks.
+    """
+
+    size: int
+    images: int
+    parts: dict[str, Callable[[], nn.Module]]
+    prior: Callable[[dict[str, Any]], Prior]
+    frames: bool = False
+
+    def build(self, device: str, dtype: torch.dtype) -> Prior:
+        """Random weights; text encoders are left out, as their work is done after the first step."""
+        with torch.device("meta"):
+            parts = {name: build() for name, build in self.parts.items() if name != "text_encoder"}
+        placed = {}
+        for name, part in parts.items():
+            placed[name] = part.to(dtype).to_empty(device=device).requires_grad_(False).eval()
+            _fill(placed[name])
+        return self.prior(placed)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """By component."""
+        with torch.device("meta"):
+            parts = {name: build() for name, build in self.parts.items()}
+        return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
+
+
+@torch.no_grad()
+def _fill(model: nn.Module) -> None:
+    """Weights that keep activations of about size one."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(0, 0.5 / parameter[0].numel() ** 0.5)
+        else:
+            parameter.zero_()
+    for module in model.modules():
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm) and module.weight is not None:
+            module.weight.fill_(1)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(
+            torch.arange(buffer.numel()).view_as(buffer) if "position_ids" in name else torch.zeros_like(buffer)
+        )
+
+
+def _clip_l() -> nn.Module:
+    return CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12))
+
+
+def _open_clip_h() -> nn.Module:
+    return CLIPTextModel(
+        CLIPTextConfig(hidden_size=1024, intermediate_size=4096, num_attention_heads=16, num_hidden_layers=23)
+    )
+
+
+def _vision() -> nn.Module:
+    config = CLIPVisionConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14,
+        image_size=224, projection_dim=768,
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config)
+
+
+def _t5_xxl() -> nn.Module:
+    config = T5Config(
+        d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64, feed_forward_proj="gated-gelu", vocab_size=32128
+    )
+    return T5EncoderModel(config)
+
+
+def _latent(parts: dict[str, Any], size: int) -> LatentEncoder:
+    return LatentEncoder(parts["vae"], (size, size))
+
+
+def _parts(unet: Callable[[], nn.Module], **others: Callable[[], nn.Module]) -> dict[str, Callable[[], nn.Module]]:
+    return {"unet": unet, "vae": lambda: AutoencoderKL(**VAE), **others}
+
+
+def _diffusion(config: dict[str, Any], size: int, text: Callable[[], nn.Module]) -> FullSize:
+    width = config["cross_attention_dim"]
+    return FullSize(
+        size,
+        1,
+        _parts(lambda: UNet2DConditionModel(**config), text_encoder=text),
+        lambda parts: StableDiffusion(
+            parts["unet"],
+            _latent(parts, size),
+            ConstantText(width),
+            noise_schedule(),  # type: ignore[arg-type]
+        ),
+    )
+
+
+def _text_to_video(size: int) -> FullSize:
+    return FullSize(
+        size,
+        16,
+        _parts(lambda: UNet3DConditionModel(attention_head_dim=64), text_encoder=_open_clip_h),
+        lambda parts: TextToVideo(
+            parts["unet"],
+            _latent(parts, size),
+            ConstantText(1024),
+            noise_schedule(),  # type: ignore[arg-type]
+        ),
+        frames=True,
+    )
+
+
+PRIORS: dict[str, FullSize] = {
+    "stable-diffusion-1.5": _diffusion(SD1, 512, _clip_l),
+    "stable-diffusion-2.1-base": _diffusion(SD2, 512, _open_clip_h),
+    "stable-diffusion-2.1": _diffusion({**SD2, "sample_size": 96}, 768, _open_clip_h),
+    "deep-floyd-if-1": FullSize(
+        64,
+        1,
+        {"unet": lambda: UNet2DConditionModel(**DEEP_FLOYD), "text_encoder": _t5_xxl},
+        lambda parts: DeepFloyd(
+            parts["unet"],
+            PixelEncoder((64, 64)),
+            ConstantText(4096),
+            noise_schedule("cosine"),  # type: ignore[arg-type]
+        ),
+    ),
+    "zero123-xl": FullSize(
+        256,
+        1,
+        _parts(
+            lambda: UNet2DConditionModel(**{**SD1, "sample_size": 32, "in_channels": 8}),
+            image_encoder=_vision,
+            projection=lambda: nn.Linear(772, 768),
+        ),
+        lambda parts: Zero123(
+            parts["unet"], _latent(parts, 256), parts["image_encoder"], parts["projection"], noise_schedule()
+        ),
+    ),
+    "mvdream-2.1": FullSize(
+        256,
+        4,
+        _parts(
+            lambda: UNet2DConditionModel(**multi_view_config({**SD2, "sample_size": 32})), text_encoder=_open_clip_h
+        ),
+        lambda parts: MVDream(
+            parts["unet"],
+            _latent(parts, 256),
+            ConstantText(1024),
+            noise_schedule(),  # type: ignore[arg-type]
+        ),
+    ),
+    "modelscope-1.7b": _text_to_video(256),
+    "controlnet-tile": FullSize(
+        1024,
+        1,
+        _parts(
+            lambda: UNet2DConditionModel(**SD1),
+            controlnet=lambda: ControlNetModel(cross_attention_dim=768, attention_head_dim=8),
+            text_encoder=_clip_l,
+        ),
+        lambda parts: ControlNetTile(
+            parts["unet"],
+            parts["controlnet"],
+            _latent(parts, 1024),
+            ConstantText(768),
+            noise_schedule(),  # type: ignore[arg-type]
+        ),
+    ),
+}

@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from a4d.evaluation.alignment import align
+from a4d.evaluation.comparison import compare_shapes
+from a4d.evaluation.motion import MovingShape
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.primitives import creature
+from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion, transform_points
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("rigid", 1.0), ("similarity", 37.0)])
+def test_a_turned_shifted_and_scaled_copy_comes_back(kind, scale):
+    truth = creature(resolution=48)
+    # Up and front exchanged, and a quarter radian off.
+    turn = rotation_from_quaternion(torch.tensor([0.6, -0.7, 0.1, 0.05]).double())
+    copy_from_truth = rigid_from_parts(scale * turn, torch.tensor([3.0, -2.0, 5.0]).double())
+    copy = Mesh(transform_points(copy_from_truth, truth.vertices.double()).float(), truth.faces)
+    found = align(copy, truth, kind)
+    back = MovingShape((copy,)).moved(found)
+    diagonal = MovingShape((truth,)).diagonal
+    assert float((back.surfaces[0].vertices - truth.vertices).norm(dim=1).mean()) < 0.01 * diagonal
+    facts = compare_shapes(back, MovingShape((truth,)), threshold=0.02)
+    assert facts["f_score"] > 0.97
+
+
+def test_a_rigid_alignment_keeps_the_size():
+    truth = creature(resolution=32)
+    matrix = align(truth.with_vertices(1.3 * truth.vertices), truth, "rigid")
+    assert float(torch.linalg.det(matrix[:3, :3])) == pytest.approx(1, abs=1e-9)

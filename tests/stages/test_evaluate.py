@@ -1,0 +1,106 @@
+"""Shapes over time, scored by the command line against what a workspace has recorded of the mesh it was made from."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from a4d.geometry.assembly import primitive_from_mesh, skinned_asset
+from a4d.geometry.asset import Influences
+from a4d.geometry.primitives import box
+from a4d.geometry.skeleton import Motion, Skeleton
+from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
+from a4d.io.glb_asset import write_asset
+
+FRAMES = 9
+
+
+def arm(path: Path, degrees: float, size: float = 40.0) -> None:
+    """A horn of 40 m, unlike itself from any two sides, that turns about z at its left end, with its one bone."""
+    bar = box((size, size / 8, size / 8))
+    x, y, z = (bar.vertices + torch.tensor([size / 2, 0.0, 0.0])).unbind(1)
+    along = x / size
+    vertices = torch.stack([x, (1.5 - along) * y, (1.5 - along) * z + 0.3 * along**2 * size], dim=1)
+    influences = Influences(torch.zeros(len(vertices), 1, dtype=torch.int64), torch.ones(len(vertices), 1))
+    half = torch.deg2rad(torch.linspace(0, degrees, FRAMES).double()) / 2
+    zero = torch.zeros_like(half)
+    turns = rotation_from_quaternion(torch.stack([half.cos(), zero, zero, half.sin()], dim=1))
+    skeleton = Skeleton(("shoulder",), torch.tensor([-1]), torch.eye(4).double()[None])
+    motion = Motion(skeleton, rigid_from_parts(turns, torch.zeros(FRAMES, 3).double())[:, None], 0.125)
+    primitive = replace(primitive_from_mesh(bar.with_vertices(vertices)), influences=influences)
+    write_asset(path, skinned_asset("arm", primitive, {"swing": motion}))
+
+
+@pytest.fixture
+def workspace(a4d) -> Path:
+    arm(Path("arm.glb"), 60)
+    result = a4d(
+        "preprocess", "arm.glb", "--clip", "swing", "--frames", FRAMES, "--views", 2, "--test-views", 0, "--size", 32
+    )
+    assert result.code == 0, result.err
+    return Path("arm.a4d")
+
+
+def test_what_was_given_is_what_was_recorded(a4d, workspace: Path) -> None:
+    for name in ("arm.glb", "exports/arm.glb"):
+        path = Path(name) if "/" not in name else workspace / name
+        if not path.exists():
+            assert a4d("export", workspace, "--formats", "glb").code == 0
+        facts = a4d("evaluate", path, "--against", workspace, "--moments", 3, "--json").json
+        assert facts["chamfer_share"] < 1e-5
+        assert facts["trajectory_share_of_static"] < 1e-3
+        assert facts["joint_rotation_error"] < 0.05
+        assert facts["joints"] == 1
+        assert len(facts["moments"]) == 3
+
+
+def test_a_smaller_swing_has_the_error_of_its_lag(a4d, workspace: Path) -> None:
+    arm(Path("lazy.glb"), 30)
+    facts = a4d("evaluate", "lazy.glb", "--against", workspace, "--moments", FRAMES, "--json").json
+    assert facts["joint_rotation_error"] == pytest.approx(15, abs=0.02)
+    angles = [math.radians(60) * frame / (FRAMES - 1) for frame in range(FRAMES)]
+    lag, still = (sum(2 * math.sin(angle * share / 2) for angle in angles) for share in (0.5, 1.0))
+    assert facts["trajectory_share_of_static"] == pytest.approx(lag / still, abs=2e-3)
+    assert [scores["chamfer"] for scores in facts["moments"]] == sorted(
+        scores["chamfer"] for scores in facts["moments"]
+    )
+
+
+def test_another_size_and_other_axes_are_aligned_on_request(a4d, workspace: Path) -> None:
+    arm(Path("small.glb"), 60, size=1.0)
+    apart = a4d("evaluate", "small.glb", "--against", workspace, "--moments", 2, "--json").json
+    assert apart["f_score"] < 0.2
+    aligned = a4d(
+        "evaluate", "small.glb", "--against", workspace, "--moments", 2, "--align", "similarity", "--json"
+    ).json
+    assert aligned["f_score"] > 0.99
+    assert aligned["trajectory_share_of_static"] < 0.1
+    assert len(aligned["alignment"]) == 4
+
+
+def test_a_mesh_against_a_mesh_is_a_table(a4d, workspace: Path) -> None:
+    arm(Path("lazy.glb"), 30)
+    result = a4d("evaluate", "lazy.glb", "--against", "arm.glb", "--moments", 2)
+    assert result.code == 0
+    for word in ("moment", "trajectory_share_of_static", "normal_consistency", "joint_rotation_error"):
+        assert word in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("arm.glb",), 2, "--against"),
+        (("arm.glb", "--against", "arm.a4d", "--clip", "run"), 4, "no clip 'run'"),
+        (("arm.glb", "--against", "arm.a4d", "--compare", "views"), 2, "views are those of"),
+        (("arm.a4d",), 4, "no scene yet"),
+        (("arm.glb", "--against", "gone.a4d"), 4, "no workspace"),
+        (("gone.glb", "--against", "arm.a4d"), 4, "does not exist"),
+        (("arm.glb", "--against", "arm.a4d", "--against-scene", "x"), 4, "no scene 'x'"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(a4d, workspace: Path, arguments, code, message) -> None:
+    result = a4d("evaluate", *arguments)
+    assert (result.code, len(result.err.strip().splitlines())) == (code, 1), result.err
+    assert message in result.err
