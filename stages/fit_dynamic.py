@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a4d.workspace.sampled_views import SampleConfig, sampled_frames
 from pydantic import Field
 
 from a4d.config import Spec
 from a4d.errors import MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
+from a4d.workspace.sampled_views import SampleConfig, sampled_frames
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -97,25 +97,17 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
         MissingInputError: there is neither.
     """
     from a4d.scenes import load_scene
-    from a4d.scenes.carried_surface import CarriedSurface
     from a4d.scenes.seed import Seed
-    from a4d.workspace.assets import load_asset
+    from a4d.workspace.assets import still_asset
 
     gaussians = load_scene(workspace.scene(config.from_scene)).gaussians() if config.from_scene else None
-    facts = workspace.metadata.asset
-    if facts is None:
-        if gaussians is None:
-            raise MissingInputError(
-                f"{workspace.path} holds no mesh, and no static scene is named",
-                f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
-            )
-        return Seed(gaussians=gaussians.detach())
-    asset = load_asset(workspace)
-    shown = next((each for each in facts.rendered if each.clip == config.clip or config.clip is None), None)
-    still = CarriedSurface.still(asset)
-    if shown is not None and shown.clip is not None and config.sample is None:
-        still = CarriedSurface.still(asset, asset.clip(shown.clip), shown.seconds[0])
-    return Seed(asset=still.asset, gaussians=None if gaussians is None else gaussians.detach())
+    asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
+    if asset is None and gaussians is None:
+        raise MissingInputError(
+            f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
+            f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
+        )
+    return Seed(asset=asset, gaussians=None if gaussians is None else gaussians.detach())
 
 
 def observed_clip(workspace: Workspace, clip: str | None) -> Frames:

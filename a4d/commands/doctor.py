@@ -32,7 +32,7 @@ LIBRARIES = (
 BACKENDS = {
     "gsplat": "Gaussian rasterisation on CUDA",
     "tinycudann": "hash-grid encoding on CUDA",
-    "nvdiffrast": "mesh rasterisation on CUDA",
+    "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
     "open3d": "ICP, Poisson surfaces, TSDF fusion",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",

@@ -21,6 +21,9 @@ VIEWS_PER_RING = 10
 FRONTALITY = 6.0
 """Power of the cosine by which a view counts: what is seen at a slant is blurred."""
 
+SLANTED = 0.1
+"""Cosine below which a view says nothing of a point."""
+
 DEPTH_TOLERANCE = 0.02
 """Of the subject's radius: how far from the nearest surface a point may be and still count as seen."""
 
@@ -35,19 +38,19 @@ def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, size: int) -
         size: pixels of the picture along either side.
     """
     device = next(scene.parameters()).device
-    probe = torch.zeros(1, 3, device=device)
-    if scene.surface_colours(probe, time) is not None:
-
-        def colours(points: SurfacePoints) -> Tensor:
-            found = scene.surface_colours(points.positions.to(device), time)
-            assert found is not None
-            return found.cpu()
-
-    else:
-        colours = _Photographs(scene, time, unwrapped)
     with torch.no_grad():
-        image = bake_texture(unwrapped, colours, size)
+        if scene.surface_colours(torch.zeros(1, 3, device=device), time) is None:
+            # Renders are as smooth as their pixels: more samples per texel would show no more.
+            image = bake_texture(unwrapped, _Photographs(scene, time, unwrapped), size, samples=1)
+        else:
+            image = bake_texture(unwrapped, lambda points: _known_colours(scene, points, time, device), size)
     return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
+
+
+def _known_colours(scene: Scene, points: SurfacePoints, time: float, device: torch.device) -> Tensor:
+    colours = scene.surface_colours(points.positions.to(device), time)
+    assert colours is not None
+    return colours.cpu()
 
 
 class _Photographs:
@@ -72,14 +75,15 @@ class _Photographs:
         sums, weights = torch.zeros(len(positions), 3), torch.zeros(len(positions), 1)
         for index, layers in enumerate(self.views):
             camera = self.cameras[index]
-            pixels, depth = camera.project(positions)
+            facing = (normalize(camera.positions - positions, dim=1) * normals).sum(1)
+            chosen = (facing > SLANTED).nonzero()[:, 0]
+            pixels, depth = camera.project(positions[chosen])
             places = pixels[0] / pixels.new_tensor([camera.width, camera.height]) * 2 - 1
             seen = grid_sample(layers.float()[None], places[None, None], align_corners=False)[0, :, 0].T
-            facing = (normalize(camera.positions - positions, dim=1) * normals).sum(1).clamp_min(0)
             is_near = (seen[:, 4] - depth[0]).abs() < DEPTH_TOLERANCE * self.radius
-            weight = (facing**FRONTALITY * is_near * (seen[:, 3] > 0.9))[:, None]
-            sums += weight * seen[:, :3]
-            weights += weight
+            weight = (facing[chosen] ** FRONTALITY * is_near * (seen[:, 3] > 0.9))[:, None]
+            sums.index_add_(0, chosen, weight * seen[:, :3])
+            weights.index_add_(0, chosen, weight)
         if self.fallback is None:
             return sums / weights.clamp_min(1e-12)
         # A trace of the vertices' own colours decides where no view sees anything.

@@ -36,7 +36,7 @@ def _body(skeleton: Skeleton) -> Primitive:
     parents = skeleton.parents.tolist()
     lengths = [float((places[joint] - places[parent]).norm()) for joint, parent in enumerate(parents) if parent >= 0]
     longest = max(lengths, default=0.0) or 1.0
-    vertices, faces, joints, count = [], [], [], 0
+    vertices, faces, joints, count = list[Tensor](), list[Tensor](), list[Tensor](), 0
     for joint, parent in enumerate(parents):
         if parent >= 0 and float((places[joint] - places[parent]).norm()) > 1e-3 * longest:
             moved_by, start, end = parent, places[parent], places[joint]
@@ -53,9 +53,9 @@ def _body(skeleton: Skeleton) -> Primitive:
         faces.append(torch.from_numpy(np.array(shape.faces, np.int64)) + count)
         joints.append(torch.full((len(points),), moved_by))
         count += len(points)
-    joint = torch.cat(joints)
-    colours = _wheel(joint.double() / len(skeleton))
-    influences = Influences(joint[:, None], torch.ones(count, 1))
+    owners = torch.cat(joints)
+    colours = _wheel(owners.double() / len(skeleton))
+    influences = Influences(owners[:, None], torch.ones(count, 1))
     return Primitive(
         torch.cat(vertices).float(), torch.cat(faces), 0, None, None, torch.zeros(0, count, 2), colours, influences,
         MorphTargets(None, None, None),

@@ -56,7 +56,7 @@ def guess_orientation(mesh: Mesh, suffix: str, up: Axis | None = None) -> Orient
         sideways = mirrored["xyz".index(axis[1])] / max(float(mirrored.max()), 1e-12)
         return custom.get(axis, 0.0) + 0.8 * _support(cloud, axis) + 0.4 * sideways
 
-    found = up or max(AXES, key=score)
+    found: Axis = up if up is not None else max(AXES, key=score)
     return Orientation(found, _front(cloud, found, mirrored))
 
 

@@ -28,6 +28,7 @@ from a4d.io.mesh_parts import (
     colour_fractions,
     is_placeholder,
     load_parts,
+    refusing_damage,
     require_mesh_file,
     require_surface,
 )
@@ -67,10 +68,11 @@ def read_asset(path: Path) -> Asset:
 
 def _static(path: Path) -> Asset:
     """The parts of a file as primitives of one mesh at one node."""
-    primitives, materials = [], []
-    for geometry, world_from_part in load_parts(path):
-        primitives.append(_primitive(path, geometry, world_from_part, len(materials)))
-        materials.append(_material(path, geometry.visual))
+    primitives, materials = list[Primitive](), list[Material]()
+    with refusing_damage(path):
+        for geometry, world_from_part in load_parts(path):
+            primitives.append(_primitive(path, geometry, world_from_part, len(materials)))
+            materials.append(_material(path, geometry.visual))
     unmorphed, identity = torch.zeros(0, dtype=torch.float64), torch.eye(4, dtype=torch.float64)[None]
     mesh = CompositeMesh(path.stem, tuple(primitives), (), unmorphed)
     nodes = Skeleton((path.stem,), torch.tensor([-1]), identity)

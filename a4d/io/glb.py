@@ -1,25 +1,18 @@
-"""Binary glTF 2.0: a builder that knows the container's rules, and the writer of static meshes on top of it."""
+"""Binary glTF 2.0: a builder that knows the container's rules; `a4d.io.glb_asset` writes assets with it."""
 
 from __future__ import annotations
 
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a4d import __version__
-from a4d.io.arrays import mesh_arrays
 from a4d.io.colour import linear_from_srgb
-from a4d.io.files import write_bytes
-
-if TYPE_CHECKING:
-    from a4d.geometry.mesh import Mesh
 
 COMPONENT_TYPES = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
 ELEMENT_TYPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
@@ -128,25 +121,6 @@ def _chunk(kind: bytes, data: bytes, padding: bytes) -> bytes:
     return struct.pack("<I4s", len(data), kind) + data
 
 
-@dataclass(frozen=True)
-class GlbOptions:
-    """How a static mesh appears.
-
-    Args:
-        name: of the node and the mesh.
-        has_normals: store smooth normals; without them viewers shade flat.
-        roughness: of the material, in [0, 1].
-        is_double_sided: draw back faces too.
-        extras: application data of the node, anything JSON can hold.
-    """
-
-    name: str = "object"
-    has_normals: bool = True
-    roughness: float = 0.9
-    is_double_sided: bool = False
-    extras: Mapping[str, Any] | None = None
-
-
 def add_primitive(
     builder: GlbBuilder,
     vertices: NDArray[np.float32],  # (V, 3)
@@ -171,37 +145,3 @@ def add_primitive(
     is_small = len(vertices) <= PRIMITIVE_RESTART
     indices = faces.reshape(-1).astype(np.uint16 if is_small else np.uint32)
     return {"attributes": attributes, "indices": builder.add_accessor(indices, Target.INDICES), "mode": 4}
-
-
-def write_glb(path: Path, mesh: Mesh, options: GlbOptions | None = None) -> None:
-    """Write a static mesh with its vertex colours and a plain rough material.
-
-    Args:
-        path: the `.glb` file.
-        mesh: world +Y up and front +Z, which are glTF's own axes.
-        options: name, normals and material.
-
-    Raises:
-        InvalidInputError: the mesh is empty or not finite.
-        WorkspaceError: the file cannot be written.
-    """
-    options = options or GlbOptions()
-    builder = GlbBuilder()
-    arrays = mesh_arrays(path, mesh)
-    normals = arrays.normals if options.has_normals else None
-    primitive = add_primitive(builder, arrays.vertices, arrays.faces, normals, arrays.colours)
-    material: dict[str, Any] = {
-        "name": options.name,
-        "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": options.roughness},
-    }
-    if options.is_double_sided:
-        material["doubleSided"] = True
-    primitive["material"] = builder.append("materials", material)
-    node: dict[str, Any] = {
-        "name": options.name,
-        "mesh": builder.append("meshes", {"name": options.name, "primitives": [primitive]}),
-    }
-    if options.extras:
-        node["extras"] = dict(options.extras)
-    builder.add_scene([builder.append("nodes", node)])
-    write_bytes(path, builder.to_bytes())

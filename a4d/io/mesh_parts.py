@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from a4d.errors import InvalidInputError, MissingInputError
+from a4d.errors import A4DError, InvalidInputError, MissingInputError
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".off", ".ply", ".stl")
 ADVICE = {
@@ -39,6 +41,25 @@ def require_mesh_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
         raise InvalidInputError(f"{path}: meshes are not read from {suffix or 'files without a suffix'}", advice)
 
 
+@contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Refuse a file on which a foreign reader fails, or that it reads into something that is no mesh.
+
+    Raises:
+        InvalidInputError: names the reason.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    except A4DError:
+        raise
+    # A damaged file makes a foreign reader fail in any way at all.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise InvalidInputError(f"{path} cannot be read as a mesh: {reason}") from error
+
+
 def load_parts(path: Path) -> list[tuple[Any, NDArray[np.float64]]]:
     """The triangle meshes of a file.
 
@@ -53,22 +74,16 @@ def load_parts(path: Path) -> list[tuple[Any, NDArray[np.float64]]]:
     """
     import trimesh
 
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            # With a material, trimesh drops the vertex colours of an OBJ file.
-            options: dict[str, Any] = {"skip_materials": True} if _is_obj_with_colours(path) else {}
-            scene = trimesh.load_scene(path, process=False, **options)
-            parts = []
-            for node in scene.graph.nodes_geometry:
-                world_from_part, name = scene.graph[node]
-                geometry = scene.geometry[name]
-                if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
-                    parts.append((geometry, np.asarray(world_from_part, np.float64)))
-    # A damaged file makes a foreign reader fail in any way at all.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InvalidInputError(f"{path} cannot be read as a mesh: {reason}") from error
+    parts = []
+    with refusing_damage(path):
+        # With a material, trimesh drops the vertex colours of an OBJ file.
+        options: dict[str, Any] = {"skip_materials": True} if _is_obj_with_colours(path) else {}
+        scene = trimesh.load_scene(path, process=False, **options)
+        for node in scene.graph.nodes_geometry:
+            world_from_part, name = scene.graph[node]
+            geometry = scene.geometry[name]
+            if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
+                parts.append((geometry, np.asarray(world_from_part, np.float64)))
     if not parts:
         raise InvalidInputError(f"{path} holds no triangles", "Points and lines alone make no surface")
     return parts

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from a4d.geometry.mesh import Mesh
 from a4d.io.arrays import require_finite
 from a4d.io.colour import linear_from_srgb, srgb_from_linear
-from a4d.io.mesh_parts import colour_fractions, is_placeholder, load_parts, require_mesh_file, require_surface
+from a4d.io.mesh_parts import (
+    colour_fractions,
+    is_placeholder,
+    load_parts,
+    refusing_damage,
+    require_mesh_file,
+    require_surface,
+)
 
 PLAIN_COLOUR = 0.8
 """sRGB of the parts without a colour of their own in a file where other parts have one."""
@@ -38,7 +45,8 @@ def read_mesh(path: Path, is_welded: bool = True) -> Mesh:
     """
     require_mesh_file(path)
     is_linear = path.suffix.lower() in (".glb", ".gltf")
-    vertices, faces, colours = _merged([_part(*part, is_linear) for part in load_parts(path)])
+    with refusing_damage(path):
+        vertices, faces, colours = _merged([_part(*part, is_linear) for part in load_parts(path)])
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite and is refused
         vertices = vertices.astype(np.float32).astype(np.float64)
     require_finite(path, "vertex", vertices)

@@ -171,11 +171,14 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
             check_weights(file)
         return folder
     for component in entry.components:
+        single = folder / component
         if hub.is_file(component):
-            check_weights(folder / component)
-            continue
-        WeightsFolder(folder).config(component)
-        for file in weight_files(folder / component):
+            # What was trained here has another name than what was released.
+            files = [single] if single.is_file() else weight_files(single.parent)
+        else:
+            WeightsFolder(folder).config(component)
+            files = weight_files(single)
+        for file in files:
             check_weights(file)
     return folder
 

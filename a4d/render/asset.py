@@ -167,7 +167,7 @@ class SurfaceSamples:
         surface: at a moment.
         face: (P,) int64.
         weights: (P, 3) barycentric, of the face's corners.
-        footprint: for a set of texture coordinates, (P, 2, 2) change of u, v along the two axes of each sample's extent.
+        footprint: for a set of texture coordinates, (P, 2, 2) change of u, v along the axes of each sample's extent.
         eye: (3,) from where the samples are looked at; None is from straight above each.
     """
 

@@ -29,8 +29,9 @@ from a4d.render.render import Render
 VISIBILITY = {
     "numba": "a4d.render.mesh:rasterise_in_camera",
     "nvdiffrast": "a4d.render.mesh_nvdiffrast:rasterise_in_camera",
+    "torch": "a4d.render.mesh_torch:rasterise_in_camera",
 }
-"""Who finds the visible faces; all else is the same for both."""
+"""Who finds the visible faces; all else is the same. Numba takes a copy on the CPU, torch stays where the mesh is."""
 
 REMEDIES = {"nvdiffrast": "Install nvdiffrast on a machine with CUDA (non-commercial licence), or use 'numba'"}
 
@@ -130,15 +131,16 @@ def view_mesh(vertices: Tensor, faces: Tensor, cameras: Cameras, near: float = 0
         faces: (F, 3) int64; see `MeshView` on seams.
         cameras: B views on the same device; differentiable too.
         near: metres; surfaces nearer than this depth are cut away.
-        backend: one of `VISIBILITY`, or "auto": nvdiffrast for tensors on CUDA where it is installed, else numba.
+        backend: one of `VISIBILITY`, or "auto": numba on the CPU; on CUDA nvdiffrast where it is installed, else torch.
 
     Raises:
         UsageError: there is no backend of that name.
         BackendUnavailableError: it cannot be used here.
     """
     if backend == "auto":
-        is_cuda = vertices.device.type == "cuda"
-        backend = "nvdiffrast" if is_cuda and availability(VISIBILITY)["nvdiffrast"] is None else "numba"
+        backend = "numba"
+        if vertices.device.type != "cpu":
+            backend = "torch" if availability(VISIBILITY)["nvdiffrast"] else "nvdiffrast"
     rasterise = choose(VISIBILITY, backend, REMEDIES)
     points = vertices.double().expand(len(cameras), *vertices.shape[-2:])
     in_camera = transform_points(cameras.camera_from_world.double(), points)

@@ -28,8 +28,8 @@ def surface_colours(
     material_of = surface.materials[face]
     for index in material_of.unique().tolist():
         chosen = (material_of == index).nonzero()[:, 0]
-        look = TexturedMaterial(materials[index])
-        look = _Look(surface, look, face[chosen], weights[chosen], spacing[chosen])
+        material = TexturedMaterial(materials[index])
+        look = _Look(surface, material, face[chosen], weights[chosen], spacing[chosen])
         tint = (surface.colours[corners[chosen], :3] * weights[chosen, :, None]).sum(1)
         colours[chosen] = encode_srgb(look.base_and_glow(decode_srgb(tint)))
     return colours.clamp(0, 1)

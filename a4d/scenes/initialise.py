@@ -66,7 +66,7 @@ def gaussians_on_asset(asset: Asset, count: int, opacity: float, size: float, ge
 VERTEX_OPACITY = 1 - 1e-5
 
 VERTEX_SIZE = 0.5
-"""Radius of a Gaussian at a vertex along each of its axes, relative to the root mean square of its neighbours' offsets."""
+"""Radius of a Gaussian at a vertex along each of its axes, over the root mean square of its neighbours' offsets."""
 
 VERTEX_FLATNESS = 0.05
 

@@ -39,7 +39,8 @@ class HexplaneMotionConfig(Config):
 class MotionField(Motion):
     """Displacements of points over time, exactly none at time 0.
 
-    The heads' outputs at time 0 are subtracted, so that the motion begins at rest and is continuous in time.
+    Before the second of the finest level's moments the motion is a share of itself that grows from 0, so that it begins
+    at rest and is continuous in time.
 
     Args:
         config: sizes.
@@ -92,16 +93,16 @@ class MotionField(Motion):
     ) -> list[Moved]:
         """Points at T moments."""
         joined, count = torch.cat([rest, self.whole]), len(rest)
-        before = self._raw(joined, 0.0, count, count)
+        rows = max(resolution[3] for resolution in self.config.planes.resolutions)
         return [
-            self._moved(rest, [later - first for later, first in zip(raw, before, strict=True)])
-            for raw in (self._raw(joined, time, count, count) for time in times)
+            self._moved(rest, [min(1.0, time * (rows - 1)) * value for value in self._raw(joined, time, count)])
+            for time in times
         ]
 
-    def _raw(self, points: Tensor, time: float, count: int, first: int) -> list[Tensor]:
-        """The heads' outputs at the first `count` points, and those of the global heads for the points from `first`."""
+    def _raw(self, points: Tensor, time: float, count: int) -> list[Tensor]:
+        """The heads' outputs at the first `count` points, and those of the global heads for the others."""
         features = self.features(points, time)
-        mean = features[first:].mean(0)
+        mean = features[count:].mean(0)
         heads = self.heads if self.config.scales else {name: self.heads[name] for name in ("offset", "rotation")}
         return [head(features[:count]) for head in heads.values()] + [head(mean) for head in self.global_heads.values()]
 

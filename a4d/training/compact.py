@@ -76,16 +76,16 @@ class CompactTrainee:
                 if share:
                     estimate = self.one_step(batch, index)
                     for name, images in (("one step", estimate), ("repeated", batch["still"][:, :, None])):
-                        error = ((images - batch["clean"]) / 2).square().mean((1, 2, 3, 4, 5))
+                        error = ((images - batch["clean"].float()) / 2).square().mean((1, 2, 3, 4, 5))
                         figures.setdefault(f"PSNR {name}", []).append(float(-10 * error.log10().mean()))
-                    shown.append(torch.stack([batch["clean"], estimate], 1))
+                    shown.append(torch.stack([batch["clean"].float(), estimate], 1))
         write_image(folder / f"moving_{step:06d}.png", _sheet(shown[0][:4, :, :2]))
         return {name: sum(values) / len(values) for name, values in figures.items()}
 
     @torch.no_grad()
     def one_step(self, batch: Batch, index: int) -> Tensor:
         """The clean images (S, V, F, 3, H, W) that the network expects before it has seen anything but noise."""
-        task, clean = task_of(batch), batch["clean"]
+        task, clean = task_of(batch), batch["clean"].float()
         t = torch.full((len(clean),), len(self.schedule) - 1)
         _, sigma = noisy_levels(self.schedule, t, task, clean.shape[2])
         noise = torch.randn(clean.shape, generator=generator(HELD_OUT_SEED, "preview", index)).to(clean)
@@ -107,7 +107,10 @@ def start(config: CompactTraining, weights: Path | None, seed: int) -> tuple[Com
     """A network, new or from weights, and its batches."""
     torch.manual_seed(seed)
     network = CompactNetwork(config.network) if weights is None else load_network(weights)[0]
-    return CompactTrainee(network, config.data), ProceduralBatches(config.data, seed)
+    batches = ProceduralBatches(config.data, seed)
+    if config.training.workers:
+        batches[0]  # compiles the renderer once, before every worker would
+    return CompactTrainee(network, config.data), batches
 
 
 def evaluate_weights(weights: Path | None, device: str, objects: int) -> dict[str, float]:

@@ -15,7 +15,7 @@ from torch.nn.functional import mse_loss
 from a4d.config import Config
 from a4d.errors import ConfigError, InvalidInputError, UsageError
 from a4d.geometry.cameras import Cameras
-from a4d.io.multi_view_video import MultiViewClip, list_clips, read_frames
+from a4d.io.multi_view_dataset import GREY, ClipEntry, FrameChoice, read_clip, read_entries
 from a4d.io.video import write_video
 from a4d.priors.catalogue import find, locate
 from a4d.priors.components import resized
@@ -73,14 +73,14 @@ class ClipBatches:
     """Samples of a data set by number: which clip, from which sides, from which frame on, with or without words.
 
     Args:
-        clips: to choose from.
+        entries: of the data set, to choose from.
         data: sizes.
         tokenizer: of transformers.
         seed: of every choice.
     """
 
-    def __init__(self, clips: list[MultiViewClip], data: ClipData, tokenizer: Any, seed: int) -> None:
-        self.clips, self.data, self.tokenizer, self.seed = clips, data, tokenizer, seed
+    def __init__(self, entries: list[ClipEntry], data: ClipData, tokenizer: Any, seed: int) -> None:
+        self.entries, self.data, self.tokenizer, self.seed = entries, data, tokenizer, seed
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor]:
         """Images (S V F, h, w, 3) of 8 bits, poses (S V, 4, 4) and tokens (S, L)."""
@@ -92,24 +92,29 @@ class ClipBatches:
         def choose(count: int) -> int:
             return int(torch.randint(count, (), generator=draws))
 
-        clip, data = self.clips[choose(len(self.clips))], self.data
-        apart, rest = divmod(len(clip.views), data.views)
-        if rest:
-            raise ConfigError(
-                f"{clip.name} has {len(clip.views)} views, from which {data.views} cannot be evenly taken"
+        entry, data = self.entries[choose(len(self.entries))], self.data
+        filmed = len(entry.videos)
+        if filmed % data.views:
+            raise ConfigError(f"{entry.folder} has {filmed} views, from which {data.views} cannot be evenly taken")
+        apart = filmed // data.views
+        first, start = choose(apart), choose(data.stride)
+        drop = float(torch.rand((), generator=draws)) < data.text_dropout
+        views = tuple(range(first, filmed, apart))
+        clip = read_clip(entry, FrameChoice(views, start, data.stride, data.frames))
+        _, frames, height, width, _ = clip.rgba.shape
+        if frames < data.frames or height != width:
+            raise InvalidInputError(
+                f"{entry.folder} has films of {width} x {height} that give {frames} of {data.frames} frames",
+                "Films must be square and long enough for data.frames and data.stride",
             )
-        views = torch.arange(data.views) * apart + choose(apart)
-        start, drop = choose(data.stride), float(torch.rand((), generator=draws)) < data.text_dropout
-        indices = range(start, start + data.stride * (data.frames - 1) + 1, data.stride)
-        films = [read_frames(clip.views[int(view)], indices) for view in views]
-        if any(film.shape[1] != film.shape[2] for film in films):
-            raise InvalidInputError(f"{clip.views[0].parent} is not filmed in squares")
-        size = (data.size, data.size)
-        rgb = torch.cat([resized(torch.from_numpy(film), size, low_pass=False).permute(0, 2, 3, 1) for film in films])
+        rgba = clip.rgba.flatten(0, 1).float() / 255
+        rgb = rgba[..., :3] * rgba[..., 3:] + torch.tensor(GREY) * (1 - rgba[..., 3:])
+        # Animate3D was trained on pictures that were made smaller without a filter.
+        images = resized(rgb, (data.size, data.size), low_pass=False).permute(0, 2, 3, 1)
         return {
-            "rgb": (rgb * 255).round().clamp(0, 255).to(torch.uint8),
-            "poses": clip.cameras.world_from_camera[views],
-            "tokens": tokens_of(self.tokenizer, "" if drop else clip.prompt),
+            "rgb": (images * 255).round().clamp(0, 255).to(torch.uint8),
+            "poses": clip.cameras.world_from_camera,
+            "tokens": tokens_of(self.tokenizer, "" if drop else clip.caption),
         }
 
 
@@ -235,7 +240,7 @@ def start(config: MultiViewVideoTraining, weights: Path | None, seed: int) -> tu
     data = config.data
     if data.path is None:
         raise UsageError("there is no data set to learn from", "Give its folder: a4d train-prior mv-vdm DATASET")
-    clips = list_clips(data.path)
+    clips = read_entries(data.path)
     if len(clips) <= data.held_out:
         raise ConfigError(f"{data.path} has {len(clips)} clips, of which {data.held_out} are held out")
     entry = find("mv-vdm")

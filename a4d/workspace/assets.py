@@ -28,6 +28,25 @@ def load_asset(workspace: Workspace) -> Asset:
     return placed(read_asset(workspace.source_path()), world_from_source(workspace))
 
 
+def still_asset(workspace: Workspace, clip: str | None = None) -> Asset:
+    """The surface as it stands in the first of the frames of a clip, without skins and clips.
+
+    Args:
+        workspace: of a mesh.
+        clip: name of a rendered animation; what was rendered first where it is None.
+
+    Raises:
+        MissingInputError: the workspace comes from something else, or has not been preprocessed.
+    """
+    from a4d.scenes.carried_surface import CarriedSurface
+
+    asset = load_asset(workspace)
+    shown = next((entry for entry in _facts(workspace).rendered if clip in (None, entry.clip)), None)
+    if shown is None or shown.clip is None:
+        return CarriedSurface.still(asset).asset
+    return CarriedSurface.still(asset, asset.clip(shown.clip), shown.seconds[0]).asset
+
+
 def world_from_source(workspace: Workspace) -> Tensor:
     """(4, 4) float64 similarity from the source's own world to the workspace's; its inverse places results back.
 

@@ -27,8 +27,9 @@ class Stage:
         config: every top-level field of a plain type is a command-line flag, its description the help. A stage that
             reads a scene has the field `from_scene: str | None`, which `--from` sets.
         run: does the work in a transaction and returns metrics as plain scalars.
-        defaults: built-in values that suit a workspace and what the user asks for, of which the user's replace whole keys; the workspace may not
-            exist on disk yet, and then has its metadata alone. None leaves it to the configuration's own defaults.
+        defaults: built-in values that suit a workspace and what the user asks for, whose settings replace whole keys
+            of them; the workspace may not exist on disk yet, and then has its metadata alone. None leaves it to the
+            configuration's own defaults.
         complete: checks the nested parts of a configuration and fills in their defaults. None has nothing to add.
         inputs: the files and folders whose content decides whether a finished result is current.
         require: looks for what a complete configuration needs of the machine, such as weights, before anything is

@@ -7,7 +7,7 @@ import torch
 
 from a4d.errors import UsageError
 from a4d.geometry.animation import Channel, Clip, Curve
-from a4d.geometry.assembly import morphing_asset, MorphMotion, primitive_from_mesh, static_asset
+from a4d.geometry.assembly import MorphMotion, morphing_asset, primitive_from_mesh, static_asset
 from a4d.geometry.capsules import capsule_asset
 from a4d.geometry.clip_times import is_cycle, rated_times, spread_times
 from a4d.geometry.mesh import Mesh

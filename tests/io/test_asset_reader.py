@@ -99,17 +99,18 @@ def test_what_is_no_surface_is_refused_with_its_name(tmp_path: Path, name: str, 
 
 
 def test_every_file_of_a_corpus_is_read_or_refused_in_one_line(real_data: Path) -> None:
-    read = 0
+    read, reasons = 0, list[str]()
     for path in sorted((real_data / "meshes_trimesh_models").iterdir()):
         try:
             surface = deform(read_asset(path))
         except A4DError as error:
-            assert "\n" not in str(error)
+            reasons.append(str(error))
             continue
         assert torch.isfinite(surface.vertices).all()
         assert torch.isfinite(surface.normals).all()
         read += 1
     assert read >= 25
+    assert not any("\n" in reason for reason in reasons)
 
 
 def test_ground_truth_comes_back_and_objects_are_refused(tmp_path: Path, real_data: Path) -> None:
@@ -121,8 +122,8 @@ def test_ground_truth_comes_back_and_objects_are_refused(tmp_path: Path, real_da
         assert np.array_equal(getattr(back, name), getattr(truth, name)), name
     assert len(back.joint_names) == 19
     np.savez(tmp_path / "bad.npz", vertices=np.array([object()]))
-    with pytest.raises(InvalidInputError, match="bad.npz"):
+    with pytest.raises(InvalidInputError, match=r"bad\.npz"):
         read_ground_truth(tmp_path / "bad.npz")
-    with pytest.raises(ValueError, match="moments|vertices"):
+    with pytest.raises(ValueError, match=r"expected vertices"):
         GroundTruth(truth.seconds[:1], *(getattr(truth, n) for n in (
             "vertices", "faces", "joint_names", "joint_parents", "world_from_joint")))  # fmt: skip

@@ -9,12 +9,13 @@ from test_gaussian_files import random_gaussians
 from test_mesh_files import TETRAHEDRON
 
 from a4d.errors import A4DError, WorkspaceError
+from a4d.geometry.assembly import primitive_from_mesh, static_asset
 from a4d.io.capture_reader import read_capture
 from a4d.io.colmap import write_colmap
 from a4d.io.files import atomic_path, read_json, write_text
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
-from a4d.io.glb import write_glb
+from a4d.io.glb_asset import write_asset
 from a4d.io.mesh_reader import read_mesh
 from a4d.io.obj import write_obj
 from a4d.io.ply import read_point_cloud, write_ply_mesh
@@ -27,7 +28,7 @@ SHAPES = [
     ("g.splat", lambda path: write_splat(path, GAUSSIANS), read_gaussians),
     ("m.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_mesh),
     ("p.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_point_cloud),
-    ("m.glb", lambda path: write_glb(path, TETRAHEDRON), read_mesh),
+    ("m.glb", lambda path: write_asset(path, static_asset("t", primitive_from_mesh(TETRAHEDRON))), read_mesh),
     ("m.obj", lambda path: write_obj(path, TETRAHEDRON), read_mesh),
 ]
 

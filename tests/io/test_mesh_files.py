@@ -1,5 +1,6 @@
 import json
 import struct
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +12,13 @@ from PIL import Image
 
 from a4d import __version__
 from a4d.errors import InvalidInputError, MissingInputError
+from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.material import Material
 from a4d.geometry.mesh import Mesh
 from a4d.io.arrays import mesh_arrays
 from a4d.io.colour import linear_from_srgb, srgb_from_linear
-from a4d.io.glb import GlbBuilder, GlbOptions, Target, add_primitive, write_glb
+from a4d.io.glb import GlbBuilder, Target, add_primitive
+from a4d.io.glb_asset import write_asset
 from a4d.io.mesh_reader import read_mesh
 from a4d.io.obj import write_obj
 from a4d.io.ply import PointCloud, read_point_cloud, write_ply_mesh, write_point_cloud
@@ -37,6 +41,10 @@ def sorted_by_position(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     return mesh.vertices.numpy()[order], mesh.colours.numpy()[order]
 
 
+def write_glb(path, mesh):
+    write_asset(path, static_asset("t", primitive_from_mesh(mesh)))
+
+
 def test_transfer_curve_at_published_points():
     np.testing.assert_allclose(linear_from_srgb(np.array([0, 0.04045, 0.5, 1])), [0, 0.0031308, 0.21404, 1], atol=1e-5)
     values = np.linspace(0, 1, 101)
@@ -45,14 +53,15 @@ def test_transfer_curve_at_published_points():
 
 def test_glb_bytes_of_a_triangle(tmp_path):
     triangle = Mesh(TETRAHEDRON.vertices[:3], torch.tensor([[0, 1, 2]]))
-    write_glb(tmp_path / "t.glb", triangle, GlbOptions(name="t", has_normals=False))
+    flat = replace(primitive_from_mesh(triangle), normals=None)
+    write_asset(tmp_path / "t.glb", static_asset("t", flat))
     text = (
-        b'{"asset":{"version":"2.0","generator":"a4d VERSION"},"bufferViews":['
+        b'{"asset":{"version":"2.0","generator":"a4d VERSION"},"materials":[{"name":"surface","pbrMetallicRoughness":'
+        b'{"baseColorFactor":[1.0,1.0,1.0,1.0],"metallicFactor":0.0,"roughnessFactor":0.9}}],"bufferViews":['
         b'{"buffer":0,"byteOffset":0,"byteLength":36,"target":34962},'
         b'{"buffer":0,"byteOffset":36,"byteLength":6,"target":34963}],"accessors":['
         b'{"bufferView":0,"componentType":5126,"count":3,"type":"VEC3","min":[0.0,0.0,0.0],"max":[1.0,2.0,0.0]},'
         b'{"bufferView":1,"componentType":5123,"count":3,"type":"SCALAR"}],'
-        b'"materials":[{"name":"t","pbrMetallicRoughness":{"metallicFactor":0.0,"roughnessFactor":0.9}}],'
         b'"meshes":[{"name":"t","primitives":[{"attributes":{"POSITION":0},"indices":1,"mode":4,"material":0}]}],'
         b'"nodes":[{"name":"t","mesh":0}],"scenes":[{"nodes":[0]}],"scene":0,"buffers":[{"byteLength":42}]}'
     )
@@ -67,7 +76,7 @@ def test_glb_bytes_of_a_triangle(tmp_path):
 def test_glb_keeps_the_specification_and_the_colours(tmp_path):
     path = tmp_path / "s.glb"
     mesh = sphere(2)
-    write_glb(path, mesh, GlbOptions(name="ball", is_double_sided=True, extras={"seed": 3}))
+    write_asset(path, static_asset("ball", primitive_from_mesh(mesh), Material(is_double_sided=True)))
     document, arrays = checked_glb(path.read_bytes())
     primitive = document["meshes"][0]["primitives"][0]
     colours = arrays[primitive["attributes"]["COLOR_0"]]
@@ -75,7 +84,7 @@ def test_glb_keeps_the_specification_and_the_colours(tmp_path):
     assert (colours[:, 3] == 65535).all()
     np.testing.assert_allclose(colours[:, :3] / 65535, linear_from_srgb(mesh.colours.numpy()), atol=1e-5)
     assert document["materials"][0]["doubleSided"] is True
-    assert document["nodes"][0] == {"name": "ball", "mesh": 0, "extras": {"seed": 3}}
+    assert document["nodes"][0] == {"name": "ball", "mesh": 0}
     # On a sphere about the origin a normal is the position.
     np.testing.assert_allclose(arrays[primitive["attributes"]["NORMAL"]], mesh.vertices.numpy(), atol=0.03)
 
@@ -133,7 +142,7 @@ def test_written_meshes_come_back(tmp_path, write):
     np.testing.assert_allclose(np.asarray(loaded.vertex_normals), np.asarray(loaded.vertices), atol=0.02)
 
 
-@pytest.mark.parametrize("write", [write_glb, write_obj, write_ply_mesh])
+@pytest.mark.parametrize("write", [write_obj, write_ply_mesh])
 def test_empty_and_damaged_meshes_are_not_written(tmp_path, write):
     damaged = TETRAHEDRON.with_vertices(TETRAHEDRON.vertices * float("nan"))
     empty = Mesh(TETRAHEDRON.vertices, torch.zeros(0, 3, dtype=torch.int64))

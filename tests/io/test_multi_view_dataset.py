@@ -122,7 +122,7 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
         read_entries(tmp_path)
     folder = write_clip(tmp_path, make_clip())
     write_index(tmp_path)
-    short = [frame for frame in read_video(folder / "view_1.mp4").frames][:2]
+    short = list(read_video(folder / "view_1.mp4").frames)[:2]
     write_video(folder / "view_1.mp4", short, 8.0)
     with pytest.raises(InvalidInputError, match="differ"):
         read_clip(read_entries(tmp_path)[0])

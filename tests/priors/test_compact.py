@@ -53,12 +53,12 @@ def batch(moving, images=32):
 
 def test_an_untrained_network_repeats_frame_0_at_every_noise_level(network):
     known = batch(moving=True)
-    schedule, clean = compact_schedule(), known["clean"]
+    schedule, clean = compact_schedule(), known["clean"].float()
     for share in (0.2, 0.6, 0.999):
         t = torch.full((len(clean),), schedule.timestep(share))
         alpha, sigma = noisy_levels(schedule, t, task_of(known), clean.shape[2])
         a, s = alpha[..., None, None, None], sigma[..., None, None, None]
-        still = known["still"][:, :, None].expand_as(clean)
+        still = known["still"].float()[:, :, None].expand_as(clean)
         noisy = a * still
         shown = a * noisy - s * network(noisy, sigma, task_of(known)).velocity
         torch.testing.assert_close(shown, still, atol=1e-5, rtol=1e-5)
@@ -90,7 +90,7 @@ def test_the_loss_is_the_weighted_error_of_the_clean_image(trained_network):
     kind, loss = diffusion_loss(trained_network, examples, torch.Generator().manual_seed(3), schedule, t)
     noise = torch.randn(examples["clean"].shape, generator=torch.Generator().manual_seed(3))
     a, s = schedule.alpha(t, noise), schedule.sigma(t, noise)
-    noisy = a * examples["clean"] + s * noise
+    noisy = a * examples["clean"].float() + s * noise
     v = trained_network(noisy, s[..., 0, 0, 0].expand(noise.shape[:3]), task_of(examples)).velocity
     error = (a * noisy - s * v - examples["clean"]).square().mean()
     assert kind == "moving"
@@ -103,10 +103,10 @@ def test_the_flow_loss_is_the_distance_to_the_true_way_where_it_is_seen():
     examples = batch(moving=True)
     asked = torch.ones(examples["clean"].shape[:3], dtype=torch.bool)
     way = torch.zeros(*asked.shape, SOURCES, 2, 32, 32)
-    way[:, :, :, [0, 2, 3, 4]] = examples["way"]
+    way[:, :, :, [0, 2, 3, 4], :, ::2, ::2] = examples["way"].float()
     assert float(flow_loss(way, examples, asked)) == pytest.approx(0, abs=1e-6)
     hidden = way.clone()
-    hidden[:, :, :, [0, 2, 3, 4]] += 5.0 * ~examples["visible"][:, :, :, :, None]
+    hidden[:, :, :, [0, 2, 3, 4], :, ::2, ::2] += 5.0 * ~examples["visible"][:, :, :, :, None]
     assert float(flow_loss(hidden, examples, asked)) == pytest.approx(0, abs=1e-6)
     assert float(flow_loss(way + 3, examples, asked)) == pytest.approx(3 * 2**0.5, rel=0.01)
     examples["known"][:, 1] = 0
@@ -235,6 +235,7 @@ def test_a_still_prior_sees_rings_and_takes_a_reference_as_it_is(trained_network
     assert sample_count(prior, 8) == 2
     latents = prior.encode(torch.rand(8, 50, 50, 3))
     assert latents.shape == (8, 3, 32, 32)
+    torch.testing.assert_close(prior.encode(prior.decode(latents)), latents)
     two = concatenate([RING, RING])
     t = torch.tensor([500, 700])
     plain = prior.denoise(latents, t, prior.condition(["a red robot", "a blue dog"]), two)

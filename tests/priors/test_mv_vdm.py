@@ -15,8 +15,9 @@ from a4d.errors import BackendUnavailableError, ConfigError, ExitCode
 from a4d.geometry.cameras import orbit, turntable
 from a4d.objectives.distillation import Distillation, Request, latent_gradient, score_distillation
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.catalogue import Placement, load_prior, with_bases
+from a4d.priors.catalogue import Placement, check, load_prior, with_bases
 from a4d.priors.components import clip_pixels
+from a4d.priors.hub import is_whole, needed_files
 from a4d.priors.loading import WeightsFolder
 from a4d.priors.mv_vdm.assembly import adapter_file, assemble_new, save_trained
 from a4d.priors.protocol import Query
@@ -265,6 +266,25 @@ def test_a_file_without_motion_modules_and_a_missing_adapter_are_named(folders):
     save_file({"a": torch.zeros(1)}, folders["mv-vdm"] / "weights.safetensors")
     with pytest.raises(BackendUnavailableError, match="no motion modules"):
         load(folders)
+
+
+def test_single_files_are_fetched_found_and_checked(folders, tmp_path):
+    listed = ["README.md", "animate3d_motion_modules.ckpt", "other.ckpt"]
+    assert needed_files(listed, ["animate3d_motion_modules.ckpt"]) == ["animate3d_motion_modules.ckpt"]
+    adapter = ["models/image_encoder/config.json", "models/image_encoder/model.safetensors"]
+    wanted = [*adapter, "models/ip-adapter_sd15.safetensors"]
+    listed = [*wanted, "models/ip-adapter_sd15.bin", "models/ip-adapter-plus_sd15.safetensors", "sdxl_models/a.bin"]
+    assert needed_files(listed, ["models/image_encoder", "models/ip-adapter_sd15.safetensors"]) == sorted(wanted)
+    with pytest.raises(BackendUnavailableError, match="no weights of animate3d"):
+        needed_files(["README.md"], ["animate3d_motion_modules.ckpt"])
+    for name in ("mv-vdm", "ip-adapter-1.5", "animatediff-1.5.2", "mvdream-1.5"):
+        assert check(name, folders) == folders[name]
+    damage_cut(folders["mv-vdm"] / "weights.safetensors")
+    with pytest.raises(BackendUnavailableError, match="not fully downloaded"):
+        check("mv-vdm", folders)
+    assert not is_whole(tmp_path, ["animate3d_motion_modules.ckpt"])
+    (tmp_path / "animate3d_motion_modules.ckpt").touch()
+    assert is_whole(tmp_path, ["animate3d_motion_modules.ckpt"])
 
 
 def test_what_is_only_part_of_a_prior_is_no_prior(saved):

@@ -63,6 +63,27 @@ def test_both_find_the_same_faces(stand_in):
     torch.testing.assert_close(found.depth[same], expected.depth[same], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("pairs", [2**23, 500])
+def test_plain_torch_sees_what_the_kernels_see(monkeypatch, pairs):
+    monkeypatch.setattr("a4d.render.mesh_torch.PAIRS", pairs)
+    ball, inner = icosphere(0.6, 2), icosphere(0.3, 2)
+    # Two balls that cut each other, one of them around the camera of the second view, and a large triangle behind.
+    vertices = torch.cat([ball.vertices, inner.vertices + torch.tensor([0.5, 0.2, 0.3])])
+    vertices = torch.cat([vertices, torch.tensor([[-4.0, -3, -1], [4.0, -3, -1], [0, 4, -1]])])
+    faces = torch.cat([ball.faces, inner.faces + len(ball.vertices), torch.tensor([[0, 1, 2]]) + len(vertices) - 3])
+    cameras = orbit(
+        torch.tensor([20.0, 60.0, 0.0]), torch.tensor([25.0, 20.0, 0.0]), torch.tensor([2.5, 0.7, 0.2]), 50, 48, 36
+    )
+    expected = view_mesh(vertices, faces, cameras)
+    found = view_mesh(vertices, faces, cameras, backend="torch")
+    same = found.fragments.face == expected.fragments.face
+    assert same.float().mean() > 0.999
+    assert len(expected.fragments.face.unique()) > 100
+    for name in ("barycentric", "depth"):
+        ours, theirs = (getattr(view.fragments, name)[same] for view in (found, expected))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("nvdiffrast") is not None, reason="nvdiffrast is installed")
 def test_a_backend_that_is_absent_or_unknown_is_refused():
     mesh, camera = icosphere(0.6, 1), orbit(torch.zeros(1), torch.zeros(1), 2.5, 35.0, 8, 8)
@@ -78,11 +99,12 @@ def test_cuda_and_cpu_agree():
     mesh = icosphere(0.6, 3)
     cameras = orbit(torch.tensor([20.0, 130.0]), torch.tensor([25.0, -15.0]), 2.5, 35.0, 64, 64)
     outcomes = []
-    for device in ("cpu", "cuda"):
+    for device, backend in (("cpu", "numba"), ("cuda", "numba"), ("cuda", "torch")):
         vertices = mesh.vertices.to(device).requires_grad_()
-        view = view_mesh(vertices, mesh.faces.to(device), cameras.to(device), backend="numba")
+        view = view_mesh(vertices, mesh.faces.to(device), cameras.to(device), backend=backend)
         image = view.antialias(view.interpolate(mesh.colours.to(device)))
         image.square().sum().backward()
         outcomes.append((image.detach().cpu(), vertices.grad.cpu()))
-    torch.testing.assert_close(outcomes[0][0], outcomes[1][0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(outcomes[0][1], outcomes[1][1], rtol=1e-3, atol=1e-3)
+    for image, gradient in outcomes[1:]:
+        torch.testing.assert_close(outcomes[0][0], image, rtol=0, atol=1e-5)
+        torch.testing.assert_close(outcomes[0][1], gradient, rtol=1e-3, atol=1e-3)

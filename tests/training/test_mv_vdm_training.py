@@ -16,12 +16,12 @@ from tiny_mv_vdm import mv_vdm, save_mv_vdm
 from a4d.console import make_console
 from a4d.errors import ConfigError, InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.cameras import orbit
-from a4d.io.multi_view_video import list_clips, read_frames
+from a4d.io.multi_view_dataset import MultiViewClip, read_entries, write_dataset
 from a4d.io.video import write_video
 from a4d.priors.catalogue import Placement, load_prior
 from a4d.randomness import generator
 from a4d.runtime import Runtime
-from a4d.training.mv_vdm import MODEL, ClipBatches, ClipData, start
+from a4d.training.mv_vdm import MODEL, ClipBatches, ClipData, start, tokens_of
 from a4d.training.trainer import Trainer
 
 FILM_VIEWS, FILM_FRAMES, SIDE = 4, 6, 32
@@ -76,52 +76,9 @@ def train(config, folder, steps=None):
     return trainer, trainer.run()
 
 
-def test_reads_the_layout_of_mv_video(data_set):
-    clips = list_clips(data_set)
-    assert [clip.name for clip in clips] == ["object0/00", "object0/01", "object1/00"]
-    assert clips[1].prompt == "a square moves right"
-    expected = orbit(
-        torch.tensor([5.0, 95.0, 185.0, 275.0]), torch.full((4,), 10.0), torch.full((4,), 3.0), 40.0, 256, 256
-    )
-    torch.testing.assert_close(clips[1].cameras.world_from_camera, expected.world_from_camera)
-    frames = read_frames(clips[0].views[2], [1, 4])
-    assert frames.shape == (2, SIDE, SIDE, 3)
-    for frame, index in zip(frames, (1, 4), strict=True):
-        assert abs(frame[4 * index + 4, 16].mean() - 3 / 5) < 0.03
-        assert abs(frame[0, 0].mean() - 0.5) < 0.03
-
-
-def test_cameras_of_each_view_stand_in_place_of_the_angle(data_set, tmp_path):
-    information = json.loads((data_set / "uid_info_dict.json").read_text())
-    cameras = [{"azimuth": 30 * view, "elevation": -5, "radius": 2, "fov": 35} for view in range(FILM_VIEWS)]
-    information["object0"]["00"]["cameras"] = cameras
-    (tmp_path / "uid_info_dict.json").write_text(json.dumps(information))
-    (tmp_path / "videos").symlink_to(data_set / "videos")
-    found = list_clips(tmp_path)[0].cameras
-    expected = orbit(torch.arange(4) * 30.0, torch.full((4,), -5.0), torch.full((4,), 2.0), 35.0, 256, 256)
-    torch.testing.assert_close(found.world_from_camera, expected.world_from_camera)
-    information["object0"]["00"]["cameras"] = cameras[:3]
-    (tmp_path / "uid_info_dict.json").write_text(json.dumps(information))
-    with pytest.raises(InvalidInputError, match="3 cameras and 4 films"):
-        list_clips(tmp_path)
-
-
-def test_what_is_no_data_set_is_said(data_set, tmp_path):
-    with pytest.raises(MissingInputError, match="uid_info_dict"):
-        list_clips(tmp_path)
-    (tmp_path / "uid_info_dict.json").write_text('{"a": {"00": {}}}')
-    with pytest.raises(MissingInputError, match="none of the films"):
-        list_clips(tmp_path)
-    (tmp_path / "uid_info_dict.json").write_text("{")
-    with pytest.raises(InvalidInputError, match="damaged"):
-        list_clips(tmp_path)
-    with pytest.raises(InvalidInputError, match="fewer than 9 frames"):
-        read_frames(list_clips(data_set)[0].views[0], [0, 8])
-
-
 def batches_of(data_set, **data):
     values = {"frames": 3, "stride": 2, "size": 16, **data}
-    return ClipBatches(list_clips(data_set), ClipData(**values), tiny.tokenizer(), 0)
+    return ClipBatches(read_entries(data_set), ClipData(**values), tiny.tokenizer(), 0)
 
 
 def test_batches_are_functions_of_their_number_in_the_order_of_priors(data_set):
@@ -149,6 +106,29 @@ def test_words_are_dropped_in_their_share_and_views_must_divide(data_set):
     assert not torch.equal(batches_of(data_set, text_dropout=0.0)[0]["tokens"], dropped)
     with pytest.raises(ConfigError, match="3 cannot be evenly taken"):
         batches_of(data_set, views=3)[0]
+    with pytest.raises(InvalidInputError, match="give 3 of 5 frames"):
+        batches_of(data_set, frames=5)[0]
+
+
+def test_poses_are_the_films_own(data_set, tmp_path):
+    """The angles of MV-Video's index, or the cameras that our own data sets have beside the films."""
+    order = {name: 10.0 * index for index, name in enumerate(("left", "right", "up"))}
+    batches = batches_of(data_set, text_dropout=0.0)
+    words = {name: tokens_of(tiny.tokenizer(), f"a square moves {name}") for name in order}
+    for number in range(4):
+        batch = batches[number]
+        (elevation,) = (order[name] for name, tokens in words.items() if torch.equal(tokens, batch["tokens"]))
+        ring = orbit(torch.tensor([5.0, 95.0, 185.0, 275.0]), torch.full((4,), elevation), 3.0, 40.0, 32, 32)
+        torch.testing.assert_close(batch["poses"], ring.world_from_camera)
+    cameras = orbit(torch.tensor([10.0, 20, 90, 200]), torch.tensor([0.0, 10, 20, 30]), 2.0, 35.0, SIDE, SIDE)
+    rgba = torch.zeros(4, FILM_FRAMES, SIDE, SIDE, 4, dtype=torch.uint8)
+    rgba[..., 8:24, 8:24, :] = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)
+    clips = [MultiViewClip(f"mine{index}", 0, rgba, cameras, "a square", 15.0, 0.0) for index in range(2)]
+    write_dataset(tmp_path, clips, with_images=True)
+    batch = batches_of(tmp_path)[0]
+    torch.testing.assert_close(batch["poses"], cameras.world_from_camera, atol=1e-5, rtol=0)
+    assert batch["rgb"][:, 0, 0].unique().tolist() in ([127], [128])
+    assert batch["rgb"][:, 8, 8].tolist() == [[255, 0, 0]] * 12
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from a4d.priors.compact.examples import Batch
+from a4d.priors.compact.examples import WAY_STRIDE, Batch
 from a4d.priors.compact.network import SHOWN, Output, Task
 from a4d.priors.compact.sources import other_views
 from a4d.priors.schedule import NoiseSchedule, noise_schedule
@@ -47,7 +47,7 @@ def draw_timesteps(
 def task_of(batch: Batch) -> Task:
     """The part of a batch that the network is told."""
     names = ("still", "known", "azimuth", "elevation", "phase", "moving", "words")
-    return Task(**{name: batch[name] for name in names})
+    return Task(**{name: batch[name].float() if name == "still" else batch[name] for name in names})
 
 
 def noisy_levels(
@@ -78,11 +78,11 @@ def diffusion_loss(
     Returns:
         what was trained, `moving` or `still`, and the mean over noisy images.
     """
-    clean, task = batch["clean"], task_of(batch)
+    clean, task = batch["clean"].float(), task_of(batch)
     is_moving = bool(task.moving[0] > 0)
     if t is None:
         t = draw_timesteps(schedule, len(clean), is_moving, generator).to(clean.device)
-    noise = torch.randn(clean.shape, generator=generator).to(clean)
+    noise = torch.randn(clean.shape, generator=on_device(generator, clean.device), device=clean.device)
     alpha, sigma = (level[..., None, None, None] for level in noisy_levels(schedule, t, task, clean.shape[2]))
     velocity = alpha * noise - sigma * clean
     output = network(alpha * clean + sigma * noise, sigma[..., 0, 0, 0], task)
@@ -95,16 +95,23 @@ def diffusion_loss(
     return "moving" if is_moving else "still", loss
 
 
+def on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """The generator itself on the CPU, else one on the device that follows from it."""
+    if device.type == "cpu":
+        return generator
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+
+
 def flow_loss(
     way: Tensor,  # (S, V, F, 6, 2, H, W) half image widths
-    batch: Batch,  # with `way` (S, V, F, 4, 2, H, W) and `visible` (S, V, F, 4, H, W)
+    batch: Batch,  # with `way` (S, V, F, 4, 2, H/2, W/2) and `visible` (S, V, F, 4, H/2, W/2)
     asked: Tensor,  # (S, V, F) bool
 ) -> Tensor:
     """The mean distance of the ways to the view itself and the three others from the true ones, where there are any."""
     own = batch["known"][..., None]
     there = torch.cat([own, other_views(batch["known"], batch["azimuth"])[1]], dim=-1) > 0
     counted = batch["visible"] & (there[:, :, None] & asked[..., None])[..., None, None]
-    apart = (way[:, :, :, SHOWN] - batch["way"]).square().sum(-3)
+    apart = (way[:, :, :, SHOWN, :, ::WAY_STRIDE, ::WAY_STRIDE] - batch["way"]).square().sum(-3)
     # Smooth near zero, linear far out: a pixel between two limbs has no right answer.
     distance = (apart + ROUNDED**2).sqrt() - ROUNDED
     return (distance * counted).sum() / counted.sum().clamp_min(1)

@@ -18,6 +18,9 @@ SHOWN = [0, 2, 3, 4]
 """The sources that differ, of which the network's input consists beside the noisy image."""
 
 
+NUMBER_GAIN = 6.0
+"""Of time, camera and noise level, few numbers that would else be lost beside the many of the caption."""
+
 TEXT_GAIN = 0.5
 """Of the sum of a caption's words, as the embedding takes it."""
 
@@ -216,15 +219,15 @@ class Embedding(nn.Module):
         cycle = 2 * math.pi * task.phase[..., None] * torch.arange(1, 4, device=sigma.device)
         time = torch.cat([cycle.sin(), cycle.cos()], dim=-1)
         flags = torch.stack([task.known, task.moving[:, None].expand_as(task.known)], dim=-1)
-        parts = [
+        numbers = [
             angle.sin(),
             angle.cos(),
             camera[:, :, None].expand(-1, -1, frames, -1),
             time[:, None].expand(-1, views, -1, -1),
             flags[:, :, None].expand(-1, -1, frames, -1),
-            text[:, None, None].expand(-1, views, frames, -1),
         ]
-        embedded: Tensor = self.layers(torch.cat([part.to(text.dtype) for part in parts], dim=-1))
+        told = NUMBER_GAIN * torch.cat([part.to(text.dtype) for part in numbers], dim=-1)
+        embedded: Tensor = self.layers(torch.cat([told, text[:, None, None].expand(-1, views, frames, -1)], dim=-1))
         return embedded
 
 

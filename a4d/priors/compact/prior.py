@@ -83,7 +83,7 @@ class CompactPrior(Prior):
         return self.encoder(rgb)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images of 64x64 pixels, over white."""
+        """Images (B, 64, 64, 3) in [0, 1], over white."""
         return self.encoder.decode(latents)
 
     def denoise(

@@ -17,9 +17,6 @@ from a4d.priors.mv_vdm.unet import MultiViewVideoUNet, motion_config
 from a4d.priors.mvdream import multi_view_config, multi_view_state
 from a4d.priors.schedule import noise_schedule
 
-TRAINED = r"i2v\.|motion_modules\."
-"""What Animate3D trains, as a pattern in the names of parameters."""
-
 IMAGE_PROJECTION = "encoder_hid_proj.image_projection_layers.0."
 
 

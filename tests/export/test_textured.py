@@ -1,0 +1,121 @@
+"""Pictures on surfaces: files of textured assets look like the assets, also those that were textured here."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+from showing import Showing
+
+from a4d.export import texturing
+from a4d.export.subject import GivenAsset, Moments, Subject, Surface, SurfaceOptions
+from a4d.export.surfaces import coloured, write_glb, write_obj_file
+from a4d.geometry.assembly import static_asset
+from a4d.geometry.asset import Asset
+from a4d.geometry.cameras import turntable
+from a4d.geometry.material import Material
+from a4d.geometry.placement import Orientation, normalising, placed
+from a4d.geometry.posing import deform
+from a4d.geometry.primitives import torus
+from a4d.geometry.unwrapping import unwrap
+from a4d.io.asset_reader import read_asset
+from a4d.io.gltf.reader import read_gltf
+from a4d.metrics import psnr
+from a4d.render.asset import AssetRenderer
+from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
+
+
+def striped(points: SurfacePoints) -> torch.Tensor:
+    """(N, 3) sRGB with edges that vertex colours could not show."""
+    waves = torch.sin(25 * points.positions + torch.tensor([0.0, 1.0, 2.0]))
+    return 0.5 + 0.35 * torch.tanh(4 * waves)
+
+
+def ring(size: int = 512) -> Asset:
+    """A ring with pictures of colours, metal, roughness and dents."""
+    unwrapped = unwrap(torus(sections=32), size)
+
+    def dents(points: SurfacePoints) -> torch.Tensor:
+        return points.normals + 0.4 * torch.sin(30 * points.positions)
+
+    factors = bake_texture(
+        unwrapped, lambda points: torch.cat([0 * points.positions[:, :1], 0.5 + points.positions[:, 1:]], 1), size
+    )
+    material = Material(
+        "gold & clay",
+        base_colour=(0.9, 0.7, 1.0, 1.0),
+        base_colour_map=texture_map(bake_texture(unwrapped, striped, size)),
+        metallic=0.5,
+        roughness=0.8,
+        metallic_roughness_map=texture_map(factors),
+        normal_map=texture_map(bake_normal_map(unwrapped, dents, size)),
+    )
+    return static_asset("ring", unwrapped.primitive(has_tangents=True), material)
+
+
+def likeness(first: Asset, second: Asset, lighting: str = "unlit") -> float:
+    """PSNR in dB of two views over black."""
+    cameras = turntable(4, 25.0, 4.0, 30.0, 96)
+    shown = []
+    for asset in (first, second):
+        renderer, surface = AssetRenderer(asset, lighting), deform(asset)
+        rgba = torch.stack([renderer.render(surface, cameras[index]).rgba for index in (0, 3)])
+        shown.append(rgba[..., :3] * rgba[..., 3:])
+    return psnr(*shown)
+
+
+def test_a_glb_of_a_textured_asset_looks_like_it_in_any_light(tmp_path: Path) -> None:
+    asset = ring()
+    write_glb(tmp_path / "ring.glb", Subject("ring", None, GivenAsset(asset, asset)))
+    read = read_gltf(tmp_path / "ring.glb")
+    assert likeness(read, asset) > 50
+    assert likeness(read, asset, "shaded") > 45
+    flat = replace(asset, materials=(replace(asset.materials[0], normal_map=None),))
+    assert likeness(flat, asset, "shaded") < 35, "the dents can be seen, so that their directions count"
+
+
+def test_an_obj_of_a_textured_asset_is_read_by_other_programs(tmp_path: Path) -> None:
+    asset = ring(256)
+    assert write_obj_file(tmp_path / "ring.obj", Subject("ring", None, GivenAsset(asset, asset)))["faces"] == 2048
+    mesh = trimesh.load(tmp_path / "ring.obj", process=False)
+    assert len(mesh.faces) == 2048
+    assert mesh.visual.material.name == "gold_clay"
+    colours = mesh.visual.material.to_color(mesh.visual.uv)[:, :3] / 255
+    own = coloured(Surface(deform(asset), asset.materials)).colours.numpy()
+    assert np.abs(colours - own).mean() < 0.02
+    assert likeness(read_asset(tmp_path / "ring.obj"), replace(asset, materials=(_plain(asset),))) > 40
+    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    uses = ("base_colour", "metallic", "normal", "roughness")
+    assert pictures == [f"ring_gold_clay_{use}.png" for use in uses]
+    with Image.open(tmp_path / "ring_gold_clay_roughness.png") as picture:
+        roughness = np.asarray(picture) / 255
+    expected = asset.materials[0].metallic_roughness_map.image[..., 1].numpy() * 0.8
+    np.testing.assert_allclose(roughness, expected, atol=0.01)
+    assert "norm ring_gold_clay_normal.png" in (tmp_path / "ring.mtl").read_text()
+
+
+def _plain(asset: Asset) -> Material:
+    return replace(asset.materials[0], normal_map=None, metallic_roughness_map=None)
+
+
+def test_a_scene_is_textured_from_its_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texturing, "VIEW_SIZE", 256)
+    monkeypatch.setattr(texturing, "VIEWS_PER_RING", 6)
+    unwrapped = unwrap(torus(sections=32), 512)
+    picture = texture_map(bake_texture(unwrapped, striped, 512))
+    asset = static_asset("ring", unwrapped.primitive(), Material(base_colour_map=picture))
+    scene = Showing(asset)
+    subject = Subject("ring", scene, None, Moments(), SurfaceOptions(texture=512))
+    facts = write_glb(tmp_path / "ring.glb", subject)
+    assert facts["glb_psnr"] > 33
+
+
+@pytest.mark.slow
+def test_spot_textured_anew_looks_like_spot(real_data: Path, tmp_path: Path) -> None:
+    asset = read_asset(real_data / "meshes_misc/nvdiffrec/spot/spot.obj")
+    asset = placed(asset, normalising(Orientation(), [deform(asset).vertices]))
+    subject = Subject("spot", Showing(asset), None, Moments(), SurfaceOptions(texture=1024))
+    assert write_glb(tmp_path / "spot.glb", subject)["glb_psnr"] > 35
