@@ -10,6 +10,15 @@ def views(**spec: object):
     return build_views({"it": spec})["it"]
 
 
+def test_a_distance_may_follow_the_field_of_view():
+    near, far = (views(kind="orbit", relative=True, radius=0.9, fov=fov).sample(0, 0, None).cameras for fov in (60, 15))
+    for cameras in (near, far):
+        top = torch.tensor([[0.0, 0.9, 0.0]])
+        focal, height = float(cameras.intrinsics[0, 1]), cameras.height
+        assert focal * 0.9 / float(cameras.positions.norm()) == pytest.approx(height / 2, rel=1e-4), top
+    assert float(far.positions.norm()) > 3 * float(near.positions.norm())
+
+
 def test_every_frame_comes_once_per_epoch_in_an_order_of_its_own() -> None:
     observed, frames = views(kind="observed"), gallery(7)
     position = {id(camera): i for i, camera in enumerate(frames.cameras)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_format
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,6 +19,7 @@ from a4d.errors import A4DError, InvalidInputError, MissingInputError, UsageErro
 
 if TYPE_CHECKING:
     from a4d.datasets.asset_clips import Recording
+    from a4d.datasets.procedural.recording import ProceduralRecording
 
 SETTINGS = "dataset.json"
 ASSETS = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".bvh")
@@ -53,6 +54,42 @@ class Job:
     captions: Mapping[str, Any]
     with_images: bool
 
+    def render(self, force: bool) -> tuple[int, int, str]:
+        """Render those clips that are not there yet, or all."""
+        return render_asset(self, force)
+
+
+@dataclass(frozen=True)
+class ProceduralJob:
+    """The one clip of a procedural object.
+
+    Args:
+        index: of the object.
+        root: of the data set.
+        recording: how it is seen.
+        with_images: also as pictures with alpha.
+    """
+
+    index: int
+    root: Path
+    recording: ProceduralRecording
+    with_images: bool
+
+    @property
+    def uid(self) -> str:
+        """Of the subject."""
+        return f"procedural-{self.index:06d}"
+
+    def render(self, force: bool) -> tuple[int, int, str]:
+        """Render the clip unless it is there."""
+        from a4d.datasets.procedural.recording import record_procedural
+        from a4d.io.multi_view_dataset import is_written, write_clip
+
+        if is_written(self.root, self.uid, 0) and not force:
+            return 0, 1, ""
+        write_clip(self.root, record_procedural(self.index, self.uid, self.recording), with_images=self.with_images)
+        return 1, 0, ""
+
 
 @dataclass
 class Tally:
@@ -70,8 +107,13 @@ class Tally:
 
 
 def make_dataset(
-    inputs: Annotated[list[Path], typer.Argument(help="Assets, folders of them, or a .txt file that lists them.")],
     output: Annotated[Path, typer.Option(help="Folder of the data set; one that is there is continued.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(help="Assets, folders of them, or a .txt file that lists them.")
+    ] = None,
+    procedural: Annotated[
+        int | None, typer.Option(help="As many generated, jointed objects in place of assets.", min=1)
+    ] = None,
     views: Annotated[int, typer.Option(help="Cameras evenly around the subject.", min=1)] = 16,
     frames: Annotated[int, typer.Option(help="Frames of a clip.", min=1)] = 48,
     fps: Annotated[float, typer.Option(help="Frames per second.", min=0.1)] = 24.0,
@@ -96,18 +138,31 @@ def make_dataset(
 ) -> None:
     """Render assets to multi-view videos in MV-Video's layout, with cameras; run it again to go on where it stopped."""
     from a4d.datasets.asset_clips import Recording
+    from a4d.datasets.procedural.recording import ProceduralRecording
     from a4d.io.multi_view_dataset import write_index
 
     low, high = elevation
     if not -90 <= low <= high <= 90:
         raise UsageError(f"--elevation {low:g} {high:g} is no range within -90 and 90")
-    recording = Recording(
-        views, frames, fps, size, (low, high), radius, fov, lighting.value, clips, depth, ground_truth, seed
-    )
-    texts = load_yaml(captions) if captions is not None else {}
-    assets = name_assets(list(find_assets(inputs)))
+    if (procedural is None) == (not inputs):
+        raise UsageError(
+            "a data set is made either of assets or of procedural objects", "Name assets, or --procedural N"
+        )
+    recording: Recording | ProceduralRecording
+    jobs: Sequence[Job | ProceduralJob]
+    if procedural is not None:
+        if depth or ground_truth or captions is not None:
+            raise UsageError("--depth, --ground-truth and --captions are for assets", "Leave them out")
+        recording = ProceduralRecording(views, frames, fps, size, (low, high), radius, fov, seed)
+        jobs = [ProceduralJob(index, output, recording, images) for index in range(procedural)]
+    else:
+        recording = Recording(
+            views, frames, fps, size, (low, high), radius, fov, lighting.value, clips, depth, ground_truth, seed
+        )
+        texts = load_yaml(captions) if captions is not None else {}
+        assets = name_assets(list(find_assets(inputs or [])))
+        jobs = [Job(path, uid, output, recording, texts, images) for uid, path in assets.items()]
     _require_settings(output, {**dataclasses.asdict(recording), "images": images}, force=force)
-    jobs = [Job(path, uid, output, recording, texts, images) for uid, path in assets.items()]
     tally = _run(jobs, workers, force, make_console(quiet=quiet))
     if len(tally.failures) == len(jobs):
         first = next(iter(tally.failures.values()))
@@ -174,7 +229,7 @@ def _require_settings(root: Path, settings: dict[str, Any], *, force: bool) -> N
     write_text(file, json_format.dumps(plain, indent=2) + "\n")
 
 
-def _run(jobs: list[Job], workers: int | None, force: bool, console: Any) -> Tally:
+def _run(jobs: Sequence[Job | ProceduralJob], workers: int | None, force: bool, console: Any) -> Tally:
     import multiprocessing
     import os
 
@@ -183,7 +238,7 @@ def _run(jobs: list[Job], workers: int | None, force: bool, console: Any) -> Tal
     with progress(console) as bar:
         task = bar.add_task("assets", total=len(jobs))
 
-        def finished(job: Job, result: tuple[int, int, str]) -> None:
+        def finished(job: Job | ProceduralJob, result: tuple[int, int, str]) -> None:
             written, kept, failure = result
             tally.written += written
             tally.kept += kept
@@ -194,12 +249,12 @@ def _run(jobs: list[Job], workers: int | None, force: bool, console: Any) -> Tal
 
         if count == 1:
             for job in jobs:
-                finished(job, render_asset(job, force))
+                finished(job, job.render(force))
             return tally
         # Forked processes would share the threads' locks of numba and torch.
         with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_prepare) as pool:
-            waiting: dict[Future[tuple[int, int, str]], Job] = {
-                pool.submit(render_asset, job, force): job for job in jobs
+            waiting: dict[Future[tuple[int, int, str]], Job | ProceduralJob] = {
+                pool.submit(job.render, force): job for job in jobs
             }
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from a4d.geometry.animation import Clip
 from a4d.geometry.asset import Asset
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.clip_times import clip_start, rated_times
 from a4d.geometry.orientation import guess_orientation
 from a4d.geometry.placement import Orientation, normalising, placed
@@ -120,16 +122,39 @@ def record(
     seconds = torch.zeros(1, dtype=torch.float64)
     if clip is not None:
         seconds = rated_times(source, clip, recording.frames, recording.fps, take.offset)
-    orientation = _orientation(source, path)
-    surfaces = [deform(source, clip, second) for second in seconds.tolist()]
-    shown = (surface.vertices[surface.faces.unique()] for surface in surfaces)
-    asset = placed(source, normalising(orientation, shown))
-    low, high = recording.elevation
-    share = torch.rand(2, generator=generator(recording.seed, "cameras", uid, number)).tolist()
-    elevation = round(low + (high - low) * share[0], 3)
-    azimuth = round((share[1] - 0.5) * 360 / recording.views, 3)
-    rings = Rings(recording.views, [elevation], azimuth, recording.radius, recording.fov, recording.size)
+    shown = (deform(source, clip, second) for second in seconds.tolist())
+    surfaces = (surface.vertices[surface.faces.unique()] for surface in shown)
+    asset = placed(source, normalising(_orientation(source, path), surfaces))
+    rings = _rings(uid, number, recording)
     cameras = rings.cameras()
+    rgba, depth = _pictures(asset, clip, seconds, cameras, recording)
+    return MultiViewClip(
+        uid,
+        number,
+        rgba,
+        cameras,
+        caption_of(uid, clip, captions or {}),
+        rings.elevations[0],
+        rings.azimuth,
+        recording.fps,
+        depth,
+        ground_truth(asset, clip, seconds) if recording.with_truth else None,
+    )
+
+
+def _rings(uid: str, number: int, recording: Recording) -> Rings:
+    """One ring at a random height, turned by less than half the way to the next camera."""
+    low, high = recording.elevation
+    height, turn = torch.rand(2, generator=generator(recording.seed, "cameras", uid, number)).tolist()
+    azimuth = round((turn - 0.5) * 360 / recording.views, 3)
+    elevation = round(low + (high - low) * height, 3)
+    return Rings(recording.views, [elevation], azimuth, recording.radius, recording.fov, recording.size)
+
+
+def _pictures(
+    asset: Asset, clip: Clip | None, seconds: Tensor, cameras: Cameras, recording: Recording
+) -> tuple[Tensor, Tensor | None]:
+    """(V, T, H, W, 4) uint8, and (V, T, H, W) metres where depth is recorded."""
     lighting = recording.lighting
     if lighting == "auto":
         lighting = "shaded" if is_colourless(asset) else "unlit"
@@ -144,11 +169,7 @@ def record(
             rgba[view, moment] = (picture.rgba * 255).round().to(torch.uint8)
             if depth is not None:
                 depth[view, moment] = picture.depth
-    truth = ground_truth(asset, clip, seconds) if recording.with_truth else None
-    caption = caption_of(uid, clip, captions or {})
-    return MultiViewClip(
-        uid, number, rgba, cameras, caption, elevation, azimuth, recording.fps, depth=depth, truth=truth
-    )
+    return rgba, depth
 
 
 def _orientation(asset: Asset, path: Path) -> Orientation:

@@ -67,9 +67,9 @@ def _of_gltf(path: Path) -> Iterator[str]:
     from a4d.io.gltf.container import read_container
 
     gltf = read_container(path).gltf
-    for item in (*gltf.buffers, *gltf.images):
-        if item.uri is not None and item.uri[:5].lower() != "data:":
-            yield unquote(item.uri)
+    for uri in (*(buffer.uri for buffer in gltf.buffers), *(image.uri for image in gltf.images)):
+        if uri is not None and uri[:5].lower() != "data:":
+            yield unquote(uri)
 
 
 def _of_ply(path: Path) -> Iterator[str]:

@@ -88,7 +88,18 @@ def score_distillation(
         generator: draws the noise and the encoder's sample, on the CPU so that every device draws the same; without
             one the encoder returns its mean.
     """
-    latents = prior.encode(rgb, generator)
+    return latent_distillation(prior, prior.encode(rgb, generator), t, request, distillation, generator)
+
+
+def latent_distillation(
+    prior: Prior,
+    latents: Tensor,  # (B, C, h, w), ordered samples, views, frames
+    t: Tensor,  # (S,) integer timesteps
+    request: Request,
+    distillation: Distillation,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`score_distillation` of latents that no encoder has made, with their graph."""
     gradient = latent_gradient(prior, latents.detach(), t.to(latents.device), request, distillation, generator)
     value: Tensor = _SpecifiedGradient.apply(latents, gradient)
     return value

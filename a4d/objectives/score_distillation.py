@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import interpolate, normalize
 
 from a4d.config import Number, value_at
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.objectives.deferred import render_in_patches
-from a4d.objectives.distillation import Distillation, Request, sample_timesteps, score_distillation
+from a4d.objectives.distillation import (
+    Distillation,
+    Request,
+    latent_distillation,
+    sample_timesteps,
+    score_distillation,
+)
 from a4d.objectives.objective import Objective, Step
 from a4d.priors.camera_codes import angle_between_views
 from a4d.priors.prompts import blended_view_conditioning, view_prompts
 from a4d.priors.protocol import Conditioning, GuidanceForm, Prior, frame_mask, sample_count
 from a4d.priors.schedule import Weighting
 from a4d.randomness import generator
+from a4d.render.render import Render
 from a4d.views import ObservedViews
 
 
@@ -49,6 +59,9 @@ class ScoreDistillation(Objective):
     normalise: Literal["images", "samples"] = "images"
     clip: float | None = Field(default=None, gt=0)
     patch: int | None = Field(default=None, ge=8, description="render in patches of this side, to save memory")
+    geometry_latents: int | None = Field(
+        default=None, ge=8, description="shrink normals and mask to this side in place of encoding the colours"
+    )
 
     @property
     def label(self) -> str:
@@ -68,7 +81,10 @@ class ScoreDistillation(Objective):
         low, high = (value_at(share, step.index) for share in self.t)
         t = sample_timesteps(prior.schedule, (low, high), samples, draws)
         request = self._request(step, prior, rgb, batch.cameras, samples)
-        return score_distillation(prior, rgb, t, request, self._distillation(step.index), draws)
+        if self.geometry_latents is None:
+            return score_distillation(prior, rgb, t, request, self._distillation(step.index), draws)
+        latents = geometry_latents(step.render(self.views), self.geometry_latents, draws)
+        return latent_distillation(prior, latents, t, request, self._distillation(step.index), draws)
 
     def _render(self, step: Step) -> Tensor:
         if self.patch is None:
@@ -124,6 +140,21 @@ class ScoreDistillation(Objective):
             self.normalise,
             self.clip,
         )
+
+
+def geometry_latents(render: Render, size: int, draws: torch.Generator) -> Tensor:
+    """(B, 4, size, size) normals, each view's turned by chance, and the mask, which stand for latents.
+
+    Fantasia3D (Chen et al. 2023, section 3.2), whose coarse stage asks a prior of latents so without an encoder.
+
+    Raises:
+        ConfigError: the scene renders no normals.
+    """
+    if render.normal is None:
+        raise ConfigError("there are no normals to distil", "Choose a scene and a shading that render normals")
+    turns = rotation_from_quaternion(normalize(torch.randn(len(render.normal), 4, generator=draws), dim=-1))
+    turned = torch.einsum("bhwi,bij->bhwj", render.normal, turns.to(render.normal))
+    return interpolate(torch.cat([turned, render.alpha], dim=-1).permute(0, 3, 1, 2), (size, size), mode="bilinear")
 
 
 def _only_observed(step: Step) -> str:

@@ -97,10 +97,13 @@ class FieldScene(Scene):
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> FieldScene:
-        """Start as a blob in the seed's cube, whatever else is known of the shape; it does not move yet."""
+        """Start as a blob in the seed's cube, or as the seed's shape where the blob's says so; it does not move yet."""
         config = parse(FieldSceneConfig, spec, "scene")
         scene = cls(config.model_copy(update={"bound": config.bound or seed.radius}))
         scene.field.initialise(generator)
+        if scene.field.seed is not None:
+            half = scene.bound / 2
+            scene.field.seed.initialise(lambda points: seed.signed_distance(points, (half, half, half)))
         scene.occupancy.fill(scene.density, generator)
         return scene
 
@@ -111,6 +114,8 @@ class FieldScene(Scene):
         scene = FieldScene(config).to(self.steps_done.device)
         scene.field.features.adopt(self.field.features)
         scene.field.network.load_state_dict(self.field.network.state_dict())
+        if scene.field.seed is not None and self.field.seed is not None:
+            scene.field.seed.load_state_dict(self.field.seed.state_dict())
         scene.occupancy.density.copy_(self.occupancy.density.expand_as(scene.occupancy.density))
         scene.occupancy.occupied.copy_(self.occupancy.occupied.expand_as(scene.occupancy.occupied))
         return scene
@@ -307,7 +312,7 @@ class FieldScene(Scene):
         The levels that take part are written as they are: whoever goes on with the scene counts steps from 0 again.
         """
         levels = None if self.config.active_levels is None else sum(self.level_weights)
-        config = self.config.model_copy(update={"bound": self.bound, "active_levels": levels})
+        config = self.config.model_copy(update={"active_levels": levels})
         (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "tensors.safetensors")

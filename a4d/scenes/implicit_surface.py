@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -18,6 +18,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.signed_distance import distance_to_mesh
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
+from a4d.scenes.seed_volume import Distances, SeedVolume
 
 REACH = 0.4
 """How far a grid vertex may be displaced along an axis, in cells; a tetrahedron's edges are 0.87 and 1 cell long."""
@@ -27,9 +28,6 @@ EXACT = 3.0
 
 POINTS = 2**18
 """Grid vertices that are evaluated at once."""
-
-Distances = Callable[[Tensor], Tensor]
-"""(N,) signed distances at points (N, 3), metres."""
 
 
 class TableConfig(Config):
@@ -99,32 +97,24 @@ class DistanceNetwork(nn.Module):
         bound: half of the cube's side, metres.
     """
 
-    start: Tensor
-
     def __init__(self, config: DistanceNetworkConfig, bound: float) -> None:
         super().__init__()
         self.config, self.bound = config, bound
         self.encoding = GridEncoding(config.encoding)
         self.network = Perceptron(self.encoding.output_features, config.network, 4)
-        self.register_buffer("start", torch.ones([config.start_resolution + 1] * 3))
+        self.start = SeedVolume(config.start_resolution, bound)
 
     @torch.no_grad()
     def initialise(self, distances: Distances, generator: torch.Generator) -> None:
         """Draw the parameters anew and keep the distances of the shape to start from, on a volume."""
         self.encoding.initialise(generator)
         self.network.initialise(generator)
-        axis = torch.linspace(-self.bound, self.bound, len(self.start))
-        # Sampling takes the last axis of a volume as x.
-        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-        points = torch.stack([x, y, z], dim=-1).view(-1, 3)
-        self.start.copy_(distances(points).view_as(self.start))
+        self.start.initialise(distances)
 
     def forward(self, points: Tensor, rows: Tensor, level_weights: Sequence[float]) -> Tensor:
         """(N, 4) distances in metres and displacements before they are bounded, at points (N, 3)."""
-        unit = points / self.bound
-        start = grid_sample(self.start[None, None], unit[None, None, None], align_corners=True)[0, 0, 0, 0]
-        outputs = self.network(self.encoding((unit + 1) / 2, level_weights))
-        return torch.cat([outputs[:, :1] + start[:, None], outputs[:, 1:]], dim=1)
+        outputs = self.network(self.encoding((points / self.bound + 1) / 2, level_weights))
+        return torch.cat([outputs[:, :1] + self.start(points)[:, None], outputs[:, 1:]], dim=1)
 
 
 class ImplicitSurface(nn.Module):

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from a4d.config import Config
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
+from a4d.scenes.seed_volume import SeedVolume
+
+SEED_RESOLUTION = 64
+"""Cells of the volume that keeps the distances to the shape that a field starts from."""
 
 MOST_EXPONENT = 15.0
 """Where the gradient of the exponential stops growing (Müller et al. 2022)."""
@@ -25,8 +29,10 @@ class DensityConfig(Config):
     bias: float = Field(default=0.0, description="added before the activation, everywhere")
     blob: float = Field(default=5.0, ge=0, description="added before the activation in the centre")
     blob_radius: float = Field(default=0.3, gt=0, description="metres")
-    blob_shape: Literal["gaussian", "cone"] = Field(
-        default="gaussian", description="blob exp(-r²/2R²) (DreamFusion), or blob (1 - r/R), negative outside (Magic3D)"
+    blob_shape: Literal["gaussian", "cone", "seed"] = Field(
+        default="gaussian",
+        description="blob exp(-r²/2R²) (DreamFusion); blob (1 - r/R), negative outside (Magic3D); or with the distance "
+        "d to what is known of the shape, blob (1/2 - d/R) between blob and -blob",
     )
 
 
@@ -185,6 +191,7 @@ class RadianceField(nn.Module):
         super().__init__()
         self.features, self.density_config, self.bound = features, density, bound
         self.network = Perceptron(features.space.output_features, network, 4)
+        self.seed = SeedVolume(SEED_RESOLUTION, bound) if density.blob_shape == "seed" else None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all parameters anew."""
@@ -206,6 +213,8 @@ class RadianceField(nn.Module):
     def _prior(self, points: Tensor) -> Tensor:
         """What is added to the network's density: the blob and the bias, (N,)."""
         config = self.density_config
+        if self.seed is not None:
+            return config.blob * (0.5 - self.seed(points) / config.blob_radius).clamp(-1, 1) + config.bias
         relative = points.norm(dim=-1) / config.blob_radius
         shape = 1 - relative if config.blob_shape == "cone" else torch.exp(-(relative**2) / 2)
         return config.blob * shape + config.bias

@@ -239,7 +239,7 @@ class TetmeshScene(Scene):
         """
         surface = self.config.surface.model_copy(update={"resolution": {0: self.surface.resolution}})
         levels = None if self.level_weights is None else sum(self.level_weights)
-        config = self.config.model_copy(update={"bound": self.bound, "surface": surface, "active_levels": levels})
+        config = self.config.model_copy(update={"surface": surface, "active_levels": levels})
         (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "tensors.safetensors")

@@ -16,7 +16,7 @@ prepare_process()
 
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from capture_fit import observe  # noqa: E402
+from capture_fit import carve, observe  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from a4d.evaluation.views import compare_views  # noqa: E402
@@ -28,7 +28,6 @@ from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
 from a4d.scenes.field import FieldScene  # noqa: E402
-from a4d.scenes.seed import Seed  # noqa: E402
 from a4d.views import build_views  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +61,7 @@ def main() -> None:
         if options.only not in (None, name):
             continue
         frames = observe(mesh)
-        scene = FieldScene.begin(profile["scene"], Seed(), generator(0, "begin"))
+        scene = FieldScene.begin(profile["scene"], carve(frames), generator(0, "begin"))
         views, objectives = build_views(profile["views"]), build_objectives(profile["objectives"])
         began, cpu = time.perf_counter(), time.process_time()
         with tempfile.TemporaryDirectory() as folder:

@@ -55,8 +55,8 @@ START: dict[str, dict[str, Any]] = {
             "occupancy": {"resolution": 32, "threshold": 1.0},
         },
         "rates": {
-            "encoding": {"from": 2e-2, "to": 1e-3, "steps": 150, "curve": "exponential"},
-            "network": {"from": 5e-3, "to": 2e-4, "steps": 150, "curve": "exponential"},
+            "encoding": {"from": 2e-2, "to": 1e-3, "steps": 400, "curve": "exponential"},
+            "network": {"from": 5e-3, "to": 2e-4, "steps": 400, "curve": "exponential"},
         },
     },
     "tetmesh": {

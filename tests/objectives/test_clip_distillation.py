@@ -3,10 +3,14 @@
 import pytest
 import torch
 
+from a4d.errors import ConfigError
+from a4d.geometry.cameras import turntable
 from a4d.objectives.distillation import Distillation, Request, latent_gradient, score_distillation
+from a4d.objectives.priors import FramesPrior, build_priors
 from a4d.priors.exact import ExactPrior, ExampleSet, PatchEncoder
 from a4d.priors.schedule import noise_schedule
 from a4d.randomness import generator
+from a4d.views import Frames
 
 CLIPS, VIEWS, FRAMES, SIDE = 5, 2, 3, 4
 PROMPTS = ("jump", "jump", "walk", "walk", "spin")
@@ -125,3 +129,19 @@ def test_a_disturbed_clip_is_repaired_to_the_one_whose_first_frames_it_has():
         after = (prior.encode(rgb.detach()) - prior.encode(examples[index])).norm()
         assert after < 0.05 * before
         assert torch.equal(rgb.detach()[::FRAMES], examples[index][::FRAMES])
+
+
+def test_a_workspaces_own_clips_may_be_told_by_their_first_frames(tmp_path):
+    ring = turntable(VIEWS, 0.0, 2.0, 40.0, SIDE)
+    cameras = [ring[view] for view in range(VIEWS) for _ in range(FRAMES)]
+    rgba = [torch.cat([rgb.float(), torch.ones(SIDE, SIDE, 1)], dim=-1) for rgb in rgb_of(VIEWS * FRAMES)]
+    names = [f"{index}.png" for index in range(len(rgba))]
+    frames = Frames(rgba, cameras, None, names, ["train"] * len(rgba))
+
+    def built(**settings):
+        return build_priors({"clips": FramesPrior(views=VIEWS, **settings)}, frames, "cpu", {}, tmp_path)["clips"]
+
+    prior = built(frames=FRAMES, clean_frames=1, size=8)
+    assert (prior.modality, prior.clean_frames) == ("multi-view-video", 1)
+    with pytest.raises(ConfigError, match="all 3 frames"):
+        built(frames=FRAMES, clean_frames=3, size=8)

@@ -1,9 +1,11 @@
 """The objective: renders reach what the prior expects, and every choice of the configuration reaches the prior."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from a4d.config import parse
@@ -12,8 +14,10 @@ from a4d.geometry.cameras import turntable
 from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.objectives.score_distillation import ScoreDistillation
+from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.render.render import Render
+from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, OrbitViews, build_views
 
@@ -41,7 +45,7 @@ class Album(Scene):
         return Render(rgb, torch.ones_like(rgb[..., :1]), torch.zeros_like(rgb[..., :1]))
 
     def parameter_groups(self, rates):
-        return []
+        return [{"name": "pages", "params": [self.pages], "lr": rates["pages"]}]
 
     def save(self, folder):
         raise AssertionError
@@ -194,6 +198,62 @@ def test_views_are_weighed_by_their_angle_from_the_reference():
 
 def turns(cameras):
     return torch.rad2deg(torch.atan2(cameras.positions[:, 0], cameras.positions[:, 2]))
+
+
+class Relief(Album):
+    """An album of normals as well."""
+
+    def render(self, cameras, times=None, background=None):
+        colours = super().render(cameras)
+        return replace(
+            colours, normal=torch.nn.functional.normalize(colours.rgb * 2 - 1, dim=-1), alpha=colours.rgb[..., :1]
+        )
+
+
+class Whole(ExactPrior):
+    """A prior whose latents have four channels; it remembers them."""
+
+    def denoise(self, latents, *others):
+        self.asked = latents
+        return torch.zeros_like(latents)
+
+    def encode(self, rgb, generator=None):
+        assert not hasattr(self, "latents"), "nothing is encoded"
+        return super().encode(rgb)
+
+
+def test_normals_and_mask_stand_for_latents():
+    scene, prior = Relief(), Whole(ExampleSet(pictures(), cameras=RING))
+    with torch.no_grad():
+        scene.pages.uniform_(generator=torch.Generator().manual_seed(3))
+    ask = objective(geometry_latents=8, t=[0, 0], weighting="uniform")
+    found = gradient(ask, step_of(prior, scene))
+    assert prior.asked.shape == (4, 4, 8, 8)
+    assert found.abs().max() > 0
+    # Turning keeps lengths, shrinking averages.
+    lengths = prior.asked[:, :3].norm(dim=1)
+    assert 0.3 < float(lengths.mean()) < 1.1
+    with pytest.raises(ConfigError, match="no normals"):
+        ask(step_of(prior))
+
+
+def test_objectives_take_turns(tmp_path):
+    spec = {"kind": "score-distillation", "views": "novel", "prior": "exact", "guidance_scale": 1}
+    turns = {"first": 3, "every": 4}
+    mine, others = build_objectives([{**spec, "turns": turns}, {**spec, "turns": {**turns, "others": True}}])
+    assert [step for step in range(14) if mine.turns.includes(step)] == [0, 1, 2, 4, 8, 12]
+    assert all(mine.turns.includes(step) != others.turns.includes(step) for step in range(50))
+    scene = Album()
+    prior = ExactPrior(ExampleSet(pictures(), cameras=RING))
+    asked = []
+    prior.denoise = lambda z, t, *rest: asked.append(len(asked)) or ExactPrior.denoise(prior, z, t, *rest)
+    views = {"novel": OrbitViews(batch=4, elevation=(0.0, 0.0), radius=3.0, size=SIZE)}
+    (rare,) = build_objectives([{**spec, "turns": {"every": 5}}])
+    config = LoopConfig.model_validate({"iterations": 11, "optimiser": {"rates": {"pages": 0.1}, "clip": 1e-9}})
+    runtime = Runtime(console=Console(quiet=True))
+    figures = optimise(Problem(scene, views, [rare], priors={"exact": prior}), config, tmp_path, runtime)
+    assert len(asked) == 3
+    assert figures["score-distillation/exact/novel"] > 0
 
 
 def test_what_cannot_be_asked_is_said_in_one_line():

@@ -336,7 +336,10 @@ def test_what_is_stored_is_what_is_read(time, tmp_path: Path):
     with torch.no_grad():
         images = [s.render(front(), torch.tensor([0.3])).rgb for s in (scene, again)]
     assert torch.equal(*images)
-    assert again.config == scene.config
+    # Whoever goes on with it counts from 0 again, and the levels stay.
+    assert again.config == scene.config.model_copy(update={"active_levels": 2.5})
+    again.after_step(0, optimiser, generator(0, "step"))
+    assert again.level_weights == scene.level_weights
 
 
 def test_a_fit_predicts_views_that_were_held_out_and_its_surface_is_that_of_the_ball(tmp_path: Path):
@@ -407,3 +410,21 @@ def test_unknown_rates_and_keys_are_refused():
         begin().parameter_groups({"encodings": 1.0})
     with pytest.raises(ConfigError, match=r"scene.network.depth"):
         begin(network={"depth": 2})
+
+
+def test_a_field_can_begin_as_a_known_shape(tmp_path):
+    shape = icosphere(0.5, 3)
+    moved = shape.with_vertices(shape.vertices * torch.tensor([1.0, 0.6, 1.0]) + torch.tensor([0.0, 0.2, 0.0]))
+    spec = {**SMALL, "density": {"blob": 4.0, "blob_radius": 0.1, "blob_shape": "seed", "bias": -1.0}}
+    scene = FieldScene.begin(spec, Seed(mesh=moved), generator(0, "begin"))
+    points = torch.tensor([[0.0, 0.2, 0.0], [0.4, 0.2, 0.0], [0.0, 0.65, 0.0], [0.0, -0.3, 0.0], [0.7, 0.2, 0.0]])
+    raw = scene.field(points, torch.zeros(5), scene.level_weights)[0]
+    torch.testing.assert_close(raw, torch.tensor([3.0, 3.0, -5.0, -5.0, -5.0]), rtol=0, atol=0.1)
+    assert scene.occupancy.share < 0.2
+    scene.save(tmp_path)
+    again = load_scene(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again.render(front()).rgb, scene.render(front()).rgb)
+        assert torch.equal(scene.moving(GridStack(count=2)).render(front()).alpha, scene.render(front()).alpha)
+    ball = FieldScene.begin(spec, Seed(), generator(0, "begin")).density(torch.zeros(1, 3), torch.zeros(1))
+    assert float(ball.detach()) > 10

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,3 +35,16 @@ def write_blender_capture(
         document = {"camera_angle_x": math.radians(fov_degrees), "frames": frames}
         (folder / f"transforms_{split}.json").write_text(json.dumps(document))
     return folder
+
+
+def preprocess_capture(capture: Path) -> Path:
+    """The workspace of a capture, beside it."""
+    from a4d.__main__ import main
+
+    here = Path.cwd()
+    os.chdir(capture.parent)
+    try:
+        assert main(["preprocess", str(capture), "-q"]) == 0
+    finally:
+        os.chdir(here)
+    return capture.with_suffix(".a4d")

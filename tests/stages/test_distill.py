@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from blender_capture import write_blender_capture
+from blender_capture import preprocess_capture, write_blender_capture
 
 from a4d.geometry.cameras import Cameras, concatenate, orbit
 from a4d.geometry.primitives import creature, paint
@@ -77,17 +77,9 @@ def write_settings(values: dict) -> str:
 @pytest.fixture(scope="session")
 def small_workspace(tmp_path_factory) -> Path:
     """Eight training and four held-out views of 32 pixels, preprocessed."""
-    from a4d.__main__ import main
-
     folder = tmp_path_factory.mktemp("distill")
     capture = write_capture(folder / "animal", rings(32, (10.0,), (0.0, 45.0)), rings(32, (20.0,), (20.0,)))
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        assert main(["preprocess", str(capture), "-q"]) == 0
-    finally:
-        os.chdir(here)
-    return folder / "animal.a4d"
+    return preprocess_capture(capture)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 import yaml
-from blender_capture import write_blender_capture
+from blender_capture import preprocess_capture, write_blender_capture
 
 from a4d.geometry.cameras import turntable
 from a4d.geometry.primitives import creature, paint
@@ -24,18 +24,9 @@ NAME = "stable-diffusion-1.5"
 @pytest.fixture(scope="module")
 def eight_views(tmp_path_factory) -> Path:
     """A workspace of a painted animal from eight sides."""
-    from a4d.__main__ import main
-
-    folder = tmp_path_factory.mktemp("eight")
     cameras = turntable(8, 10.0, 2.6, 40.0, 32)
-    capture = write_blender_capture(folder / "animal", paint(creature()), {"train": cameras})
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        assert main(["preprocess", str(capture), "-q"]) == 0
-    finally:
-        os.chdir(here)
-    return folder / "animal.a4d"
+    capture = tmp_path_factory.mktemp("eight") / "animal"
+    return preprocess_capture(write_blender_capture(capture, paint(creature()), {"train": cameras}))
 
 
 @pytest.fixture
