@@ -38,7 +38,10 @@ class Export(Config):
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
     texture: int | None = Field(
-        default=None, ge=16, le=8192, description="bake a picture of this many pixels instead of vertex colours"
+        default=None,
+        ge=16,
+        le=8192,
+        description="bake a picture of this many pixels instead of vertex colours; a surface is extracted coarser",
     )
     animation: Literal["morph", "bones"] = Field(default="morph", description="how a GLB file stores a motion")
     tolerance: float = Field(default=1e-3, ge=0, description="metres by which leaving out frames may move a vertex")

@@ -27,6 +27,10 @@ from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
 from a4d.scenes.scene import AssetOptions, Scene
 
+FINEST_TEXTURED = 80
+"""Cells along a side of a surface that is extracted to carry a picture, which holds the detail: cutting open the
+hundred thousand faces of a finer one takes minutes."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -213,7 +217,10 @@ class Subject:
         """The scene's own mesh at the first moment, or one extracted from its renders."""
         scene, time = self.require_scene(), self.moments.times[0]
         own = scene.mesh(time)
-        mesh = extract_surface(scene, time, self.surface_options.resolution) if own is None else own
+        resolution = self.surface_options.resolution
+        if self.surface_options.texture is not None:
+            resolution = min(resolution, FINEST_TEXTURED)
+        mesh = extract_surface(scene, time, resolution) if own is None else own
         colours = None if mesh.colours is None else mesh.colours.detach()
         return replace(mesh.with_vertices(mesh.vertices.detach()), colours=colours).to("cpu")
 

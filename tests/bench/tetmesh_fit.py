@@ -25,8 +25,8 @@ from capture_fit import carve, observe  # noqa: E402
 from field_fit import SPOT, in_unit_ball  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from a4d.commands.evaluate import compare_views  # noqa: E402
 from a4d.config import set_value  # noqa: E402
+from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.cameras import orbit  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, torus  # noqa: E402

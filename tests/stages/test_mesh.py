@@ -192,6 +192,16 @@ def test_gaussians_begin_faithful_on_a_mesh_and_become_better(a4d) -> None:
     assert yaml.safe_load(printed.out)["profile"] == "fit-static-field"
 
 
+def test_a_still_scene_of_a_clip_is_scored_at_the_moment_it_shows(a4d) -> None:
+    write_nodding(Path("animal.glb"))
+    views = ("--clip", "nod", "--frames", 3, "--views", 4, "--test-views", 2, "--size", 48)
+    assert a4d("preprocess", "animal.glb", *views).code == 0
+    assert a4d("fit-static", "animal.a4d", "--iterations", 0).code == 0
+    scores = a4d("evaluate", "animal.a4d", "--json").json
+    assert [view["name"] for view in scores["views"]] == ["00012", "00015"]
+    assert scores["iou"] > 0.7
+
+
 def test_a_data_set_is_made_continued_and_guarded(a4d) -> None:
     from a4d.io.multi_view_dataset import read_clip, read_entries
 

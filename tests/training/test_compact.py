@@ -91,6 +91,9 @@ def test_the_command_trains_goes_on_and_serves_its_own_weights(a4d, tmp_path):
     result = a4d("train-prior", "compact", "--output", "run", "--evaluate", "--objects", 1, "--device", "cpu", "--json")
     assert result.code == 0, result.err
     assert {"sampled_psnr", "repeat_psnr", "nearest_motion", "mirror_iou"} <= result.json["figures"].keys()
+    _, facts = load_network(tmp_path / "run" / "weights.safetensors")
+    assert facts["figures"] == result.json["figures"]
+    assert "gate" in facts["limits"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from a4d.randomness import generator
 SEED = 2 * 10**6
 """Neither the training's nor the validation's."""
 
-FOREGROUND = 0.08
+FOREGROUND = 0.2
 """Distance from white, in [0, 1], above which a pixel is part of an object."""
 
 GATE = {"gain_db": 2.0, "nearest_motion": 0.85, "mirror_iou": 0.8}
