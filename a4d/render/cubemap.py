@@ -8,9 +8,12 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
+
+from a4d.render.kernels import cube_taps
 
 RIGHT = torch.tensor([[0.0, 0, -1], [0, 0, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0], [-1, 0, 0]])
 DOWN = torch.tensor([[0.0, -1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1], [0, -1, 0], [0, -1, 0]])
@@ -65,6 +68,8 @@ def taps(directions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     Returns:
         (P, 4) int64 into (6 size²); (P, 4).
     """
+    if directions.device.type == "cpu" and not (directions.requires_grad and torch.is_grad_enabled()):
+        return _taps_by_kernel(directions, size)
     face, coordinates = face_coordinates(directions)
     position = (coordinates + 1) * (size / 2) - 0.5
     low = position.detach().floor()
@@ -79,6 +84,14 @@ def taps(directions: Tensor, size: int) -> tuple[Tensor, Tensor]:
         x, y = fraction.unbind(-1)
         shares.append((x if dx else 1 - x) * (y if dy else 1 - y))
     return torch.stack(rows, dim=-1), torch.stack(shares, dim=-1)
+
+
+def _taps_by_kernel(directions: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """`taps` on the CPU, where no gradient is asked for."""
+    given = np.ascontiguousarray(directions.detach().double().numpy())
+    rows, shares = np.empty((len(given), 4), np.int64), np.empty((len(given), 4), np.float32)
+    cube_taps.taps(given, size, rows, shares)
+    return torch.from_numpy(rows), torch.from_numpy(shares).to(directions.dtype)
 
 
 def sample(cube: Tensor, directions: Tensor) -> Tensor:

@@ -32,4 +32,4 @@ def test_the_hidden_object_is_found(kind, asked):
     "asked", [Asked(mistake="sign"), Asked(views=4, mistake="order"), Asked(mistake="schedule")], ids=str
 )
 def test_a_mistake_in_the_prior_hides_it(kind, asked):
-    assert distilled(kind, asked).psnr < 20
+    assert distilled(kind, asked).psnr < 22

@@ -197,3 +197,14 @@ def test_a_white_ball_in_a_white_furnace_is_a_white_disc(white_light):
     view = view_mesh(mesh.vertices, mesh.faces, camera)
     render = render_material(view, mesh, constant([1.0, 1.0, 1.0], 1.0, 0.5), white_light)
     torch.testing.assert_close(render.rgb, render.alpha.expand_as(render.rgb), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_the_kernel_finds_the_texels_that_torch_finds(size):
+    around = torch.cat([directions(5000), torch.tensor([[1.0, 1, 1], [-1, 1, -1], [0, 0, 1], [0.999, 1, 0]])])
+    rows, shares = cubemap.taps(around, size)
+    expected_rows, expected_shares = cubemap.taps(around.clone().requires_grad_(), size)
+    same = (rows == expected_rows).all(1)
+    assert same.float().mean() > 0.999
+    torch.testing.assert_close(shares[same], expected_shares.detach()[same], rtol=0, atol=1e-5)
+    torch.testing.assert_close(shares.sum(1), torch.ones(len(around)))
