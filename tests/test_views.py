@@ -59,6 +59,36 @@ def test_transparent_pixels_lend_no_colour_when_a_frame_is_reduced() -> None:
     assert torch.allclose(small[:, :4], torch.tensor([1.0, 0, 0, 1]).expand(8, 4, 4))
 
 
+def clip(moments: int, cameras: int) -> Frames:
+    """Frames of several cameras, view by view, time running fastest."""
+    frames = gallery(moments * cameras)
+    times = torch.linspace(0, 1, moments).repeat(cameras)
+    return Frames(frames.rgba, frames.cameras, times, frames.names, frames.splits)
+
+
+def test_moments_are_unlocked_one_after_the_other_and_seen_by_all_cameras() -> None:
+    frames = clip(5, 3)
+    sets = views(kind="moments", chosen=2, unlocked={"from": 1, "to": 4.01, "steps": 30})
+    for step, newest in ((0, 0.25), (9, 0.25), (10, 0.5), (20, 0.75)):
+        times = sets.sample(step, 0, frames).times
+        assert float(times.max()) == newest
+        assert 0 < float(times.min())
+        assert (times.unique(return_counts=True)[1] == 3).all()
+    late = [tuple(sets.sample(step, 0, frames).times.unique().tolist()) for step in range(30, 60)]
+    assert {len(times) for times in late} == {2}
+    assert {time for times in late for time in times} == {0.25, 0.5, 0.75, 1.0}
+    every = views(kind="moments").sample(0, 0, frames)
+    assert len(every.times) == 12
+    assert torch.equal(every.rgba[0], frames.rgba[1])
+
+
+def test_a_size_may_grow_with_the_steps() -> None:
+    frames = gallery(1, size=128)
+    observed = views(kind="observed", size={"from": 32, "to": 128, "steps": 10})
+    assert [observed.sample(step, 0, frames).rgba.shape[1] for step in (0, 3, 10)] == [32, 64, 128]
+    assert observed.preview(frames).rgba.shape[1] == 128
+
+
 def test_a_clip_is_seen_by_every_camera_of_a_ring_at_every_moment_with_frames_running_fastest() -> None:
     still = views(kind="orbit", batch=8, ring=4, background="random").sample(3, 0, None)
     clip = views(kind="orbit", batch=8, ring=4, background="random", frames=5).sample(3, 0, None)

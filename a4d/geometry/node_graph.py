@@ -27,7 +27,10 @@ LINKS = 8
 """Neighbours of a point in a cloud without faces."""
 
 MOST_POINTS = 20_000
-"""Places at which distances along the surface are known."""
+"""Places, about, at which distances along the surface are known."""
+
+CHUNK = 8192
+"""Points whose nodes are found at once."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,19 @@ class NodeGraph:
         points: Tensor,  # (P, 3) metres
     ) -> tuple[Tensor, Tensor]:
         """(P, K) int64 the nodes that move each point, and (P, K) their shares, which fall smoothly to 0."""
+        parts = [self._influences(part.detach().cpu().double().numpy()) for part in points.split(CHUNK)]
+        return torch.cat([index for index, _ in parts]), torch.cat([share for _, share in parts])
+
+    def _influences(self, points: Array) -> tuple[Tensor, Tensor]:
         count = min(INFLUENCES, len(self.nodes))
-        apart, place = cKDTree(self.places).query(points.detach().cpu().numpy())
+        apart, place = cKDTree(self.places).query(points)
         along = self.distances[:, place] + apart
-        nearest = np.argsort(along, axis=0, kind="stable")[: count + 1]
-        sorted_distances = np.take_along_axis(along, nearest, axis=0)
-        limit = sorted_distances[-1] if len(nearest) > count else sorted_distances[-1] * 2 + 1e-9
-        weights = np.maximum(1 - sorted_distances[:count] / np.maximum(limit, 1e-12), 1e-6) ** 2
+        nearest = np.argpartition(along, min(count, len(along) - 1), axis=0)[: count + 1]
+        order = np.argsort(np.take_along_axis(along, nearest, axis=0), axis=0, kind="stable")
+        nearest = np.take_along_axis(nearest, order, axis=0)
+        reached = np.take_along_axis(along, nearest, axis=0)
+        limit = reached[-1] if len(nearest) > count else reached[-1] * 2 + 1e-9
+        weights = np.maximum(1 - reached[:count] / np.maximum(limit, 1e-12), 1e-6) ** 2
         shares = torch.from_numpy((weights / weights.sum(0)).T.astype(np.float32))
         return torch.from_numpy(np.ascontiguousarray(nearest[:count].T)), shares
 
@@ -106,13 +115,14 @@ def _surface(points: Tensor, faces: Tensor, count: int) -> tuple[Array, csr_matr
         np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
     )
     longest = max(0.5 * np.sqrt(area / count), 1e-9)
-    if len(triangles) < MOST_POINTS:
-        fine, cells = trimesh.remesh.subdivide_to_size(vertices, triangles, longest, max_iter=20)
+    fine, cells, same = vertices, triangles, 1e-4 * longest
+    if len(vertices) > MOST_POINTS:
+        same = max(same, float(np.sqrt(area / MOST_POINTS)))
     else:
-        fine, cells = vertices, triangles
+        fine, cells = trimesh.remesh.subdivide_to_size(vertices, triangles, longest, max_iter=20)
     used, cells = np.unique(cells, return_inverse=True)
     fine, cells = fine[used], cells.reshape(-1, 3)
-    _, first, merged = np.unique(np.rint(fine / (1e-4 * longest)), axis=0, return_index=True, return_inverse=True)
+    _, first, merged = np.unique(np.rint(fine / same), axis=0, return_index=True, return_inverse=True)
     return _linked(fine[first], merged.reshape(-1)[cells][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
-CLEAR, SOLID = 0.04, 0.16
+CLEAR, SOLID = 0.12, 0.3
 """Distances in sRGB from the background between which a sampled pixel goes from empty to full."""
 
 

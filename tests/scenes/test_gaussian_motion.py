@@ -167,6 +167,31 @@ def test_an_asset_keeps_its_surface_and_follows_the_motion_within_the_tolerance(
         assert float((posed.normals * posed.mesh.vertex_normals).sum(-1).min()) > 0.9
 
 
+def odd_meshes() -> dict[str, Mesh]:
+    """Twelve faces; two parts and a face three times over; more vertices than distances are known between."""
+    ball, cube = icosphere(0.2, 2), icosphere(0.5, 0)
+    twice = torch.tensor([[0, 1, 2], [0, 1, 2]])
+    parts = torch.cat([ball.faces, ball.faces + len(ball.vertices), twice])
+    return {
+        "few": Mesh(cube.vertices, cube.faces[:12]),
+        "parts": Mesh(torch.cat([ball.vertices - 0.5, ball.vertices + 0.5]), parts),
+        "many": icosphere(0.5, 6),
+    }
+
+
+@pytest.mark.parametrize("name", ["few", "parts", "many"])
+@torch.no_grad()
+def test_odd_meshes_are_carried_along(name: str) -> None:
+    mesh = odd_meshes()[name]
+    scene = begin({"kind": "nodes", "nodes": 60, "keys": 2}, static_asset(name, primitive_from_mesh(mesh)))
+    scene.motion.shifts += 0.02
+    moved = scene.mesh(1.0)
+    assert len(moved.faces) == len(mesh.faces)
+    torch.testing.assert_close(moved.vertices, scene.vertices + 0.02, atol=1e-5, rtol=0)
+    asset = scene.asset(AssetOptions(times=(0.0, 1.0)))
+    torch.testing.assert_close(deform(asset, asset.clips[0], 1.0).vertices, moved.vertices, atol=1e-5, rtol=0)
+
+
 @torch.no_grad()
 def test_one_gaussian_stands_at_each_vertex_where_that_is_asked_for() -> None:
     scene = begin(MOTIONS[1], place="vertices")
