@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -56,15 +56,6 @@ class Frames:
         return Frames(
             self.rgba + other.rgba, self.cameras + other.cameras, times, self.names + other.names,
             self.splits + other.splits,
-        )  # fmt: skip
-
-    def part(self, indices: Sequence[int]) -> Frames:
-        """Some of these frames."""
-        chosen = list(indices)
-        return Frames(
-            [self.rgba[i] for i in chosen], [self.cameras[i] for i in chosen],
-            None if self.times is None else self.times[chosen], [self.names[i] for i in chosen],
-            [self.splits[i] for i in chosen],
         )  # fmt: skip
 
     def reduced(self, index: int, size: int | None) -> tuple[Tensor, Cameras]:

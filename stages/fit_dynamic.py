@@ -118,19 +118,7 @@ def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
     """
     from a4d.workspace.frames import load_frames
 
-    frames = load_frames(workspace)
-    facts = workspace.metadata.asset
-    if facts is not None and len(facts.rendered) > 1:
-        names = [each.clip for each in facts.rendered]
-        chosen = names[0] if clip is None else clip
-        if chosen not in names:
-            raise MissingInputError(
-                f"{workspace.path} shows no clip '{clip}'", f"It shows: {', '.join(str(name) for name in names)}"
-            )
-        moments = [len(each.seconds) for each in facts.rendered]
-        views = len(frames) // sum(moments)
-        first = views * sum(moments[: names.index(chosen)])
-        frames = frames.part(range(first, first + views * moments[names.index(chosen)]))
+    frames = load_frames(workspace, clip)
     if frames.times is None or len(frames.times.unique()) < 2:
         raise MissingInputError(
             f"the frames of {workspace.path} do not move",

@@ -206,12 +206,9 @@ def _carved(frames: Frames, config: SeedConfig) -> Seed:
 def _modelled(workspace: Workspace) -> Seed:
     """The mesh itself, at the first moment that the frames show."""
     from a4d.scenes.asset_seed import seed_from_asset
-    from a4d.workspace.assets import load_asset
+    from a4d.workspace.assets import still_asset
 
-    asset, facts = load_asset(workspace), workspace.metadata.asset
-    shown = facts.rendered[0] if facts and facts.rendered else None
-    clip = asset.clip(shown.clip) if shown and shown.clip else None
-    return seed_from_asset(asset, clip, shown.seconds[0] if shown else 0.0)
+    return seed_from_asset(still_asset(workspace))
 
 
 def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:

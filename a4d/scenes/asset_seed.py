@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a4d.geometry.animation import Clip
 from a4d.geometry.asset import Asset
 from a4d.geometry.mesh import Mesh
 from a4d.render.surface_colours import surface_colours
@@ -13,15 +12,13 @@ from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.seed import Seed
 
 
-def seed_from_asset(asset: Asset, clip: Clip | None = None, seconds: float = 0.0) -> Seed:
-    """An asset's surface at a moment, with its materials, and as a mesh that is welded across the seams of textures.
+def seed_from_asset(asset: Asset) -> Seed:
+    """An asset's surface at rest, with its materials, and as a mesh that is welded across the seams of textures.
 
     Args:
         asset: placed in the world.
-        clip: one of the asset's, or None for the rest pose.
-        seconds: in the clip's own time.
     """
-    still = CarriedSurface.still(asset, clip, seconds)
+    still = CarriedSurface.still(asset)
     places, index = still.posed.vertices.unique(dim=0, return_inverse=True)
     mesh = Mesh(places, index[still.posed.faces])
     return Seed(mesh=Mesh(places, mesh.faces, _vertex_colours(still, mesh)), asset=still.asset)

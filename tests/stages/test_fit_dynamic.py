@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,20 @@ def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, tmp_path: Path) -
     tensors = "tensors.safetensors"
     whole, cut = (folder / "scenes" / name / tensors for name in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes()
+
+
+def test_of_several_clips_the_one_that_is_named_is_fitted(a4d, tmp_path: Path) -> None:
+    write_bar(tmp_path / "single.glb")
+    asset = read_gltf(tmp_path / "single.glb")
+    (clip,) = asset.clips
+    write_asset(tmp_path / "bar.glb", replace(asset, clips=(clip, replace(clip, name="again"))))
+    views = ("--clip", "all", "--frames", 3, "--views", 2, "--test-views", 0, "--size", 32)
+    assert a4d("preprocess", "bar.glb", *views).code == 0
+    done = a4d("fit-dynamic", "bar.a4d", "--clip", "again", "--iterations", 1, *SETTINGS)
+    assert done.code == 0, done.err
+    refused = a4d("fit-dynamic", "bar.a4d", "--clip", "gallop", "--name", "other", *SETTINGS)
+    assert refused.code == 4
+    assert "morph, again" in refused.err
 
 
 def test_what_cannot_be_fitted_gets_one_line(a4d, tmp_path: Path) -> None:
