@@ -74,12 +74,14 @@ def test_velocity_noise_and_clean_image_agree_with_the_schedule():
     schedule, t, d = compact_schedule(), torch.tensor([1, 150, 500, 800, 990]), 0.2
     a, s = schedule.alpha(t, noisy), schedule.sigma(t, noisy)
     total = a**2 * d**2 + s**2
-    expected = base + a * d**2 / total * (noisy - a * base) + s * d / total.sqrt() * residual
-    v = velocity(noisy, base, residual, s, torch.full_like(s, d))
+    of_pixel = 0.05 + torch.rand(5, 1, 4, 4, generator=draws, dtype=torch.float64)
+    skip = a * of_pixel**2 / (a**2 * of_pixel**2 + s**2)
+    v = velocity(noisy, base, residual, s, torch.full_like(s, d), of_pixel)
+    expected = base + skip * (noisy - a * base) + s * d / total.sqrt() * residual
     noise = schedule.noise_from_output(v, noisy, t)
     torch.testing.assert_close(schedule.clean_from_noise(noisy, noise, t), expected, atol=1e-7, rtol=1e-7)
     torch.testing.assert_close(a * noisy - s * v, expected)
-    plain = velocity(noisy, torch.zeros_like(base), residual, s, torch.ones_like(s))
+    plain = velocity(noisy, torch.zeros_like(base), residual, s, torch.ones_like(s), torch.ones_like(s))
     torch.testing.assert_close(plain, -residual)
 
 

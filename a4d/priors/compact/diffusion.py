@@ -14,7 +14,7 @@ from a4d.priors.compact.sources import other_views
 from a4d.priors.schedule import NoiseSchedule, noise_schedule
 
 PURE_NOISE_SHARE = 0.25
-SHIFT = {True: 4.0, False: 2.0}
+SHIFT = {True: 3.0, False: 2.0}
 """Factor of the noise-to-signal ratio against the plain schedule, for moving and for still objects."""
 
 ROUNDED = 0.02

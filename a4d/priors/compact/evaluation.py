@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +41,8 @@ class Sampler:
         guidance_scale: of the words.
     """
 
-    steps: int = 6
-    guidance_scale: float = 2.0
+    steps: int = 4
+    guidance_scale: float = 1.5
 
 
 def evaluate(network: CompactNetwork, objects: int = 32, sampler: Sampler | None = None) -> dict[str, float]:
@@ -240,22 +239,3 @@ def colour_shares(
 def _append(rows: dict[str, list[float]], label: str, images: Tensor, truth: Tensor) -> None:
     rows.setdefault(f"{label}_psnr", []).append(psnr(images, truth))
     rows.setdefault(f"{label}_psnr_foreground", []).append(foreground_psnr(images, truth))
-
-
-def table(figures: dict[str, float]) -> list[tuple[str, str]]:
-    """Figures as rows of names and values for people."""
-
-    def number(name: str) -> str:
-        return f"{figures[name]:.1f} dB" if "psnr" in name or "gain" in name else f"{figures[name]:.2f}"
-
-    return [(name.replace("_", " "), number(name)) for name in figures]
-
-
-def describe_sampler(sampler: Sampler) -> dict[str, Any]:
-    """A sampler for a file's header."""
-    return {"steps": sampler.steps, "guidance_scale": sampler.guidance_scale}
-
-
-def average(runs: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Means of several evaluations."""
-    return {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}

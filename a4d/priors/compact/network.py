@@ -18,6 +18,10 @@ SHOWN = [0, 2, 3, 4]
 """The sources that differ, of which the network's input consists beside the noisy image."""
 
 
+DOUBT_GAIN = 2.0
+DOUBT_RANGE = (-4.0, 1.0)
+"""Of the logarithm of a pixel's deviation over the usual one: what is plainly background deviates little."""
+
 NUMBER_GAIN = 6.0
 """Of time, camera and noise level, few numbers that would else be lost beside the many of the caption."""
 
@@ -96,9 +100,10 @@ class CompactNetwork(nn.Module):
 
     With b a picture put together from the known ones (a4d.priors.compact.sources) and d the deviation of clean images
     from it, the clean image is `b + c_skip (x_t - alpha b) + c_out F` with `c_skip = alpha d² / D`, `c_out = sigma d /
-    sqrt(D)` and `D = alpha² d² + sigma²` (Karras et al. 2022, table 1); `d = 1` is plain v-prediction. The last layers
-    start at zero, so that an untrained network shows a moving object at rest, and with a small d the network need not
-    carry the noise through to its output. Outside it is a v-predicting network like any other.
+    sqrt(D)` and `D = alpha² d² + sigma²` (Karras et al. 2022, table 1); `d = 1` is plain v-prediction. In c_skip, d is
+    the network's own estimate for each pixel, so that no noise is taken over where there is nothing to see. The last
+    layers start at zero, so that an untrained network shows a moving object at rest, and with a small d the network
+    need not carry the noise through to its output. Outside it is a v-predicting network like any other.
 
     Args:
         config: sizes.
@@ -126,6 +131,7 @@ class CompactNetwork(nn.Module):
         self.velocity_head = _zero(nn.Linear(c, 3 * p))
         self.flow_head = _zero(nn.Linear(c, 2 * SOURCES))
         self.gate_head = _zero(nn.Linear(c, (SOURCES - 1) * p))
+        self.doubt_head = _zero(nn.Linear(c, p))
         self.affine_head = _zero(nn.Linear(d + e, 6 * SOURCES + SOURCES - 1))
 
     def forward(
@@ -151,14 +157,15 @@ class CompactNetwork(nn.Module):
         x = silu(self.modulate(self.fine_out(x, e), e))
         whole = self.affine_head(torch.cat([h.mean((1, 2)), e], dim=-1)).float()
         affine, blend = whole.split([6 * SOURCES, SOURCES - 1], dim=-1)
-        gates, residual = (
+        gates, residual, doubt = (
             pixel_shuffle(head(x).permute(0, 3, 1, 2).float(), self.config.patch)
-            for head in (self.gate_head, self.velocity_head)
+            for head in (self.gate_head, self.velocity_head, self.doubt_head)
         )
         base, way = composite(sources, frames, self.flow_head(x).float(), gates + blend[..., None, None], affine)
         level = sigma.float().view(samples, views, frames, 1, 1, 1)
         deviation = torch.where(task.moving.float() > 0, *DEVIATION).view(-1, 1, 1, 1, 1, 1)
-        v = velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation)
+        trusted = deviation * (DOUBT_GAIN * doubt).clamp(*DOUBT_RANGE).exp().view(*noisy.shape[:3], 1, *noisy.shape[4:])
+        v = velocity(noisy.float(), base.view_as(noisy), residual.view_as(noisy), level, deviation, trusted)
         return Output(v, way.view(samples, views, frames, *way.shape[1:]))
 
     def _enter(self, noisy: Tensor, sources: Tensor, task: Task, dtype: torch.dtype) -> Tensor:
@@ -177,12 +184,13 @@ def velocity(
     base: Tensor,  # (..., 3, H, W) that clean images are near
     residual: Tensor,  # (..., 3, H, W) the network's output F
     sigma: Tensor,  # (..., 1, 1, 1)
-    deviation: Tensor,  # (..., 1, 1, 1) of clean images from the base
+    deviation: Tensor,  # (..., 1, 1, 1) of clean images from the base, by which F is scaled
+    trusted: Tensor,  # (..., 1, H, W) of clean pixels from the base, by which the noisy image is believed
 ) -> Tensor:
     """The velocity that the clean image `b + c_skip (x_t - alpha b) + c_out F` implies, without a division by sigma."""
     alpha = (1 - sigma.square()).clamp_min(0).sqrt()
-    total = (alpha * deviation).square() + sigma.square()
-    linear = sigma * (alpha * (1 - deviation.square()) * noisy - base) / total
+    total, of_pixel = ((alpha * each).square() + sigma.square() for each in (deviation, trusted))
+    linear = sigma * (alpha * (1 - trusted.square()) * noisy - base) / of_pixel
     return linear - deviation / total.sqrt() * residual
 
 
