@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from a4d.errors import ConfigError
 
@@ -38,10 +38,12 @@ class Schedule(Config):
     steps: int
     delay: int = 0
     curve: Literal["linear", "cosine", "exponential"] = "linear"
+    repeat: int = Field(default=1, ge=1, description="times that the change takes place, each from the start")
 
     def at(self, step: int) -> float:
-        """The value at an iteration counted from 0; constant before `delay` and after `delay + steps`."""
-        fraction = min(max((step - self.delay) / max(self.steps, 1), 0.0), 1.0)
+        """The value at an iteration counted from 0; constant before `delay` and after `delay + repeat * steps`."""
+        since, period = max(step - self.delay, 0), max(self.steps, 1)
+        fraction = since % period / period if since < self.repeat * period else 1.0
         if self.curve == "exponential":
             return self.start * (self.end / self.start) ** fraction
         if self.curve == "cosine":

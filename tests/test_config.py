@@ -41,8 +41,17 @@ def test_a_schedule_follows_its_curve_and_is_constant_outside(curve: str) -> Non
     assert value_at(schedule, 4) == pytest.approx(quarter)
 
 
+def test_a_repeated_schedule_begins_anew_and_stays_at_its_end() -> None:
+    spelling = {"from": 8.0, "to": 2.0, "steps": 4, "delay": 3, "curve": "exponential", "repeat": 3}
+    schedule = Inner(learning_rate=spelling).learning_rate
+    once = [8.0, 8.0 * 2**-0.5, 4.0, 4.0 * 2**-0.5]
+    assert [value_at(schedule, step) for step in range(3)] == [8.0] * 3
+    assert [value_at(schedule, step) for step in range(3, 15)] == pytest.approx(once * 3)
+    assert value_at(schedule, 15) == value_at(schedule, 99) == pytest.approx(2.0)
+
+
 def test_a_schedule_is_written_as_it_is_read() -> None:
-    spelling = {"from": 1.0, "to": 0.5, "steps": 8, "delay": 0, "curve": "linear"}
+    spelling = {"from": 1.0, "to": 0.5, "steps": 8, "delay": 0, "curve": "linear", "repeat": 1}
     config = parse(Outer, {"inner": {"learning_rate": spelling}})
     assert isinstance(config.inner.learning_rate, Schedule)
     assert plain(config)["inner"]["learning_rate"] == spelling
