@@ -30,7 +30,8 @@ SETTINGS = [
     "--set", "views.clip.unlocked={from: 1, to: 3.01, steps: 50}",
     "--set", "objectives.0.blur={from: 2, to: 0.3, delay: 50, steps: 30}",
     "--set", "objectives.1.blur={from: 2, to: 0.3, delay: 50, steps: 30}",
-    "--set", "optimiser.rates={shifts: 1.0e-2, turns: 3.0e-2}",
+    "--set", "optimiser.rates={shifts: 1.0e-2, turns: 3.0e-2}", "--set", "optimiser.betas=[0.9, 0.999]",
+    "--set", "scene.motion.momentum=0.7", "--set", "objectives.2.weight=0.2",
 ]  # fmt: skip
 
 
