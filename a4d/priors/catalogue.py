@@ -162,7 +162,7 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
         BackendUnavailableError: the weights are missing, or a file is cut short or damaged.
     """
     from a4d.io.checkpoints import check_weights
-    from a4d.priors.loading import WeightsFolder, weight_files
+    from a4d.priors.weights_folder import WeightsFolder, weight_files
 
     folder = locate(name, overrides)
     entry = find(name)
@@ -209,7 +209,8 @@ def load_prior(name: str, placement: Placement) -> Prior:
     """
     import torch
 
-    from a4d.priors.loading import LOADERS, WeightsFolder
+    from a4d.priors.loading import LOADERS
+    from a4d.priors.weights_folder import WeightsFolder
 
     entry = find(name)
     dtype = placement.dtype or (torch.float16 if placement.device.startswith("cuda") else torch.float32)

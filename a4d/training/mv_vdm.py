@@ -19,7 +19,6 @@ from a4d.io.multi_view_dataset import GREY, ClipEntry, FrameChoice, read_clip, r
 from a4d.io.video import write_video
 from a4d.priors.catalogue import find, locate
 from a4d.priors.components import resized
-from a4d.priors.loading import WeightsFolder
 from a4d.priors.mv_vdm.assembly import (
     adapter_file,
     around_unet,
@@ -31,6 +30,7 @@ from a4d.priors.mv_vdm.assembly import (
 from a4d.priors.mv_vdm.prior import MultiViewVideoDiffusion
 from a4d.priors.protocol import Conditioning, Query
 from a4d.priors.sampling import known_first_frames, sample
+from a4d.priors.weights_folder import WeightsFolder
 from a4d.randomness import generator
 from a4d.training.model import Model, ModelTraining
 

@@ -18,10 +18,10 @@ from a4d.priors.camera_codes import multi_view_code
 from a4d.priors.catalogue import Placement, check, load_prior, with_bases
 from a4d.priors.components import clip_pixels
 from a4d.priors.hub import is_whole, needed_files
-from a4d.priors.loading import WeightsFolder
 from a4d.priors.mv_vdm.assembly import adapter_file, assemble_new, save_trained
 from a4d.priors.protocol import Query
 from a4d.priors.sampling import FreeInit, known_first_frames, sample
+from a4d.priors.weights_folder import WeightsFolder
 from a4d.randomness import generator
 
 VIEWS, FRAMES = 4, 3

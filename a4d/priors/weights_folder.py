@@ -1,0 +1,170 @@
+"""A folder of weights in diffusers' layout: its components, and one line on what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from a4d.errors import BackendUnavailableError, InvalidInputError
+from a4d.io.checkpoints import PYTORCH_SUFFIXES
+from a4d.priors.components import LatentEncoder, TextEncoder
+from a4d.priors.schedule import NoiseSchedule, schedule_from_diffusers
+
+
+@dataclass(frozen=True)
+class WeightsFolder:
+    """A folder in diffusers' layout, one sub-folder per component, and how its components are placed.
+
+    Args:
+        path: the folder.
+        device: where models compute.
+        dtype: what they compute in.
+        text_on_cpu: leave the text encoder off the device; each prompt passes through it once.
+        options: of the catalogue, such as `size`.
+        parts: folders of the models that this one is built of, by their role.
+    """
+
+    path: Path
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    text_on_cpu: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, WeightsFolder] = field(default_factory=dict)
+
+    def config(self, component: str, name: str = "config.json") -> dict[str, Any]:
+        """A component's configuration.
+
+        Raises:
+            BackendUnavailableError: it is missing or not JSON.
+        """
+        path = self.path / component / name
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BackendUnavailableError(f"{self.path} has no {Path(component) / name}", REMEDY) from None
+        except (OSError, ValueError):
+            raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", REMEDY) from None
+        return values
+
+    def model(self, component: str, model: Any, expected: Mapping[str, Any] | None = None) -> Any:
+        """A frozen component, on the device.
+
+        Args:
+            component: sub-folder, empty for the folder itself.
+            model: class of diffusers or transformers.
+            expected: what its configuration must say.
+
+        Raises:
+            BackendUnavailableError: files are missing or cut short, or belong to another architecture.
+        """
+        config = self.config(component)
+        for key, value in (expected or {}).items():
+            if config.get(key) != value:
+                raise BackendUnavailableError(
+                    f"{self.path / component} is another architecture: {key} is {config.get(key)}, not {value}"
+                )
+        folder = self.path / component
+        dtype = {"dtype" if model.__module__.startswith("transformers") else "torch_dtype": self.dtype}
+        _silence_libraries()
+        try:
+            loaded, report = model.from_pretrained(
+                folder, local_files_only=True, output_loading_info=True, **dtype, **_stored_form(folder)
+            )
+        except BackendUnavailableError:
+            raise
+        except Exception as error:  # libraries raise whatever a damaged or foreign folder provokes
+            reason = str(error).strip().split("\n")[0]
+            raise BackendUnavailableError(f"{folder} cannot be loaded: {reason:.160}", REMEDY) from None
+        missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
+        if missing or report.get("mismatched_keys"):
+            wrong = missing or [str(entry[0]) for entry in report["mismatched_keys"]]
+            raise BackendUnavailableError(
+                f"{folder} is incomplete or another architecture: {len(wrong)} tensors do not fit, first {wrong[0]}"
+            )
+        return self.placed(loaded)
+
+    def placed(self, model: nn.Module) -> Any:
+        """A model frozen, in evaluation mode, on the device and in the dtype."""
+        _silence_libraries()
+        return model.requires_grad_(False).eval().to(self.device, self.dtype)
+
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule that the model was trained with.
+
+        Raises:
+            BackendUnavailableError: there is none, or it belongs to another family of models.
+        """
+        config = self.config("scheduler", "scheduler_config.json")
+        try:
+            return schedule_from_diffusers(config)
+        except InvalidInputError as error:
+            raise BackendUnavailableError(f"{self.path}: {error.problem}") from None
+
+    def vae(self, default_size: int, low_pass: bool = True) -> LatentEncoder:
+        """The autoencoder, bringing images to the catalogue's size or the model's own."""
+        from diffusers import AutoencoderKL
+
+        height, width = self.options.get("size", (default_size, default_size))
+        return LatentEncoder(self.model("vae", AutoencoderKL), (int(height), int(width)), low_pass=low_pass)
+
+    def text(self, expected: Mapping[str, Any]) -> TextEncoder:
+        """CLIP's text encoder with its tokenizer."""
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        model = self.model("text_encoder", CLIPTextModel, expected)
+        return TextEncoder(self.tokenizer(CLIPTokenizer), model.cpu().float() if self.text_on_cpu else model)
+
+    def tokenizer(self, tokenizer: Any) -> Any:
+        """The tokenizer.
+
+        Raises:
+            BackendUnavailableError: its files are missing or damaged.
+        """
+        try:
+            return tokenizer.from_pretrained(self.path / "tokenizer", local_files_only=True)
+        except Exception:  # as above
+            raise BackendUnavailableError(f"{self.path / 'tokenizer'} cannot be loaded", REMEDY) from None
+
+
+REMEDY = "Fetch the weights again with `a4d weights fetch`, or name another folder with --weights NAME=PATH"
+"""What helps where a folder is not what it should be."""
+
+
+def _stored_form(folder: Path) -> dict[str, Any]:
+    """Which of the forms that a repository offers lies in a folder: half precision where there is nothing else."""
+    stored = [path.name for path in folder.iterdir() if path.suffix in {".safetensors", *PYTORCH_SUFFIXES}]
+    safe = [name for name in stored if name.endswith(".safetensors")]
+    if not stored:
+        raise BackendUnavailableError(f"{folder} holds no weights", REMEDY)
+    half = all(".fp16." in name for name in safe or stored)
+    return {"use_safetensors": bool(safe), **({"variant": "fp16"} if half else {})}
+
+
+def _silence_libraries() -> None:
+    """Turn off progress bars and reports of the model libraries: what is wrong is said once, by this module."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a component's weights: safetensors if there are any, else PyTorch's; full precision before half.
+
+    Raises:
+        BackendUnavailableError: there are none.
+    """
+    for suffixes in ({".safetensors"}, PYTORCH_SUFFIXES):
+        stored = sorted(path for path in folder.glob("*") if path.suffix in suffixes)
+        full = [path for path in stored if ".fp16." not in path.name]
+        if stored:
+            return full or stored
+    raise BackendUnavailableError(f"{folder} holds no weights", REMEDY)
