@@ -72,14 +72,12 @@ def save_mv_vdm(folder: Path, prior: MultiViewVideoDiffusion) -> dict[str, Path]
     save_trained(folders["mv-vdm"] / "weights.safetensors", prior.unet)
     motion = {name: value.clone() for name, value in state.items() if is_trained(name) and ".processor." not in name}
     save_file(motion, folders["animatediff-1.5.2"] / "diffusion_pytorch_model.safetensors")
-    (folders["animatediff-1.5.2"] / "config.json").write_text(
-        json.dumps({"motion_max_seq_length": prior.unet.longest})
-    )
+    (folders["animatediff-1.5.2"] / "config.json").write_text(json.dumps({"motion_max_seq_length": prior.unet.longest}))
     return folders
 
 
 def as_released(folders: dict[str, Path], *, distributed: bool) -> None:
-    """The same weights in the files of the release: a checkpoint, an image adapter of two dictionaries, the encoder, all pickled.
+    """The same weights in the release's files, all pickled: a checkpoint, an adapter of two dictionaries, the encoder.
 
     Args:
         folders: from `save_mv_vdm`.
