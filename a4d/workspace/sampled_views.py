@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from a4d.geometry.cameras import Cameras
+    from a4d.priors.placement import Placement
     from a4d.priors.protocol import Prior
     from a4d.scenes.scene import Scene
     from a4d.views import Frames
@@ -59,7 +60,7 @@ class SampleConfig(Config):
 
 
 def sampled_frames(
-    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, weights: str, runtime: Runtime
+    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, placement: Placement, runtime: Runtime
 ) -> Frames:
     """The frames that a prior makes, unless an interrupted run has made them.
 
@@ -70,20 +71,19 @@ def sampled_frames(
         scene: at rest; its renders are the first frames.
         config: the prior and the cameras.
         prompt: what happens, where the settings do not say it.
-        weights: folders of weights, `NAME=PATH[,NAME=PATH]...`.
+        placement: of the prior.
         runtime: device, seed and console.
 
     Raises:
         ConfigError: the prior makes no multi-view videos.
         BackendUnavailableError: weights are missing, damaged, or of another architecture.
     """
-    from a4d.priors.catalogue import Placement, load_prior
+    from a4d.priors.catalogue import load_prior
 
     folder = work.previews / "sampled"
     finished = folder / "done"
     if not finished.is_file():
-        overrides = fitting.weight_overrides(weights)
-        prior = load_prior(config.prior, Placement(runtime.device, overrides=overrides))
+        prior = load_prior(config.prior, placement)
         if prior.modality != "multi-view-video":
             raise ConfigError(f"sample.prior: {config.prior} is a {prior.modality} prior", "Choose compact-video")
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
