@@ -62,6 +62,7 @@ class Problem:
         objectives: at least one.
         frames: the workspace's images, or None where no view set is observed.
         priors: diffusion priors by name, on the run's device.
+        frozen: scenes by name that objectives look at and nothing changes, on the run's device.
     """
 
     scene: Scene
@@ -69,6 +70,7 @@ class Problem:
     objectives: Sequence[Objective]
     frames: Frames | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    frozen: Mapping[str, Scene] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check before the first step what may happen in a late one.
@@ -184,8 +186,9 @@ class _Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
         step = Step(
-            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device, problem.priors
-        )
+            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device,
+            problem.priors, problem.frozen,
+        )  # fmt: skip
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in problem.objectives:

@@ -3,6 +3,7 @@
 python tests/bench/priors.py                                 the bytes of all priors' parameters
 python tests/bench/priors.py stable-diffusion-1.5 mvdream-2.1   a step of these
 python tests/bench/priors.py --all --device cuda             a step of all that fit
+python tests/bench/priors.py --all --dtype bfloat16 --memory    the memory of a step alone
 
 A step is a render of Gaussians, the prior's encoder, its guided prediction, and the way back to the Gaussians. What is
 left of the step besides these four is the overhead.
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--memory", action="store_true", help="a single step, for its peak of memory and nothing else")
     options = parser.parse_args()
     names = list(PRIORS) if options.all else options.names
     if not names:
@@ -54,7 +56,7 @@ def main() -> None:
     if options.device != "cpu":
         print(f"bf16 matrices of 8192: {matrix_rate(options.device) / 1e12:.0f} TFLOP/s")
     for name in names:
-        arguments = (name, options.device, dtype, options.steps)
+        arguments = (name, options.device, dtype, 0 if options.memory else options.steps)
         process = multiprocessing.get_context("spawn").Process(target=print_step, args=arguments)
         process.start()
         process.join()
@@ -88,8 +90,17 @@ def timed(run: Callable[[], Any], device: str) -> float:
     return clock() - began
 
 
+def peak_memory(run: Callable[[], Any], device: str) -> int:
+    """Bytes that a GPU's tensors take at most while it runs; what this process has taken so far on the CPU."""
+    if device == "cpu":
+        return peak_memory_bytes()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    return torch.cuda.max_memory_allocated()
+
+
 def print_step(name: str, device: str, dtype: str, steps: int) -> None:
-    """Costs of a step of one prior."""
+    """Costs of a step of one prior, by the best of so many; its memory alone where they are none."""
     entry = PRIORS[name]
     prior = entry.build(device, getattr(torch, dtype))
     step = make_step(name, entry, prior, device)
@@ -118,17 +129,15 @@ def print_step(name: str, device: str, dtype: str, steps: int) -> None:
         prior.encode(pixels, torch.Generator()).sum().backward()
 
     whole()  # compiles kernels, fills caches
+    if not steps:
+        print(f"{name:26s} {dtype}: peak {peak_memory(whole, device) / GIGA:.1f} GB", flush=True)
+        return
     parts = {"render": render, "encoder": encode, "prediction": lambda: denoise(*seen["asked"])}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         denoise(*seen["asked"])
     seconds = {key: min(timed(run, device) for _ in range(steps)) for key, run in {**parts, "whole": whole}.items()}
     rest = seconds["whole"] - sum(seconds[key] for key in parts)
-    if device == "cpu":
-        peak = peak_memory_bytes()
-    else:
-        torch.cuda.reset_peak_memory_stats()
-        whole()
-        peak = torch.cuda.max_memory_allocated()
+    peak = peak_memory(whole, device)
     rate = counter.get_total_flops() / seconds["prediction"]
     print(
         f"{name:26s} {dtype}: {seconds['whole']:.3f} s/step (render {seconds['render']:.3f}, encoder "
@@ -145,7 +154,7 @@ def make_step(name: str, entry: FullSize, prior: Prior, device: str) -> Step:
     scene = GaussianScene.begin(spec, Seed(radius=0.8), generator(0, "begin")).to(device)
     orbit_views = {"kind": "orbit", "size": entry.size, "batch": prior.views, "ring": prior.views}
     if entry.frames:
-        orbit_views["frames"] = entry.images
+        orbit_views["frames"] = entry.frames
     frames = None
     views = {"novel": orbit_views}
     if prior.needs_reference:

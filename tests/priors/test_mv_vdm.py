@@ -15,11 +15,12 @@ from a4d.errors import BackendUnavailableError, ConfigError, ExitCode
 from a4d.geometry.cameras import orbit, turntable
 from a4d.objectives.distillation import Distillation, Request, latent_gradient, score_distillation
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.catalogue import Placement, check, load_prior, with_bases
+from a4d.priors.catalogue import check, load_prior, with_bases
 from a4d.priors.components import clip_pixels
 from a4d.priors.hub import is_whole, needed_files
 from a4d.priors.mv_vdm.assembly import adapter_file, assemble_new, save_trained
-from a4d.priors.protocol import Query
+from a4d.priors.placement import Placement
+from a4d.priors.protocol import Query, Viewpoints
 from a4d.priors.sampling import FreeInit, known_first_frames, sample
 from a4d.priors.weights_folder import WeightsFolder
 from a4d.randomness import generator
@@ -37,7 +38,7 @@ def ask(prior, prompt="a fox", images=None, cameras=CAMERAS, latents=None):
     images = clips()[::FRAMES] if images is None else images
     latents = torch.randn(VIEWS * FRAMES, 4, 8, 8, generator=generator(0)) if latents is None else latents
     with torch.no_grad():
-        return prior.denoise(latents, torch.tensor([400]), prior.condition([prompt], images), cameras)
+        return prior.denoise(latents, torch.tensor([400]), prior.condition([prompt], images), Viewpoints(cameras))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,9 @@ def test_latents_become_images_in_chunks(prior):
 def test_what_cannot_be_asked_is_said(prior, images, cameras, latents, message):
     pictures = None if images is None else clips()[:images]
     with pytest.raises(ConfigError, match=message):
-        prior.denoise(torch.randn(latents, 4, 8, 8), torch.tensor([4]), prior.condition(["a fox"], pictures), cameras)
+        prior.denoise(
+            torch.randn(latents, 4, 8, 8), torch.tensor([4]), prior.condition(["a fox"], pictures), Viewpoints(cameras)
+        )
 
 
 def request(prior, rgb):
@@ -161,8 +164,8 @@ def test_the_distillation_gradient_is_animate3ds(prior):
     moving = (torch.arange(VIEWS * FRAMES) % FRAMES > 0).view(-1, 1, 1, 1)
     noisy = torch.where(moving, a.sqrt() * latents + (1 - a).sqrt() * noise, latents)
     with torch.no_grad():
-        c = prior.denoise(noisy, t, prior.condition(["a fox"], first), CAMERAS)
-        u = prior.denoise(noisy, t, prior.unconditional([""], first), CAMERAS)
+        c = prior.denoise(noisy, t, prior.condition(["a fox"], first), Viewpoints(CAMERAS))
+        u = prior.denoise(noisy, t, prior.unconditional([""], first), Viewpoints(CAMERAS))
 
     def clean(eps):
         return (noisy - (1 - a).sqrt() * eps) / a.sqrt()

@@ -232,7 +232,14 @@ def test_the_text_of_a_workspace_is_the_prompt(a4d) -> None:
     values = yaml.safe_load(printed)
     assert values["objectives"][0]["prompt"] == "a corgi wearing a beret"
     assert values["priors"] == {
-        "mvdream-2.1": {"kind": "mvdream-2.1", "dtype": None, "text_on_cpu": False, "adapters": []}
+        "mvdream-2.1": {
+            "kind": "mvdream-2.1",
+            "dtype": None,
+            "text_on_cpu": False,
+            "images_at_once": 4,
+            "samples_at_once": None,
+            "adapters": [],
+        }
     }
 
 

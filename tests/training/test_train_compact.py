@@ -12,11 +12,12 @@ import yaml
 from safetensors.torch import load_file
 
 from a4d.errors import ConfigError, ExitCode
-from a4d.priors.catalogue import Placement, load_prior
+from a4d.priors.catalogue import load_prior
 from a4d.priors.compact.evaluation import Sampler, evaluate_video, evaluate_views
 from a4d.priors.compact.examples import ProceduralBatches, Recipe
 from a4d.priors.compact.network import CompactConfig
 from a4d.priors.compact.weights import load_network
+from a4d.priors.placement import Placement
 from a4d.training.compact import MODEL, CompactTraining
 from a4d.training.optimisers import choose_group
 
