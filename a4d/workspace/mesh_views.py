@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
 
+Found = Literal["given", "format", "guessed"]
+
 DEPTH_UNIT = 1e-4
 """Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
 
@@ -88,13 +90,7 @@ def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, A
     source = read_asset(path)
     orientation, found = _orientation(source, path, config)
     world_from_source = normalising(orientation, _shown_surfaces(source, [_shot(source, None, 1, None)]))
-    facts = SourceAsset(
-        world_from_source=world_from_source.tolist(),
-        up=orientation.up,
-        front=orientation.front,
-        axes=found,
-        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
-    )
+    facts = _facts(source, world_from_source, orientation, found)
     work.describe(asset=facts.model_dump(mode="json"))
     rest = deform(placed(source, world_from_source))
     return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, rest.mesh
@@ -131,15 +127,8 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     files = _write_views(work, asset, shots, renderer, (train, test), console)
     rendered = _write_truth(work, asset, shots)
     _write_cameras(work, shots, (train, test), world_from_source, files)
-    facts = SourceAsset(
-        world_from_source=world_from_source.tolist(),
-        up=orientation.up,
-        front=orientation.front,
-        axes=found,
-        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
-        lighting=lighting,
-        rendered=rendered,
-    )
+    facts = _facts(source, world_from_source, orientation, found)
+    facts = facts.model_copy(update={"lighting": lighting, "rendered": rendered})
     rate = _rate(shots[0]) if shots[0].clip is not None else None
     work.describe(frame_count=len(files), asset=facts.model_dump(mode="json"), fps=rate)
     rest = deform(asset)
@@ -152,6 +141,17 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         "clips": len([shot for shot in shots if shot.clip]),
         "axes": f"{orientation.up} up, {orientation.front} front ({found})",
     }
+
+
+def _facts(source: Asset, world_from_source: Tensor, orientation: Orientation, found: Found) -> SourceAsset:
+    """How a mesh was placed, and what it can do."""
+    return SourceAsset(
+        world_from_source=world_from_source.tolist(),
+        up=orientation.up,
+        front=orientation.front,
+        axes=found,
+        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
+    )
 
 
 def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:
@@ -186,9 +186,7 @@ def _rate(shot: Shot) -> float | None:
     return round(1 / float(steps[0]), 6) if len(steps) and float(steps[0]) > 0 else None
 
 
-def _orientation(
-    asset: Asset, path: Path, config: MeshViews
-) -> tuple[Orientation, Literal["given", "format", "guessed"]]:
+def _orientation(asset: Asset, path: Path, config: MeshViews) -> tuple[Orientation, Found]:
     from a4d.geometry.orientation import guess_orientation
     from a4d.geometry.placement import Orientation
     from a4d.geometry.posing import deform

@@ -166,6 +166,7 @@ def test_a_mesh_moves_as_films_show_it(a4d, tmp_path: Path, bar) -> None:
     assert placed.code == 0, placed.err
     assert placed.json["metrics"]["silhouette_iou"] > 0.8  # of a bar that is 8 pixels wide
     assert placed.json["warnings"] == []
+    assert a4d("validate", "bar.a4d").code == 0
     done = a4d("fit-dynamic", "bar.a4d", *MOTION)
     assert done.code == 0, done.err
     with torch.no_grad():
