@@ -110,8 +110,9 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     frames = load_frames(work.workspace)
     if config.frame is not None:
         frames = choose_frame(work, frames, config.frame)
-    elif work.workspace.metadata.asset is not None and frames.times is not None:
-        frames = frames.at(0.0)
+    elif frames.times is not None and len(at_rest := frames.at(float(frames.times.min()))) > 1:
+        # Several cameras saw the first moment: it stands for what moves afterwards.
+        frames = at_rest
     seed = make_seed(work.workspace, frames, config.seed)
     if config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
