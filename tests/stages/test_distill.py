@@ -353,6 +353,10 @@ def test_bad_weights_are_one_line_and_leave_nothing_behind(a4d, workspace: Path,
     assert words in result.err
     assert "never run" not in result.out
     assert sorted(workspace.rglob("*")) == before
+    here = sorted(Path.cwd().iterdir())
+    result = a4d("distill", "a corgi", "--weights", f"mvdream-2.1={folder}", "-q")
+    assert (result.code, len(result.err.splitlines())) == (5, 1), result.err
+    assert sorted(Path.cwd().iterdir()) == here
 
 
 def test_mistakes_are_named(a4d, workspace: Path) -> None:
