@@ -90,14 +90,20 @@ class FullSize:
     frames: int | None = None
 
     def build(self, device: str, dtype: torch.dtype) -> Prior:
-        """Random weights; text encoders are left out, as their work is done after the first step."""
+        """Random weights."""
         with torch.device("meta"):
-            parts = {name: build() for name, build in self.parts.items() if name != "text_encoder"}
-        placed = {}
-        for name, part in parts.items():
-            placed[name] = part.to(dtype).to_empty(device=device).requires_grad_(False).eval()
-            _fill(placed[name])
-        return self.prior(placed)
+            models = self.models(dtype)
+        for model in models.values():
+            _fill(model.to_empty(device=device))
+        return self.prior(models)
+
+    def models(self, dtype: torch.dtype) -> dict[str, nn.Module]:
+        """All that a step uses, by name; text encoders have done their work after the first one."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        models = {name: build() for name, build in self.parts.items() if name != "text_encoder"}
+        torch.set_default_dtype(before)
+        return {name: model.requires_grad_(False).eval() for name, model in models.items()}
 
     def parameter_counts(self) -> dict[str, int]:
         """By component."""

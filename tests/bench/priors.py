@@ -3,7 +3,6 @@
 python tests/bench/priors.py                                 the bytes of all priors' parameters
 python tests/bench/priors.py stable-diffusion-1.5 mvdream-2.1   a step of these
 python tests/bench/priors.py --all --device cuda             a step of all that fit
-python tests/bench/priors.py --all --dtype bfloat16 --memory    the memory of a step alone
 
 A step is a render of Gaussians, the prior's encoder, its guided prediction, and the way back to the Gaussians. What is
 left of the step besides these four is the overhead.
@@ -46,7 +45,6 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--memory", action="store_true", help="a single step, for its peak of memory and nothing else")
     options = parser.parse_args()
     names = list(PRIORS) if options.all else options.names
     if not names:
@@ -56,7 +54,7 @@ def main() -> None:
     if options.device != "cpu":
         print(f"bf16 matrices of 8192: {matrix_rate(options.device) / 1e12:.0f} TFLOP/s")
     for name in names:
-        arguments = (name, options.device, dtype, 0 if options.memory else options.steps)
+        arguments = (name, options.device, dtype, options.steps)
         process = multiprocessing.get_context("spawn").Process(target=print_step, args=arguments)
         process.start()
         process.join()
@@ -100,7 +98,7 @@ def peak_memory(run: Callable[[], Any], device: str) -> int:
 
 
 def print_step(name: str, device: str, dtype: str, steps: int) -> None:
-    """Costs of a step of one prior, by the best of so many; its memory alone where they are none."""
+    """Costs of a step of one prior."""
     entry = PRIORS[name]
     prior = entry.build(device, getattr(torch, dtype))
     step = make_step(name, entry, prior, device)
@@ -129,9 +127,6 @@ def print_step(name: str, device: str, dtype: str, steps: int) -> None:
         prior.encode(pixels, torch.Generator()).sum().backward()
 
     whole()  # compiles kernels, fills caches
-    if not steps:
-        print(f"{name:26s} {dtype}: peak {peak_memory(whole, device) / GIGA:.1f} GB", flush=True)
-        return
     parts = {"render": render, "encoder": encode, "prediction": lambda: denoise(*seen["asked"])}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         denoise(*seen["asked"])

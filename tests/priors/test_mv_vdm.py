@@ -207,7 +207,7 @@ def test_the_released_files_load_and_predict_as_what_was_saved(prior, saved):
 @pytest.mark.parametrize(("views", "size"), [(2, (64, 64)), (6, (64, 80)), (4, (40, 64))])
 def test_views_and_size_may_be_others(saved, views, size):
     options = {"views": views, "size": size, "condition_frame_time_zero": views == 6}
-    loaded = load_prior("mv-vdm", Placement(overrides=saved, options=options))
+    loaded = load_prior("mv-vdm", Placement(overrides=saved), options)
     assert (loaded.views, loaded.encoder.size) == (views, size)
     ring = turntable(views, 15.0, 3.0, 40.0, 64)[torch.arange(views).repeat_interleave(FRAMES)]
     rgb = torch.rand(views * FRAMES, *size, 3, generator=generator(5))
@@ -231,7 +231,7 @@ def test_views_and_size_may_be_others(saved, views, size):
 
 def test_sizes_without_whole_latents_and_options_of_other_models_are_refused(saved):
     with pytest.raises(ConfigError, match="no multiples of 8"):
-        load_prior("mv-vdm", Placement(overrides=saved, options={"size": (60, 64)}))
+        load_prior("mv-vdm", Placement(overrides=saved), {"size": (60, 64)})
     with pytest.raises(ConfigError, match="cannot be told its 'views'"):
         check_options("stable-diffusion-1.5", ["views"])
 
