@@ -55,6 +55,7 @@ class GaussianMotionConfig(Config):
     motion: HexplaneMotionConfig | NodeMotionConfig = Field(
         default=NodeMotionConfig(), discriminator="kind", description="carried by nodes, or a hexplane as in Animate3D"
     )
+    seconds: float | None = Field(default=None, gt=0, description="length of the clip; that of the frames if not given")
 
 
 class GaussianMotionScene(Scene):
@@ -135,6 +136,16 @@ class GaussianMotionScene(Scene):
     def is_moving(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the clip, as configured."""
+        return self.config.seconds
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the motion ends at rest to begin anew."""
+        return isinstance(self.config.motion, NodeMotionConfig) and self.config.motion.periodic
 
     def mesh(self, time: float = 0.0) -> Mesh | None:
         """The surface that the scene carries, its own vertices moved; None where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,10 +39,15 @@ class SampleConfig(Config):
     elevation: float = Field(default=15.0, ge=-89, le=89, description="degrees above the subject")
     azimuth: float = Field(default=0.0, description="degrees, of the first camera; 0 is the front")
     radius: float = Field(default=3.0, gt=0, description="metres from the middle to the cameras")
+    fill: float | None = Field(
+        default=None, gt=0, lt=1, description="share of the picture that the subject spans, in place of a radius"
+    )
     fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view in degrees")
     background: Literal["black", "grey", "white"] = Field(default="white", description="that the prior was trained on")
     steps: int = Field(default=25, ge=1, description="of the sampler")
     guidance_scale: float = Field(default=7.5, description="for prompt and first frames together")
+    seconds: float = Field(default=2.0, gt=0, description="length of the clip")
+    periodic: bool = Field(default=False, description="the prior makes one period: after its frames comes the first")
     spacing: Literal["leading", "trailing"] = Field(default="leading", description="of the sampler's timesteps")
     free_init: int = Field(default=1, ge=1, le=10, description="rounds of sampling that keep the low frequencies")
 
@@ -56,6 +62,29 @@ class SampleConfig(Config):
 
         for name in with_bases([self.prior]):
             locate(name, fitting.weight_overrides(overrides))
+
+    @property
+    def times(self) -> list[float]:
+        """Of the frames, in [0, 1] of the clip."""
+        last = self.frames if self.periodic else self.frames - 1
+        return [index / last for index in range(self.frames)]
+
+    def ring(self, views: int, size: int, scene: Scene) -> Cameras:
+        """The cameras of a video of a scene, one per view."""
+        import torch
+
+        from a4d.geometry.cameras import orbit
+
+        azimuth = self.azimuth + torch.arange(views) * (360 / views)
+        return orbit(azimuth, torch.full((views,), self.elevation), self._distance(scene), self.fov, size, size)
+
+    def _distance(self, scene: Scene) -> float:
+        """Metres; with `fill`, the half of the scene's longest side at rest takes that share of half the picture."""
+        gaussians = None if self.fill is None else scene.gaussians()
+        if self.fill is None or gaussians is None:
+            return self.radius
+        reach = float(gaussians.means.detach().abs().max())
+        return reach / (self.fill * math.tan(math.radians(self.fov) / 2))
 
 
 def sampled_frames(
@@ -89,17 +118,7 @@ def sampled_frames(
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
         write_views(folder, rgb, config)
         finished.write_text(f"{prior.views}\n", encoding="utf-8")
-    return read_views(folder, int(finished.read_text(encoding="utf-8")), config)
-
-
-def ring(config: SampleConfig, views: int, size: int) -> Cameras:
-    """The cameras of a video, one per view."""
-    import torch
-
-    from a4d.geometry.cameras import orbit
-
-    azimuth = config.azimuth + torch.arange(views) * (360 / views)
-    return orbit(azimuth, torch.full((views,), config.elevation), config.radius, config.fov, size, size)
+    return read_views(folder, int(finished.read_text(encoding="utf-8")), config, scene)
 
 
 def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, runtime: Runtime) -> Tensor:
@@ -111,7 +130,7 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
     from a4d.priors.sampling import FreeInit, known_first_frames, sample
     from a4d.randomness import generator
 
-    cameras = ring(config, prior.views, config.size).to(runtime.device)
+    cameras = config.ring(prior.views, config.size, scene).to(runtime.device)
     with torch.no_grad():
         level = torch.full((3,), BACKGROUNDS[config.background], device=runtime.device)
         first = scene.render(cameras, None, level).rgb.clamp(0, 1)
@@ -122,7 +141,7 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
         prior.condition([prompt], first, cameras),
         prior.unconditional([config.negative_prompt], first, cameras),
         cameras[each],
-        torch.linspace(0, 1, config.frames, device=runtime.device).repeat(prior.views),
+        torch.tensor(config.times, device=runtime.device).repeat(prior.views),
     )
     shape = (1, prior.views, config.frames, latents.shape[1], latents.shape[2], latents.shape[3])
     free_init = FreeInit(config.free_init) if config.free_init > 1 else None
@@ -151,7 +170,7 @@ def write_views(folder: Path, rgb: Tensor, config: SampleConfig) -> None:
             write_image(folder / f"view_{view}" / f"{index:05d}.png", rgba.numpy())
 
 
-def read_views(folder: Path, views: int, config: SampleConfig) -> Frames:
+def read_views(folder: Path, views: int, config: SampleConfig, scene: Scene) -> Frames:
     """The pictures that `write_views` has written, with their cameras and times, view by view."""
     import torch
 
@@ -160,10 +179,10 @@ def read_views(folder: Path, views: int, config: SampleConfig) -> Frames:
 
     rgba, cameras, times, names = [], [], [], []
     for view in range(views):
-        for index in range(config.frames):
+        for index, time in enumerate(config.times):
             path = folder / f"view_{view}" / f"{index:05d}.png"
             rgba.append(torch.from_numpy(read_image(path)))
-            cameras.append(ring(config, views, rgba[-1].shape[0])[view])
-            times.append(index / (config.frames - 1))
+            cameras.append(config.ring(views, rgba[-1].shape[0], scene)[view])
+            times.append(time)
             names.append(f"view_{view}_{index:05d}")
     return Frames(rgba, cameras, torch.tensor(times), names, ["train"] * len(rgba))
