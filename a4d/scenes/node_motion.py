@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from a4d.config import Config
@@ -34,6 +34,12 @@ class NodeMotionConfig(Config):
         default="linear", description="between keys: straight, or a Catmull-Rom spline, whose speed never jumps"
     )
     periodic: bool = Field(default=False, description="the last key is at rest like the first: the motion repeats")
+
+    @model_validator(mode="after")
+    def _check_period(self) -> NodeMotionConfig:
+        if self.periodic and self.keys < 3:
+            raise ValueError("a periodic motion needs at least 3 keys, of which the first and the last are at rest")
+        return self
 
 
 class NodeMotion(Motion):
