@@ -42,6 +42,13 @@ class SamplingSettings(Config):
     )
     fov: float = Field(gt=1, lt=150, description="vertical field of view in degrees")
     background: Literal["black", "grey", "white"] = Field(description="behind the first frames")
+    exposure: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="factor of the subject's colours as the prior sees them, so that what is "
+        "as bright as a white background stands out from it",
+    )
     steps: int = Field(ge=1, description="of the sampler, a round")
     guidance_scale: float = Field(description="for prompt and first frames together")
     spacing: Spacing = Field(description="of the sampler's timesteps")

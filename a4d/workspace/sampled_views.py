@@ -166,8 +166,8 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
 
     cameras = config.ring(*config.size, scene).to(runtime.device)
     with torch.no_grad():
-        level = torch.full((3,), BACKGROUNDS[config.background], device=runtime.device)
-        first = scene.render(cameras, None, level).rgb.clamp(0, 1)
+        rest = scene.render(cameras)
+        first = (config.exposure * rest.rgb + BACKGROUNDS[config.background] * (1 - rest.alpha)).clamp(0, 1)
     draws = generator(runtime.seed, "sample", config.prior)
     latents = prior.encode(first, draws)
     each = torch.arange(prior.views, device=runtime.device).repeat_interleave(config.frames)
@@ -190,14 +190,15 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
 
 
 def write_views(folder: Path, rgb: Tensor, config: SampleConfig) -> None:
-    """Write (V, F, h, w, 3) pictures, without their background, as RGBA."""
+    """Write (V, F, h, w, 3) pictures as RGBA, without their background and as bright as the scene."""
     import torch
 
     from a4d.io.images import write_image
 
     level = BACKGROUNDS[config.background]
     alpha = (((rgb - level).norm(dim=-1, keepdim=True) - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)
-    straight = ((rgb - level * (1 - alpha)) / alpha.clamp_min(1e-3)).clamp(0, 1) * (alpha > 0)
+    straight = (rgb - level * (1 - alpha)) / (config.exposure * alpha.clamp_min(1e-3))
+    straight = straight.clamp(0, 1) * (alpha > 0)
     for view, frames in enumerate(torch.cat([straight, alpha], dim=-1)):
         (folder / f"view_{view}").mkdir(parents=True, exist_ok=True)
         for index, rgba in enumerate(frames):
