@@ -36,6 +36,11 @@ class Export(Config):
     from_scene: str | None = Field(
         default=None, description="the scene to export; the newest if not given, or the mesh that was given if none"
     )
+    stem: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="name of the files without a suffix; the workspace's if not given",
+    )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
     texture: int | None = Field(
         default=None,
@@ -113,7 +118,8 @@ class Job:
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
-    job = Job(subject(work.workspace, config, runtime.device), config, work.workspace.metadata.name, work)
+    stem = config.stem or work.workspace.metadata.name
+    job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
     formats = config.formats
     if formats == "auto":
         has_gaussians = job.subject.gaussians(job.subject.moments.times[0]) is not None

@@ -49,7 +49,10 @@ def complete(config: FitDynamic) -> FitDynamic:
     """
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
-    return fitting.complete_fitting(config.model_copy(update={"scene": fitting.complete_scene(config.scene)}))
+    scene = fitting.complete_scene(config.scene)
+    if config.sample is not None and "seconds" in scene and scene["seconds"] is None:
+        scene["seconds"] = config.sample.seconds
+    return fitting.complete_fitting(config.model_copy(update={"scene": scene}))
 
 
 def inputs(workspace: Workspace, config: FitDynamic) -> list[Path]:
