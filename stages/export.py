@@ -79,7 +79,7 @@ def _listed(value: str, what: str, known: object) -> str:
     names = [name.strip().lower().lstrip(".") for name in value.split(",") if name.strip()]
     if names == ["auto"]:
         return "auto"
-    choices = list(cast(Any, known))
+    choices = list(cast("Any", known))
     unknown = [name for name in names if name not in choices]
     if unknown or not names:
         raise ValueError(f"unknown {what} {', '.join(unknown) or value!r}; choose from {', '.join(choices)}")

@@ -52,7 +52,6 @@ WARM_UPS = (
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     warm_up: Annotated[bool, typer.Option("--warm-up", help="Compile all kernels into the cache now.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show versions, devices, optional backends with the reason where one is missing, and caches."""
     facts: dict[str, Any] = {}

@@ -11,10 +11,11 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def edge_table(faces, vertex_count):
+def edge_table(faces, vertex_count) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """The edges of a mesh and what lies across from them, by counting sort.
 
     Args:
@@ -59,7 +60,7 @@ def edge_table(faces, vertex_count):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _side(a, b, start, end, third, vertices):
+def _side(a, b, start, end, third, vertices) -> float:
     """On which side of the edge a-b its triangles lie as seen from the camera; 0 if on both."""
     nx, ny, nz = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
     side = 0.0
@@ -74,7 +75,7 @@ def _side(a, b, start, end, third, vertices):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _project(a, b, lens, near, screen):
+def _project(a, b, lens, near, screen) -> bool:
     """Pixel coordinates and inverse depths of the part of an edge in front of the near plane."""
     if a[2] < near and b[2] < near:
         return False
@@ -89,7 +90,7 @@ def _project(a, b, lens, near, screen):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def crossings(vertices, edges, start, third, lens, near, depth):
+def crossings(vertices, edges, start, third, lens, near, depth) -> NDArray[np.int64]:
     """Crossings of the visible outline.
 
     Args:
