@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from a4d.config import Config, Spec, parse, unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
 from a4d.objectives.objective import Objective
 from a4d.objectives.score_distillation import ScoreDistillation
-from a4d.priors.catalogue import Placement, catalogue, find, load_prior, locate, with_bases
+from a4d.priors.catalogue import Placement, catalogue, check_options, find, load_prior, locate, with_bases
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.personalisation import apply_adapter
 from a4d.priors.protocol import Prior
+from a4d.priors.sampling_settings import Size
 from a4d.views import Frames, ObservedViews
 
 
@@ -30,6 +31,24 @@ class ReleasedPrior(Config):
     )
     text_on_cpu: bool = Field(default=False, description="leave the text encoder off the device")
     adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
+    size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
+    views: int | None = Field(default=None, ge=1, description="of a sample; None is what it was trained for")
+    condition_frame_time_zero: bool | None = Field(
+        default=None, description="tell first frames that they carry no noise; None is how it was trained"
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """In place of the catalogue's."""
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _check_options(self) -> ReleasedPrior:
+        check_options(self.kind, self.options)
+        return self
+
+
+OPTIONS = ("size", "views", "condition_frame_time_zero")
 
 
 class FramesPrior(Config):
@@ -58,6 +77,8 @@ def prior_configs(specs: Mapping[str, Spec], objectives: Sequence[Objective]) ->
     implied = {each.prior: {"kind": each.prior} for each in asking if each.prior in catalogue()}
     configs: dict[str, PriorConfig] = {}
     for name, spec in {**implied, **specs}.items():
+        if "kind" not in spec and name in catalogue():
+            spec = {"kind": name, **spec}
         kind = str(spec.get("kind"))
         if kind not in {FramesPrior().kind, *catalogue()}:
             raise unknown_key(f"priors.{name}.kind: {kind}", kind, {FramesPrior().kind, *catalogue()})
@@ -121,7 +142,8 @@ def build_priors(
             priors[name] = ExactPrior(examples, clean_frames=config.clean_frames)
         else:
             dtype = getattr(torch, config.dtype) if config.dtype else None
-            priors[name] = load_prior(config.kind, Placement(device, dtype, config.text_on_cpu, overrides))
+            placement = Placement(device, dtype, config.text_on_cpu, overrides, config.options)
+            priors[name] = load_prior(config.kind, placement)
             for adapter in config.adapters:
                 apply_adapter(priors[name], adapter_folder(adapter, adapters))
     return priors

@@ -15,6 +15,7 @@ from a4d.config import Config, parse, unknown_key
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
+from a4d.priors.sampling_settings import SamplingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,7 @@ class Entry(Config):
     components: tuple[str, ...] = Field(min_length=1)
     recipes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+    sampling: SamplingSettings | None = None
 
     @property
     def sources(self) -> list[Source]:
@@ -192,12 +194,26 @@ class Placement:
         dtype: None is half precision on CUDA and single on the CPU.
         text_on_cpu: leave text encoders off the device.
         overrides: folders of weights by name.
+        options: in place of the catalogue's, such as `size`, as `check_options` allows them.
     """
 
     device: str = "cpu"
     dtype: torch.dtype | None = None
     text_on_cpu: bool = False
     overrides: Mapping[str, Path] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Check that a model can be told these things.
+
+    Raises:
+        ConfigError: the catalogue's entry has no such option.
+    """
+    known = find(name).options
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"{name} cannot be told its '{option}'", f"It has {', '.join(known) or 'no options'}")
 
 
 def load_prior(name: str, placement: Placement) -> Prior:
@@ -214,10 +230,11 @@ def load_prior(name: str, placement: Placement) -> Prior:
 
     entry = find(name)
     dtype = placement.dtype or (torch.float16 if placement.device.startswith("cuda") else torch.float32)
+    options = {**entry.options, **placement.options}
 
     def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         path = locate(of, placement.overrides)
-        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, entry.options, parts)
+        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, options, parts)
 
     if entry.kind not in LOADERS:
         whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())

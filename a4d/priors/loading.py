@@ -120,6 +120,7 @@ def load_mv_vdm(folder: WeightsFolder) -> Prior:
 
     trained = load_trained(weight_files(folder.path)[0])
     unet = assemble(folder.parts["views"], adapter_file(folder.parts["images"]), trained)
+    unet.condition_frame_time_zero = bool(folder.options["condition_frame_time_zero"])
     return around_unet(folder.placed(unet), folder.parts, int(folder.options["views"]))
 
 

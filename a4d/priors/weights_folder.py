@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from a4d.errors import BackendUnavailableError, InvalidInputError
+from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.io.checkpoints import PYTORCH_SUFFIXES
 from a4d.priors.components import LatentEncoder, TextEncoder
 from a4d.priors.schedule import NoiseSchedule, schedule_from_diffusers
@@ -107,11 +107,19 @@ class WeightsFolder:
             raise BackendUnavailableError(f"{self.path}: {error.problem}") from None
 
     def vae(self, default_size: int, low_pass: bool = True) -> LatentEncoder:
-        """The autoencoder, bringing images to the catalogue's size or the model's own."""
+        """The autoencoder, bringing images to the size among the options or the model's own.
+
+        Raises:
+            ConfigError: the size is not a multiple of what a latent stands for.
+        """
         from diffusers import AutoencoderKL
 
         height, width = self.options.get("size", (default_size, default_size))
-        return LatentEncoder(self.model("vae", AutoencoderKL), (int(height), int(width)), low_pass=low_pass)
+        vae = self.model("vae", AutoencoderKL)
+        side = 2 ** (len(vae.config.block_out_channels) - 1)
+        if height % side or width % side:
+            raise ConfigError(f"{height}x{width} pixels are no multiples of {side}", "Choose another size")
+        return LatentEncoder(vae, (int(height), int(width)), low_pass=low_pass)
 
     def text(self, expected: Mapping[str, Any]) -> TextEncoder:
         """CLIP's text encoder with its tokenizer."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from a4d.config import Config
+from a4d.config import plain
 from a4d.errors import ConfigError
+from a4d.priors.sampling_settings import SamplingSettings
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
 from a4d.workspace.transaction import Transaction
@@ -27,23 +29,39 @@ CLEAR, SOLID = 0.12, 0.3
 """Distances in sRGB from the background between which a sampled pixel goes from empty to full."""
 
 
-class SampleConfig(Config):
-    """Which prior makes the video, of what, and from where it is seen."""
+class SampleConfig(SamplingSettings):
+    """Which prior makes the video, of what, and how; what is not said, the prior's entry in the catalogue says."""
 
     prior: str = Field(description="a multi-view video prior of the catalogue, such as compact-video")
     prompt: str | None = Field(default=None, description="what happens; the stage's prompt if not given")
     negative_prompt: str = Field(default="", description="what should not be seen")
-    frames: int = Field(default=16, ge=2, description="moments of the clip")
-    size: int = Field(default=256, ge=16, description="pixels of the first frames' side")
-    elevation: float = Field(default=15.0, ge=-89, le=89, description="degrees above the subject")
     azimuth: float = Field(default=0.0, description="degrees, of the first camera; 0 is the front")
-    radius: float = Field(default=3.0, gt=0, description="metres from the middle to the cameras")
-    fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view in degrees")
-    background: Literal["black", "grey", "white"] = Field(default="white", description="that the prior was trained on")
-    steps: int = Field(default=25, ge=1, description="of the sampler")
-    guidance_scale: float = Field(default=7.5, description="for prompt and first frames together")
-    spacing: Literal["leading", "trailing"] = Field(default="leading", description="of the sampler's timesteps")
-    free_init: int = Field(default=1, ge=1, le=10, description="rounds of sampling that keep the low frequencies")
+    condition_frame_time_zero: bool = Field(default=False, description="tell first frames that they carry no noise")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_prior_draws_best(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("prior"), str):
+            return values
+        return {**own_settings(values["prior"]), **values}
+
+    @model_validator(mode="after")
+    def _check_what_the_prior_can_be_told(self) -> SampleConfig:
+        from a4d.priors.catalogue import check_options
+
+        if self.views != own_settings(self.prior)["views"]:
+            check_options(self.prior, ["views"])
+        if self.condition_frame_time_zero:
+            check_options(self.prior, ["condition_frame_time_zero"])
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the prior is told of itself, as far as it can be told; another size than its own it makes by itself."""
+        from a4d.priors.catalogue import find
+
+        names = find(self.prior).options.keys() & {"size", "views", "condition_frame_time_zero"}
+        return {name: getattr(self, name) for name in names}
 
     def require_weights(self, overrides: str) -> None:
         """Look for the weights, reading none.
@@ -56,6 +74,21 @@ class SampleConfig(Config):
 
         for name in with_bases([self.prior]):
             locate(name, fitting.weight_overrides(overrides))
+
+
+def own_settings(prior: str) -> dict[str, Any]:
+    """How a prior is sampled unless told otherwise.
+
+    Raises:
+        ConfigError: there is no such prior, or it draws no multi-view videos.
+    """
+    from a4d.priors.catalogue import catalogue, find
+
+    settings = find(prior).sampling
+    if settings is None:
+        able = ", ".join(name for name, entry in catalogue().items() if entry.sampling is not None)
+        raise ConfigError(f"sample.prior: {prior} draws no multi-view videos", f"Choose {able}")
+    return plain(settings)
 
 
 def sampled_frames(
@@ -74,32 +107,35 @@ def sampled_frames(
         runtime: device, seed and console.
 
     Raises:
-        ConfigError: the prior makes no multi-view videos.
+        ConfigError: the prior cannot draw as the settings say.
         BackendUnavailableError: weights are missing, damaged, or of another architecture.
     """
-    from a4d.priors.catalogue import Placement, load_prior
+    from a4d.priors.catalogue import Placement, load_prior, locate, with_bases
 
     folder = work.previews / "sampled"
     finished = folder / "done"
+    overrides = fitting.weight_overrides(weights)
+    work.weights += [
+        fitting.recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])
+    ]
     if not finished.is_file():
-        overrides = fitting.weight_overrides(weights)
-        prior = load_prior(config.prior, Placement(runtime.device, overrides=overrides))
-        if prior.modality != "multi-view-video":
-            raise ConfigError(f"sample.prior: {config.prior} is a {prior.modality} prior", "Choose compact-video")
+        placement = Placement(runtime.device, overrides=overrides, options=config.options)
+        prior = load_prior(config.prior, placement)
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
         write_views(folder, rgb, config)
-        finished.write_text(f"{prior.views}\n", encoding="utf-8")
-    return read_views(folder, int(finished.read_text(encoding="utf-8")), config)
+        finished.touch()
+    return read_views(folder, config)
 
 
-def ring(config: SampleConfig, views: int, size: int) -> Cameras:
+def ring(config: SampleConfig, height: int, width: int) -> Cameras:
     """The cameras of a video, one per view."""
     import torch
 
     from a4d.geometry.cameras import orbit
 
-    azimuth = config.azimuth + torch.arange(views) * (360 / views)
-    return orbit(azimuth, torch.full((views,), config.elevation), config.radius, config.fov, size, size)
+    azimuth = config.azimuth + torch.arange(config.views) * (360 / config.views)
+    elevation = torch.full((config.views,), config.elevation)
+    return orbit(azimuth, elevation, config.radius, config.fov, width, height)
 
 
 def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, runtime: Runtime) -> Tensor:
@@ -111,7 +147,7 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
     from a4d.priors.sampling import FreeInit, known_first_frames, sample
     from a4d.randomness import generator
 
-    cameras = ring(config, prior.views, config.size).to(runtime.device)
+    cameras = ring(config, *config.size).to(runtime.device)
     with torch.no_grad():
         level = torch.full((3,), BACKGROUNDS[config.background], device=runtime.device)
         first = scene.render(cameras, None, level).rgb.clamp(0, 1)
@@ -151,7 +187,7 @@ def write_views(folder: Path, rgb: Tensor, config: SampleConfig) -> None:
             write_image(folder / f"view_{view}" / f"{index:05d}.png", rgba.numpy())
 
 
-def read_views(folder: Path, views: int, config: SampleConfig) -> Frames:
+def read_views(folder: Path, config: SampleConfig) -> Frames:
     """The pictures that `write_views` has written, with their cameras and times, view by view."""
     import torch
 
@@ -159,11 +195,11 @@ def read_views(folder: Path, views: int, config: SampleConfig) -> Frames:
     from a4d.views import Frames
 
     rgba, cameras, times, names = [], [], [], []
-    for view in range(views):
+    for view in range(config.views):
         for index in range(config.frames):
             path = folder / f"view_{view}" / f"{index:05d}.png"
             rgba.append(torch.from_numpy(read_image(path)))
-            cameras.append(ring(config, views, rgba[-1].shape[0])[view])
+            cameras.append(ring(config, *rgba[-1].shape[:2])[view])
             times.append(index / (config.frames - 1))
             names.append(f"view_{view}_{index:05d}")
     return Frames(rgba, cameras, torch.tensor(times), names, ["train"] * len(rgba))
