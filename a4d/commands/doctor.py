@@ -33,10 +33,8 @@ BACKENDS = {
     "gsplat": "Gaussian rasterisation on CUDA",
     "tinycudann": "hash-grid encoding on CUDA",
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
-    "open3d": "ICP, Poisson surfaces, TSDF fusion",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",
-    "embreex": "fast ray queries",
 }
 WARM_UPS = (
     "a4d.render.gaussians_numba:warm_up",

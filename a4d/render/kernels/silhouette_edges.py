@@ -90,6 +90,14 @@ def _project(a, b, lens, near, screen) -> bool:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _inside_is_larger(a, b, side, along_rows) -> bool:
+    """Whether the larger one of two pixels on a scanline is inside: the normal a × b points to positive `side`."""
+    if along_rows:
+        return side * (a[1] * b[2] - a[2] * b[1]) > 0.0
+    return side * (a[2] * b[0] - a[0] * b[2]) > 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def crossings(vertices, edges, start, third, lens, near, depth) -> NDArray[np.int64]:
     """Crossings of the visible outline.
 
@@ -118,14 +126,9 @@ def crossings(vertices, edges, start, third, lens, near, depth) -> NDArray[np.in
         dx, dy = screen[1, 0] - screen[0, 0], screen[1, 1] - screen[0, 1]
         along_rows = abs(dy) >= abs(dx)
         step, cross = (1, 0) if along_rows else (0, 1)
-        length, limit, breadth = screen[1, step] - screen[0, step], height, width
-        if not along_rows:
-            limit, breadth = width, height
-        # The normal a × b points to positive `side`; its component along the scanline says which pixel is inside.
-        if along_rows:
-            toward_larger = side * (a[1] * b[2] - a[2] * b[1]) > 0.0
-        else:
-            toward_larger = side * (a[2] * b[0] - a[0] * b[2]) > 0.0
+        limit, breadth = (height, width) if along_rows else (width, height)
+        length = screen[1, step] - screen[0, step]
+        toward_larger = _inside_is_larger(a, b, side, along_rows)
         low, high = min(screen[0, step], screen[1, step]), max(screen[0, step], screen[1, step])
         first, last = math.ceil(max(low - 0.5, 0.0)), math.ceil(min(high - 0.5, limit * 1.0))
         for line in range(first, last):
