@@ -42,7 +42,7 @@ class RunControl:
     ] = None
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL),
+        typer.Option(help="Name of the run and of what it makes; the stage's name if none.", rich_help_panel=CONTROL),
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0

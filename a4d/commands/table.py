@@ -24,7 +24,7 @@ COMMANDS = {
     "info": ("a4d.commands.info:info", "Show what a workspace holds and what is out of date"),
     "validate": ("a4d.commands.validate:validate", "Check a workspace against the format's specification"),
     "weights": ("a4d.commands.weights:weights", "List, fetch or check the weights of diffusion models"),
-    "train-prior": ("a4d.commands.train_prior:train_prior", "Teach a prior a subject: a token, or low-rank adapters"),
+    "train-prior": ("a4d.commands.train_prior:train_prior", "Teach a prior one subject, or train a whole model"),
     "make-dataset": ("a4d.commands.make_dataset:make_dataset", "Render assets to a data set of multi-view videos"),
     "doctor": ("a4d.commands.doctor:doctor", "Show versions, devices, optional backends and caches"),
 }

@@ -26,7 +26,7 @@ class Method(str, Enum):
     mv_vdm = "mv-vdm"
 
 
-WHOLE = "Whole models"
+SUBJECT, WHOLE = "One subject", "Whole models"
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,28 @@ class SubjectOptions:
     """What is said of a single subject; the settings of `TrainPrior` have the same names."""
 
     prior: Annotated[
-        str | None, typer.Option(help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME", rich_help_panel=SUBJECT
+        ),
     ] = None
-    token: Annotated[str | None, typer.Option(help="The new word; <subject> if none.")] = None
-    initial: Annotated[str | None, typer.Option(help="Words that the new one starts from; object if none.")] = None
-    prompt: Annotated[str | None, typer.Option(help="What the images show, for adapters.")] = None
-    rank: Annotated[int | None, typer.Option(help="Rank of the adapters; 4 if none.")] = None
-    image_dropout: Annotated[float | None, typer.Option(help="Share of steps without condition; 0.1 if none.")] = None
-    iterations: Annotated[int | None, typer.Option(help="Steps of one image each; 2000 if none.")] = None
-    weights: Annotated[str | None, typer.Option(help="Folders of weights: NAME=PATH[,NAME=PATH]...")] = None
+    token: Annotated[str | None, typer.Option(help="The new word; <subject> if none.", rich_help_panel=SUBJECT)] = None
+    initial: Annotated[
+        str | None, typer.Option(help="Words that the new one starts from; object if none.", rich_help_panel=SUBJECT)
+    ] = None
+    prompt: Annotated[str | None, typer.Option(help="What the images show, for adapters.", rich_help_panel=SUBJECT)] = (
+        None
+    )
+    rank: Annotated[int | None, typer.Option(help="Rank of the adapters; 4 if none.", rich_help_panel=SUBJECT)] = None
+    image_dropout: Annotated[
+        float | None, typer.Option(help="Share of steps without condition; 0.1 if none.", rich_help_panel=SUBJECT)
+    ] = None
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps of one image each; 2000 if none.", rich_help_panel=SUBJECT)
+    ] = None
+    weights: Annotated[
+        str | None, typer.Option(help="Folders of weights: NAME=PATH[,NAME=PATH]...", rich_help_panel=SUBJECT)
+    ] = None
 
 
 @dataclass(frozen=True)
