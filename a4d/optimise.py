@@ -239,11 +239,7 @@ class _Loop:
         """PSNR over the frames of the first observed view set."""
         for views in self.problem.views.values():
             if isinstance(views, ObservedViews) and self.problem.frames is not None:
-                batches = views.every_frame(self.problem.frames)
-                values = []
-                for batch in batches:
-                    batch = batch.to(self.runtime.device)
-                    image = self.render(batch, views).rgb
-                    values.append(psnr(image.clamp(0, 1), batch.rgb))
+                batches = (batch.to(self.runtime.device) for batch in views.every_frame(self.problem.frames))
+                values = [psnr(self.render(batch, views).rgb.clamp(0, 1), batch.rgb) for batch in batches]
                 return {"psnr": sum(values) / len(values)}
         return {}

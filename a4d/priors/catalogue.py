@@ -161,10 +161,11 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     Raises:
         BackendUnavailableError: the weights are missing, or a file is cut short or damaged.
     """
+    folder = locate(name, overrides)
+    # Nothing above needs torch: what is not here is said at once.
     from a4d.io.checkpoints import check_weights
     from a4d.priors.weights_folder import WeightsFolder, weight_files
 
-    folder = locate(name, overrides)
     entry = find(name)
     if entry.packaged is not None:
         for file in weight_files(folder):

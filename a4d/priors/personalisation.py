@@ -105,11 +105,12 @@ class Learner(ABC):
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
         """The mean loss over all samples and five noise levels, on the same noise every time."""
-        losses = []
-        for level in VALIDATION_LEVELS:
-            t = torch.tensor([self.prior.schedule.timestep(level)])
-            for sample in range(len(self.clean)):
-                losses.append(self._loss([sample], t, generator(0, "validation", int(t), sample)))
+        timesteps = [torch.tensor([self.prior.schedule.timestep(level)]) for level in VALIDATION_LEVELS]
+        losses = [
+            self._loss([sample], t, generator(0, "validation", int(t), sample))
+            for t in timesteps
+            for sample in range(len(self.clean))
+        ]
         return {"loss": float(torch.stack(losses).mean())}
 
     def _loss(self, samples: Sequence[int], t: Tensor, draws: torch.Generator) -> Tensor:

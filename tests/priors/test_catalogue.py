@@ -340,7 +340,8 @@ def test_overrides(tmp_path):
 
 def test_importing_the_priors_loads_no_model_library():
     code = (
-        "import sys, a4d.priors.schedule, a4d.priors.protocol, a4d.priors.exact, a4d.priors.catalogue, "
+        "import sys, a4d.commands.weights; assert 'torch' not in sys.modules;"
+        "import a4d.priors.schedule, a4d.priors.protocol, a4d.priors.exact, a4d.priors.catalogue, "
         "a4d.priors.loading, a4d.priors.mvdream, a4d.objectives.score_distillation;"
         "print([m for m in ('diffusers', 'transformers', 'huggingface_hub') if m in sys.modules])"
     )

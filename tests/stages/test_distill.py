@@ -207,7 +207,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(a4d, workspace: Path
 
 @pytest.fixture
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants as constants
+    from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 

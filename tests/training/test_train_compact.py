@@ -103,6 +103,7 @@ def test_the_command_trains_goes_on_and_serves_its_own_weights(a4d, tmp_path):
         (("--steps", 3), ExitCode.USAGE, "--output"),
         (("--output", "run"), ExitCode.USAGE, "--steps or --hours"),
         (("picture.png", "--output", "run", "--steps", 1), ExitCode.USAGE, "no files"),
+        (("--output", "run", "--steps", 1, "--dry-run"), ExitCode.USAGE, "--dry-run is for what is learnt"),
         (("--output", "run", "--steps", 1, "--set", "data.imags=3"), ExitCode.INVALID, "Did you mean 'images'"),
         (
             ("--output", "run", "--steps", 1, "--from", "nothing.safetensors"),
