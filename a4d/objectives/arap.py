@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from a4d.config import Number, value_at
 from a4d.errors import ConfigError
-from a4d.geometry.arap import ABSENT, arap_residuals
+from a4d.geometry.arap import arap_residuals, relative_strains
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.scene import Deforming, Followed
@@ -30,7 +31,11 @@ class Arap(Objective):
     nodes: int = Field(default=512, ge=1, description="Gaussians or vertices drawn each step; of nodes all take part")
     reduction: Literal["mean", "sum"] = "mean"
     tolerance: float | None = Field(
-        default=None, gt=0, description="strain from which on the mean grows by strain, not its square: joints bend"
+        default=None, gt=0, description="strain from which on the mean grows more slowly than its square: joints bend"
+    )
+    robustness: Number = Field(
+        default=1.0,
+        description="how slowly then (Barron 2019): 1 as strain itself, 0 as its logarithm, less toward a bound",
     )
 
     def __call__(self, step: Step) -> Tensor:
@@ -55,9 +60,26 @@ class Arap(Objective):
             squares = arap_residuals(rest, scene.moved_points(self.points, moments, used), around)
         if self.reduction == "sum":
             return squares.sum()
-        edges = (around.neighbours != ABSENT).sum()
-        strains = squares * (edges / around.edges(rest).square().sum().clamp_min(1e-20))
+        strains, edges = relative_strains(squares, rest, around)
         if self.tolerance is not None:
-            # Charbonnier's function, which begins as the square.
-            strains = 2 * self.tolerance**2 * ((1 + strains / self.tolerance**2).sqrt() - 1)
+            strains = robust(strains, self.tolerance, value_at(self.robustness, step.index))
         return strains.sum(dim=(1, 2)).mean() / edges
+
+
+def robust(
+    squares: Tensor,
+    tolerance: float,
+    shape: float,
+) -> Tensor:
+    """Squares that count less where they are large, by Barron's function (2019, equation 8), at first as they are.
+
+    Args:
+        squares: (...) not negative.
+        tolerance: the root from which on it differs.
+        shape: below 2; 1 is Charbonnier's function, 0 Cauchy's, -2 Geman and McClure's.
+    """
+    scaled = squares / tolerance**2
+    if abs(shape) < 1e-3:
+        return 2 * tolerance**2 * torch.log1p(scaled / 2)
+    far = 2 - shape
+    return 2 * tolerance**2 * far / shape * ((scaled / far + 1) ** (shape / 2) - 1)

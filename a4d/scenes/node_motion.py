@@ -30,6 +30,9 @@ class NodeMotionConfig(Config):
     momentum: float = Field(
         default=0.7, ge=0, le=1, description="share of the latest change with which a new key begins"
     )
+    smoothing: float = Field(
+        default=0.0, ge=0, description="how far what is optimised at a node spreads to others, in squared edges"
+    )
 
 
 class NodeMotion(Motion):
@@ -42,14 +45,17 @@ class NodeMotion(Motion):
     """
 
     nodes: Tensor
+    spread: Tensor
 
     def __init__(self, config: NodeMotionConfig, graph: NodeGraph, followed: dict[Followed, Tensor]) -> None:
         super().__init__()
         self.config, self.graph = config, graph
         keys, count = config.keys - 1, len(graph.nodes)
-        self.shifts = nn.Parameter(torch.zeros(keys, count, 3))
-        self.turns = nn.Parameter(torch.zeros(keys, count, 4))
+        # A key of its own per parameter: the optimiser leaves alone those that a step does not see.
+        self.shifts = nn.ParameterList(torch.zeros(count, 3) for _ in range(keys))
+        self.turns = nn.ParameterList(torch.zeros(count, 4) for _ in range(keys))
         self.register_buffer("nodes", graph.nodes.clone(), persistent=False)
+        self.register_buffer("spread", graph.spread(config.smoothing), persistent=False)
         for name, points in followed.items():
             index, share = graph.influences(points) if len(points) else (torch.zeros(0, 1).long(), torch.zeros(0, 1))
             self.register_buffer(f"{name}_index", index, persistent=False)
@@ -60,7 +66,7 @@ class NodeMotion(Motion):
 
     def parameters_of(self) -> dict[str, list[nn.Parameter]]:
         """Shifts in metres, and turns as quaternions beside the identity."""
-        return {"shifts": [self.shifts], "turns": [self.turns]}
+        return {"shifts": list(self.shifts), "turns": list(self.turns)}
 
     def poses(self, time: float) -> tuple[Tensor, Tensor]:
         """(M, 3) shifts in metres and (M, 4) quaternions of the nodes at a time in [0, 1]."""
@@ -72,7 +78,7 @@ class NodeMotion(Motion):
             shift = shift + self.shifts[before - 1] * (1 - fraction)
             turn = turn + self.turns[before - 1] * (1 - fraction)
         identity = turn.new_tensor([1.0, 0.0, 0.0, 0.0])
-        return shift, torch.nn.functional.normalize(identity + turn, dim=-1)
+        return self.spread @ shift, torch.nn.functional.normalize(identity + self.spread @ turn, dim=-1)
 
     def forward(
         self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
@@ -112,5 +118,7 @@ class NodeMotion(Motion):
         if last >= 0:
             for values in (self.shifts, self.turns):
                 before = values[last - 1] if last else torch.zeros_like(values[0])
-                values[last + 1 :] = values[last] + self.config.momentum * (values[last] - before)
+                begun = values[last] + self.config.momentum * (values[last] - before)
+                for later in values[last + 1 :]:
+                    later.copy_(begun)
         self.latest.fill_(time)
