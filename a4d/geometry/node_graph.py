@@ -23,9 +23,6 @@ Array = NDArray[np.float64]
 INFLUENCES = 4
 """Nodes that move a point."""
 
-SPREAD = 6
-"""Nearest nodes to which a value at a node spreads at once."""
-
 LINKS = 8
 """Neighbours of a point in a cloud without faces."""
 
@@ -82,23 +79,6 @@ class NodeGraph:
         neighbours = np.full((len(between), count), ABSENT)
         neighbours[:, :found] = nearest
         return Neighbourhoods(torch.arange(len(between)), torch.from_numpy(neighbours))
-
-    def spread(self, smoothing: float) -> Tensor:
-        """(M, M) what a value at each node adds to every node: rows sum to 1; the identity without smoothing.
-
-        (I + s L)^-1 with the Laplacian L of the nearest nodes, in which an optimiser's steps are those of whole parts
-        before those of single nodes (Nicolet et al. 2021, Large Steps in Inverse Rendering of Geometry, section 3).
-        """
-        count = len(self.nodes)
-        if smoothing == 0 or count < 2:
-            return torch.eye(count)
-        around = self.neighbourhoods(SPREAD)
-        linked = np.zeros((count, count))
-        there = around.neighbours != ABSENT
-        linked[around.nodes[:, None].expand_as(there)[there], around.neighbours[there]] = 1
-        linked = np.maximum(linked, linked.T)
-        laplacian = np.diag(linked.sum(1)) - linked
-        return torch.from_numpy(np.linalg.inv(np.eye(count) + smoothing * laplacian).astype(np.float32))
 
 
 def node_graph(

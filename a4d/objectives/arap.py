@@ -8,7 +8,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from a4d.config import Number, value_at
 from a4d.errors import ConfigError
 from a4d.geometry.arap import arap_residuals, relative_strains
 from a4d.objectives.objective import Objective, Step
@@ -31,11 +30,7 @@ class Arap(Objective):
     nodes: int = Field(default=512, ge=1, description="Gaussians or vertices drawn each step; of nodes all take part")
     reduction: Literal["mean", "sum"] = "mean"
     tolerance: float | None = Field(
-        default=None, gt=0, description="strain from which on the mean grows more slowly than its square: joints bend"
-    )
-    robustness: Number = Field(
-        default=1.0,
-        description="how slowly then (Barron 2019): 1 as strain itself, 0 as its logarithm, less toward a bound",
+        default=None, gt=0, description="strain from which on the mean grows by strain, not its square: joints bend"
     )
 
     def __call__(self, step: Step) -> Tensor:
@@ -62,24 +57,6 @@ class Arap(Objective):
             return squares.sum()
         strains, edges = relative_strains(squares, rest, around)
         if self.tolerance is not None:
-            strains = robust(strains, self.tolerance, value_at(self.robustness, step.index))
+            # Charbonnier's function, which begins as the square.
+            strains = 2 * self.tolerance**2 * ((1 + strains / self.tolerance**2).sqrt() - 1)
         return strains.sum(dim=(1, 2)).mean() / edges
-
-
-def robust(
-    squares: Tensor,
-    tolerance: float,
-    shape: float,
-) -> Tensor:
-    """Squares that count less where they are large, by Barron's function (2019, equation 8), at first as they are.
-
-    Args:
-        squares: (...) not negative.
-        tolerance: the root from which on it differs.
-        shape: below 2; 1 is Charbonnier's function, 0 Cauchy's, -2 Geman and McClure's.
-    """
-    scaled = squares / tolerance**2
-    if abs(shape) < 1e-3:
-        return 2 * tolerance**2 * torch.log1p(scaled / 2)
-    far = 2 - shape
-    return 2 * tolerance**2 * far / shape * ((scaled / far + 1) ** (shape / 2) - 1)

@@ -30,9 +30,6 @@ class NodeMotionConfig(Config):
     momentum: float = Field(
         default=0.7, ge=0, le=1, description="share of the latest change with which a new key begins"
     )
-    smoothing: float = Field(
-        default=0.0, ge=0, description="how far what is optimised at a node spreads to others, in squared edges"
-    )
 
 
 class NodeMotion(Motion):
@@ -45,7 +42,6 @@ class NodeMotion(Motion):
     """
 
     nodes: Tensor
-    spread: Tensor
 
     def __init__(self, config: NodeMotionConfig, graph: NodeGraph, followed: dict[Followed, Tensor]) -> None:
         super().__init__()
@@ -55,7 +51,6 @@ class NodeMotion(Motion):
         self.shifts = nn.ParameterList(torch.zeros(count, 3) for _ in range(keys))
         self.turns = nn.ParameterList(torch.zeros(count, 4) for _ in range(keys))
         self.register_buffer("nodes", graph.nodes.clone(), persistent=False)
-        self.register_buffer("spread", graph.spread(config.smoothing), persistent=False)
         for name, points in followed.items():
             index, share = graph.influences(points) if len(points) else (torch.zeros(0, 1).long(), torch.zeros(0, 1))
             self.register_buffer(f"{name}_index", index, persistent=False)
@@ -78,7 +73,7 @@ class NodeMotion(Motion):
             shift = shift + self.shifts[before - 1] * (1 - fraction)
             turn = turn + self.turns[before - 1] * (1 - fraction)
         identity = turn.new_tensor([1.0, 0.0, 0.0, 0.0])
-        return self.spread @ shift, torch.nn.functional.normalize(identity + self.spread @ turn, dim=-1)
+        return shift, torch.nn.functional.normalize(identity + turn, dim=-1)
 
     def forward(
         self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
