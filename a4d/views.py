@@ -263,15 +263,15 @@ class MomentViews(ObservedViews):
     """Frames of a clip that was seen by several cameras: all that were taken at a few moments, more and more of them.
 
     The first moment is the scene at rest and never chosen. The schedules are those of Animate3D: `chosen: null` takes
-    all moments that are unlocked, `chosen: 2` the newest of them and one more. The newest is in every step until
-    `unlocked` says that there are more than all.
+    all moments that are unlocked, `chosen: 2` the newest of them and one more.
     """
 
     kind: Literal["moments"] = "moments"  # type: ignore[assignment]
     unlocked: Number = Field(default=1e9, description="moments after the first that take part; rounded down")
     chosen: int | None = Field(default=None, ge=1, description="moments per step; null is all that are unlocked")
-    newest: bool = Field(
-        default=True, description="the newest unlocked moment is in every step until the last has had its turn"
+    newest: bool = Field(default=True, description="the newest unlocked moment is chosen until all are unlocked")
+    turn: int | None = Field(
+        default=None, ge=1, description="steps in which each moment is the newest, the last one too; not as `unlocked`"
     )
 
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
@@ -280,13 +280,13 @@ class MomentViews(ObservedViews):
         if frames.times is None:
             raise MissingInputError("the frames have no times", "Run `a4d preprocess` on an animated mesh or a video")
         moments = frames.times[indices].unique()[1:]
-        # Where a turn begins, a schedule may be a rounding error short of a whole number.
-        turn = max(1, int(value_at(self.unlocked, step) + 1e-6))
-        count = min(turn, len(moments))
+        unlocked = value_at(self.unlocked, step) if self.turn is None else 1 + step // self.turn
+        count = max(1, min(int(unlocked), len(moments)))
+        has_turn = unlocked <= len(moments) if self.turn is not None else count < len(moments)
         draws = generator(seed, "moments", self.split, step)
         if self.chosen is None or self.chosen >= count:
             chosen = torch.arange(count)
-        elif self.newest and turn == count:
+        elif self.newest and has_turn:
             earlier = torch.randperm(count - 1, generator=draws)[: self.chosen - 1]
             chosen = torch.cat([earlier, torch.tensor([count - 1])])
         else:

@@ -1,7 +1,12 @@
 # Sourced by the recipes and by tests/run.sh: makes .venv from constraints.txt once, and puts its programs first.
 #   ready_environment [EXTRA]      EXTRA is one of pyproject.toml's optional dependency groups
+# A4D_ENVIRONMENT=active leaves that be and takes the programs on the PATH, as on a cluster with modules of its own.
 ready_environment() {
   local extra="${1:-}" root stamp python
+  if [ "${A4D_ENVIRONMENT:-}" = active ]; then
+    command -v a4d > /dev/null || { echo "there is no a4d on the PATH; activate its environment" >&2; return 5; }
+    return
+  fi
   root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
   python="${A4D_PYTHON:-python3}"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {

@@ -1,38 +1,53 @@
 #!/usr/bin/env bash
 # A mesh and a motion in words to an animated mesh (Animate3D).
-#   bash recipes/animate3d.sh MODEL "MOTION TEXT" [--profile compact|paper]
+#   bash recipes/animate3d.sh MODEL "MOTION TEXT" [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...]
 # compact (the default without CUDA) asks the small prior that ships with the package; paper asks MV-VDM on a GPU, whose
-# weights `a4d weights fetch animate3d` fetches. What stands in A4D_OPTIONS is added to the fit, such as --seed 1.
+# weights `a4d weights fetch animate3d` fetches, or which lie in the folders that --weights names.
+# What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
+# A4D_FIT_STATIC, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, such as "--set sample.steps=50".
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
 
 usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-profile="" positional=()
+profile="" weights="" positional=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --profile) [ $# -ge 2 ] || usage; profile="$2"; shift 2 ;;
     --profile=*) profile="${1#*=}"; shift ;;
+    --weights) [ $# -ge 2 ] || usage; weights="$2"; shift 2 ;;
+    --weights=*) weights="${1#*=}"; shift ;;
     --*) usage ;;
     *) positional+=("$1"); shift ;;
   esac
 done
 [ "${#positional[@]}" -eq 2 ] || usage
-model="${positional[0]}" motion="${positional[1]}"
+model="${positional[0]}" motion="${positional[1]}" file="$(basename "${positional[0]}")"
+[ -n "${motion// /}" ] || usage
 ready_environment
 [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
 settings="$root/recipes/animate3d/$profile"
 [ -d "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
 
-name="$(basename "${model%.*}").a4d"
-a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256
-a4d fit-static "$name" --config "$settings/fit-static.yaml"
-a4d fit-dynamic "$name" --from fit-static --config "$settings/fit-dynamic.yaml" --prompt "$motion" ${A4D_OPTIONS:-}
-scene=fit-dynamic
+# Every motion is a scene of its own, so that another text never costs the one before.
+name="${file%.*}.a4d"
+scene="$(printf %s "$motion" | tr '[:upper:]' '[:lower:]' | tr -cs a-z0-9 - | cut -c 1-48)"
+scene="${scene#-}" scene="${scene%-}" scene="${scene:-motion}"
+[ "$profile" = compact ] || scene="$scene-$profile"
+fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
+  local stage="$1" own
+  own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
+  a4d "$stage" "$name" --config "$settings/$stage.yaml" --weights "$weights" "${@:2}" ${A4D_OPTIONS:-} ${!own:-}
+}
+a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
+fit fit-static
+fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
+moving="$scene"
 if [ -e "$settings/distill.yaml" ]; then
-  a4d distill "$name" --from fit-dynamic --config "$settings/distill.yaml" --prompt "$motion"
-  scene=distill
+  moving="$scene-distilled"
+  fit distill --name "$moving" --from "$scene" --prompt "$motion"
 fi
-a4d export "$name" --from "$scene" --formats glb,ply-sequence,mp4 --films grid --frame source
+a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
+  --frame source --tolerance 0.004 ${A4D_EXPORT:-}
 echo "Done. Open these:" >&2
-ls -1 "$name"/exports >&2
+ls -1d "$name/exports/$scene"* >&2

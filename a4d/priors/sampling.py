@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from a4d.errors import ConfigError
 from a4d.priors.protocol import Prior, Query, denoise_guided
+from a4d.priors.sampling_settings import Spacing
 from a4d.priors.schedule import NoiseSchedule
-
-Spacing = Literal["leading", "trailing"]
 
 SampleShape = tuple[int, int, int, int, int, int]
 """Samples, views, frames, channels, height and width of latents."""

@@ -27,7 +27,7 @@ def paced(
     """A profile's settings for a clip of so many moments.
 
     `steps: alone` in a schedule takes place once in the turn of each moment, and `steps: together` after all turns.
-    Iterations, the moments that a view set of them unlocks, and the keys of nodes are filled in where they are absent.
+    Iterations, the turns of view sets of moments, and the keys of nodes are filled in where they are absent.
 
     Args:
         values: settings as plain data.
@@ -40,8 +40,8 @@ def paced(
     if result.get("iterations") is None:
         result["iterations"] = (pace.alone + pace.together) * turns
     for view in result.get("views", {}).values():
-        if view.get("kind") == "moments":
-            view.setdefault("unlocked", {"from": 1, "to": turns + 1, "steps": pace.alone * turns})
+        if view.get("kind") == "moments" and "unlocked" not in view:
+            view.setdefault("turn", pace.alone)
     motion = result.get("scene", {}).get("motion", {})
     if motion.get("kind") == "nodes":
         motion.setdefault("keys", turns + 1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import tiny_models as tiny
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_models import WIDTH, random_weights
 
 from a4d.priors.components import LatentEncoder
@@ -26,10 +27,10 @@ def mv_vdm_unet(seed: int = 0, **values: object) -> MultiViewVideoUNet:
     return random_weights(MultiViewVideoUNet(IMAGE_WIDTH, TOKENS, **{**CONFIG, **values}), seed)
 
 
-def mv_vdm(seed: int = 0) -> MultiViewVideoDiffusion:
+def mv_vdm(seed: int = 0, **values: object) -> MultiViewVideoDiffusion:
     encoder = LatentEncoder(tiny.vae().vae, (tiny.SIZE, tiny.SIZE), low_pass=False)
     return MultiViewVideoDiffusion(
-        mv_vdm_unet(seed), encoder, tiny.text_encoder(), tiny.image_encoder(), noise_schedule("linear")
+        mv_vdm_unet(seed, **values), encoder, tiny.text_encoder(), tiny.image_encoder(), noise_schedule("linear")
     )
 
 
@@ -71,5 +72,29 @@ def save_mv_vdm(folder: Path, prior: MultiViewVideoDiffusion) -> dict[str, Path]
     save_trained(folders["mv-vdm"] / "weights.safetensors", prior.unet)
     motion = {name: value.clone() for name, value in state.items() if is_trained(name) and ".processor." not in name}
     save_file(motion, folders["animatediff-1.5.2"] / "diffusion_pytorch_model.safetensors")
-    (folders["animatediff-1.5.2"] / "config.json").write_text('{"motion_max_seq_length": 8}')
+    (folders["animatediff-1.5.2"] / "config.json").write_text(json.dumps({"motion_max_seq_length": prior.unet.longest}))
     return folders
+
+
+def as_released(folders: dict[str, Path], *, distributed: bool) -> None:
+    """The same weights in the release's files, all pickled: a checkpoint, an adapter of two dictionaries, the encoder.
+
+    Args:
+        folders: from `save_mv_vdm`.
+        distributed: names begin with `module.`, as several GPUs leave them.
+    """
+    trained = folders["mv-vdm"] / "weights.safetensors"
+    prefix = "module." if distributed else ""
+    state = {f"{prefix}{name}": value for name, value in load_file(trained).items()}
+    trained.unlink()
+    torch.save(state, folders["mv-vdm"] / "animate3d_motion_modules.ckpt")
+    adapter = folders["ip-adapter-1.5"] / "models" / "ip-adapter_sd15.safetensors"
+    nested: dict[str, dict[str, torch.Tensor]] = {}
+    for name, value in load_file(adapter).items():
+        part, _, rest = name.partition(".")
+        nested.setdefault(part, {})[rest] = value
+    adapter.unlink()
+    torch.save(nested, adapter.with_suffix(".bin"))
+    vae = folders["mvdream-1.5"] / "vae" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(vae), vae.with_suffix(".bin"))
+    vae.unlink()
