@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from a4d.errors import ConfigError
 
@@ -39,10 +39,21 @@ class Schedule(Config):
     delay: int = 0
     curve: Literal["linear", "cosine", "exponential"] = "linear"
     repeat: int = Field(default=1, ge=1, description="times that the change takes place, each from the start")
+    then: Schedule | None = Field(default=None, description="what follows on it, its steps counted from there")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_spelling(cls, value: Any) -> Any:
+        """Translate the YAML spelling: `from` and `to` read as a sentence but are not Python names."""
+        if isinstance(value, Mapping):
+            return {{"from": "start", "to": "end"}.get(key, key): item for key, item in value.items()}
+        return value
 
     def at(self, step: int) -> float:
-        """The value at an iteration counted from 0; constant before `delay` and after `delay + repeat * steps`."""
+        """The value at an iteration counted from 0; before `delay` the first, and after all changes the last."""
         since, period = max(step - self.delay, 0), max(self.steps, 1)
+        if self.then is not None and since >= self.repeat * period:
+            return self.then.at(since - self.repeat * period)
         fraction = since % period / period if since < self.repeat * period else 1.0
         if self.curve == "exponential":
             return self.start * (self.end / self.start) ** fraction
@@ -52,11 +63,7 @@ class Schedule(Config):
 
 
 def _read_schedule(value: Any) -> Any:
-    """Translate the YAML spelling, in which `from` and `to` read as a sentence but are not Python names."""
-    if isinstance(value, Mapping) and "from" in value:
-        value = {{"from": "start", "to": "end"}.get(key, key): item for key, item in value.items()}
-        return Schedule.model_validate(value)
-    return value
+    return Schedule.model_validate(value) if isinstance(value, Mapping) and "from" in value else value
 
 
 Number = Annotated[float | Schedule, BeforeValidator(_read_schedule)]
@@ -110,7 +117,8 @@ def plain(config: BaseModel) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         if {"start", "end", "steps", "curve"} <= value.keys():
-            value = {{"start": "from", "end": "to"}.get(key, key): item for key, item in value.items()}
+            spelled = {{"start": "from", "end": "to"}.get(key, key): item for key, item in value.items()}
+            value = {key: item for key, item in spelled.items() if key != "then" or item is not None}
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]

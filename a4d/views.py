@@ -270,6 +270,9 @@ class MomentViews(ObservedViews):
     unlocked: Number = Field(default=1e9, description="moments after the first that take part; rounded down")
     chosen: int | None = Field(default=None, ge=1, description="moments per step; null is all that are unlocked")
     newest: bool = Field(default=True, description="the newest unlocked moment is chosen until all are unlocked")
+    turn: int | None = Field(
+        default=None, ge=1, description="steps in which each moment is the newest, the last one too; not as `unlocked`"
+    )
 
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """All frames of the moments chosen by this step."""
@@ -277,11 +280,13 @@ class MomentViews(ObservedViews):
         if frames.times is None:
             raise MissingInputError("the frames have no times", "Run `a4d preprocess` on an animated mesh or a video")
         moments = frames.times[indices].unique()[1:]
-        count = max(1, min(int(value_at(self.unlocked, step)), len(moments)))
+        unlocked = value_at(self.unlocked, step) if self.turn is None else 1 + step // self.turn
+        count = max(1, min(int(unlocked), len(moments)))
+        has_turn = unlocked <= len(moments) if self.turn is not None else count < len(moments)
         draws = generator(seed, "moments", self.split, step)
         if self.chosen is None or self.chosen >= count:
             chosen = torch.arange(count)
-        elif self.newest and count < len(moments):
+        elif self.newest and has_turn:
             earlier = torch.randperm(count - 1, generator=draws)[: self.chosen - 1]
             chosen = torch.cat([earlier, torch.tensor([count - 1])])
         else:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec
+from a4d.config import Spec, parse, plain
 from a4d.errors import MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
+from a4d.workspace.pace import Pace, paced
 from a4d.workspace.sampled_views import SampleConfig, sampled_frames
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
@@ -29,16 +30,22 @@ class FitDynamic(fitting.Fitting):
     clip: str | None = Field(default=None, description="which of a mesh's rendered animations; the first if not given")
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
     scene: Spec
+    pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
+    moments: int = Field(default=16, ge=2, description="of the clip, by which these schedules go; those that it has")
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     """The profile that the user names, else the one for frames, or for a prior where the frames stand still."""
+    from a4d.workspace.frames import count_moments
+
     profile = values.get("profile", "auto")
     if profile == "auto":
         profile = "fit-dynamic-sampled" if values.get("sample") else "fit-dynamic-frames"
     chosen = fitting.profile_values(Path(__file__).parent / "profiles", "fit-dynamic", str(profile), workspace)
     motion = workspace.metadata.prompts.get("motion")
-    return {**chosen, "prompt": motion or chosen["prompt"]}
+    sample = values.get("sample") or chosen.get("sample")
+    moments = sample.get("frames") if sample else count_moments(workspace, values.get("clip"))
+    return {**chosen, "prompt": motion or chosen["prompt"], **({"moments": moments} if moments else {})}
 
 
 def complete(config: FitDynamic) -> FitDynamic:
@@ -49,6 +56,8 @@ def complete(config: FitDynamic) -> FitDynamic:
     """
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
+    if config.pace is not None:
+        config = parse(FitDynamic, paced(plain(config), config.pace, config.moments))
     scene = fitting.complete_scene(config.scene)
     if config.sample is not None and "seconds" in scene and scene["seconds"] is None:
         scene["seconds"] = config.sample.seconds

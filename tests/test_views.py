@@ -77,6 +77,11 @@ def test_moments_are_unlocked_one_after_the_other_and_seen_by_all_cameras() -> N
     late = [tuple(sets.sample(step, 0, frames).times.unique().tolist()) for step in range(30, 60)]
     assert {len(times) for times in late} == {2}
     assert {time for times in late for time in times} == {0.25, 0.5, 0.75, 1.0}
+    turns = views(kind="moments", chosen=1, turn=10)
+    assert [float(turns.sample(step, 0, frames).times[0]) for step in (0, 9, 10, 29, 30, 39)] == [
+        0.25, 0.25, 0.5, 0.75, 1.0, 1.0,
+    ]  # fmt: skip
+    assert len({float(turns.sample(step, 0, frames).times[0]) for step in range(40, 70)}) == 4
     every = views(kind="moments").sample(0, 0, frames)
     assert len(every.times) == 12
     assert torch.equal(every.rgba[0], frames.rgba[1])

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from a4d.evaluation.motion import Joints, MovingShape
+from a4d.geometry.arap import deformation_energy
 from a4d.metrics import SurfaceDistances, surface_distances
 
 SAME_PLACE = 0.01
@@ -28,7 +29,8 @@ def compare_shapes(shape: MovingShape, truth: MovingShape, threshold: float) -> 
     Returns:
         `chamfer`, `accuracy` and `completeness` in metres, `chamfer_share` of the true box's diagonal, `f_score` and
         `normal_consistency`: means over time, and with several moments `moments` with each one's; then what
-        `trajectory_errors` and `joint_errors` say.
+        `trajectory_errors` and `joint_errors` say, and the `arap_energy` of the shape and of the truth where their
+        points can be followed (see `a4d.geometry.arap.deformation_energy`).
     """
     distances = [
         surface_distances(surface, true, threshold)
@@ -41,9 +43,20 @@ def compare_shapes(shape: MovingShape, truth: MovingShape, threshold: float) -> 
         facts["moments"] = moments
         if shape.tracks is not None and truth.tracks is not None:
             facts |= trajectory_errors(shape.tracks, truth.tracks, truth.diagonal)
+        named = {"arap_energy": shape, "arap_energy_of_truth": truth}
+        facts |= {name: rigidity(moving) for name, moving in named.items() if moving.tracks is not None}
     if shape.joints is not None and truth.joints is not None:
         facts |= joint_errors(shape.joints, truth.joints, truth.diagonal)
     return facts
+
+
+def rigidity(shape: MovingShape) -> float:
+    """The as-rigid-as-possible energy of a shape whose points are followed, along its edges where they are vertices."""
+    assert shape.tracks is not None
+    first = shape.surfaces[0]
+    is_surface = all(torch.equal(surface.faces, first.faces) for surface in shape.surfaces)
+    are_vertices = shape.tracks.shape[1] == len(first.vertices) and torch.equal(shape.tracks[0], first.vertices)
+    return deformation_energy(shape.tracks, first.faces if is_surface and are_vertices else None)
 
 
 def trajectory_errors(

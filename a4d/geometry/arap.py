@@ -12,7 +12,18 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from a4d.geometry.mesh import first_in_place
+
 ABSENT = -1
+
+MOST_REPORTED = 4096
+"""Neighbourhoods at most, spread over all, of which an energy that is reported is the mean."""
+
+MOST_EDGES = 12
+"""Edges of a vertex at most that count then."""
+
+NEAREST = 6
+"""Neighbours of a point without edges that count then."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,43 @@ def arap_residuals(
     turns = best_rotations(before, after.detach()) if rotations is None else rotations
     turned = torch.einsum("tsij,skj->tski", turns, before)
     return (after - turned).square().sum(-1)
+
+
+def relative_strains(
+    squares: Tensor,  # (T, S, K) square metres
+    rest: Tensor,  # (P, 3) metres
+    around: Neighbourhoods,
+) -> tuple[Tensor, int]:
+    """Squared deviations in units of the mean squared length of the rest edges, and the number of these edges.
+
+    A strain of a tenth everywhere is 0.01, whatever the object's size, the number of points and the number of moments.
+    """
+    edges = int((around.neighbours != ABSENT).sum())
+    return squares * (edges / around.edges(rest).square().sum().clamp_min(1e-20)), edges
+
+
+@torch.no_grad()
+def deformation_energy(
+    trajectories: Tensor,  # (T, P, 3) metres
+    faces: Tensor | None,  # (F, 3) int64 over the points; None for a cloud
+) -> float:
+    """The as-rigid-as-possible energy of a motion since its first moment, as it is reported.
+
+    The mean over later moments and over edges of the squared deviation from the turn that fits each neighbourhood best,
+    in units of the mean squared edge: 0 is rigid around every point, and 0.01 a strain of a tenth everywhere.
+    """
+    rest = trajectories[0]
+    if faces is None:
+        around = nearest_neighbourhoods(rest, NEAREST)
+    else:
+        around = edge_neighbourhoods(first_in_place(rest)[faces], MOST_EDGES, torch.Generator().manual_seed(0))
+    if len(trajectories) < 2 or len(around.nodes) == 0:
+        return 0.0
+    spread = torch.linspace(0, len(around.nodes) - 1, min(len(around.nodes), MOST_REPORTED)).long()
+    used, around = around[spread.to(around.nodes.device)].compact()
+    squares = arap_residuals(rest[used], trajectories[1:, used], around)
+    strains, edges = relative_strains(squares, rest[used], around)
+    return float(strains.sum(dim=(1, 2)).mean() / max(edges, 1))
 
 
 @torch.no_grad()

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from a4d.geometry.rows import rows
 
+SAME_PLACE = 1e-6
+"""Points closer than this share of the extent are one."""
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -85,3 +88,14 @@ def sample_surface(mesh: Mesh, count: int, generator: torch.Generator) -> tuple[
     face = face.to(mesh.faces.device)
     points = (mesh.vertices[mesh.faces[face]] * weights[..., None]).sum(1)
     return points, face, weights
+
+
+def first_in_place(
+    points: Tensor,  # (P, 3) metres
+) -> Tensor:
+    """(P,) int64 the first point at the place of each: files cut surfaces open along seams."""
+    places = points.detach().double()
+    grid = SAME_PLACE * max(float((places.amax(0) - places.amin(0)).max()), 1e-12)
+    _, place = torch.unique(((places - places.amin(0)) / grid).round().long(), dim=0, return_inverse=True)
+    first = place.new_full((int(place.max()) + 1,), len(points))
+    return first.scatter_reduce(0, place, torch.arange(len(points), device=points.device), "amin")[place]

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from a4d.errors import ConfigError
-from a4d.geometry.arap import ABSENT, arap_residuals
+from a4d.geometry.arap import arap_residuals, relative_strains
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.scene import Deforming, Followed
@@ -55,8 +55,7 @@ class Arap(Objective):
             squares = arap_residuals(rest, scene.moved_points(self.points, moments, used), around)
         if self.reduction == "sum":
             return squares.sum()
-        edges = (around.neighbours != ABSENT).sum()
-        strains = squares * (edges / around.edges(rest).square().sum().clamp_min(1e-20))
+        strains, edges = relative_strains(squares, rest, around)
         if self.tolerance is not None:
             # Charbonnier's function, which begins as the square.
             strains = 2 * self.tolerance**2 * ((1 + strains / self.tolerance**2).sqrt() - 1)

@@ -13,14 +13,11 @@ from a4d.geometry.animating import animated_asset, primitives_by_material
 from a4d.geometry.animation import Clip
 from a4d.geometry.assembly import static_asset
 from a4d.geometry.asset import Asset
-from a4d.geometry.mesh import Mesh
+from a4d.geometry.mesh import Mesh, first_in_place
 from a4d.geometry.posing import PosedMesh, deform
 from a4d.io.glb_asset import write_asset
 from a4d.io.gltf.reader import read_gltf
 from a4d.scenes.scene import AssetOptions
-
-SAME_PLACE = 1e-6
-"""Vertices closer than this share of the surface's extent are one: files cut surfaces open along seams."""
 
 
 class CarriedSurface:
@@ -63,12 +60,7 @@ class CarriedSurface:
     @cached_property
     def place_of_vertex(self) -> Tensor:
         """(V,) int64 the first vertex at the place of each."""
-        vertices = self.vertices.double()
-        grid = SAME_PLACE * max(float((vertices.amax(0) - vertices.amin(0)).max()), 1e-12)
-        _, place = torch.unique(((vertices - vertices.amin(0)) / grid).round().long(), dim=0, return_inverse=True)
-        first = torch.full((int(place.max()) + 1,), len(vertices))
-        first = first.scatter_reduce(0, place, torch.arange(len(vertices)), "amin")
-        return first[place]
+        return first_in_place(self.vertices)
 
     @cached_property
     def whole_faces(self) -> Tensor:

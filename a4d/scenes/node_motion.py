@@ -57,8 +57,9 @@ class NodeMotion(Motion):
         super().__init__()
         self.config, self.graph = config, graph
         keys, count = config.keys - 1 - config.periodic, len(graph.nodes)
-        self.shifts = nn.Parameter(torch.zeros(keys, count, 3))
-        self.turns = nn.Parameter(torch.zeros(keys, count, 4))
+        # A key of its own per parameter: the optimiser leaves alone those that a step does not see.
+        self.shifts = nn.ParameterList(torch.zeros(count, 3) for _ in range(keys))
+        self.turns = nn.ParameterList(torch.zeros(count, 4) for _ in range(keys))
         self.register_buffer("nodes", graph.nodes.clone(), persistent=False)
         for name, points in followed.items():
             index, share = graph.influences(points) if len(points) else (torch.zeros(0, 1).long(), torch.zeros(0, 1))
@@ -70,7 +71,7 @@ class NodeMotion(Motion):
 
     def parameters_of(self) -> dict[str, list[nn.Parameter]]:
         """Shifts in metres, and turns as quaternions beside the identity."""
-        return {"shifts": [self.shifts], "turns": [self.turns]}
+        return {"shifts": list(self.shifts), "turns": list(self.turns)}
 
     def poses(self, time: float) -> tuple[Tensor, Tensor]:
         """(M, 3) shifts in metres and (M, 4) quaternions of the nodes at a time in [0, 1]."""
@@ -103,7 +104,7 @@ class NodeMotion(Motion):
             (cube - square) / 2,
         )
 
-    def _key(self, values: Tensor, key: int) -> Tensor:
+    def _key(self, values: nn.ParameterList, key: int) -> Tensor:
         """(M, C) what a key adds to rest; beyond the ends the motion repeats, or goes on straight."""
         last = self.config.keys - 1
         if self.config.periodic:
@@ -111,7 +112,8 @@ class NodeMotion(Motion):
         elif not 0 <= key <= last:
             end, inner = (0, 1) if key < 0 else (last, last - 1)
             return 2 * self._key(values, end) - self._key(values, inner)
-        return values[key - 1] if key else torch.zeros_like(values[0])
+        value: Tensor = values[key - 1] if key else torch.zeros_like(values[0])
+        return value
 
     def forward(
         self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
@@ -151,5 +153,7 @@ class NodeMotion(Motion):
         if last >= 0:
             for values in (self.shifts, self.turns):
                 before = values[last - 1] if last else torch.zeros_like(values[0])
-                values[last + 1 :] = values[last] + self.config.momentum * (values[last] - before)
+                begun = values[last] + self.config.momentum * (values[last] - before)
+                for later in values[last + 1 :]:
+                    later.copy_(begun)
         self.latest.fill_(time)

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field
 
 from a4d.config import Config, Spec, digest, parse, plain, unknown_key
-from a4d.errors import MissingInputError, UsageError
+from a4d.errors import ConfigError, MissingInputError, UsageError
 from a4d.priors.placement import Offload, Placement
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
@@ -19,6 +19,8 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from a4d.objectives.objective import Objective
     from a4d.scenes.scene import Scene
     from a4d.views import Frames
@@ -43,7 +45,7 @@ class Fitting(Config):
     views: dict[str, Spec]
     objectives: list[Spec]
     priors: dict[str, Spec] = Field(default={})
-    iterations: int = Field(ge=0, description="steps of the optimisation")
+    iterations: int | None = Field(default=None, ge=0, description="steps of the optimisation")
     optimiser: dict[str, Any]
     # These do not change the result, and are no part of what a finished result is compared by.
     offload: Offload = Field(
@@ -56,6 +58,9 @@ class Fitting(Config):
 
 ADAPTERS = "adapters"
 """Where a workspace keeps what `a4d train-prior` makes."""
+
+REPORTED_MOMENTS = 16
+"""Of a scene without frames, at which its energy is taken."""
 
 FittingType = TypeVar("FittingType", bound=Fitting)
 
@@ -83,12 +88,15 @@ def complete_fitting(config: FittingType) -> FittingType:
     """Check views, objectives, priors and optimiser, and fill in their defaults and the prompt.
 
     Raises:
-        ConfigError: an unknown key, kind or prior, or a value out of range.
+        ConfigError: an unknown key, kind or prior, a value out of range, or no number of iterations.
     """
     from a4d.objectives import build_objectives
     from a4d.objectives.priors import prior_configs
     from a4d.optimise import OptimiserConfig
     from a4d.views import build_views
+
+    if config.iterations is None:
+        raise ConfigError("iterations: nothing says how many", "Give --iterations N")
 
     objectives = build_objectives([_prompted(spec, config.prompt) for spec in config.objectives])
     return config.model_copy(
@@ -188,8 +196,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         runtime: device, seed, console and stop requests.
 
     Returns:
-        the objectives' last values, of which a distillation's is the norm of its gradient, and `psnr` in dB where a
-        view set is observed.
+        the objectives' last values, of which a distillation's is the norm of its gradient; `psnr` in dB where a view
+        set is observed; and of a scene that deforms `arap_energy`, see `a4d.geometry.arap.deformation_energy`.
 
     Raises:
         BackendUnavailableError: weights are missing, damaged, or of another architecture.
@@ -206,6 +214,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     frozen = _frozen(work, objectives, runtime.device)
     configs = prior_configs(config.priors, objectives)
     priors = build_priors(configs, frames, place, work.workspace.path / ADAPTERS)
+    assert config.iterations is not None
     loop = LoopConfig(
         iterations=config.iterations,
         optimiser=parse(OptimiserConfig, config.optimiser, "optimiser"),
@@ -216,7 +225,28 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     problem = Problem(scene, build_views(config.views), objectives, frames, priors, frozen)
     metrics = optimise(problem, loop, work.folder, runtime)
     scene.save(work.scene())
-    return metrics
+    return metrics | rigidity(scene, None if frames is None else frames.times)
+
+
+def rigidity(scene: Scene, times: Tensor | None) -> dict[str, float]:
+    """How far a moving scene is from keeping its shape; empty for one whose points cannot be followed.
+
+    Args:
+        scene: looked at where it moves.
+        times: (F,) of the frames, in [0, 1], or None for evenly spaced ones.
+    """
+    import torch
+
+    from a4d.geometry.arap import deformation_energy
+    from a4d.scenes.scene import Deforming
+
+    if not isinstance(scene, Deforming) or not scene.is_moving:
+        return {}
+    moments = torch.linspace(0, 1, REPORTED_MOMENTS) if times is None else times.unique()
+    mesh = scene.mesh()
+    with torch.no_grad():
+        paths = scene.moved_points("gaussians" if mesh is None else "vertices", [0.0, *moments[moments > 0].tolist()])
+    return {"arap_energy": deformation_energy(paths, None if mesh is None else mesh.faces)}
 
 
 def _frozen(work: Transaction, objectives: Sequence[Objective], device: str) -> dict[str, Scene]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Cameras
+from a4d.io.capture import PosedCapture
 from a4d.io.images import read_depth, read_image
 from a4d.io.transforms_json import read_transforms
 from a4d.views import Frames
@@ -28,14 +31,7 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
         InvalidInputError: an image is damaged or not of its camera's size.
     """
     path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.path}` first")
-    capture = read_transforms(path)
-    if capture.clips is not None:
-        wanted = capture.clips[0] if clip is None else clip
-        chosen = [index for index, name in enumerate(capture.clips) if name == wanted]
-        if not chosen:
-            known = ", ".join(dict.fromkeys(capture.clips))
-            raise MissingInputError(f"{path} has no frames of a clip '{wanted}'", f"It has {known}")
-        capture = capture.subset(chosen)
+    capture = _of_clip(read_transforms(path), path, clip)
     rgba, cameras, names = [], [], []
     for index, image in enumerate(capture.images):
         pixels = read_image(image)
@@ -50,6 +46,30 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
     splits = ["test" if split == "test" else "train" for split in capture.splits or [""] * len(capture)]
     times = None if capture.times is None else torch.from_numpy(capture.times).float()
     return Frames(rgba, cameras, times, names, splits)
+
+
+def count_moments(workspace: Workspace, clip: str | None = None) -> int | None:
+    """At how many moments the frames of a clip were taken; None where they are not there yet, or know no time.
+
+    Raises:
+        MissingInputError: there are frames, but none of this clip.
+    """
+    path = workspace.path / "transforms.json"
+    if not path.is_file():
+        return None
+    times = _of_clip(read_transforms(path), path, clip).times
+    return None if times is None else len(np.unique(times))
+
+
+def _of_clip(capture: PosedCapture, path: Path, clip: str | None) -> PosedCapture:
+    if capture.clips is None:
+        return capture
+    wanted = capture.clips[0] if clip is None else clip
+    chosen = [index for index, name in enumerate(capture.clips) if name == wanted]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(capture.clips))
+        raise MissingInputError(f"{path} has no frames of a clip '{wanted}'", f"It has {known}")
+    return capture.subset(chosen)
 
 
 def load_depth(workspace: Workspace, name: str) -> Tensor | None:

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from a4d.geometry.arap import ABSENT, Neighbourhoods, arap_residuals, edge_neighbourhoods, nearest_neighbourhoods
+from a4d.geometry.arap import (
+    ABSENT,
+    Neighbourhoods,
+    arap_residuals,
+    deformation_energy,
+    edge_neighbourhoods,
+    nearest_neighbourhoods,
+)
 from a4d.geometry.primitives import icosphere
 from a4d.geometry.transforms import rotation_from_quaternion
 
@@ -80,3 +87,23 @@ def test_only_points_that_take_part_are_kept_when_neighbourhoods_are_compacted()
     used, compact = some.compact()
     assert len(used) <= 11
     torch.testing.assert_close(compact.edges(points[used]), some.edges(points))
+
+
+def test_the_energy_reported_is_the_mean_squared_strain_whatever_size_and_number_of_points() -> None:
+    stretch = torch.tensor([1.1, 1.1, 1.1], dtype=torch.float64)
+    for ball in (icosphere(0.5, 2), icosphere(3.0, 4)):
+        rest = ball.vertices.double()
+        turn = rotation_from_quaternion(torch.tensor([[0.3, -0.5, 0.7, 0.2]], dtype=torch.float64))[0]
+        rigid = torch.stack([rest, rest @ turn.T + 1.0])
+        assert deformation_energy(rigid, ball.faces) < 1e-12
+        # An even strain of a tenth, at one of two moments.
+        strained = torch.stack([rest, rest, rest * stretch])
+        assert deformation_energy(strained, ball.faces) == pytest.approx(0.005, rel=1e-3)
+        assert deformation_energy(strained, None) == pytest.approx(0.005, rel=1e-3)
+
+
+def test_seams_do_not_hide_that_a_surface_comes_apart() -> None:
+    ball = icosphere(0.5, 2)
+    corners, faces = ball.vertices[ball.faces].flatten(0, 1), torch.arange(3 * len(ball.faces)).view(-1, 3)
+    whole, cut = (torch.stack([points, points * torch.tensor([1.0, 1.0, 1.3])]) for points in (ball.vertices, corners))
+    assert deformation_energy(cut, faces) == pytest.approx(deformation_energy(whole, ball.faces), rel=1e-4)

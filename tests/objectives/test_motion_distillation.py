@@ -51,8 +51,9 @@ def test_a_motion_that_noise_has_disturbed_is_repaired(tmp_path: Path) -> None:
 
     clean = error()
     with torch.no_grad():
-        noise = torch.randn(scene.motion.shifts.shape, generator=torch.Generator().manual_seed(4))
-        scene.motion.shifts += 0.08 * noise
+        draws = torch.Generator().manual_seed(4)
+        for shift in scene.motion.shifts:
+            shift += 0.08 * torch.randn(shift.shape, generator=draws)
     disturbed = error()
     assert disturbed > 5 * clean
     ring = {"kind": "orbit", "azimuth": [0, 0], "elevation": [15, 15], "radius": 3, "fov": 40, "size": SIZE,
