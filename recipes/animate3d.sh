@@ -22,13 +22,18 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ "${#positional[@]}" -eq 2 ] || usage
-model="${positional[0]}" motion="${positional[1]}"
+model="${positional[0]}" motion="${positional[1]}" file="$(basename "${positional[0]}")"
+[ -n "${motion// /}" ] || usage
 ready_environment
 [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
 settings="$root/recipes/animate3d/$profile"
 [ -d "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
 
-name="$(basename "${model%.*}").a4d"
+# Every motion is a scene of its own, so that another text never costs the one before.
+name="${file%.*}.a4d"
+scene="$(printf %s "$motion" | tr '[:upper:]' '[:lower:]' | tr -cs a-z0-9 - | cut -c 1-48)"
+scene="${scene#-}" scene="${scene%-}" scene="${scene:-motion}"
+[ "$profile" = compact ] || scene="$scene-$profile"
 fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
   local stage="$1" own
   own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
@@ -36,12 +41,13 @@ fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
 }
 a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
 fit fit-static
-fit fit-dynamic --from fit-static --prompt "$motion"
-scene=fit-dynamic
+fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
+moving="$scene"
 if [ -e "$settings/distill.yaml" ]; then
-  fit distill --from fit-dynamic --prompt "$motion"
-  scene=distill
+  moving="$scene-distilled"
+  fit distill --name "$moving" --from "$scene" --prompt "$motion"
 fi
-a4d export "$name" --from "$scene" --formats glb,ply-sequence,mp4 --films grid --frame source ${A4D_EXPORT:-}
+a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
+  --frame source --tolerance 0.004 ${A4D_EXPORT:-}
 echo "Done. Open these:" >&2
-ls -1 "$name"/exports >&2
+ls -1d "$name/exports/$scene"* >&2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -35,6 +35,11 @@ class Export(Config):
     )
     from_scene: str | None = Field(
         default=None, description="the scene to export; the newest if not given, or the mesh that was given if none"
+    )
+    stem: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="name of the files without a suffix; the workspace's if not given",
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
     texture: int | None = Field(
@@ -75,14 +80,13 @@ class Export(Config):
         return _listed(value, "film", ("turntable", "sweep", "grid"))
 
 
-def _listed(value: str, what: str, known: object) -> str:
+def _listed(value: str, what: str, known: Collection[str]) -> str:
     names = [name.strip().lower().lstrip(".") for name in value.split(",") if name.strip()]
     if names == ["auto"]:
         return "auto"
-    choices = list(cast(Any, known))
-    unknown = [name for name in names if name not in choices]
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"unknown {what} {', '.join(unknown) or value!r}; choose from {', '.join(choices)}")
+        raise ValueError(f"unknown {what} {', '.join(unknown) or value!r}; choose from {', '.join(known)}")
     return ",".join(dict.fromkeys(names))
 
 
@@ -113,7 +117,8 @@ class Job:
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
-    job = Job(subject(work.workspace, config, runtime.device), config, work.workspace.metadata.name, work)
+    stem = config.stem or work.workspace.metadata.name
+    job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
     formats = config.formats
     if formats == "auto":
         has_gaussians = job.subject.gaussians(job.subject.moments.times[0]) is not None

@@ -13,10 +13,10 @@ from a4d.errors import UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.fitting import (
     Fitting,
-    adapters_read,
     complete_fitting,
     complete_scene,
     fit,
+    folders_read,
     profile_values,
     require_weights,
     scene_files,
@@ -98,7 +98,7 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
     if config.seed.kind == "mesh":
         known.append(workspace.path / "source")
-    return known + scene_files(config.scene) + adapters_read(workspace, config)
+    return known + scene_files(config.scene) + folders_read(workspace, config)
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from a4d.errors import QualityError
-from a4d.export.subject import Subject
+from a4d.export.subject import Ball, Subject
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.io.images import read_image, write_image
 from a4d.io.video import read_video, write_video
@@ -24,6 +26,9 @@ Picture = NDArray[np.float32]
 
 SAMPLED_EXTENTS = 5
 """Moments of a clip at which the subject is measured, so that it stays in the picture."""
+
+SHORTEST_SECONDS = 3.0
+"""Of a film of a clip that repeats: players stop at the end."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +63,16 @@ def pictures(film: Film, subject: Subject, shot: Shot) -> Iterator[Picture]:
     """
     times = subject.moments.times
     chosen = np.linspace(0, len(times) - 1, min(len(times), SAMPLED_EXTENTS)).astype(int)
-    radius = max(subject.radius_at(times[index]) for index in chosen)
+    ball = subject.ball_around([times[index] for index in chosen])
     if film == "turntable":
         azimuths = [shot.azimuth + 360.0 * index / shot.frames for index in range(shot.frames)]
-        cameras = _cameras(azimuths, radius, shot)
+        cameras = _cameras(azimuths, ball, shot)
         for index in range(shot.frames):
             yield _picture(subject, cameras[index], times[0])
         return
     count = 4 if film == "grid" else 1
     side = shot.size // 2 if film == "grid" else shot.size
-    cameras = _cameras([shot.azimuth + 90.0 * index for index in range(count)], radius, shot).resized(side, side)
+    cameras = _cameras([shot.azimuth + 90.0 * index for index in range(count)], ball, shot).resized(side, side)
     for time in times:
         views = [_picture(subject, cameras[index], time) for index in range(count)]
         rows = [np.concatenate(views[start : start + 2], axis=1) for start in range(0, count, 2)]
@@ -80,9 +85,15 @@ def write_film(path: Path, film: Film, subject: Subject, shot: Shot) -> dict[str
     Raises:
         QualityError: it reads back with another number of frames.
     """
-    fps = shot.fps if film == "turntable" else 1 / subject.moments.seconds_per_frame
-    expected = _count(film, subject, shot)
-    write_video(path, pictures(film, subject, shot), fps, (shot.background,) * 3)
+    moments, shown = subject.moments, pictures(film, subject, shot)
+    fps, expected = shot.fps, _count(film, subject, shot)
+    if film != "turntable":
+        fps = 1 / moments.seconds_per_frame
+        if moments.is_periodic and expected > 1:
+            once, period = list(shown)[:-1], expected - 1
+            expected = period * math.ceil(SHORTEST_SECONDS * fps / period)
+            shown = itertools.islice(itertools.cycle(once), expected)
+    write_video(path, shown, fps, (shot.background,) * 3)
     count = sum(1 for _ in read_video(path).frames)
     if count != expected:
         raise QualityError(f"{path.name} reads back with {count} of {expected} frames")
@@ -109,9 +120,9 @@ def _count(film: Film, subject: Subject, shot: Shot) -> int:
     return shot.frames if film == "turntable" else len(subject.moments.times)
 
 
-def _cameras(azimuths: list[float], radius: float, shot: Shot) -> Cameras:
-    elevations = torch.full((len(azimuths),), shot.elevation)
-    return orbit(torch.tensor(azimuths), elevations, distance_for(radius), FOV_DEGREES, shot.size, shot.size)
+def _cameras(azimuths: list[float], ball: Ball, shot: Shot) -> Cameras:
+    elevations, distance = torch.full((len(azimuths),), shot.elevation), distance_for(ball.radius)
+    return orbit(torch.tensor(azimuths), elevations, distance, FOV_DEGREES, shot.size, shot.size, ball.centre)
 
 
 def _picture(subject: Subject, camera: Cameras, time: float) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -39,10 +39,25 @@ class Moments:
     Args:
         times: (T,) increasing in [0, 1] of the clip.
         seconds_per_frame: between two of them.
+        is_periodic: whether the last is the first again.
     """
 
     times: tuple[float, ...] = (0.0,)
     seconds_per_frame: float = 1 / 24
+    is_periodic: bool = False
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A ball in the frame of cameras.
+
+    Args:
+        centre: (3,) metres.
+        radius: metres.
+    """
+
+    centre: Tensor
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -176,30 +191,45 @@ class Subject:
 
     def radius_at(self, time: float) -> float:
         """Of a ball around the world's origin that holds the subject at a time, metres."""
-        if self.given is None:
+        if self._shown is None:
             return extent(self.require_scene(), time)
-        return float(self._given_at(time).vertices.norm(dim=1).max())
+        return float(self._shown_at(self._shown, time).vertices.norm(dim=1).max())
+
+    def ball_around(self, times: Sequence[float]) -> Ball:
+        """A small ball that holds the subject at several times; around the origin where no surface is at hand."""
+        if self._shown is None:
+            return Ball(torch.zeros(3), max(self.radius_at(time) for time in times))
+        clouds = [self._shown_at(self._shown, time).vertices for time in times]
+        low, high = (torch.stack([pick(cloud, 0) for cloud in clouds]) for pick in (torch.amin, torch.amax))
+        centre = (low.amin(0) + high.amax(0)) / 2
+        return Ball(centre, max(float((cloud - centre).norm(dim=1).max()) for cloud in clouds))
 
     @torch.no_grad()
     def picture(self, camera: Cameras, time: float) -> Tensor:
         """(H, W, 4) sRGB and straight alpha in [0, 1], seen by a single camera of the world."""
-        if self.given is not None:
-            return self._renderer.render(self._given_at(time), camera).rgba
+        if self._shown is not None:
+            return self._renderer.render(self._shown_at(self._shown, time), camera).rgba
         scene = self.require_scene()
         device = next(scene.parameters()).device
         render = scene.render(camera.to(device), torch.full((1,), time, device=device))
         straight = render.rgb / render.alpha.clamp_min(1e-3)
         return torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1).cpu()
 
-    def _given_at(self, time: float) -> PosedMesh:
-        assert self.given is not None
-        asset, clip = self.given.in_world, self.clip
+    @cached_property
+    def _shown(self) -> Asset | None:
+        """What pictures show in the frame of cameras: a given asset, or the one that a scene moves along with it."""
+        if self.given is not None:
+            return self.given.in_world
+        return self._own_asset if self.is_moving else None
+
+    def _shown_at(self, asset: Asset, time: float) -> PosedMesh:
+        clip = self.clip
         return deform(asset, clip, time * (clip.duration if clip else 0.0))
 
     @cached_property
     def _renderer(self) -> AssetRenderer:
-        assert self.given is not None
-        return AssetRenderer(self.given.in_world, "shaded")
+        assert self._shown is not None
+        return AssetRenderer(self._shown, "shaded")
 
     @cached_property
     def _own_asset(self) -> Asset | None:

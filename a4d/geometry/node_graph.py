@@ -29,6 +29,9 @@ LINKS = 8
 MOST_POINTS = 20_000
 """Places, about, at which distances along the surface are known."""
 
+SMALL = 64
+"""Places up to which a part finds its nearest neighbour together with all others of its kind."""
+
 CHUNK = 8192
 """Points whose nodes are found at once."""
 
@@ -144,18 +147,37 @@ def _linked(places: Array, pairs: NDArray[np.int64]) -> tuple[Array, csr_matrix]
 
 def _connected(places: Array, graph: csr_matrix) -> csr_matrix:
     """The graph with a link from each part to the nearest other part, until there is one part."""
+    tree = cKDTree(places)
     while True:
         count, part = connected_components(graph, directed=False)
         if count == 1:
             return graph
-        links = []
-        for number in range(count):
-            inside = np.flatnonzero(part == number)
-            outside = np.flatnonzero(part != number)
-            if len(inside) > len(outside):
-                continue
-            distance, index = cKDTree(places[outside]).query(places[inside])
-            best = int(np.argmin(distance))
-            links.append((inside[best], outside[index[best]], max(distance[best], 1e-12)))
-        rows, columns, lengths = (np.array(part) for part in zip(*links, strict=True))
-        graph = graph + coo_matrix((lengths, (rows, columns)), shape=graph.shape).tocsr()
+        sizes = np.bincount(part)
+        links = [_links_of_small(places, tree, part, sizes)] if bool((sizes <= SMALL).any()) else []
+        large = [_link_of_large(places, part == number) for number in np.flatnonzero(sizes > SMALL)]
+        links += [link for link in large if link is not None]
+        rows, columns, lengths = np.concatenate(links, axis=1)
+        ends = (rows.astype(np.int64), columns.astype(np.int64))
+        graph = graph + coo_matrix((np.maximum(lengths, 1e-12), ends), shape=graph.shape).tocsr()
+
+
+def _links_of_small(places: Array, tree: cKDTree, part: NDArray[np.int32], sizes: NDArray[np.int64]) -> Array:
+    """(3, L) places that are linked, and their distances: from each part of few places, all looked up at once."""
+    inside = np.flatnonzero(sizes[part] <= SMALL)
+    distance, near = tree.query(places[inside], k=min(SMALL + 1, len(places)))
+    # Among so many neighbours one is of another part, and the first such one is the nearest.
+    first = np.argmax(part[near] != part[inside][:, None], axis=1)[:, None]
+    distance = np.take_along_axis(distance, first, axis=1)[:, 0]
+    order = np.lexsort((distance, part[inside]))
+    best = order[np.unique(part[inside][order], return_index=True)[1]]
+    return np.stack([inside[best], np.take_along_axis(near, first, axis=1)[best, 0], distance[best]])
+
+
+def _link_of_large(places: Array, is_inside: NDArray[np.bool_]) -> Array | None:
+    """(3, 1) the like from a part of many places; None where the rest has fewer and will link to it."""
+    inside, outside = np.flatnonzero(is_inside), np.flatnonzero(~is_inside)
+    if len(inside) > len(outside):
+        return None
+    distance, index = cKDTree(places[outside]).query(places[inside])
+    best = int(np.argmin(distance))
+    return np.array([[inside[best]], [outside[index[best]]], [distance[best]]])

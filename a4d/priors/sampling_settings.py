@@ -25,14 +25,30 @@ class SamplingSettings(Config):
 
     views: int = Field(ge=1, description="cameras evenly around the subject")
     frames: int = Field(ge=2, description="moments of the clip")
+    seconds: float = Field(gt=0, description="length of the clip")
+    periodic: bool = Field(default=False, description="the clip repeats: after its last moment comes the first again")
     size: Size = Field(
         description="pixels of the first frames, height and width or both in one; those of the clip, unless the prior "
         "draws at one size alone"
     )
     elevation: float = Field(ge=-89, le=89, description="degrees above the subject")
     radius: float = Field(gt=0, description="metres from the middle to the cameras")
+    fill: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the picture's height that the subject's longest side takes, "
+        "whatever its shape, in place of a radius",
+    )
     fov: float = Field(gt=1, lt=150, description="vertical field of view in degrees")
     background: Literal["black", "grey", "white"] = Field(description="behind the first frames")
+    exposure: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="factor of the subject's colours as the prior sees them, so that what is "
+        "as bright as a white background stands out from it",
+    )
     steps: int = Field(ge=1, description="of the sampler, a round")
     guidance_scale: float = Field(description="for prompt and first frames together")
     spacing: Spacing = Field(description="of the sampler's timesteps")

@@ -55,6 +55,7 @@ class GaussianMotionConfig(Config):
     motion: HexplaneMotionConfig | NodeMotionConfig = Field(
         default=NodeMotionConfig(), discriminator="kind", description="carried by nodes, or a hexplane as in Animate3D"
     )
+    seconds: float | None = Field(default=None, gt=0, description="length of the clip; that of the frames if not given")
 
 
 class GaussianMotionScene(Scene):
@@ -128,13 +129,26 @@ class GaussianMotionScene(Scene):
         return [moved.gaussians(rest) for moved in self.motion("gaussians", rest.means, times)]
 
     def gaussians(self, time: float = 0.0) -> Gaussians:
-        """The Gaussians at a time in [0, 1]; at 0 exactly those at rest."""
-        return self.rest if time == 0 else self.moments([time])[0]
+        """The Gaussians at a time in [0, 1]; at 0, and at the end of a period, exactly those at rest."""
+        return self.rest if self._is_at_rest(time) else self.moments([time])[0]
+
+    def _is_at_rest(self, time: float) -> bool:
+        return time == 0 or (self.is_periodic and time == 1)
 
     @property
     def is_moving(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the clip, as configured."""
+        return self.config.seconds
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the motion ends at rest to begin anew."""
+        return isinstance(self.config.motion, NodeMotionConfig) and self.config.motion.periodic
 
     def mesh(self, time: float = 0.0) -> Mesh | None:
         """The surface that the scene carries, its own vertices moved; None where there is none."""
@@ -181,10 +195,12 @@ class GaussianMotionScene(Scene):
         return self.vertices
 
     def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
-        """(T, P, 3) Gaussians or vertices at several times; at 0 exactly those at rest."""
+        """(T, P, 3) Gaussians or vertices at several times; at 0, and at the end of a period, exactly those at rest."""
         rest = self.rest_points(points) if chosen is None else self.rest_points(points)[chosen]
         moved = self.motion(points, rest, times, chosen)
-        return torch.stack([rest if time == 0 else each.points for time, each in zip(times, moved, strict=True)])
+        return torch.stack(
+            [rest if self._is_at_rest(time) else each.points for time, each in zip(times, moved, strict=True)]
+        )
 
     def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
         """The nearest Gaussians to each, or the neighbours of vertices along edges."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from a4d.config import Config
@@ -30,10 +30,20 @@ class NodeMotionConfig(Config):
     momentum: float = Field(
         default=0.7, ge=0, le=1, description="share of the latest change with which a new key begins"
     )
+    interpolation: Literal["linear", "cubic"] = Field(
+        default="linear", description="between keys: straight, or a Catmull-Rom spline, whose speed never jumps"
+    )
+    periodic: bool = Field(default=False, description="the last key is at rest like the first: the motion repeats")
+
+    @model_validator(mode="after")
+    def _check_period(self) -> NodeMotionConfig:
+        if self.periodic and self.keys < 3:
+            raise ValueError("a periodic motion needs at least 3 keys, of which the first and the last are at rest")
+        return self
 
 
 class NodeMotion(Motion):
-    """Poses of M nodes at K keys, linear in between; the first key is the shape at rest.
+    """Poses of M nodes at K keys; the first key is the shape at rest, and of a periodic motion the last one too.
 
     Args:
         config: numbers.
@@ -46,7 +56,7 @@ class NodeMotion(Motion):
     def __init__(self, config: NodeMotionConfig, graph: NodeGraph, followed: dict[Followed, Tensor]) -> None:
         super().__init__()
         self.config, self.graph = config, graph
-        keys, count = config.keys - 1, len(graph.nodes)
+        keys, count = config.keys - 1 - config.periodic, len(graph.nodes)
         self.shifts = nn.Parameter(torch.zeros(keys, count, 3))
         self.turns = nn.Parameter(torch.zeros(keys, count, 4))
         self.register_buffer("nodes", graph.nodes.clone(), persistent=False)
@@ -66,13 +76,42 @@ class NodeMotion(Motion):
         """(M, 3) shifts in metres and (M, 4) quaternions of the nodes at a time in [0, 1]."""
         place = min(max(time, 0.0), 1.0) * (self.config.keys - 1)
         before = min(int(place), self.config.keys - 2)
-        fraction = place - before
-        shift, turn = self.shifts[before] * fraction, self.turns[before] * fraction
-        if before:
-            shift = shift + self.shifts[before - 1] * (1 - fraction)
-            turn = turn + self.turns[before - 1] * (1 - fraction)
-        identity = turn.new_tensor([1.0, 0.0, 0.0, 0.0])
-        return shift, torch.nn.functional.normalize(identity + turn, dim=-1)
+        shift, turn = torch.zeros_like(self.nodes), torch.zeros_like(self.turns[0])
+        here = self._turn(before)
+        for key, share in enumerate(self._shares(place - before), start=before - 1):
+            if share:
+                there = self._turn(key)
+                # A quaternion and its negative are the same turn; the near one of both leads the short way.
+                sign = torch.where((here * there).sum(-1, keepdim=True) < 0, -share, share)
+                shift, turn = shift + share * self._key(self.shifts, key), turn + sign * there
+        return shift, torch.nn.functional.normalize(turn, dim=-1)
+
+    def _turn(self, key: int) -> Tensor:
+        """(M, 4) quaternions of a key, of any length."""
+        turn = self._key(self.turns, key)
+        return turn + turn.new_tensor([1.0, 0.0, 0.0, 0.0])
+
+    def _shares(self, fraction: float) -> tuple[float, float, float, float]:
+        """Of the key before the last, the last, the next and the one after it, a fraction of the way to the next."""
+        if self.config.interpolation == "linear":
+            return 0.0, 1 - fraction, fraction, 0.0
+        square, cube = fraction**2, fraction**3
+        return (
+            (2 * square - cube - fraction) / 2,
+            (2 - 5 * square + 3 * cube) / 2,
+            (fraction + 4 * square - 3 * cube) / 2,
+            (cube - square) / 2,
+        )
+
+    def _key(self, values: Tensor, key: int) -> Tensor:
+        """(M, C) what a key adds to rest; beyond the ends the motion repeats, or goes on straight."""
+        last = self.config.keys - 1
+        if self.config.periodic:
+            key %= last
+        elif not 0 <= key <= last:
+            end, inner = (0, 1) if key < 0 else (last, last - 1)
+            return 2 * self._key(values, end) - self._key(values, inner)
+        return values[key - 1] if key else torch.zeros_like(values[0])
 
     def forward(
         self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
@@ -108,7 +147,7 @@ class NodeMotion(Motion):
         """Keys up to `time` that were not optimised before go on as the latest ones did."""
         if time <= float(self.latest):
             return
-        last = math.ceil(float(self.latest) * (self.config.keys - 1) - 1e-4) - 1
+        last = min(math.ceil(float(self.latest) * (self.config.keys - 1) - 1e-4), len(self.shifts)) - 1
         if last >= 0:
             for values in (self.shifts, self.turns):
                 before = values[last - 1] if last else torch.zeros_like(values[0])

@@ -137,6 +137,16 @@ class Scene(nn.Module, ABC):
         """Whether it differs between times; one that does is sampled at several by those who take it elsewhere."""
         return False
 
+    @property
+    def seconds(self) -> float | None:
+        """Length of its clip, or None where only the workspace's frames tell."""
+        return None
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the end of its clip is the beginning again."""
+        return False
+
     def asset(self, options: AssetOptions) -> Asset | None:
         """The scene as it should leave for other programs, with materials and motion of its own.
 

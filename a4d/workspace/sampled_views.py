@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from a4d.geometry.cameras import Cameras
+    from a4d.priors.placement import Placement
     from a4d.priors.protocol import Prior
     from a4d.scenes.scene import Scene
     from a4d.views import Frames
@@ -43,7 +45,10 @@ class SampleConfig(SamplingSettings):
     def _as_the_prior_draws_best(cls, values: Any) -> Any:
         if not isinstance(values, Mapping) or not isinstance(values.get("prior"), str):
             return values
-        return {**own_settings(values["prior"]), **values}
+        own = own_settings(values["prior"])
+        if "radius" in values:
+            own["fill"] = None
+        return {**own, **values}
 
     @model_validator(mode="after")
     def _check_what_the_prior_can_be_told(self) -> SampleConfig:
@@ -62,6 +67,30 @@ class SampleConfig(SamplingSettings):
 
         names = find(self.prior).options.keys() & {"size", "views", "condition_frame_time_zero"}
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def times(self) -> list[float]:
+        """Of the frames, in [0, 1] of the clip."""
+        last = self.frames if self.periodic else self.frames - 1
+        return [index / last for index in range(self.frames)]
+
+    def ring(self, height: int, width: int, scene: Scene) -> Cameras:
+        """The cameras of a video of a scene at rest, one per view."""
+        import torch
+
+        from a4d.geometry.cameras import orbit
+
+        azimuth = self.azimuth + torch.arange(self.views) * (360 / self.views)
+        elevation = torch.full((self.views,), self.elevation)
+        return orbit(azimuth, elevation, self._distance(scene), self.fov, width, height)
+
+    def _distance(self, scene: Scene) -> float:
+        """Metres from the middle to the cameras."""
+        gaussians = None if self.fill is None else scene.gaussians()
+        if self.fill is None or gaussians is None:
+            return self.radius
+        reach = float(gaussians.means.detach().abs().max())
+        return reach / (self.fill * math.tan(math.radians(self.fov) / 2))
 
     def require_weights(self, overrides: str) -> None:
         """Look for the weights, reading none.
@@ -92,7 +121,7 @@ def own_settings(prior: str) -> dict[str, Any]:
 
 
 def sampled_frames(
-    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, weights: str, runtime: Runtime
+    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, placement: Placement, runtime: Runtime
 ) -> Frames:
     """The frames that a prior makes, unless an interrupted run has made them.
 
@@ -103,39 +132,27 @@ def sampled_frames(
         scene: at rest; its renders are the first frames.
         config: the prior and the cameras.
         prompt: what happens, where the settings do not say it.
-        weights: folders of weights, `NAME=PATH[,NAME=PATH]...`.
+        placement: of the prior.
         runtime: device, seed and console.
 
     Raises:
         ConfigError: the prior cannot draw as the settings say.
         BackendUnavailableError: weights are missing, damaged, or of another architecture.
     """
-    from a4d.priors.catalogue import Placement, load_prior, locate, with_bases
+    from a4d.priors.catalogue import load_prior, locate, with_bases
 
     folder = work.previews / "sampled"
     finished = folder / "done"
-    overrides = fitting.weight_overrides(weights)
+    overrides = placement.overrides
     work.weights += [
         fitting.recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])
     ]
     if not finished.is_file():
-        placement = Placement(runtime.device, overrides=overrides, options=config.options)
-        prior = load_prior(config.prior, placement)
+        prior = load_prior(config.prior, placement, config.options)
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
         write_views(folder, rgb, config)
         finished.touch()
-    return read_views(folder, config)
-
-
-def ring(config: SampleConfig, height: int, width: int) -> Cameras:
-    """The cameras of a video, one per view."""
-    import torch
-
-    from a4d.geometry.cameras import orbit
-
-    azimuth = config.azimuth + torch.arange(config.views) * (360 / config.views)
-    elevation = torch.full((config.views,), config.elevation)
-    return orbit(azimuth, elevation, config.radius, config.fov, width, height)
+    return read_views(folder, config, scene)
 
 
 def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, runtime: Runtime) -> Tensor:
@@ -147,10 +164,10 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
     from a4d.priors.sampling import FreeInit, known_first_frames, sample
     from a4d.randomness import generator
 
-    cameras = ring(config, *config.size).to(runtime.device)
+    cameras = config.ring(*config.size, scene).to(runtime.device)
     with torch.no_grad():
-        level = torch.full((3,), BACKGROUNDS[config.background], device=runtime.device)
-        first = scene.render(cameras, None, level).rgb.clamp(0, 1)
+        rest = scene.render(cameras)
+        first = (config.exposure * rest.rgb + BACKGROUNDS[config.background] * (1 - rest.alpha)).clamp(0, 1)
     draws = generator(runtime.seed, "sample", config.prior)
     latents = prior.encode(first, draws)
     each = torch.arange(prior.views, device=runtime.device).repeat_interleave(config.frames)
@@ -158,7 +175,7 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
         prior.condition([prompt], first, cameras),
         prior.unconditional([config.negative_prompt], first, cameras),
         cameras[each],
-        torch.linspace(0, 1, config.frames, device=runtime.device).repeat(prior.views),
+        torch.tensor(config.times, device=runtime.device).repeat(prior.views),
     )
     shape = (1, prior.views, config.frames, latents.shape[1], latents.shape[2], latents.shape[3])
     free_init = FreeInit(config.free_init) if config.free_init > 1 else None
@@ -173,21 +190,22 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
 
 
 def write_views(folder: Path, rgb: Tensor, config: SampleConfig) -> None:
-    """Write (V, F, h, w, 3) pictures, without their background, as RGBA."""
+    """Write (V, F, h, w, 3) pictures as RGBA, without their background and as bright as the scene."""
     import torch
 
     from a4d.io.images import write_image
 
     level = BACKGROUNDS[config.background]
     alpha = (((rgb - level).norm(dim=-1, keepdim=True) - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)
-    straight = ((rgb - level * (1 - alpha)) / alpha.clamp_min(1e-3)).clamp(0, 1) * (alpha > 0)
+    straight = (rgb - level * (1 - alpha)) / (config.exposure * alpha.clamp_min(1e-3))
+    straight = straight.clamp(0, 1) * (alpha > 0)
     for view, frames in enumerate(torch.cat([straight, alpha], dim=-1)):
         (folder / f"view_{view}").mkdir(parents=True, exist_ok=True)
         for index, rgba in enumerate(frames):
             write_image(folder / f"view_{view}" / f"{index:05d}.png", rgba.numpy())
 
 
-def read_views(folder: Path, config: SampleConfig) -> Frames:
+def read_views(folder: Path, config: SampleConfig, scene: Scene) -> Frames:
     """The pictures that `write_views` has written, with their cameras and times, view by view."""
     import torch
 
@@ -196,10 +214,11 @@ def read_views(folder: Path, config: SampleConfig) -> Frames:
 
     rgba, cameras, times, names = [], [], [], []
     for view in range(config.views):
-        for index in range(config.frames):
+        for index, time in enumerate(config.times):
             path = folder / f"view_{view}" / f"{index:05d}.png"
             rgba.append(torch.from_numpy(read_image(path)))
-            cameras.append(ring(config, *rgba[-1].shape[:2])[view])
-            times.append(index / (config.frames - 1))
+            height, width = rgba[-1].shape[:2]
+            cameras.append(config.ring(height, width, scene)[view])
+            times.append(time)
             names.append(f"view_{view}_{index:05d}")
     return Frames(rgba, cameras, torch.tensor(times), names, ["train"] * len(rgba))

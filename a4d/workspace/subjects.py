@@ -15,6 +15,7 @@ from a4d.geometry.placement import placed
 from a4d.io.asset_reader import read_asset
 from a4d.io.transforms_json import read_transforms
 from a4d.scenes import load_scene
+from a4d.scenes.scene import Scene
 from a4d.workspace.assets import load_asset, world_from_source
 from a4d.workspace.workspace import Workspace
 
@@ -69,7 +70,8 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         given = GivenAsset(in_file, in_world, request.clip)
         return Subject(name, None, given, _clip_moments(workspace, request, in_world), request.surface)
     scene = load_scene(workspace.scene(request.scene), device)
-    moments = _scene_moments(workspace, request) if scene.is_moving else Moments((0.0,), 1 / _fps(workspace, request))
+    still = Moments((0.0,), 1 / _fps(workspace, request))
+    moments = _scene_moments(workspace, request, scene) if scene.is_moving else still
     matrix = target_from_frame
     if request.frame == "source" and workspace.metadata.asset is not None:
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
@@ -93,8 +95,11 @@ def _clip_moments(workspace: Workspace, request: SubjectRequest, asset: Asset) -
     return Moments(_even(count), clip.duration / max(1, count - 1))
 
 
-def _scene_moments(workspace: Workspace, request: SubjectRequest) -> Moments:
-    """The times of the workspace's frames, or as many as were asked for."""
+def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Scene) -> Moments:
+    """The clip at the film's rate where the scene knows its length, else the times of the workspace's frames."""
+    if scene.seconds is not None:
+        count = request.moments or max(2, round(scene.seconds * (request.fps or FPS)) + 1)
+        return Moments(_even(count), scene.seconds / max(1, count - 1), scene.is_periodic)
     path = workspace.path / "transforms.json"
     if request.moments is None and path.is_file():
         stated = read_transforms(path, skip_missing=True).times
@@ -102,7 +107,7 @@ def _scene_moments(workspace: Workspace, request: SubjectRequest) -> Moments:
         if len(times) > 1:
             return Moments(times, 1 / _fps(workspace, request))
     count = request.moments or workspace.metadata.frame_count or MOMENTS
-    return Moments(_even(count), 1 / _fps(workspace, request))
+    return Moments(_even(count), 1 / _fps(workspace, request), scene.is_periodic)
 
 
 def _even(count: int) -> tuple[float, ...]:

@@ -11,6 +11,9 @@ from a4d.geometry.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.material import Material
 from a4d.geometry.primitives import icosphere
 from a4d.io.video import read_video
+from a4d.randomness import generator
+from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.seed import Seed
 
 SHOT = Shot(frames=6, size=48)
 SUBJECT = Subject("ring", Waving(), None, Moments((0.0, 0.25, 0.5, 1.0), 0.1))
@@ -41,6 +44,32 @@ def test_films_have_the_clip_s_rate(tmp_path, suffix):
     video = read_video(tmp_path / f"ring{suffix}")
     assert video.fps == pytest.approx(10, rel=0.01)
     assert [frame.shape[:2] for frame in video.frames] == [(48, 48)] * 4
+
+
+def test_a_clip_that_repeats_is_shown_again_until_there_is_something_to_see(tmp_path):
+    looping = Subject("ring", Waving(), None, Moments((0.0, 0.25, 0.5, 1.0), 0.25, is_periodic=True))
+    assert write_film(tmp_path / "ring.mp4", "sweep", looping, SHOT) == {"sweep_frames": 12}
+    frames = [frame.astype(float) for frame in read_video(tmp_path / "ring.mp4").frames]
+    assert len(frames) == 12
+    # The last moment is the first again, and is not shown twice.
+    assert np.abs(frames[3] - frames[0]).mean() < 0.3 * np.abs(frames[1] - frames[0]).mean()
+
+
+def test_a_moving_surface_is_filmed_with_its_materials_and_stays_in_the_picture():
+    red = Material(base_colour=(1.0, 0.0, 0.0, 1.0), is_unlit=True)
+    spec = {"kind": "gaussian_motion", "count": 50, "motion": {"kind": "nodes", "nodes": 4, "keys": 2}}
+    seed = Seed(asset=static_asset("ball", primitive_from_mesh(icosphere(0.4)), red))
+    scene = GaussianMotionScene.begin(spec, seed, generator(0, "begin"))
+    with torch.no_grad():
+        scene.motion.shifts[..., 1] = 0.6
+    subject = Subject("ball", scene, None, Moments((0.0, 1.0), 0.1))
+    first, last = pictures("sweep", subject, SHOT)
+    for picture, rows in ((first, slice(24, 48)), (last, slice(0, 24))):
+        seen = picture[..., 3] > 0.5
+        assert seen[rows].sum() > 0.9 * seen.sum()
+        assert not seen[[0, -1]].any()
+        red, green, blue = picture[seen][:, :3].mean(0)
+        assert red > 0.5 > 0.05 > max(green, blue)
 
 
 def test_a_film_that_lost_a_frame_is_refused(tmp_path, monkeypatch):

@@ -15,11 +15,12 @@ from a4d.errors import BackendUnavailableError, ConfigError, ExitCode
 from a4d.geometry.cameras import orbit, turntable
 from a4d.objectives.distillation import Distillation, Request, latent_gradient, score_distillation
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.catalogue import Placement, check, check_options, load_prior, with_bases
+from a4d.priors.catalogue import check, check_options, load_prior, with_bases
 from a4d.priors.components import clip_pixels
 from a4d.priors.hub import is_whole, needed_files
 from a4d.priors.mv_vdm.assembly import adapter_file, assemble_new, save_trained
-from a4d.priors.protocol import Query
+from a4d.priors.placement import Placement
+from a4d.priors.protocol import Query, Viewpoints
 from a4d.priors.sampling import FreeInit, known_first_frames, sample
 from a4d.priors.weights_folder import WeightsFolder
 from a4d.randomness import generator
@@ -37,7 +38,7 @@ def ask(prior, prompt="a fox", images=None, cameras=CAMERAS, latents=None):
     images = clips()[::FRAMES] if images is None else images
     latents = torch.randn(VIEWS * FRAMES, 4, 8, 8, generator=generator(0)) if latents is None else latents
     with torch.no_grad():
-        return prior.denoise(latents, torch.tensor([400]), prior.condition([prompt], images), cameras)
+        return prior.denoise(latents, torch.tensor([400]), prior.condition([prompt], images), Viewpoints(cameras))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,9 @@ def test_latents_become_images_in_chunks(prior):
 def test_what_cannot_be_asked_is_said(prior, images, cameras, latents, message):
     pictures = None if images is None else clips()[:images]
     with pytest.raises(ConfigError, match=message):
-        prior.denoise(torch.randn(latents, 4, 8, 8), torch.tensor([4]), prior.condition(["a fox"], pictures), cameras)
+        prior.denoise(
+            torch.randn(latents, 4, 8, 8), torch.tensor([4]), prior.condition(["a fox"], pictures), Viewpoints(cameras)
+        )
 
 
 def request(prior, rgb):
@@ -166,7 +169,7 @@ def test_the_distillation_gradient_is_animate3ds(prior, frames):
     moving = (torch.arange(VIEWS * frames) % frames > 0).view(-1, 1, 1, 1)
     noisy = torch.where(moving, a.sqrt() * latents + (1 - a).sqrt() * noise, latents)
     with torch.no_grad():
-        c, u = (prior.denoise(noisy, t, conditioning, cameras) for conditioning in (told, untold))
+        c, u = (prior.denoise(noisy, t, conditioning, Viewpoints(cameras)) for conditioning in (told, untold))
 
     def clean(eps):
         return (noisy - (1 - a).sqrt() * eps) / a.sqrt()
@@ -204,9 +207,9 @@ def test_the_released_files_load_and_predict_as_what_was_saved(prior, saved):
 @pytest.mark.parametrize(("views", "size"), [(2, (64, 64)), (6, (64, 80)), (4, (40, 64))])
 def test_views_and_size_may_be_others(saved, views, size):
     options = {"views": views, "size": size, "condition_frame_time_zero": views == 6}
-    loaded = load_prior("mv-vdm", Placement(overrides=saved, options=options))
+    loaded = load_prior("mv-vdm", Placement(overrides=saved), options)
     assert (loaded.views, loaded.encoder.size) == (views, size)
-    ring = turntable(views, 15.0, 3.0, 40.0, 64)[torch.arange(views).repeat_interleave(FRAMES)]
+    ring = Viewpoints(turntable(views, 15.0, 3.0, 40.0, 64)[torch.arange(views).repeat_interleave(FRAMES)])
     rgb = torch.rand(views * FRAMES, *size, 3, generator=generator(5))
     latents, t = loaded.encode(rgb), torch.tensor([400])
     assert latents.shape == (views * FRAMES, 4, size[0] // 8, size[1] // 8)
@@ -228,7 +231,7 @@ def test_views_and_size_may_be_others(saved, views, size):
 
 def test_sizes_without_whole_latents_and_options_of_other_models_are_refused(saved):
     with pytest.raises(ConfigError, match="no multiples of 8"):
-        load_prior("mv-vdm", Placement(overrides=saved, options={"size": (60, 64)}))
+        load_prior("mv-vdm", Placement(overrides=saved), {"size": (60, 64)})
     with pytest.raises(ConfigError, match="cannot be told its 'views'"):
         check_options("stable-diffusion-1.5", ["views"])
 

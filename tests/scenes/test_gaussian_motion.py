@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from bending import bending_bar
@@ -8,8 +9,10 @@ from rich.console import Console
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.asset import Asset
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.node_graph import node_graph
 from a4d.geometry.posing import deform
 from a4d.geometry.primitives import box, icosphere, paint
+from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.objectives import build_objectives
 from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.randomness import generator
@@ -22,6 +25,7 @@ from a4d.scenes.seed import Seed
 from a4d.views import build_views
 
 HEXPLANE = {"kind": "hexplane", "planes": {"features": 4, "resolutions": [[8, 8, 8, 4], [16, 16, 16, 8]]}, "width": 8}
+PERIODIC = {"kind": "nodes", "nodes": 12, "keys": 5, "interpolation": "cubic", "periodic": True}
 MOTIONS = [{"kind": "nodes", "nodes": 12, "keys": 5}, HEXPLANE]
 
 
@@ -60,6 +64,39 @@ def test_the_motion_begins_at_rest_without_a_jump(motion: dict) -> None:
     scene = stirred(begin(motion))
     step = [float((scene.mesh(time).vertices - scene.vertices).norm(dim=-1).max()) for time in (1e-4, 1e-3)]
     assert step[0] < 0.2 * step[1] < 0.1
+
+
+@torch.no_grad()
+def test_a_periodic_motion_returns_to_rest_and_its_speed_never_jumps() -> None:
+    scene = stirred(begin(PERIODIC))
+    assert len(scene.motion.shifts) == PERIODIC["keys"] - 2
+    assert torch.equal(scene.mesh(1.0).vertices, scene.vertices)
+    step = 1e-3
+    for time in (0.0, 0.25, 0.5, 0.75):
+        before, here, after = (scene.mesh((time + offset) % 1).vertices for offset in (-step, 0.0, step))
+        speed = (after - before).norm(dim=-1).max()
+        assert float((after - 2 * here + before).norm(dim=-1).max()) < 0.05 * float(speed)
+
+
+@torch.no_grad()
+def test_a_whole_turn_goes_on_to_its_end_where_the_quaternion_has_changed_its_sign() -> None:
+    scene = begin({**PERIODIC, "keys": 9})
+    half = torch.arange(1, 8) * (torch.pi / 8)
+    turn = torch.stack([half.cos(), 0 * half, half.sin(), 0 * half], dim=1)
+    scene.motion.turns.copy_(turn[:, None] - torch.tensor([1.0, 0, 0, 0]))
+    # Nodes turn about themselves; a turn about the axis shifts them as well.
+    for key in range(len(half)):
+        about = rotation_from_quaternion(turn[key])
+        scene.motion.shifts[key] = scene.motion.nodes @ about.T - scene.motion.nodes
+        torch.testing.assert_close(scene.mesh((key + 1) / 8).vertices, scene.vertices @ about.T, atol=1e-5, rtol=0)
+    angle = torch.tensor(2 * torch.pi * 7.5 / 8)
+    turned = (
+        scene.vertices
+        @ rotation_from_quaternion(
+            torch.stack([(angle / 2).cos(), torch.zeros(()), (angle / 2).sin(), torch.zeros(())])
+        ).T
+    )
+    assert float((scene.mesh(7.5 / 8).vertices - turned).norm(dim=-1).max()) < 0.05
 
 
 @pytest.mark.parametrize("motion", MOTIONS, ids=["nodes", "hexplane"])
@@ -149,6 +186,21 @@ def test_parts_that_touch_move_on_their_own_as_nodes_follow_the_surface() -> Non
     ends = scene.vertices[:, 1] < -0.45
     assert float(moved[ends & (scene.vertices[:, 0] < 0)].min()) > 0.25
     assert float(moved[ends & (scene.vertices[:, 0] > 0)].max()) < 1e-4
+
+
+def test_many_parts_are_linked_to_the_nearest_others() -> None:
+    corner = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0, 0.1, 0]])
+    small = [corner + torch.tensor([1.0 * place, 0, 0]) for place in range(100)]
+    large = icosphere(0.4, 2).vertices + torch.tensor([-1.0, 0, 0])
+    vertices = torch.cat([*small, large])
+    faces = torch.cat([torch.arange(300).view(100, 3), icosphere(0.4, 2).faces + 300])
+    graph = node_graph(vertices, faces, 40)
+    assert bool(np.isfinite(graph.distances).all())
+    # From the last triangle back to the first the way leads over all between them, and from there to the ball.
+    start = int(np.argmax(graph.places[graph.node_places][:, 0]))
+    first = int(np.argmin(np.abs(graph.places).sum(1)))
+    assert 98.8 < graph.distances[start][first] < 101
+    assert graph.distances[start].max() > 100
 
 
 @torch.no_grad()

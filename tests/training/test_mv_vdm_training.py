@@ -18,7 +18,8 @@ from a4d.errors import ConfigError, InvalidInputError, MissingInputError, UsageE
 from a4d.geometry.cameras import orbit
 from a4d.io.multi_view_dataset import MultiViewClip, read_entries, write_dataset
 from a4d.io.video import read_video, write_video
-from a4d.priors.catalogue import Placement, load_prior
+from a4d.priors.catalogue import load_prior
+from a4d.priors.placement import Placement
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.training.mv_vdm import MODEL, ClipBatches, ClipData, start, tokens_of
