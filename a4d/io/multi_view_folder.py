@@ -60,10 +60,12 @@ class MultiViewFolder:
     Args:
         path: of the folder.
         views: files or folders, in their order around the subject.
+        pictures: of all views one after the other, which a data set may hold beside films that have no alpha.
     """
 
     path: Path
     views: tuple[Path, ...]
+    pictures: tuple[Path, ...] = ()
 
     @classmethod
     def find(cls, folder: Path) -> MultiViewFolder:
@@ -90,7 +92,9 @@ class MultiViewFolder:
                 )
         if len(found) < 2:
             raise InvalidInputError(f"{folder} holds no views of a clip", "Name them view_0.mp4, view_1.mp4 ...")
-        return cls(folder, tuple(sorted(found, key=natural_key)))
+        pictures = sorted((folder / "images").glob("*.png"), key=natural_key)
+        whole = pictures if len(pictures) % len(found) == 0 else []
+        return cls(folder, tuple(sorted(found, key=natural_key)), tuple(whole))
 
     def frames(self, view: int, excerpt: Excerpt) -> Iterator[Array]:
         """(H, W, 3 or 4) float32 sRGB in [0, 1] of one view.
@@ -98,21 +102,22 @@ class MultiViewFolder:
         Raises:
             InvalidInputError: a file is damaged, or nothing is left.
         """
-        path = self.views[view]
-        if path.is_file():
+        path, each = self.views[view], len(self.pictures) // len(self.views)
+        if path.is_file() and not self.pictures:
             yield from read_video(path, excerpt.start, excerpt.end, excerpt.fps, excerpt.size).frames
             return
-        step = 1 if excerpt.fps is None else max(1, round(PICTURE_RATE / excerpt.fps))
-        for picture in islice(list_images(path), excerpt.start, excerpt.end, step):
+        pictures = self.pictures[view * each :][:each] or list_images(path)
+        step = 1 if excerpt.fps is None else max(1, round(self._stored_rate() / excerpt.fps))
+        for picture in islice(pictures, excerpt.start, excerpt.end, step):
             pixels = read_image(picture)
             yield pixels if excerpt.size is None else shrink(pixels, excerpt.size)
 
     def rate(self, excerpt: Excerpt) -> float:
         """Frames per second of what `frames` gives."""
-        first = self.views[0]
-        if excerpt.fps is not None:
-            return excerpt.fps
-        return read_video(first).fps if first.is_file() else PICTURE_RATE
+        return excerpt.fps or self._stored_rate()
+
+    def _stored_rate(self) -> float:
+        return read_video(self.views[0]).fps if self.views[0].is_file() else PICTURE_RATE
 
     @property
     def camera_file(self) -> Path | None:

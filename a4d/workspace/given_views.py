@@ -88,7 +88,7 @@ def take_views(
     if overlap < SURE:
         work.warn(
             f"the films do not show the mesh where it is: outlines overlap by {100 * overlap:.0f} %; "
-            "say where the cameras are (--radius, --fov, --azimuth --cameras), or how it stands (--up, --front)"
+            "say where the cameras are (--radius, --fov, --azimuth, --cameras) or how it stands (--up, --front)"
         )
     return {**facts, "silhouette_iou": overlap}
 

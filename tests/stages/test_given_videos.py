@@ -120,6 +120,13 @@ def test_a_data_set_s_clip_brings_its_cameras(a4d, tmp_path: Path, bar) -> None:
         assert done.code == 0, done.err
         capture = read_transforms(tmp_path / "bar.a4d" / "transforms.json")
         np.testing.assert_allclose(capture.world_from_camera[::FRAMES], cameras.world_from_camera, atol=1e-5)
+    # With pictures beside the films, their alpha is taken.
+    write_dataset(tmp_path / "exact", [clip], with_images=True)
+    assert a4d("preprocess", "bar.glb", "--videos", "exact", "--force").code == 0
+    frames = load_frames(Workspace.open(tmp_path / "bar.a4d"))
+    torch.testing.assert_close(
+        torch.stack(frames.rgba)[..., 3], torch.stack(bar.frames.rgba)[..., 3], atol=3e-3, rtol=0
+    )
     # The original has its angles in the index alone.
     for name in ("transforms.json", "clip.json"):
         (tmp_path / "set" / "videos" / "bar" / "00" / name).unlink()

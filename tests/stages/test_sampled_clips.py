@@ -21,7 +21,7 @@ from a4d.workspace.sampled_views import SampleConfig
 
 MV_VDM = {"views": 4, "frames": 16, "size": [256, 256], "elevation": 15.0, "radius": 3.0, "fov": 40.0,
           "background": "grey", "steps": 25, "guidance_scale": 7.5, "spacing": "leading", "free_init": 3}  # fmt: skip
-COMPACT = {"views": 4, "frames": 9, "size": [128, 128], "elevation": 10.0, "radius": 3.6, "fov": 35.0,
+COMPACT = {"views": 4, "frames": 8, "periodic": True, "size": [128, 128], "elevation": 10.0, "fill": 0.53, "fov": 35.0,
            "background": "white", "steps": 4, "guidance_scale": 1.5, "spacing": "trailing", "free_init": 1}  # fmt: skip
 
 

@@ -303,7 +303,8 @@ def test_two_processes_train_one_model(data_set, weights, tmp_path, launcher):
     """Started as the README says; both see other clips and end with the same weights."""
     launch = {
         "torchrun": ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"],
-        "accelerate": ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+        # With --cpu it starts a single process; this is how it starts one per GPU, were there any.
+        "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
                        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "29518"],
     }[launcher]  # fmt: skip
     pytest.importorskip(launch[0].partition(".")[0])
