@@ -105,12 +105,11 @@ class Learner(ABC):
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
         """The mean loss over all samples and five noise levels, on the same noise every time."""
-        timesteps = [torch.tensor([self.prior.schedule.timestep(level)]) for level in VALIDATION_LEVELS]
-        losses = [
-            self._loss([sample], t, generator(0, "validation", int(t), sample))
-            for t in timesteps
-            for sample in range(len(self.clean))
-        ]
+        losses = []
+        for level in VALIDATION_LEVELS:
+            t = torch.tensor([self.prior.schedule.timestep(level)])
+            for sample in range(len(self.clean)):
+                losses.append(self._loss([sample], t, generator(0, "validation", int(t), sample)))
         return {"loss": float(torch.stack(losses).mean())}
 
     def _loss(self, samples: Sequence[int], t: Tensor, draws: torch.Generator) -> Tensor:
@@ -145,7 +144,8 @@ class TokenLearner(Learner):
             raise UsageError(f"--initial '{initial}' holds no word")
         super().__init__(prior, pictures)
         self.text, self.token = text, token
-        start = text.model.get_input_embeddings().weight[ids].float().mean(0)
+        table: nn.Module = text.model.get_input_embeddings()
+        start = table.weight[ids].float().mean(0)  # type: ignore[index]
         text.learn(token, start)
         self.embedding = nn.Parameter(start.clone())
         self.module = nn.ParameterDict({"embedding": self.embedding})
