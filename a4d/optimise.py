@@ -62,6 +62,7 @@ class Problem:
         objectives: at least one.
         frames: the workspace's images, or None where no view set is observed.
         priors: diffusion priors by name, on the run's device.
+        frozen: scenes by name that objectives look at and nothing changes, on the run's device.
     """
 
     scene: Scene
@@ -69,6 +70,7 @@ class Problem:
     objectives: Sequence[Objective]
     frames: Frames | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    frozen: Mapping[str, Scene] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check before the first step what may happen in a late one.
@@ -184,8 +186,9 @@ class _Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
         step = Step(
-            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device, problem.priors
-        )
+            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device,
+            problem.priors, problem.frozen,
+        )  # fmt: skip
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in problem.objectives:
@@ -236,11 +239,7 @@ class _Loop:
         """PSNR over the frames of the first observed view set."""
         for views in self.problem.views.values():
             if isinstance(views, ObservedViews) and self.problem.frames is not None:
-                batches = views.every_frame(self.problem.frames)
-                values = []
-                for batch in batches:
-                    batch = batch.to(self.runtime.device)
-                    image = self.render(batch, views).rgb
-                    values.append(psnr(image.clamp(0, 1), batch.rgb))
+                batches = (batch.to(self.runtime.device) for batch in views.every_frame(self.problem.frames))
+                values = [psnr(self.render(batch, views).rgb.clamp(0, 1), batch.rgb) for batch in batches]
                 return {"psnr": sum(values) / len(values)}
         return {}

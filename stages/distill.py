@@ -64,11 +64,11 @@ def complete(config: Distill) -> Distill:
 
 
 def inputs(workspace: Workspace, config: Distill) -> list[Path]:
-    """The scene that is given, the images where views or priors are made of them, and adapters."""
+    """The scene that is given, the images where views or priors are made of them, adapters and frozen scenes."""
     given = [workspace.scene(config.from_scene)] if config.from_scene else []
     frames = [workspace.path / name for name in ("transforms.json", "images")] if fitting.reads_frames(config) else []
     files = fitting.scene_files(config.scene) if config.scene else []
-    return given + frames + files + fitting.adapters_read(workspace, config)
+    return given + frames + files + fitting.folders_read(workspace, config)
 
 
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
@@ -119,5 +119,14 @@ STAGE = Stage(
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("views.*.batch", "views.*.size", "objectives.*.patch", "priors.*.text_on_cpu", "scene.count"),
+    memory_knobs=(
+        "offload",
+        "views.*.batch",
+        "views.*.size",
+        "objectives.*.patch",
+        "priors.*.text_on_cpu",
+        "priors.*.images_at_once",
+        "priors.*.samples_at_once",
+        "scene.count",
+    ),
 )

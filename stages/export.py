@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -80,14 +80,13 @@ class Export(Config):
         return _listed(value, "film", ("turntable", "sweep", "grid"))
 
 
-def _listed(value: str, what: str, known: object) -> str:
+def _listed(value: str, what: str, known: Collection[str]) -> str:
     names = [name.strip().lower().lstrip(".") for name in value.split(",") if name.strip()]
     if names == ["auto"]:
         return "auto"
-    choices = list(cast(Any, known))
-    unknown = [name for name in names if name not in choices]
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"unknown {what} {', '.join(unknown) or value!r}; choose from {', '.join(choices)}")
+        raise ValueError(f"unknown {what} {', '.join(unknown) or value!r}; choose from {', '.join(known)}")
     return ",".join(dict.fromkeys(names))
 
 

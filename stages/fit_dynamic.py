@@ -56,12 +56,12 @@ def complete(config: FitDynamic) -> FitDynamic:
 
 
 def inputs(workspace: Workspace, config: FitDynamic) -> list[Path]:
-    """The static scene, the mesh, the frames and their cameras, and adapters."""
+    """The static scene, the mesh, the frames and their cameras, adapters and frozen scenes."""
     scene = [workspace.scene(config.from_scene)] if config.from_scene else []
     known = ["source"] if workspace.metadata.asset is not None else []
     if config.sample is None:
         known += ["transforms.json", "images"]
-    return [*scene, *(workspace.path / name for name in known), *fitting.adapters_read(workspace, config)]
+    return [*scene, *(workspace.path / name for name in known), *fitting.folders_read(workspace, config)]
 
 
 def require(config: FitDynamic) -> None:
@@ -88,7 +88,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     if config.sample is None:
         frames = observed_clip(work.workspace, config.clip)
     else:
-        frames = sampled_frames(work, scene, config.sample, config.prompt or "", config.weights, runtime)
+        frames = sampled_frames(
+            work, scene, config.sample, config.prompt or "", fitting.placement(config, runtime), runtime
+        )
     metrics: dict[str, Any] = fitting.fit(work, config, scene, frames, runtime)
     return metrics
 
@@ -143,5 +145,5 @@ STAGE = Stage(
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("scene.count", "views.*.chosen", "views.*.size"),
+    memory_knobs=("offload", "scene.count", "views.*.chosen", "views.*.size"),
 )

@@ -13,10 +13,10 @@ from a4d.errors import UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.fitting import (
     Fitting,
-    adapters_read,
     complete_fitting,
     complete_scene,
     fit,
+    folders_read,
     profile_values,
     require_weights,
     scene_files,
@@ -98,7 +98,7 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
     if config.seed.kind == "mesh":
         known.append(workspace.path / "source")
-    return known + scene_files(config.scene) + adapters_read(workspace, config)
+    return known + scene_files(config.scene) + folders_read(workspace, config)
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
@@ -110,8 +110,9 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     frames = load_frames(work.workspace)
     if config.frame is not None:
         frames = choose_frame(work, frames, config.frame)
-    elif work.workspace.metadata.asset is not None and frames.times is not None:
-        frames = frames.at(0.0)
+    elif frames.times is not None and len(at_rest := frames.at(float(frames.times.min()))) > 1:
+        # Several cameras saw the first moment: it stands for what moves afterwards.
+        frames = at_rest
     seed = make_seed(work.workspace, frames, config.seed)
     if config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")

@@ -12,7 +12,8 @@ from pydantic import Field
 from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.runtime import Runtime
-from a4d.workspace.mesh_views import MeshViews, take_mesh
+from a4d.workspace.given_views import GivenViews, take_views
+from a4d.workspace.mesh_views import take_mesh, take_mesh_at_rest
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from a4d.geometry.mesh import Mesh
     from a4d.io.capture import PosedCapture
+    from a4d.io.multi_view_folder import MultiViewFolder
 
     Image = NDArray[np.float32]
 
 
-class Preprocess(MeshViews):
+class Preprocess(GivenViews):
     """How the subject is found, and how large it becomes; of a mesh, what is shown from where."""
 
     matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg"] = Field(
@@ -46,6 +49,8 @@ class Preprocess(MeshViews):
 
 def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
     """Take the source in, by its kind."""
+    from a4d.io.multi_view_folder import MultiViewFolder
+
     source = work.workspace.metadata.source
     if source is None:
         raise MissingInputError(f"{work.workspace.path} has no source", "`a4d preprocess INPUT` makes a workspace")
@@ -55,6 +60,13 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
         raise UsageError("--depth applies to a single image")
     if config.clip is not None and source.kind != "mesh":
         raise UsageError(f"--clip applies to a mesh, and this input is of kind '{source.kind}'")
+    if config.videos is not None and source.kind != "mesh":
+        raise UsageError("--videos shows how a mesh moves", "Without a mesh, give the folder itself as the input")
+    if source.kind == "mesh" and config.videos is not None:
+        if config.clip not in (None, "none"):
+            raise UsageError("--clip and --videos both say how the mesh moves", "Give one of them")
+        facts, surface = take_mesh_at_rest(work, config)
+        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), surface)}
     if source.kind == "mesh":
         return take_mesh(work, config, config.size, config.fps, runtime.console)
     return TAKERS[source.kind](work, config)
@@ -130,9 +142,13 @@ def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """Photographs with cameras: undistorted, reduced, with alpha where it is known, in the canonical frame."""
     from a4d.io.canonical_frame import canonical_frame, transform_capture
     from a4d.io.capture_reader import read_capture
+    from a4d.io.multi_view_folder import MultiViewFolder, is_multi_view
     from a4d.io.transforms_json import write_transforms
 
-    capture = read_capture(work.workspace.source_path(), skip_missing=config.skip_missing)
+    path = work.workspace.source_path()
+    if is_multi_view(path):
+        return _take_views(work, config, MultiViewFolder.find(path))
+    capture = read_capture(path, skip_missing=config.skip_missing)
     capture, masks = _take_photographs(work, config, capture)
     if config.canonical:
         capture = transform_capture(capture, canonical_frame(capture, masks))
@@ -141,6 +157,28 @@ def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
     facts: dict[str, Any] = {"frames": len(capture), "masks": masks is not None}
     if capture.points is not None:
         facts["points"] = len(capture.points)
+    return facts
+
+
+def _take_views(
+    work: Transaction, config: Preprocess, clip: MultiViewFolder, surface: Mesh | None = None
+) -> dict[str, Any]:
+    """Films of a moving subject from several sides, and how well a mesh stands where they show it."""
+    from a4d.io.multi_view_folder import Excerpt
+    from a4d.matting.matte import matte
+
+    excerpt = Excerpt(config.start, config.end, config.fps, config.max_size)
+    notes = set[str]()
+
+    def cut_out(view: Path, frame: Image) -> Image:
+        with naming(view):
+            found = matte(frame, config.matting)
+        notes.update(found.notes)
+        return found.rgba
+
+    facts = take_views(work, config, clip, excerpt, cut_out, surface)
+    for note in sorted(notes):
+        work.warn(note)
     return facts
 
 
@@ -237,7 +275,11 @@ def _same_size(values: Image, shape: tuple[int, ...], path: Path) -> Image:
 
 def inputs(workspace: Workspace, config: Preprocess) -> list[Path]:
     """The source, and the files that say more about it."""
-    given = [path for path in (config.mask, config.depth, config.environment) if path is not None]
+    given = [
+        path
+        for path in (config.mask, config.depth, config.environment, config.videos, config.cameras)
+        if path is not None
+    ]
     return [workspace.path / "source", *given]
 
 

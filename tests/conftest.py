@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +13,12 @@ from typing import Any
 
 import pytest
 
-from a4d.runtime import prepare_process
+from a4d.runtime import cache_folder, prepare_process
 
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Numba's cache is not made for two processes that compile the same function for different types at a time: an entry
+    # of its index might then name the other one's code.
+    os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(cache_folder(), f"kernels-{worker}"))
 # Before anything imports torch: waiting threads that spin would take the cores from those that work.
 prepare_process()
 
@@ -62,6 +69,24 @@ def a4d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         code = main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
         return Finished(int(code), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def a4d_in() -> Callable[..., Finished]:
+    """Run a command line in this process and in a folder that is named first, for what several tests share."""
+    from a4d.__main__ import main
+
+    def run(folder: Path, *arguments: object) -> Finished:
+        out, err, former = io.StringIO(), io.StringIO(), Path.cwd()
+        os.chdir(folder)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = main([str(argument) for argument in arguments])
+        finally:
+            os.chdir(former)
+        return Finished(int(code), out.getvalue(), err.getvalue())
 
     return run
 

@@ -13,6 +13,7 @@ import yaml
 
 from a4d import cli
 from a4d.__main__ import main
+from a4d.commands import table
 from a4d.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
@@ -24,10 +25,10 @@ def a4d(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "150")
-    monkeypatch.setitem(cli.STAGES, "preprocess", ("counting:TAKE", ""))
-    monkeypatch.setitem(cli.STAGES, "fit-static", ("counting:COUNT", ""))
+    monkeypatch.setitem(table.STAGES, "preprocess", ("counting:TAKE", ""))
+    monkeypatch.setitem(table.STAGES, "fit-static", ("counting:COUNT", ""))
     stages = {**counting.STAGES, "preprocess": counting.TAKE, "fit-static": counting.COUNT}
-    monkeypatch.setattr(cli, "find_stage", stages.__getitem__)
+    monkeypatch.setattr(table, "find_stage", stages.__getitem__)
     (tmp_path / "picture.png").write_bytes(b"pixels")
 
     def run(*arguments):
@@ -208,7 +209,7 @@ def python(*arguments, **environment):
 def test_help_loads_nothing_heavy():
     result = python("-X", "importtime", "-m", "a4d", "--help")
     assert result.returncode == 0
-    assert all(name in result.stdout for name in (*cli.STAGES, *cli.COMMANDS))
+    assert all(name in result.stdout for name in (*table.STAGES, *table.COMMANDS))
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "a4d.cli" in loaded
     heavy = {"torch", "numpy", "scipy", "numba", "PIL", "diffusers", "yaml", "a4d.stages", "a4d.workspace.runner"}
@@ -219,8 +220,8 @@ ENDLESS = """
 import sys, time
 from dataclasses import replace
 import counting
-from a4d import cli
 from a4d.__main__ import main
+from a4d.commands import table
 
 def count(transaction, config, runtime):
     print("counting", flush=True)
@@ -230,7 +231,7 @@ def count(transaction, config, runtime):
     runtime.stop.raise_if_requested()
 
 stages = {"preprocess": counting.TAKE, "fit-static": replace(counting.COUNT, run=count), "take": counting.TAKE}
-cli.find_stage = stages.__getitem__
+table.find_stage = stages.__getitem__
 sys.exit(main())
 """
 
@@ -263,7 +264,7 @@ def test_version_completion_and_a_closed_pipe():
 
 
 def test_the_tables_of_commands_name_things_that_exist():
-    for name in cli.COMMANDS:
-        module = cli.COMMANDS[name][0].partition(":")[0].replace(".", "/")
+    for name in table.COMMANDS:
+        module = table.COMMANDS[name][0].partition(":")[0].replace(".", "/")
         if (ROOT / f"{module}.py").exists():
             assert cli.load_command(name).name == name

@@ -33,10 +33,8 @@ BACKENDS = {
     "gsplat": "Gaussian rasterisation on CUDA",
     "tinycudann": "hash-grid encoding on CUDA",
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
-    "open3d": "ICP, Poisson surfaces, TSDF fusion",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",
-    "embreex": "fast ray queries",
 }
 WARM_UPS = (
     "a4d.render.gaussians_numba:warm_up",
@@ -52,7 +50,6 @@ WARM_UPS = (
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     warm_up: Annotated[bool, typer.Option("--warm-up", help="Compile all kernels into the cache now.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show versions, devices, optional backends with the reason where one is missing, and caches."""
     facts: dict[str, Any] = {}

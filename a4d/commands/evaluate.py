@@ -15,10 +15,25 @@ if TYPE_CHECKING:
     from a4d.workspace.shapes import ShapeSource
     from a4d.workspace.workspace import Workspace
 
-Frame = Literal["source", "world"]
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """How shapes are compared."""
+
+    clip: Annotated[str | None, typer.Option(help="Which animation; the first if not given.")] = None
+    moments: Annotated[int, typer.Option(min=1, help="At how many moments at most shapes are compared.")] = 8
+    align: Annotated[
+        Literal["none", "rigid", "similarity"], typer.Option(help="Bring the first surface onto the truth before.")
+    ] = "none"
+    frame: Annotated[
+        Literal["source", "world"],
+        typer.Option(help="Of mesh files: source is that of the mesh that the workspace was made from."),
+    ] = "source"
+    threshold: Annotated[float, typer.Option(help="Distance in metres up to which a surface point is right.")] = 0.02
 
 
 def evaluate(
+    *,
     target: Annotated[Path, typer.Argument(help="A workspace with a scene, or a mesh file.")],
     scene: Annotated[str | None, typer.Option(help="Which scene; the newest if not given.")] = None,
     against: Annotated[
@@ -34,18 +49,9 @@ def evaluate(
     split: Annotated[
         str, typer.Option(help="Which frames: test, train or all; auto is test where there are any.")
     ] = "auto",
-    clip: Annotated[str | None, typer.Option(help="Which animation; the first if not given.")] = None,
-    moments: Annotated[int, typer.Option(min=1, help="At how many moments at most shapes are compared.")] = 8,
-    align: Annotated[
-        Literal["none", "rigid", "similarity"], typer.Option(help="Bring the first surface onto the truth before.")
-    ] = "none",
-    frame: Annotated[
-        Frame, typer.Option(help="Of mesh files: source is that of the mesh that the workspace was made from.")
-    ] = "source",
-    threshold: Annotated[float, typer.Option(help="Distance in metres up to which a surface point is right.")] = 0.02,
+    shapes: ShapeOptions,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Score a scene or a mesh: views (PSNR, SSIM, IoU), surfaces, paths of points, and joints."""
     from a4d.runtime import resolve_device
@@ -55,10 +61,10 @@ def evaluate(
     if own is None and against is None:
         raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
     home, place = own or given, resolve_device(device)
-    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, clip, frame)
+    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, shapes.clip, shapes.frame)
     reference = None
     if given is None:
-        reference = ShapeSource(home, None, against, clip, frame)
+        reference = ShapeSource(home, None, against, shapes.clip, shapes.frame)
     elif against_scene is not None:
         reference = ShapeSource(given, against_scene)
     facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
@@ -74,22 +80,11 @@ def evaluate(
     elif compare == "views":
         raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
     if is_known and compare != "views":
-        facts |= _compare_shapes(candidate, reference, given, Settings(clip, moments, align, threshold, place))
+        facts |= _compare_shapes(candidate, reference, given, shapes, place)
     if json:
         print_json(facts)
     else:
         _print(facts)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How shapes are compared; see the options."""
-
-    clip: str | None
-    moments: int
-    align: Literal["none", "rigid", "similarity"]
-    threshold: float
-    device: str
 
 
 def _workspace(path: Path) -> Workspace | None:
@@ -114,7 +109,7 @@ def _compare_views(folder: Path, truth: Workspace, split: str, device: str) -> d
 
 
 def _compare_shapes(
-    candidate: ShapeSource, reference: ShapeSource | None, given: Workspace | None, settings: Settings
+    candidate: ShapeSource, reference: ShapeSource | None, given: Workspace | None, options: ShapeOptions, device: str
 ) -> dict[str, Any]:
     """Against another scene or file, or where there is none against what the given workspace has recorded."""
     from a4d.evaluation.alignment import align
@@ -122,16 +117,16 @@ def _compare_shapes(
     from a4d.workspace.shapes import load_shape, moments_of, true_shape
 
     if reference is not None:
-        times = moments_of(reference, settings.moments, settings.device)
-        truth = load_shape(reference, times, settings.device)
+        times = moments_of(reference, options.moments, device)
+        truth = load_shape(reference, times, device)
     else:
         assert given is not None
-        truth, times = true_shape(given, settings.clip, settings.moments)
-    shape, facts = load_shape(candidate, times, settings.device), {}
-    if settings.align != "none":
-        matrix = align(shape.surfaces[0], truth.surfaces[0], settings.align)
+        truth, times = true_shape(given, options.clip, options.moments)
+    shape, facts = load_shape(candidate, times, device), {}
+    if options.align != "none":
+        matrix = align(shape.surfaces[0], truth.surfaces[0], options.align)
         shape, facts = shape.moved(matrix), {"alignment": matrix.tolist()}
-    return {**facts, **compare_shapes(shape, truth, settings.threshold)}
+    return {**facts, **compare_shapes(shape, truth, options.threshold)}
 
 
 def _print(facts: dict[str, Any]) -> None:

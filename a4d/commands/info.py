@@ -21,7 +21,6 @@ from a4d.workspace.workspace import Workspace
 def info(
     workspace: Annotated[Path, typer.Argument(help="A workspace.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Show the runs of a workspace, which of them are out of date, its scenes and sizes."""
     facts = gather(open_for_reading(workspace))

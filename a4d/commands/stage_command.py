@@ -16,12 +16,16 @@ import typer
 import yaml
 from pydantic.fields import FieldInfo
 
+from a4d.commands import table
+from a4d.commands.options import with_signature
 from a4d.console import format_metrics, make_console, print_json, print_result
 from a4d.errors import UsageError
-from a4d.workspace.runner import Options, Outcome, StageFinder, execute, merge_values, resolved_config
+from a4d.workspace.runner import Options, Outcome, execute, merge_values, resolved_config
 from a4d.workspace.stage import Stage
 
 SCENE_FIELD = "from_scene"
+"""The setting whose flag is `--from`, which is no name in Python."""
+
 SETTINGS, CONTROL, OUTPUT = "Settings", "Run control", "Output"
 
 
@@ -29,7 +33,6 @@ SETTINGS, CONTROL, OUTPUT = "Settings", "Run control", "Output"
 class RunControl:
     """The options that every stage has."""
 
-    target: Annotated[str, typer.Argument(help="A workspace; or an image, video, mesh, folder or text to make one of.")]
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings.", metavar="FILE", rich_help_panel=CONTROL)
     ] = None
@@ -39,9 +42,8 @@ class RunControl:
     ] = None
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the run and of its scene; the stage's name if none.", rich_help_panel=CONTROL),
+        typer.Option(help="Name of the run and of what it makes; the stage's name if none.", rich_help_panel=CONTROL),
     ] = None
-    from_scene: str | None = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0
     force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = (
@@ -56,45 +58,38 @@ class RunControl:
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Details, too.", rich_help_panel=OUTPUT)] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = (
-        False
-    )
 
 
-def make_command(stage: Stage, find_stage: StageFinder) -> Callable[..., None]:
+Target = Annotated[str, typer.Argument(help="A workspace; or an image, video, mesh, folder or text to make one of.")]
+
+
+def make_command(stage: Stage) -> Callable[..., None]:
     """The function of a stage's sub-command, with a signature that Typer reads."""
     settings = {name: field for name, field in stage.config.model_fields.items() if flag_type(field) is not None}
     control = dict(inspect.signature(RunControl, eval_str=True).parameters)
-    source = settings.pop(SCENE_FIELD, None)
-    if source is None:
-        del control[SCENE_FIELD]
-    else:
-        option = typer.Option("--from", help=source.description, metavar="SCENE", rich_help_panel=CONTROL)
-        control[SCENE_FIELD] = control[SCENE_FIELD].replace(annotation=Annotated[str | None, option])
     clash = settings.keys() & control.keys()
     assert not clash, f"{stage.name}: settings named like options of every stage: {clash}"
 
-    def command(**given: Any) -> None:
+    def command(*, target: str, **given: Any) -> None:
         flags = {name: given.pop(name) for name in settings}
-        run_stage(stage, RunControl(**given), flags, find_stage)
+        run_stage(stage, target, RunControl(**given), flags)
 
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in control.values()]
-    # The stage's own settings are what a reader of its help looks for: they come right after the target.
-    parameters = [keyword_only[0], *(_flag(name, field) for name, field in settings.items()), *keyword_only[1:]]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = f"{stage.summary}\n\nExample: {stage.example}"
-    return command
+    target = inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, annotation=Target)
+    # The stage's own settings are what a reader of its help looks for: they come right after the target.
+    return with_signature(
+        command, [target, *(_flag(name, field) for name, field in settings.items()), *control.values()]
+    )
 
 
-def run_stage(stage: Stage, control: RunControl, flags: dict[str, Any], find_stage: StageFinder) -> None:
+def run_stage(stage: Stage, target: str, control: RunControl, flags: dict[str, Any]) -> None:
     """Run a stage as the command line says and print the result."""
     kind, _, index = control.device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
         raise UsageError(f"--device '{control.device}' is none of auto, cpu, cuda and cuda:N")
     given = {name: _read_flag(stage.config.model_fields[name], value) for name, value in flags.items()}
     options = Options(
-        values=merge_values(control.config, {**given, SCENE_FIELD: control.from_scene}),
+        values=merge_values(control.config, given),
         assignments=tuple(control.set_ or ()),
         name=control.name,
         device=control.device,
@@ -105,9 +100,9 @@ def run_stage(stage: Stage, control: RunControl, flags: dict[str, Any], find_sta
         level=logging.DEBUG if control.verbose else logging.INFO,
     )
     if control.print_config:
-        print_result(resolved_config(stage, control.target, options))
+        print_result(resolved_config(stage, target, options))
         return
-    outcome = execute(stage, control.target, options, make_console(quiet=control.quiet), find_stage)
+    outcome = execute(stage, target, options, make_console(quiet=control.quiet), table.find_stage)
     if control.json:
         print_json(asdict(outcome))
     elif not control.quiet:
@@ -150,13 +145,14 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     kind = flag_type(field)
     choices = [str(choice) for choice in kind] if isinstance(kind, tuple) else []
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    flag = f"--{name.replace('_', '-')}"
+    is_scene = name == SCENE_FIELD
+    flag = "--from" if is_scene else f"--{name.replace('_', '-')}"
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=field.description,
-        metavar="|".join(choices) or None,
+        metavar="SCENE" if is_scene else "|".join(choices) or None,
         autocompletion=(lambda: choices) if choices else None,
-        rich_help_panel=SETTINGS,
+        rich_help_panel=CONTROL if is_scene else SETTINGS,
         show_default=False if default is None else str(default),
     )
     annotation = Annotated[(str if choices else kind) | None, option]  # type: ignore[valid-type]

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
-from pydantic import Field
 
-from a4d.cli import find_stage
 from a4d.commands.stage_command import RunControl, run_stage
 from a4d.commands.train_network import MODELS, NetworkTraining, train_network
-from a4d.config import Config, load_yaml
-from a4d.errors import ConfigError, UsageError
-from a4d.runtime import Runtime
-from a4d.workspace.fitting import ADAPTERS, recorded_weights, weight_overrides
-from a4d.workspace.stage import Stage
-from a4d.workspace.transaction import Transaction
-from a4d.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from a4d.priors.personalisation import Learner, Pictures
-    from a4d.priors.protocol import Prior
-    from a4d.training.trainer import TrainingConfig
-    from a4d.views import Frames
+from a4d.commands.train_subject import STAGE
+from a4d.config import load_yaml
+from a4d.errors import UsageError
+from a4d.workspace.fitting import weight_overrides
 
 
 class Method(str, Enum):
@@ -36,38 +26,76 @@ class Method(str, Enum):
     mv_vdm = "mv-vdm"
 
 
-class TrainPrior(Config):
-    """Everything that decides an adapter."""
+SUBJECT, WHOLE = "One subject", "Whole models"
 
-    method: Literal["textual-inversion", "lora"]
-    prior: str = "stable-diffusion-1.5"
-    token: str = Field(default="<subject>", min_length=1)
-    initial: str = "object"
-    prompt: str = "a photo of the subject"
-    rank: int = Field(default=4, ge=1)
-    image_dropout: float = Field(default=0.1, ge=0, le=1)
-    iterations: int = Field(default=2000, ge=1)
-    batch: int = Field(default=1, ge=1, description="samples that a step sees")
-    run: int | None = Field(
-        default=None, ge=1, description="images that follow each other and make a sample; None is what the prior takes"
+
+@dataclass(frozen=True)
+class SubjectOptions:
+    """What is said of a single subject; the settings of `TrainPrior` have the same names."""
+
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME", rich_help_panel=SUBJECT
+        ),
+    ] = None
+    token: Annotated[str | None, typer.Option(help="The new word; <subject> if none.", rich_help_panel=SUBJECT)] = None
+    initial: Annotated[
+        str | None, typer.Option(help="Words that the new one starts from; object if none.", rich_help_panel=SUBJECT)
+    ] = None
+    prompt: Annotated[str | None, typer.Option(help="What the images show, for adapters.", rich_help_panel=SUBJECT)] = (
+        None
     )
-    rate: float | None = Field(default=None, gt=0, description="None is 5e-3 for a token and 1e-4 for adapters")
-    split: Literal["train", "test", "all"] = "train"
-    background: Literal["black", "white", "grey"] = "white"
-    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
-        default=None, description="None is bfloat16 on CUDA and float32 on the CPU"
+    rank: Annotated[int | None, typer.Option(help="Rank of the adapters; 4 if none.", rich_help_panel=SUBJECT)] = None
+    image_dropout: Annotated[
+        float | None, typer.Option(help="Share of steps without condition; 0.1 if none.", rich_help_panel=SUBJECT)
+    ] = None
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps of one image each; 2000 if none.", rich_help_panel=SUBJECT)
+    ] = None
+    weights: Annotated[
+        str | None, typer.Option(help="Folders of weights: NAME=PATH[,NAME=PATH]...", rich_help_panel=SUBJECT)
+    ] = None
+
+
+@dataclass(frozen=True)
+class WholeModelOptions:
+    """What is said of a whole model."""
+
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of a whole model's run.", metavar="FOLDER", rich_help_panel=WHOLE)
+    ] = None
+    steps: Annotated[int | None, typer.Option(help="Steps to train; or --hours.", min=1, rich_help_panel=WHOLE)] = None
+    hours: Annotated[
+        float | None, typer.Option(help="Hours to train, interruptions left out.", rich_help_panel=WHOLE)
+    ] = None
+    batch: Annotated[int | None, typer.Option(help="Images in a batch.", min=1, rich_help_panel=WHOLE)] = None
+    workers: Annotated[int | None, typer.Option(help="Processes that make batches.", min=0, rich_help_panel=WHOLE)] = (
+        None
     )
-    weights: str = Field(default="", exclude=True)
-    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True)
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Weights to start from.", metavar="WEIGHTS", rich_help_panel=WHOLE),
+    ] = None
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="Print figures on held-out objects; train nothing.", rich_help_panel=WHOLE),
+    ] = False
+    objects: Annotated[int, typer.Option(help="Of which the figures are.", min=1, rich_help_panel=WHOLE)] = 32
 
-
-WHOLE = "Whole models"
-RATES = {"textual-inversion": 5e-3, "lora": 1e-4}
-CLIP = 16
-"""Frames of a clip, where nothing else is said."""
+    def settings(self, weights: str | None) -> dict[str, dict[str, Any]]:
+        """What is given of the settings of a model's file, in their nesting."""
+        sections: dict[str, dict[str, Any]] = {
+            "training": {"steps": self.steps, "hours": self.hours, "workers": self.workers},
+            "data": {"images": self.batch},
+            "weights": {key: str(path) for key, path in weight_overrides(weights or "").items()},
+        }
+        given = {name: {k: v for k, v in values.items() if v is not None} for name, values in sections.items()}
+        return {name: values for name, values in given.items() if values}
 
 
 def train_prior(
+    *,
     method: Annotated[
         Method, typer.Argument(help="A new word of a frozen model, low-rank adapters of it, or a whole model.")
     ],
@@ -75,45 +103,9 @@ def train_prior(
         str | None,
         typer.Argument(help="A workspace with images, or an image or folder to make one of; or a data set of films."),
     ] = None,
-    prior: Annotated[
-        str | None, typer.Option(help="Model of the catalogue; stable-diffusion-1.5 if none.", metavar="NAME")
-    ] = None,
-    token: Annotated[str | None, typer.Option(help="The new word; <subject> if none.")] = None,
-    initial: Annotated[str | None, typer.Option(help="Words that the new one starts from; object if none.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the images show, for adapters.")] = None,
-    rank: Annotated[int | None, typer.Option(help="Rank of the adapters; 4 if none.")] = None,
-    image_dropout: Annotated[float | None, typer.Option(help="Share of steps without condition; 0.1 if none.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Steps of one image each; 2000 if none.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Folders of weights: NAME=PATH[,NAME=PATH]...")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder of a whole model's run.", metavar="FOLDER", rich_help_panel=WHOLE)
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps to train; or --hours.", min=1, rich_help_panel=WHOLE)] = None,
-    hours: Annotated[
-        float | None, typer.Option(help="Hours to train, interruptions left out.", rich_help_panel=WHOLE)
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a batch.", min=1, rich_help_panel=WHOLE)] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that make batches.", min=0, rich_help_panel=WHOLE)
-    ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option("--from", help="Weights to start from.", metavar="WEIGHTS", rich_help_panel=WHOLE),
-    ] = None,
-    evaluate: Annotated[
-        bool,
-        typer.Option("--evaluate", help="Print figures on held-out objects; train nothing.", rich_help_panel=WHOLE),
-    ] = False,
-    objects: Annotated[int, typer.Option(help="Of which the figures are.", min=1, rich_help_panel=WHOLE)] = 32,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting.", metavar="KEY=VALUE")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the adapter; the method if none.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    subject: SubjectOptions,
+    whole: WholeModelOptions,
+    control: RunControl,
 ) -> None:
     """Teach a prior one subject, or train a whole model.
 
@@ -121,137 +113,38 @@ def train_prior(
     run is a folder of its own, which the same command takes up again after an interruption.
     """
     if method.value in MODELS:
-        sizes: dict[str, dict[str, Any]] = {
-            "training": {"steps": steps, "hours": hours, "workers": workers},
-            "data": {"images": batch},
-            "weights": {key: str(path) for key, path in weight_overrides(weights or "").items()},
-        }
-        chosen = {section: {k: v for k, v in values.items() if v is not None} for section, values in sizes.items()}
-        given = {section: values for section, values in chosen.items() if values}
-        read = load_yaml(config) if config else {}
-        train_network(
-            method.value,
-            NetworkTraining(
-                output,
-                Path(target) if target else None,
-                start,
-                (read, given),
-                tuple(set_ or ()),
-                device,
-                seed,
-                evaluate,
-                objects,
-                json,
-                quiet,
-            ),
-        )
+        _train_whole(method.value, target, whole, subject.weights, control)
         return
     if target is None:
         raise UsageError(f"{method.value} needs a workspace with images, or an image to make one of")
-    flags = {
-        "method": method.value,
-        "prior": prior,
-        "token": token,
-        "initial": initial,
-        "prompt": prompt,
-        "rank": rank,
-        "image_dropout": image_dropout,
-        "iterations": iterations,
-        "weights": weights,
-    }
-    control = RunControl(
-        target, config, set_, name or method.value, None, device, seed, force, json=json, quiet=quiet, debug=debug
+    named = replace(control, name=control.name or method.value)
+    run_stage(STAGE, target, named, {"method": method.value, **asdict(subject)})
+
+
+def _train_whole(
+    name: str, target: str | None, whole: WholeModelOptions, weights: str | None, control: RunControl
+) -> None:
+    """Train a model in a folder of its own.
+
+    Raises:
+        UsageError: an option asks for what only a workspace has.
+    """
+    of_workspaces = ("name", "force", "dry_run", "print_config")
+    if refused := [option for option in of_workspaces if getattr(control, option)]:
+        raise UsageError(f"--{refused[0].replace('_', '-')} is for what is learnt of a subject", "Leave it out")
+    train_network(
+        name,
+        NetworkTraining(
+            output=whole.output,
+            data=Path(target) if target else None,
+            start=whole.start,
+            given=(load_yaml(control.config) if control.config else {}, whole.settings(weights)),
+            assignments=tuple(control.set_ or ()),
+            device=control.device,
+            seed=control.seed,
+            evaluate=whole.evaluate,
+            objects=whole.objects,
+            json=control.json,
+            quiet=control.quiet,
+        ),
     )
-    run_stage(STAGE, control, flags, find_stage)
-
-
-def _inputs(workspace: Workspace, config: TrainPrior) -> list[Path]:
-    return [workspace.path / name for name in ("transforms.json", "images")]
-
-
-def _require(config: TrainPrior) -> None:
-    from a4d.priors.catalogue import locate, with_bases
-
-    for name in with_bases([config.prior]):
-        locate(name, weight_overrides(config.weights))
-
-
-def _run(work: Transaction, config: TrainPrior, runtime: Runtime) -> dict[str, Any]:
-    import torch
-
-    from a4d.priors.catalogue import Placement, load_prior, locate, with_bases
-    from a4d.priors.personalisation import LORA_FILE, TOKEN_FILES, Choices
-    from a4d.training.trainer import Trainer
-    from a4d.workspace.frames import load_frames
-
-    overrides = weight_overrides(config.weights)
-    # Half precision without a wider exponent loses the small gradients of a single token.
-    chosen = config.dtype or ("bfloat16" if runtime.device.startswith("cuda") else "float32")
-    prior = load_prior(config.prior, Placement(runtime.device, getattr(torch, chosen), overrides=overrides))
-    work.weights += [recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])]
-    pictures = _pictures(config, prior, load_frames(work.workspace), runtime.device)
-    learner = _learner(config, prior, pictures, runtime.seed)
-    choices = Choices(len(pictures.rgb), config.batch, runtime.seed)
-    state = work.checkpoint / "state.safetensors"
-    figures = Trainer(learner, choices, _training(config), work.folder, runtime, state=state).run()
-    file = LORA_FILE if config.method == "lora" else TOKEN_FILES[0]
-    learner.save(work.replace(f"{ADAPTERS}/{work.name}") / file)
-    return {"images": sum(len(rgb) for rgb in pictures.rgb), **figures}
-
-
-def _pictures(config: TrainPrior, prior: Prior, frames: Frames, device: str) -> Pictures:
-    """Frames that follow each other, as many to a sample as the prior takes at once."""
-    import torch
-
-    from a4d.geometry.cameras import concatenate
-    from a4d.priors.personalisation import Pictures
-    from a4d.views import ObservedViews
-
-    views = ObservedViews(split=config.split, background=config.background)
-    batches = [batch.to(device) for batch in views.every_frame(frames)]
-    size = config.run or prior.views * (CLIP if "video" in prior.modality else 1)
-    samples = [batches[start : start + size] for start in range(0, len(batches) - size + 1, size)]
-    if not samples:
-        raise ConfigError(f"{len(batches)} images make no sample of {size}", "Set run to fewer, or give more images")
-    return Pictures(
-        [torch.cat([batch.rgb for batch in sample]) for sample in samples],
-        [concatenate([batch.cameras for batch in sample]) for sample in samples],
-    )
-
-
-def _learner(config: TrainPrior, prior: Prior, pictures: Pictures, seed: int) -> Learner:
-    from a4d.priors.personalisation import LoraLearner, TokenLearner
-
-    if config.method == "lora":
-        return LoraLearner(prior, pictures, config.prompt, config.rank, config.image_dropout, seed)
-    return TokenLearner(prior, pictures, config.token, config.initial)
-
-
-def _training(config: TrainPrior) -> TrainingConfig:
-    """A constant rate, and the last weights rather than their average."""
-    from a4d.training.optimisers import Group, RateSchedule
-    from a4d.training.trainer import TrainingConfig
-
-    group = Group(pattern="", rate=config.rate or RATES[config.method], betas=(0.9, 0.999))
-    return TrainingConfig(
-        steps=config.iterations,
-        groups=(group,),
-        rates=RateSchedule(warm_up=0, decay_from=1),
-        average=0.0,
-        dtype="float32",
-        checkpoint_seconds=config.checkpoint_seconds,
-    )
-
-
-STAGE = Stage(
-    name="train-prior",
-    summary="Teach a prior one subject from the images of a workspace.",
-    example="a4d train-prior textual-inversion photo.png",
-    config=TrainPrior,
-    run=_run,
-    inputs=_inputs,
-    require=_require,
-    needs=("preprocess", "estimate-pose"),
-    resumable=True,
-    memory_knobs=("dtype", "batch", "run", "rank"),
-)

@@ -17,7 +17,6 @@ from a4d.workspace.validation import validate as check
 def validate(
     workspace: Annotated[Path, typer.Argument(help="A workspace.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Check a workspace against the specification of its format; every problem is listed, and the exit code is 3."""
     report = check(open_for_reading(workspace))

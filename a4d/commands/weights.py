@@ -29,7 +29,6 @@ def weights(
     ] = None,
     weights: Annotated[list[str] | None, typer.Option("--weights", help="A folder to use: NAME=PATH.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """List, fetch or check the weights of diffusion models; only what is named is fetched."""
     overrides = parse_overrides(weights or [])

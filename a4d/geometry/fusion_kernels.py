@@ -8,7 +8,7 @@ STEEPEST = 6.0
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def pixel_trust(depth, alpha, focal, trust):
+def pixel_trust(depth, alpha, focal, trust) -> None:
     """Squared cosine to the viewing axis of the surface at each pixel; 0 at depth edges and where it is not opaque.
 
     Args:
@@ -33,7 +33,7 @@ def pixel_trust(depth, alpha, focal, trust):
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _between(image, x, y):
+def _between(image, x, y) -> float:
     """Bilinear value of an (H, W) image, constant beyond its outermost pixel centres."""
     height, width = image.shape
     x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
@@ -45,7 +45,7 @@ def _between(image, x, y):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def integrate(view, grid, field):
+def integrate(view, grid, field) -> None:
     """Add what one view says about every voxel.
 
     Args:
@@ -90,7 +90,7 @@ def integrate(view, grid, field):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def gather_colours(view, vertices, normals, tolerance, sums):
+def gather_colours(view, vertices, normals, tolerance, sums) -> None:
     """Add the colours that one view sees of the vertices.
 
     Args:

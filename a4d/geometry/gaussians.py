@@ -64,11 +64,6 @@ class Gaussians:
         return Gaussians(**{field.name: getattr(self, field.name).detach() for field in fields(self)})
 
 
-def concatenate_gaussians(parts: list[Gaussians]) -> Gaussians:
-    """Several sets of equal degree as one."""
-    return Gaussians(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Gaussians)})
-
-
 def sh_from_colours(colours: Tensor) -> Tensor:
     """(..., 3) sRGB in [0, 1] to the coefficients of the constant harmonic."""
     return (colours - 0.5) / SH_DEGREE_0

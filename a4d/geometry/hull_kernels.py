@@ -5,7 +5,8 @@ from numba import njit, prange
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _project(pose, lens, x, y, z):
+def _project(pose, lens, x, y, z) -> tuple[float, float, float]:
+    """Pixel coordinates of a world point, and its depth in metres."""
     depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
     u = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth * lens[0] + lens[2]
     v = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth * lens[1] + lens[3]
@@ -13,7 +14,7 @@ def _project(pose, lens, x, y, z):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def carve(masks, poses, lenses, start, spacing, tolerated, values):
+def carve(masks, poses, lenses, start, spacing, tolerated, values) -> None:
     """Decide which voxels are full.
 
     Args:
@@ -46,7 +47,7 @@ def carve(masks, poses, lenses, start, spacing, tolerated, values):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def splat_depth(points, pose, lens, spacing, nearest):
+def splat_depth(points, pose, lens, spacing, nearest) -> None:
     """Draw points as squares that overlap their neighbours.
 
     Args:
@@ -68,7 +69,7 @@ def splat_depth(points, pose, lens, spacing, nearest):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def gather_colours(points, normals, pose, lens, tolerance, nearest, picture, total):
+def gather_colours(points, normals, pose, lens, tolerance, nearest, picture, total) -> None:
     """Add the colours that one view sees of the points.
 
     Args:

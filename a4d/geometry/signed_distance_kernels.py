@@ -6,33 +6,39 @@ The nodes lie in heap order, the children of node n being 2n + 1 and 2n + 2; the
 import numpy as np
 from numba import njit, prange
 
+Vector = tuple[float, float, float]
+
 OPENING = 2.5
 """A node farther away than so many of its radii counts as one dipole."""
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _dot(a, b):
+def _dot(a, b) -> float:
+    """The scalar product."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _less(a, b):
+def _less(a, b) -> Vector:
+    """The difference a - b."""
     return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _along(origin, direction, share):
+def _along(origin, direction, share) -> Vector:
+    """The point at a share of a direction from an origin."""
     return origin[0] + share * direction[0], origin[1] + share * direction[1], origin[2] + share * direction[2]
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _row(array, index):
+def _row(array, index) -> Vector:
     """Scalars rather than a view: counting the references to a shared array costs more than the arithmetic."""
     return array[index, 0], array[index, 1], array[index, 2]
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _corners(triangles, index):
+def _corners(triangles, index) -> tuple[Vector, Vector, Vector]:
+    """A triangle's three corners."""
     return (
         (triangles[index, 0, 0], triangles[index, 0, 1], triangles[index, 0, 2]),
         (triangles[index, 1, 0], triangles[index, 1, 1], triangles[index, 1, 2]),
@@ -41,7 +47,8 @@ def _corners(triangles, index):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _squared_to_segment(q, a, b):
+def _squared_to_segment(q, a, b) -> float:
+    """Squared distance of a point to the segment between two others."""
     along, to_point = _less(b, a), _less(q, a)
     length = _dot(along, along)
     share = min(max(_dot(to_point, along) / length, 0.0), 1.0) if length > 0 else 0.0
@@ -50,7 +57,8 @@ def _squared_to_segment(q, a, b):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _squared_to_triangle(q, a, b, c):
+def _squared_to_triangle(q, a, b, c) -> float:
+    """Squared distance of a point to a triangle; one without area is its sides."""
     u, v, to_point = _less(b, a), _less(c, a), _less(q, a)
     uu, uv, vv = _dot(u, u), _dot(u, v), _dot(v, v)
     pu, pv = _dot(to_point, u), _dot(to_point, v)
@@ -64,14 +72,15 @@ def _squared_to_triangle(q, a, b, c):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _squared_to_box(q, low, high, node):
+def _squared_to_box(q, low, high, node) -> float:
+    """Squared distance of a point to a node's box, 0 inside."""
     below, above = _less(_row(low, node), q), _less(q, _row(high, node))
     x, y, z = max(below[0], above[0], 0.0), max(below[1], above[1], 0.0), max(below[2], above[2], 0.0)
     return x * x + y * y + z * z
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _solid_angle(q, a, b, c):
+def _solid_angle(q, a, b, c) -> float:
     """Twice the tangent's argument of Van Oosterom and Strackee (1983); positive seen from the triangle's back."""
     a, b, c = _less(a, q), _less(b, q), _less(c, q)
     la, lb, lc = np.sqrt(_dot(a, a)), np.sqrt(_dot(b, b)), np.sqrt(_dot(c, c))
@@ -82,7 +91,7 @@ def _solid_angle(q, a, b, c):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _nearest(q, triangles, first_leaf, low, high, stack):
+def _nearest(q, triangles, first_leaf, low, high, stack) -> tuple[float, int]:
     """Squared distance to the nearest triangle, and its index."""
     leaf_size = len(triangles) // (first_leaf + 1)
     best, nearest = np.inf, -1
@@ -110,7 +119,8 @@ def _nearest(q, triangles, first_leaf, low, high, stack):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _winding_number(q, triangles, first_leaf, centres, radii, moments, stack):
+def _winding_number(q, triangles, first_leaf, centres, radii, moments, stack) -> float:
+    """How often the surface goes around a point; distant nodes count as dipoles (Barill et al. 2018)."""
     leaf_size = len(triangles) // (first_leaf + 1)
     total = 0.0
     stack[0] = 0
@@ -134,7 +144,7 @@ def _winding_number(q, triangles, first_leaf, centres, radii, moments, stack):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def signed_distances(points, triangles, boxes, dipoles, distances):
+def signed_distances(points, triangles, boxes, dipoles, distances) -> None:
     """Distances to the nearest triangle, negative where the winding number is nearer to ±1 than to 0.
 
     Args:
@@ -156,7 +166,7 @@ def signed_distances(points, triangles, boxes, dipoles, distances):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def nearest_triangles(points, triangles, boxes, distances, nearest):
+def nearest_triangles(points, triangles, boxes, distances, nearest) -> None:
     """Distances to the nearest triangle, and which it is.
 
     Args:

@@ -10,7 +10,7 @@ ATOMS = 8
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _minimise(gram, members, count, ridge, solution):
+def _minimise(gram, members, count, ridge, solution) -> None:
     """Weights of sum 1, of any sign, that minimise w^T G w over some rows: G w = 1, scaled, by Cholesky's method."""
     factor = np.zeros((count, count))
     for i in range(count):
@@ -35,7 +35,7 @@ def _minimise(gram, members, count, ridge, solution):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _solve_simplex(gram, size, weights):
+def _solve_simplex(gram, size, weights) -> None:
     """Weights of sum 1 and none negative that minimise w^T G w, by dropping what turns negative (Lawson and Hanson).
 
     Args:
@@ -67,7 +67,7 @@ def _solve_simplex(gram, size, weights):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def fit_weights(rest, trajectories, bones, influences, joints, weights):
+def fit_weights(rest, trajectories, bones, influences, joints, weights) -> None:
     """Sparse convex weights of every vertex: fully corrective Frank-Wolfe steps, each adding the bone that helps most.
 
     Args:
@@ -127,7 +127,7 @@ def fit_weights(rest, trajectories, bones, influences, joints, weights):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _without_weakest(atoms, shares, gram, size, limit):
+def _without_weakest(atoms, shares, gram, size, limit) -> int:
     """Remove unused bones, and the weakest while there are more than the limit; the rest is solved again."""
     while True:
         weakest = 0
@@ -146,7 +146,7 @@ def _without_weakest(atoms, shares, gram, size, limit):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def nearest_bones(rest, trajectories, bones, joints, errors):
+def nearest_bones(rest, trajectories, bones, joints, errors) -> None:
     """The bone that moves each vertex best on its own.
 
     Args:

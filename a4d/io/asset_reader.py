@@ -90,7 +90,7 @@ def _primitive(path: Path, geometry: Any, world_from_part: NDArray[np.float64], 
     colours = _colours(geometry)
     uvs = _uvs(geometry.visual, len(vertices))
     # trimesh keeps normals that stand in the file; others it would compute face by face across seams.
-    normals = np.array(geometry.vertex_normals) if "vertex_normals" in geometry._cache else None
+    normals = np.array(geometry.vertex_normals) if "vertex_normals" in geometry._cache else None  # noqa: SLF001
     if normals is not None and not (np.isfinite(normals).all() and np.abs(normals).any()):
         normals = None
     if normals is not None:

@@ -105,10 +105,6 @@ class PosedCapture:
                 chosen[name] = value[np.asarray(indices, np.int64)]
         return replace(self, **chosen)
 
-    def indices_of_split(self, name: str) -> list[int]:
-        """Where the images of a split are; empty without splits."""
-        return [i for i, split in enumerate(self.splits or ()) if split == name]
-
     def cameras(self) -> Cameras:
         """All images' cameras as one float32 batch.
 

@@ -10,13 +10,6 @@ from a4d.io.colmap import find_colmap_model, read_colmap
 from a4d.io.transforms_json import find_transforms, read_transforms
 
 
-def is_capture(path: Path) -> bool:
-    """Whether a file or folder is a capture by its names alone: `transforms*.json`, or COLMAP's `cameras.*`."""
-    if path.is_dir():
-        return bool(find_transforms(path)) or find_colmap_model(path) is not None
-    return path.suffix.lower() == ".json" and path.name.startswith("transforms")
-
-
 def read_capture(path: Path, images_folder: Path | None = None, skip_missing: bool = False) -> PosedCapture:
     """Read a capture; where a folder has both kinds, `transforms.json` counts.
 

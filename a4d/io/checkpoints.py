@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from a4d.errors import BackendUnavailableError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PYTORCH_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth"}
 
@@ -45,7 +46,7 @@ def check_weights(path: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "numpy") as file:
             whole = len(file.keys()) > 0
     except (SafetensorError, OSError):
         whole = False
@@ -86,6 +87,8 @@ def _tensors(values: Any, path: Path) -> dict[str, Tensor]:
 
 def _named(values: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
     """Tensors of nested mappings, their keys joined by dots."""
+    from torch import Tensor
+
     for key, value in values.items():
         if isinstance(value, Tensor):
             yield f"{prefix}{key}", value

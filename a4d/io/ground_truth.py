@@ -52,11 +52,6 @@ class GroundTruth:
         if self.joint_parents.shape != (joints,) or self.world_from_joint.shape != (count, joints, 4, 4):
             raise ValueError(f"{joints} joint names do not fit world_from_joint {self.world_from_joint.shape}")
 
-    @property
-    def joint_positions(self) -> NDArray[np.float32]:
-        """(T, J, 3) world, metres."""
-        return self.world_from_joint[..., :3, 3]
-
 
 def ground_truth(
     asset: Asset,  # placed in the world

@@ -14,8 +14,9 @@ That is what the original has. Ours has in each `NN/`, too,
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.geometry.cameras import Cameras, opencv_from_opengl, orbit
+from a4d.geometry.cameras import Y_UP_FROM_Z_UP, Cameras, opencv_from_opengl, orbit
 from a4d.io.capture import PosedCapture
 from a4d.io.files import natural_key, read_json, write_text
 from a4d.io.ground_truth import GroundTruth, read_ground_truth, write_ground_truth
@@ -329,17 +330,50 @@ def read_cameras(entry: ClipEntry, width: int, height: int) -> Cameras:
         InvalidInputError: the clip's cameras are damaged.
     """
     count, file = len(entry.videos), entry.folder / CAMERAS
-    if not file.is_file():
-        azimuth = entry.azimuth + torch.arange(count) * (360 / count)
-        elevation = torch.full((count,), entry.elevation)
-        return orbit(azimuth, elevation, ORIGINAL_RADIUS, ORIGINAL_FOV, width, height)
+    if file.is_file():
+        return stored_cameras(file, count, width, height)
+    azimuth = entry.azimuth + torch.arange(count) * (360 / count)
+    return orbit(azimuth, torch.full((count,), entry.elevation), ORIGINAL_RADIUS, ORIGINAL_FOV, width, height)
+
+
+def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
+    """The cameras of `count` views, as `transforms.json` has them, for images of a size.
+
+    A file that does not say that +Y is up has +Z up and its front toward -Y, as nerfstudio's.
+
+    Args:
+        file: with one entry per view, or equally many for each, view by view. Images that it names are not looked for.
+        count: views.
+        width: in pixels.
+        height: in pixels.
+
+    Raises:
+        InvalidInputError: it is damaged, or not of so many views.
+    """
     content = read_json(file)
     try:
         frames = content["frames"]
-        step = len(frames) // count
-        poses = torch.tensor([frames[view * step]["transform_matrix"] for view in range(count)], dtype=torch.float64)
-        lens = torch.tensor([[float(content[key]) for key in ("fl_x", "fl_y", "cx", "cy")]]).expand(count, 4)
-        cameras = Cameras(opencv_from_opengl(poses).float(), lens, int(content["w"]), int(content["h"]))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        step, rest = divmod(len(frames), count)
+        if not step or rest:
+            raise ValueError(f"its {len(frames)} entries are not {count} views")
+        entries = [{**content, **frame} for frame in frames[::step]]
+        poses = torch.tensor([entry["transform_matrix"] for entry in entries], dtype=torch.float64)
+        if poses.shape[1:] != (4, 4):
+            raise ValueError("a transform_matrix is not 4x4")
+        lenses = torch.tensor([_lens(entry, width, height) for entry in entries])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InvalidInputError(f"{file} holds no cameras of {count} views: {error}") from error
-    return cameras if (cameras.width, cameras.height) == (width, height) else cameras.resized(width, height)
+    if content.get("up_axis") != "+y":
+        poses = Y_UP_FROM_Z_UP.to(poses) @ poses
+    return Cameras(opencv_from_opengl(poses).float(), lenses, width, height)
+
+
+def _lens(entry: Mapping[str, Any], width: int, height: int) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy in pixels of images of a size, whatever size the entry is for."""
+    w, h = float(entry.get("w", width)), float(entry.get("h", height))
+    if "fl_x" not in entry:
+        focal = 0.5 * w / math.tan(0.5 * float(entry["camera_angle_x"]))
+        entry = {"fl_x": focal, "fl_y": focal, **entry}
+    focal_y, centre = entry.get("fl_y", entry["fl_x"]), (entry.get("cx", w / 2), entry.get("cy", h / 2))
+    x, y = width / w, height / h
+    return float(entry["fl_x"]) * x, float(focal_y) * y, float(centre[0]) * x, float(centre[1]) * y

@@ -1,44 +1,20 @@
-"""Sequences of files, one per frame: the form of motion that every program reads, whatever changes between frames."""
+"""Moving Gaussians as a sequence of files, one per frame, whatever changes between frames."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from a4d.errors import InvalidInputError, UsageError
 from a4d.io.gaussian_ply import write_gaussian_ply
-from a4d.io.obj import write_obj
-from a4d.io.ply import write_ply_mesh
 
 if TYPE_CHECKING:
     from a4d.geometry.gaussians import Gaussians
-    from a4d.geometry.mesh import Mesh
-
-Frame = TypeVar("Frame")
 
 NUMBERED = re.compile(r"(.*?)(\d+)(\.compressed)?\.(ply|obj)", re.IGNORECASE)
 """How SuperSplat and Blender's importers recognise the frames of a sequence: by the number at the end."""
-
-
-def write_mesh_sequence(folder: Path, frames: Iterable[Mesh], suffix: Literal[".obj", ".ply"] = ".ply") -> list[Path]:
-    """Write meshes as `frame_00000` and so on; they may differ in everything.
-
-    Args:
-        folder: without frames yet.
-        frames: written as they come.
-        suffix: of the files, and so their format.
-
-    Returns:
-        The files, in order.
-
-    Raises:
-        UsageError: the folder already holds frames, among which those of a shorter sequence would be lost.
-        InvalidInputError: there is no frame, or one is empty or not finite.
-        WorkspaceError: a file cannot be written.
-    """
-    return _write_frames(folder, suffix, frames, write_obj if suffix == ".obj" else write_ply_mesh)
 
 
 def write_gaussian_sequence(folder: Path, frames: Iterable[Gaussians]) -> list[Path]:
@@ -52,22 +28,16 @@ def write_gaussian_sequence(folder: Path, frames: Iterable[Gaussians]) -> list[P
         The files, in order.
 
     Raises:
-        UsageError: the folder already holds frames.
+        UsageError: the folder already holds frames, among which those of a shorter sequence would be lost.
         InvalidInputError: there is no frame, or a value is not finite.
         WorkspaceError: a file cannot be written.
     """
-    return _write_frames(folder, ".ply", frames, write_gaussian_ply)
-
-
-def _write_frames(
-    folder: Path, suffix: str, frames: Iterable[Frame], write: Callable[[Path, Frame], None]
-) -> list[Path]:
     if sequence_files(folder):
         raise UsageError(f"{folder} already holds the frames of a sequence", "Choose an empty folder")
     paths = []
     for number, frame in enumerate(frames):
-        paths.append(folder / f"frame_{number:05d}{suffix}")
-        write(paths[-1], frame)
+        paths.append(folder / f"frame_{number:05d}.ply")
+        write_gaussian_ply(paths[-1], frame)
     if not paths:
         raise InvalidInputError(f"there is no frame to write into {folder}")
     return paths

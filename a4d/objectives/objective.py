@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -31,6 +32,7 @@ class Step:
         frames: the workspace's images, or None.
         device: where the scene lives.
         priors: the run's diffusion priors by name.
+        frozen: scenes by name that stay as they are.
     """
 
     index: int
@@ -40,6 +42,7 @@ class Step:
     frames: Frames | None = None
     device: str = "cpu"
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    frozen: Mapping[str, Scene] = field(default_factory=dict)
     _batches: dict[str, ViewBatch] = field(default_factory=dict)
     _renders: dict[str, Render] = field(default_factory=dict)
 
@@ -73,9 +76,23 @@ class Step:
 
     def render_from(self, cameras: Cameras, name: str) -> Render:
         """The scene from other cameras, such as parts of their images, but otherwise as a view set shows it."""
+        return self._shown(self.scene, cameras, name)
+
+    @torch.no_grad()
+    def render_frozen(self, scene: str, name: str) -> Render:
+        """A scene that stays as it is, as this step's sample of a view set sees it.
+
+        Raises:
+            ConfigError: there is no such scene.
+        """
+        if scene not in self.frozen:
+            raise unknown_key(f"frozen: {scene}", scene, self.frozen)
+        return self._shown(self.frozen[scene], self.batch(name).cameras, name)
+
+    def _shown(self, scene: Scene, cameras: Cameras, name: str) -> Render:
         batch = self.batch(name)
         shading = self.views[name].drawn_shading(self.index, self.seed)
-        return self.scene.render_shaded(cameras, batch.times, batch.background, shading)
+        return scene.render_shaded(cameras, batch.times, batch.background, shading)
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of each view set that was rendered in this step and has observations, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,10 @@ from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
 from a4d.objectives.objective import Objective
 from a4d.objectives.score_distillation import ScoreDistillation
-from a4d.priors.catalogue import Placement, catalogue, check_options, find, load_prior, locate, with_bases
+from a4d.priors.catalogue import catalogue, check_options, find, load_prior, locate, with_bases
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.personalisation import apply_adapter
+from a4d.priors.placement import Placement
 from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
 from a4d.views import Frames, ObservedViews
@@ -30,6 +32,10 @@ class ReleasedPrior(Config):
         default=None, description="None is half precision on CUDA and single on the CPU"
     )
     text_on_cpu: bool = Field(default=False, description="leave the text encoder off the device")
+    images_at_once: int = Field(default=4, ge=1, description="that the autoencoder takes; fewer need less memory")
+    samples_at_once: int | None = Field(
+        default=None, ge=1, description="that the denoiser takes, two of each where it is guided; None: all"
+    )
     adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
     size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
     views: int | None = Field(default=None, ge=1, description="of a sample; None is what it was trained for")
@@ -76,9 +82,8 @@ def prior_configs(specs: Mapping[str, Spec], objectives: Sequence[Objective]) ->
     asking = [objective for objective in objectives if isinstance(objective, ScoreDistillation)]
     implied = {each.prior: {"kind": each.prior} for each in asking if each.prior in catalogue()}
     configs: dict[str, PriorConfig] = {}
-    for name, spec in {**implied, **specs}.items():
-        if "kind" not in spec and name in catalogue():
-            spec = {"kind": name, **spec}
+    for name, given in {**implied, **specs}.items():
+        spec = {"kind": name, **given} if name in catalogue() else given
         kind = str(spec.get("kind"))
         if kind not in {FramesPrior().kind, *catalogue()}:
             raise unknown_key(f"priors.{name}.kind: {kind}", kind, {FramesPrior().kind, *catalogue()})
@@ -117,17 +122,15 @@ def adapter_folder(name: str, root: Path) -> Path:
 def build_priors(
     configs: Mapping[str, PriorConfig],
     frames: Frames | None,
-    device: str,
-    overrides: Mapping[str, Path],
+    placement: Placement,
     adapters: Path,
 ) -> dict[str, Prior]:
-    """Priors by name, on a device.
+    """Priors by name.
 
     Args:
         configs: from `prior_configs`.
         frames: of the workspace, for exact priors.
-        device: `cpu`, `cuda` or `cuda:N`.
-        overrides: folders of weights by catalogue name.
+        placement: of all of them, as far as their configurations do not say more.
         adapters: the folder of the workspace's adapters.
 
     Raises:
@@ -138,15 +141,29 @@ def build_priors(
     priors: dict[str, Prior] = {}
     for name, config in configs.items():
         if isinstance(config, FramesPrior):
-            examples = example_set(config, frames, name).to(device)
+            examples = example_set(config, frames, name).to(placement.device)
             priors[name] = ExactPrior(examples, clean_frames=config.clean_frames)
         else:
-            dtype = getattr(torch, config.dtype) if config.dtype else None
-            placement = Placement(device, dtype, config.text_on_cpu, overrides, config.options)
-            priors[name] = load_prior(config.kind, placement)
+            priors[name] = load_prior(config.kind, _placement(config, placement), config.options)
             for adapter in config.adapters:
                 apply_adapter(priors[name], adapter_folder(adapter, adapters))
     return priors
+
+
+def _placement(config: ReleasedPrior, placement: Placement) -> Placement:
+    return replace(
+        placement,
+        dtype=getattr(torch, config.dtype) if config.dtype else None,
+        text_on_cpu=config.text_on_cpu,
+        images_at_once=config.images_at_once,
+        samples_at_once=config.samples_at_once,
+    )
+
+
+def frozen_scenes(objectives: Sequence[Objective]) -> list[str]:
+    """The names of scenes whose renders condition priors."""
+    names = [each.frozen for each in objectives if isinstance(each, ScoreDistillation) and each.frozen]
+    return list(dict.fromkeys(names))
 
 
 def example_set(config: FramesPrior, frames: Frames | None, name: str) -> ExampleSet:

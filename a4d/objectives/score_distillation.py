@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
@@ -48,6 +48,9 @@ class ScoreDistillation(Objective):
     reference: str | None = Field(
         default=None, description="observed view set whose picture conditions the prior; None: the only one, if needed"
     )
+    frozen: str | None = Field(
+        default=None, description="scene of the workspace whose render conditions the prior; None: the scene's own"
+    )
     weigh_by_angle: bool = Field(default=False, description="weigh a view by its angle from the reference over 180")
     t: tuple[Number, Number] = Field(default=(0.02, 0.98), description="shares of the noise schedule, ends included")
     form: Literal["noise", "x0"] = "noise"
@@ -62,6 +65,12 @@ class ScoreDistillation(Objective):
     geometry_latents: int | None = Field(
         default=None, ge=8, description="shrink normals and mask to this side in place of encoding the colours"
     )
+
+    @model_validator(mode="after")
+    def _one_picture(self) -> ScoreDistillation:
+        if self.reference is not None and self.frozen is not None:
+            raise ValueError("the picture is that of a reference or of a frozen scene, not both")
+        return self
 
     @property
     def label(self) -> str:
@@ -120,14 +129,19 @@ class ScoreDistillation(Objective):
         return prior.condition(prompts, images, reference)
 
     def _image(self, step: Step, prior: Prior, rgb: Tensor, samples: int) -> tuple[Tensor, Cameras | None]:
-        """The picture a prior may condition on: the reference, the frames that stay clean, or the render itself."""
+        """The picture a prior may condition on: the reference, or a render, of this scene or of a frozen one.
+
+        What is conditioned on a scene that does not change cannot drift (Animate124's last stage). Of clips it is the
+        frames that stay clean.
+        """
         reference = self.reference or (_only_observed(step) if prior.needs_reference else None)
         if reference is not None:
             batch = step.batch(reference)
             return batch.rgb[:1].expand(samples, -1, -1, -1), batch.cameras[:1]
+        shown = rgb.detach() if self.frozen is None else step.render_frozen(self.frozen, self.views).rgb
         if prior.clean_frames:
-            return rgb.detach()[~frame_mask(prior, samples, len(rgb)).to(rgb.device)], None
-        return rgb.detach(), None
+            shown = shown[~frame_mask(prior, samples, len(rgb)).to(rgb.device)]
+        return shown, None
 
     def _distillation(self, step: int) -> Distillation:
         return Distillation(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,10 @@ from a4d.config import Config, parse, unknown_key
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
+from a4d.priors.placement import Placement
 from a4d.priors.sampling_settings import SamplingSettings
 
 if TYPE_CHECKING:
-    import torch
-
     from a4d.priors.protocol import Prior
 
 
@@ -163,10 +161,11 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     Raises:
         BackendUnavailableError: the weights are missing, or a file is cut short or damaged.
     """
+    folder = locate(name, overrides)
+    # Nothing above needs torch: what is not here is said at once.
     from a4d.io.checkpoints import check_weights
     from a4d.priors.weights_folder import WeightsFolder, weight_files
 
-    folder = locate(name, overrides)
     entry = find(name)
     if entry.packaged is not None:
         for file in weight_files(folder):
@@ -185,25 +184,6 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where priors compute and in what.
-
-    Args:
-        device: `cpu`, `cuda` or `cuda:N`.
-        dtype: None is half precision on CUDA and single on the CPU.
-        text_on_cpu: leave text encoders off the device.
-        overrides: folders of weights by name.
-        options: in place of the catalogue's, such as `size`, as `check_options` allows them.
-    """
-
-    device: str = "cpu"
-    dtype: torch.dtype | None = None
-    text_on_cpu: bool = False
-    overrides: Mapping[str, Path] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
 def check_options(name: str, options: Iterable[str]) -> None:
     """Check that a model can be told these things.
 
@@ -216,28 +196,31 @@ def check_options(name: str, options: Iterable[str]) -> None:
             raise ConfigError(f"{name} cannot be told its '{option}'", f"It has {', '.join(known) or 'no options'}")
 
 
-def load_prior(name: str, placement: Placement) -> Prior:
+def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | None = None) -> Prior:
     """A prior of the catalogue, ready to be asked.
+
+    Args:
+        name: in the catalogue.
+        placement: of its models.
+        options: in place of the catalogue's, such as `size`, as `check_options` allows them.
 
     Raises:
         ConfigError: there is none of that name.
         BackendUnavailableError: its weights are missing, damaged, or of another architecture.
     """
-    import torch
-
     from a4d.priors.loading import LOADERS
     from a4d.priors.weights_folder import WeightsFolder
 
     entry = find(name)
-    dtype = placement.dtype or (torch.float16 if placement.device.startswith("cuda") else torch.float32)
-    options = {**entry.options, **placement.options}
+    told = {**entry.options, **(options or {})}
 
     def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
-        path = locate(of, placement.overrides)
-        return WeightsFolder(path, placement.device, dtype, placement.text_on_cpu, options, parts)
+        return WeightsFolder(locate(of, placement.overrides), placement, told, parts)
 
     if entry.kind not in LOADERS:
         whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
         raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")
     parts = {role: folder(part, {}) for role, part in entry.parts.items()}
-    return LOADERS[entry.kind](folder(name, parts))
+    prior = LOADERS[entry.kind](folder(name, parts))
+    prior.samples_at_once = placement.samples_at_once
+    return prior

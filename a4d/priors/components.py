@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
 from a4d.errors import BackendUnavailableError
 from a4d.geometry.cameras import Cameras
 from a4d.io.checkpoints import read_weights
-from a4d.priors.protocol import Conditioning, Prior
+from a4d.priors.protocol import ANYWHERE, Conditioning, Prior, Viewpoints
 from a4d.priors.schedule import NoiseSchedule
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -83,16 +83,9 @@ class UNetPrior(Prior):
         """Images (B, H, W, 3) sRGB in [0, 1] at the model's size."""
         return self.encoder.decode(latents)
 
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
+    def denoise(self, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints = ANYWHERE) -> Tensor:
         """The noise that the UNet predicts."""
-        output = self.predict(latents.to(self.unet.dtype), t, conditioning, cameras)
+        output = self.predict(latents.to(self.unet.dtype), t, conditioning, seen.cameras)
         t_of_image = t.repeat_interleave(len(latents) // len(t))
         return self.schedule.noise_from_output(output.to(latents), latents, t_of_image)
 
@@ -110,7 +103,7 @@ class TextEncoder:
         with_mask: whether the model is told which tokens are padding, as T5 is and CLIP is not.
     """
 
-    def __init__(self, tokenizer: Any, model: nn.Module, with_mask: bool = False) -> None:
+    def __init__(self, tokenizer: Any, model: Any, with_mask: bool = False) -> None:
         self.tokenizer, self.model, self.with_mask = tokenizer, model, with_mask
         self._known: dict[str, Tensor] = {}
 
@@ -127,7 +120,7 @@ class TextEncoder:
         length = min(self.tokenizer.model_max_length, 77)
         tokens = self.tokenizer(
             list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        ).to(next(self.model.parameters()).device)
+        ).to(self.model.device)
         mask = {"attention_mask": tokens.attention_mask} if self.with_mask else {}
         states: Tensor = self.model(tokens.input_ids, **mask).last_hidden_state
         return states
@@ -140,8 +133,8 @@ class TextEncoder:
             embedding: (D,) of the model's token table.
         """
         self.tokenizer.add_tokens([token])
-        self.model.resize_token_embeddings(len(self.tokenizer))  # type: ignore[operator]
-        table = self.model.get_input_embeddings().weight  # type: ignore[operator]
+        self.model.resize_token_embeddings(len(self.tokenizer))
+        table = self.model.get_input_embeddings().weight
         with torch.no_grad():
             table[self.tokenizer.convert_tokens_to_ids(token)] = embedding.to(table)
         self._known.clear()

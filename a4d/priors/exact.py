@@ -18,7 +18,7 @@ from torch.nn.functional import conv2d, interpolate
 from a4d.config import unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.priors.protocol import Conditioning, Modality, Prior, frame_mask
+from a4d.priors.protocol import ANYWHERE, Conditioning, Modality, Prior, Viewpoints, frame_mask
 from a4d.priors.schedule import NoiseSchedule, noise_schedule
 
 LinearEncoder = Callable[[Tensor], Tensor]
@@ -161,14 +161,7 @@ class ExactPrior(Prior):
         """
         return super().decode(latents) if self.encoder is not pixels else latents.permute(0, 2, 3, 1) / 2 + 0.5
 
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
+    def denoise(self, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints = ANYWHERE) -> Tensor:
         """The exact expectation of the noise.
 
         Raises:
@@ -183,7 +176,7 @@ class ExactPrior(Prior):
         alpha, sigma = self._levels(t, noisy)
         # |noisy|^2 is common to all examples; leaving it out of the exponent leaves the softmax its digits.
         fit = (alpha / sigma**2 * noisy) @ clean.T - (alpha / sigma).square() @ clean.square().T / 2
-        selector = conditioning["log_shares"].to(noisy) + self._by_view(len(t), cameras, times).to(noisy)
+        selector = conditioning["log_shares"].to(noisy) + self._by_view(len(t), seen).to(noisy)
         expected = torch.softmax(fit + selector, dim=1) @ clean
         return ((noisy - alpha * expected) / sigma).view_as(latents)
 
@@ -195,14 +188,14 @@ class ExactPrior(Prior):
         alpha, sigma = self.schedule.alpha(of_number, noisy), self.schedule.sigma(of_number, noisy)
         return alpha.view_as(noisy), sigma.view_as(noisy)
 
-    def _by_view(self, samples: int, cameras: Cameras | None, times: Tensor | None) -> Tensor:
+    def _by_view(self, samples: int, seen: Viewpoints) -> Tensor:
         """Logarithms (S, N) of the shares that examples seen from about the same place and time have."""
         apart = self.latents.new_zeros(samples, len(self.latents))
-        if self.examples.cameras is not None and cameras is not None:
-            degrees = _rotation_angles(cameras, self.examples.cameras) / self.bandwidths[0]
+        if self.examples.cameras is not None and seen.cameras is not None:
+            degrees = _rotation_angles(seen.cameras, self.examples.cameras) / self.bandwidths[0]
             apart = apart + self._per_example(degrees, samples)
-        if self.examples.times is not None and times is not None:
-            seconds = (times[:, None] - self.examples.times) / self.bandwidths[1]
+        if self.examples.times is not None and seen.times is not None:
+            seconds = (seen.times[:, None] - self.examples.times) / self.bandwidths[1]
             apart = apart + self._per_example(seconds, samples)
         if self.nearest:
             return torch.where(apart == apart.amin(1, keepdim=True), 0.0, -torch.inf)

@@ -34,9 +34,9 @@ def load_deep_floyd(folder: WeightsFolder) -> Prior:
     from a4d.priors.stable_diffusion import DeepFloyd
 
     unet = folder.model("unet", UNet2DConditionModel, {"in_channels": 3, "out_channels": 6})
-    model = folder.model("text_encoder", T5EncoderModel, {"d_model": unet.config.encoder_hid_dim})
-    if folder.text_on_cpu:
-        model = model.cpu().to(torch.bfloat16)
+    # Half of what single precision takes, with its range, which this encoder needs.
+    texts = folder.for_text(torch.bfloat16)
+    model = texts.model("text_encoder", T5EncoderModel, {"d_model": unet.config.encoder_hid_dim})
     text = TextEncoder(folder.tokenizer(AutoTokenizer), model, with_mask=True)
     side = unet.config.sample_size
     return DeepFloyd(unet, PixelEncoder((side, side)), text, folder.schedule())
@@ -50,7 +50,7 @@ def load_zero123(folder: WeightsFolder) -> Prior:
     from a4d.priors.zero123 import Zero123
 
     unet = folder.model("unet", UNet2DConditionModel, {"in_channels": 8})
-    images = folder.model(
+    images = folder.for_encoders().model(
         "image_encoder", CLIPVisionModelWithProjection, {"projection_dim": unet.config.cross_attention_dim}
     )
     names = ("clip_camera_projection", "cc_projection")
@@ -63,8 +63,10 @@ def load_zero123(folder: WeightsFolder) -> Prior:
         raise BackendUnavailableError(f"{found[0]} is another architecture: not a projection of {width + 4} numbers")
     projection = nn.Linear(width + 4, width)
     projection.load_state_dict({"weight": state["weight"], "bias": state["bias"]})
+    # Too small to be worth a journey.
+    projection.requires_grad_(False).to(unet.device, unet.dtype)
     vae = folder.vae(8 * unet.config.sample_size)
-    return Zero123(unet, vae, images, folder.placed(projection), folder.schedule())
+    return Zero123(unet, vae, images, projection, folder.schedule())
 
 
 def load_mvdream(folder: WeightsFolder) -> Prior:
@@ -128,7 +130,8 @@ def load_compact(folder: WeightsFolder) -> Prior:
     """The package's own small prior, or one trained like it, in the modality that the catalogue's options name."""
     from a4d.priors.compact.prior import load_compact_prior
 
-    return load_compact_prior(folder.path, str(folder.options["modality"]), folder.device, folder.dtype)
+    place = folder.placement
+    return load_compact_prior(folder.path, str(folder.options["modality"]), place.device, place.precision)
 
 
 LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {

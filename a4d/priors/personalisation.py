@@ -105,11 +105,12 @@ class Learner(ABC):
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
         """The mean loss over all samples and five noise levels, on the same noise every time."""
-        losses = []
-        for level in VALIDATION_LEVELS:
-            t = torch.tensor([self.prior.schedule.timestep(level)])
-            for sample in range(len(self.clean)):
-                losses.append(self._loss([sample], t, generator(0, "validation", int(t), sample)))
+        timesteps = [torch.tensor([self.prior.schedule.timestep(level)]) for level in VALIDATION_LEVELS]
+        losses = [
+            self._loss([sample], t, generator(0, "validation", int(t), sample))
+            for t in timesteps
+            for sample in range(len(self.clean))
+        ]
         return {"loss": float(torch.stack(losses).mean())}
 
     def _loss(self, samples: Sequence[int], t: Tensor, draws: torch.Generator) -> Tensor:
@@ -144,14 +145,13 @@ class TokenLearner(Learner):
             raise UsageError(f"--initial '{initial}' holds no word")
         super().__init__(prior, pictures)
         self.text, self.token = text, token
-        table: nn.Module = text.model.get_input_embeddings()  # type: ignore[operator]
-        start = table.weight[ids].float().mean(0)  # type: ignore[index]
+        start = text.model.get_input_embeddings().weight[ids].float().mean(0)
         text.learn(token, start)
         self.embedding = nn.Parameter(start.clone())
         self.module = nn.ParameterDict({"embedding": self.embedding})
         self._number = text.tokenizer.convert_tokens_to_ids(token)
         # The table itself stays frozen: one row of it is replaced on the way out, and the gradient goes to that row.
-        self._hook = text.model.get_input_embeddings().register_forward_hook(self._replace)  # type: ignore[operator]
+        self._hook = text.model.get_input_embeddings().register_forward_hook(self._replace)
 
     def _replace(self, layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
         chosen = (arguments[0] == self._number)[..., None]
@@ -277,7 +277,7 @@ def apply_adapter(prior: Any, folder: Path) -> None:
         token, embedding = read_token(tokens[0])
         if not isinstance(prior, StableDiffusion):
             raise ConfigError(f"{folder} holds a token, and the prior does not understand texts")
-        width = prior.text.model.get_input_embeddings().weight.shape[1]  # type: ignore[operator]
+        width = prior.text.model.get_input_embeddings().weight.shape[1]
         if len(embedding) != width:
             raise BackendUnavailableError(f"{tokens[0]} has {len(embedding)} numbers, and the model's tokens {width}")
         prior.text.learn(token, embedding)

@@ -23,6 +23,36 @@ GuidanceForm = Literal["from-unconditional", "from-conditional"]
 
 
 @dataclass(frozen=True)
+class Viewpoints:
+    """From where and when B images are seen, as far as it is known.
+
+    Args:
+        cameras: B.
+        times: (B,) in [0, 1].
+    """
+
+    cameras: Cameras | None = None
+    times: Tensor | None = None
+
+    def __getitem__(self, images: slice) -> Viewpoints:
+        """Those of some of the images."""
+        return Viewpoints(
+            None if self.cameras is None else self.cameras[images], None if self.times is None else self.times[images]
+        )
+
+    def repeated(self, count: int) -> Viewpoints:
+        """Those of the images so many times over, one copy behind the other."""
+        return Viewpoints(
+            None if self.cameras is None else concatenate([self.cameras] * count),
+            None if self.times is None else self.times.repeat(count),
+        )
+
+
+ANYWHERE = Viewpoints()
+"""Nothing is known of views and times."""
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """What a prediction is conditioned on, as tensors that only their prior understands.
 
@@ -34,6 +64,11 @@ class Conditioning:
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
+
+    def part(self, start: int, stop: int, samples: int) -> Conditioning:
+        """What some of S samples are conditioned on."""
+        rows = {name: len(values) // samples for name, values in self.tensors.items()}
+        return Conditioning({name: self[name][start * count : stop * count] for name, count in rows.items()})
 
     def blended(self, other: Conditioning, share: Tensor) -> Conditioning:
         """This conditioning moved toward another by a share (S,) in [0, 1], for prompts between two views."""
@@ -60,6 +95,7 @@ class Prior(ABC):
         views: views per sample, 1 unless the modality is multi-view.
         clean_frames: leading frames of each view that the model conditions on: they never carry noise.
         needs_reference: whether the model conditions on a picture of the subject and the camera that saw it.
+        samples_at_once: that go through the model together, to save memory; None is all.
     """
 
     modality: Modality
@@ -67,6 +103,7 @@ class Prior(ABC):
     views: int = 1
     clean_frames: int = 0
     needs_reference: bool = False
+    samples_at_once: int | None = None
 
     @abstractmethod
     def condition(
@@ -118,8 +155,7 @@ class Prior(ABC):
         latents: Tensor,  # (B, C, h, w) noisy
         t: Tensor,  # (S,) integer timesteps
         conditioning: Conditioning,
-        cameras: Cameras | None = None,  # B, where the prior knows views
-        times: Tensor | None = None,  # (B,) in [0, 1], where the prior knows times
+        seen: Viewpoints = ANYWHERE,
     ) -> Tensor:
         """The predicted noise (B, C, h, w), of the latents' dtype, whatever the model itself predicts."""
 
@@ -164,6 +200,11 @@ class Query:
     cameras: Cameras | None = None
     times: Tensor | None = None
 
+    @property
+    def seen(self) -> Viewpoints:
+        """The cameras and times together."""
+        return Viewpoints(self.cameras, self.times)
+
 
 def denoise_guided(
     prior: Prior,
@@ -175,14 +216,14 @@ def denoise_guided(
 ) -> tuple[Tensor, Tensor]:
     """Guided and conditional noise, each (B, C, h, w).
 
-    One pass through the model, of half the size where guidance adds nothing.
+    One pass through the model unless it takes fewer samples at once, of half the size where guidance adds nothing.
     """
     neutral = 1.0 if form == "from-unconditional" else 0.0
     if query.unconditional is None or scale == neutral:
-        conditional = prior.denoise(latents, t, query.conditional, query.cameras, query.times)
+        conditional = _denoise_in_parts(prior, latents, t, query.conditional, query.seen)
         return conditional, conditional
     both = [query.unconditional, query.conditional]
-    unconditional, conditional = denoise_jointly(prior, latents, t, both, query.cameras, query.times)
+    unconditional, conditional = denoise_jointly(prior, latents, t, both, query.seen)
     return guide(conditional, unconditional, scale, form), conditional
 
 
@@ -191,19 +232,29 @@ def denoise_jointly(
     latents: Tensor,  # (B, C, h, w)
     t: Tensor,  # (S,)
     conditionings: Sequence[Conditioning],  # K
-    cameras: Cameras | None = None,
-    times: Tensor | None = None,
+    seen: Viewpoints = ANYWHERE,
 ) -> list[Tensor]:
-    """K predictions (B, C, h, w) for the same noisy latents in one pass through the model."""
+    """K predictions (B, C, h, w) for the same noisy latents, in one pass where the model takes so many samples."""
     count = len(conditionings)
-    predicted = prior.denoise(
-        latents.repeat(count, 1, 1, 1),
-        t.repeat(count),
-        join(conditionings),
-        None if cameras is None else concatenate([cameras] * count),
-        None if times is None else times.repeat(count),
+    predicted = _denoise_in_parts(
+        prior, latents.repeat(count, 1, 1, 1), t.repeat(count), join(conditionings), seen.repeated(count)
     )
     return list(predicted.chunk(count))
+
+
+def _denoise_in_parts(prior: Prior, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints) -> Tensor:
+    """The prior's prediction, by as many samples at once as it takes."""
+    samples = len(t)
+    count, size = prior.samples_at_once or samples, len(latents) // samples
+    if count >= samples:
+        return prior.denoise(latents, t, conditioning, seen)
+    parts = []
+    for start in range(0, samples, count):
+        images, stop = slice(start * size, (start + count) * size), min(start + count, samples)
+        parts.append(
+            prior.denoise(latents[images], t[start:stop], conditioning.part(start, stop, samples), seen[images])
+        )
+    return torch.cat(parts)
 
 
 def guide(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.io.checkpoints import PYTORCH_SUFFIXES
 from a4d.priors.components import LatentEncoder, TextEncoder
+from a4d.priors.placement import Placement
 from a4d.priors.schedule import NoiseSchedule, schedule_from_diffusers
 
 
@@ -23,19 +24,27 @@ class WeightsFolder:
 
     Args:
         path: the folder.
-        device: where models compute.
-        dtype: what they compute in.
-        text_on_cpu: leave the text encoder off the device; each prompt passes through it once.
+        placement: of its models.
         options: of the catalogue, such as `size`.
         parts: folders of the models that this one is built of, by their role.
     """
 
     path: Path
-    device: str = "cpu"
-    dtype: torch.dtype = torch.float32
-    text_on_cpu: bool = False
+    placement: Placement = field(default_factory=Placement)
     options: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, WeightsFolder] = field(default_factory=dict)
+
+    def for_encoders(self) -> WeightsFolder:
+        """The folder with its components placed as what encodes a condition."""
+        return replace(self, placement=self.placement.of_encoders())
+
+    def for_text(self, cpu_dtype: torch.dtype = torch.float32) -> WeightsFolder:
+        """The folder with its components placed as text encoders.
+
+        Args:
+            cpu_dtype: what they compute in where the CPU is their place.
+        """
+        return replace(self, placement=self.placement.of_text(cpu_dtype))
 
     def config(self, component: str, name: str = "config.json") -> dict[str, Any]:
         """A component's configuration.
@@ -53,7 +62,7 @@ class WeightsFolder:
         return values
 
     def model(self, component: str, model: Any, expected: Mapping[str, Any] | None = None) -> Any:
-        """A frozen component, on the device.
+        """A frozen component in its place.
 
         Args:
             component: sub-folder, empty for the folder itself.
@@ -70,7 +79,7 @@ class WeightsFolder:
                     f"{self.path / component} is another architecture: {key} is {config.get(key)}, not {value}"
                 )
         folder = self.path / component
-        dtype = {"dtype" if model.__module__.startswith("transformers") else "torch_dtype": self.dtype}
+        dtype = {"dtype" if model.__module__.startswith("transformers") else "torch_dtype": self.placement.precision}
         _silence_libraries()
         try:
             loaded, report = model.from_pretrained(
@@ -90,9 +99,9 @@ class WeightsFolder:
         return self.placed(loaded)
 
     def placed(self, model: nn.Module) -> Any:
-        """A model frozen, in evaluation mode, on the device and in the dtype."""
+        """A model frozen and in its place, where the libraries move it without a word."""
         _silence_libraries()
-        return model.requires_grad_(False).eval().to(self.device, self.dtype)
+        return self.placement.placed(model)
 
     def schedule(self) -> NoiseSchedule:
         """The noise schedule that the model was trained with.
@@ -119,14 +128,14 @@ class WeightsFolder:
         side = 2 ** (len(vae.config.block_out_channels) - 1)
         if height % side or width % side:
             raise ConfigError(f"{height}x{width} pixels are no multiples of {side}", "Choose another size")
-        return LatentEncoder(vae, (int(height), int(width)), low_pass=low_pass)
+        return LatentEncoder(vae, (int(height), int(width)), self.placement.images_at_once, low_pass)
 
     def text(self, expected: Mapping[str, Any]) -> TextEncoder:
         """CLIP's text encoder with its tokenizer."""
         from transformers import CLIPTextModel, CLIPTokenizer
 
-        model = self.model("text_encoder", CLIPTextModel, expected)
-        return TextEncoder(self.tokenizer(CLIPTokenizer), model.cpu().float() if self.text_on_cpu else model)
+        model = self.for_text().model("text_encoder", CLIPTextModel, expected)
+        return TextEncoder(self.tokenizer(CLIPTokenizer), model)
 
     def tokenizer(self, tokenizer: Any) -> Any:
         """The tokenizer.

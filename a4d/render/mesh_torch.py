@@ -39,10 +39,10 @@ def _single(corners: Tensor, camera: Cameras, near: float) -> tuple[Tensor, Tens
     nearness = corners.new_zeros(count)
     face = torch.full((count,), len(corners), device=device)
     barycentric = corners.new_zeros(count, 3)
-    for pixel, triangle in _candidates(corners, camera, near):
-        weights, inverse = _weights(corners[triangle], pixel, camera)
+    for pixels, triangles in _candidates(corners, camera, near):
+        weights, inverse = _weights(corners[triangles], pixels, camera)
         hit = ((weights >= 0).all(-1) & (inverse > 0) & (inverse * near <= 1)).nonzero()[:, 0]
-        pixel, triangle, weights, inverse = pixel[hit], triangle[hit], weights[hit], inverse[hit]
+        pixel, triangle, weights, inverse = pixels[hit], triangles[hit], weights[hit], inverse[hit]
         former = nearness.clone()
         nearness.scatter_reduce_(0, pixel, inverse, "amax")
         # What earlier triangles showed stays where nothing is nearer.

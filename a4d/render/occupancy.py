@@ -89,8 +89,8 @@ class OccupancyGrid(nn.Module):
             points = ((corner + draws[:, :3]) / self.config.resolution * 2 - 1) * self.bound
             times = (bin_index + draws[:, 3]) / len(self.density)
             found = density(points.to(device), times.to(device)).to(values)
-            part = part.to(device)
-            values[part] = torch.maximum(values[part], found)
+            looked_at = part.to(device)
+            values[looked_at] = torch.maximum(values[looked_at], found)
 
     def _threshold(self, bin_index: int) -> None:
         values = self.density[bin_index]

@@ -145,7 +145,7 @@ class Trainer:
         total = self.config.steps or UNBOUNDED
         last_saved = last_validated = time.monotonic()
         with progress(self.runtime.console) as bar:
-            shown = self.config.steps if self.config.steps else None
+            shown = self.config.steps or None
             task = bar.add_task("train", total=shown, completed=self.done)
             for batch in self._batches(total):
                 if self._share() >= 1:

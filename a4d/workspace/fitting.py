@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +10,8 @@ import yaml
 from pydantic import Field
 
 from a4d.config import Config, Spec, digest, parse, plain, unknown_key
-from a4d.errors import MissingInputError
+from a4d.errors import MissingInputError, UsageError
+from a4d.priors.placement import Offload, Placement
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
 from a4d.workspace.record import Weights
@@ -18,6 +19,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from a4d.objectives.objective import Objective
     from a4d.scenes.scene import Scene
     from a4d.views import Frames
 
@@ -44,6 +46,9 @@ class Fitting(Config):
     iterations: int = Field(ge=0, description="steps of the optimisation")
     optimiser: dict[str, Any]
     # These do not change the result, and are no part of what a finished result is compared by.
+    offload: Offload = Field(
+        default="none", exclude=True, description="models of priors that visit the device only while they are used"
+    )
     weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
     checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
     preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
@@ -145,13 +150,24 @@ def _weight_folders(config: Fitting) -> dict[str, Path]:
     )
 
 
-def adapters_read(workspace: Workspace, config: Fitting) -> list[Path]:
-    """The folders of the adapters that priors use, whose content decides the result."""
-    from a4d.objectives import build_objectives
-    from a4d.objectives.priors import adapter_folders, prior_configs
+def folders_read(workspace: Workspace, config: Fitting) -> list[Path]:
+    """The folders of the adapters that priors use and of the scenes that they are shown: they decide the result.
 
-    configs = prior_configs(config.priors, build_objectives(config.objectives))
-    return adapter_folders(configs, workspace.path / ADAPTERS)
+    Raises:
+        MissingInputError: there is no such scene.
+    """
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import adapter_folders, frozen_scenes, prior_configs
+
+    objectives = build_objectives(config.objectives)
+    configs = prior_configs(config.priors, objectives)
+    scenes = [workspace.scene(name) for name in frozen_scenes(objectives)]
+    return scenes + adapter_folders(configs, workspace.path / ADAPTERS)
+
+
+def placement(config: Fitting, runtime: Runtime) -> Placement:
+    """Where the run's priors compute."""
+    return Placement(runtime.device, offload=config.offload, overrides=weight_overrides(config.weights))
 
 
 def reads_frames(config: Fitting) -> bool:
@@ -177,6 +193,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
 
     Raises:
         BackendUnavailableError: weights are missing, damaged, or of another architecture.
+        UsageError: a scene that priors are shown would be replaced.
         Interrupted: a scheduler asked to stop; a checkpoint is left.
     """
     from a4d.objectives import build_objectives
@@ -184,10 +201,11 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
     from a4d.views import build_views
 
-    objectives, overrides = build_objectives(config.objectives), weight_overrides(config.weights)
-    work.weights += [recorded_weights(name, path, overrides) for name, path in _weight_folders(config).items()]
+    objectives, place = build_objectives(config.objectives), placement(config, runtime)
+    work.weights += [recorded_weights(name, path, place.overrides) for name, path in _weight_folders(config).items()]
+    frozen = _frozen(work, objectives, runtime.device)
     configs = prior_configs(config.priors, objectives)
-    priors = build_priors(configs, frames, runtime.device, overrides, work.workspace.path / ADAPTERS)
+    priors = build_priors(configs, frames, place, work.workspace.path / ADAPTERS)
     loop = LoopConfig(
         iterations=config.iterations,
         optimiser=parse(OptimiserConfig, config.optimiser, "optimiser"),
@@ -195,10 +213,21 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         preview_seconds=config.preview_seconds,
     )
     scene.to(runtime.device)
-    problem = Problem(scene, build_views(config.views), objectives, frames, priors)
+    problem = Problem(scene, build_views(config.views), objectives, frames, priors, frozen)
     metrics = optimise(problem, loop, work.folder, runtime)
     scene.save(work.scene())
     return metrics
+
+
+def _frozen(work: Transaction, objectives: Sequence[Objective], device: str) -> dict[str, Scene]:
+    """The scenes that priors are shown, by name."""
+    from a4d.objectives.priors import frozen_scenes
+    from a4d.scenes import load_scene
+
+    names = frozen_scenes(objectives)
+    if work.name in names:
+        raise UsageError(f"the scene '{work.name}' is shown to a prior and cannot be replaced", "Choose another --name")
+    return {name: load_scene(work.workspace.scene(name), device).requires_grad_(False).eval() for name in names}
 
 
 def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from a4d.geometry.animation import Clip
     from a4d.geometry.asset import Asset
     from a4d.geometry.cameras import Cameras
+    from a4d.geometry.mesh import Mesh
     from a4d.geometry.placement import Axis, Orientation
     from a4d.render.asset import AssetRenderer, Lighting
     from a4d.render.environment import EnvironmentLight
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
+
+Found = Literal["given", "format", "guessed"]
 
 DEPTH_UNIT = 1e-4
 """Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
@@ -48,8 +51,8 @@ class MeshViews(Config):
     elevations: list[float] | None = Field(
         default=None, min_length=1, description="degrees above the subject, of each ring of cameras"
     )
-    azimuth: float = Field(default=0.0, description="degrees, of the first camera; 0 is the front")
-    radius: float = Field(default=3.0, gt=1, description="metres from the middle of a mesh to the cameras")
+    azimuth: float | None = Field(default=None, description="degrees, of the first camera; 0, the front, if not given")
+    radius: float = Field(default=3.0, gt=1, description="metres from the middle of the subject to the cameras")
     fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view of these cameras in degrees")
     lighting: Literal["auto", "unlit", "shaded"] = Field(
         default="auto", description="of a mesh's pictures; auto shades what has no colours of its own"
@@ -68,6 +71,29 @@ class Shot:
 
     clip: Clip | None
     seconds: Tensor
+
+
+def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, Any], Mesh]:
+    """Place a mesh in the unit ball as it stands at rest, and leave it to others to show it.
+
+    Returns:
+        facts for the record, and the surface in its place.
+
+    Raises:
+        InvalidInputError: the mesh cannot be read.
+    """
+    from a4d.geometry.placement import normalising, placed
+    from a4d.geometry.posing import deform
+    from a4d.io.asset_reader import read_asset
+
+    path = work.workspace.source_path()
+    source = read_asset(path)
+    orientation, found = _orientation(source, path, config)
+    world_from_source = normalising(orientation, _shown_surfaces(source, [_shot(source, None, 1, None)]))
+    facts = _facts(source, world_from_source, orientation, found)
+    work.describe(asset=facts.model_dump(mode="json"))
+    rest = deform(placed(source, world_from_source))
+    return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, rest.mesh
 
 
 def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None, console: Console) -> dict[str, Any]:
@@ -101,15 +127,8 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     files = _write_views(work, asset, shots, renderer, (train, test), console)
     rendered = _write_truth(work, asset, shots)
     _write_cameras(work, shots, (train, test), world_from_source, files)
-    facts = SourceAsset(
-        world_from_source=world_from_source.tolist(),
-        up=orientation.up,
-        front=orientation.front,
-        axes=found,
-        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
-        lighting=lighting,
-        rendered=rendered,
-    )
+    facts = _facts(source, world_from_source, orientation, found)
+    facts = facts.model_copy(update={"lighting": lighting, "rendered": rendered})
     rate = _rate(shots[0]) if shots[0].clip is not None else None
     work.describe(frame_count=len(files), asset=facts.model_dump(mode="json"), fps=rate)
     rest = deform(asset)
@@ -122,6 +141,17 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
         "clips": len([shot for shot in shots if shot.clip]),
         "axes": f"{orientation.up} up, {orientation.front} front ({found})",
     }
+
+
+def _facts(source: Asset, world_from_source: Tensor, orientation: Orientation, found: Found) -> SourceAsset:
+    """How a mesh was placed, and what it can do."""
+    return SourceAsset(
+        world_from_source=world_from_source.tolist(),
+        up=orientation.up,
+        front=orientation.front,
+        axes=found,
+        clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
+    )
 
 
 def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:
@@ -156,9 +186,7 @@ def _rate(shot: Shot) -> float | None:
     return round(1 / float(steps[0]), 6) if len(steps) and float(steps[0]) > 0 else None
 
 
-def _orientation(
-    asset: Asset, path: Path, config: MeshViews
-) -> tuple[Orientation, Literal["given", "format", "guessed"]]:
+def _orientation(asset: Asset, path: Path, config: MeshViews) -> tuple[Orientation, Found]:
     from a4d.geometry.orientation import guess_orientation
     from a4d.geometry.placement import Orientation
     from a4d.geometry.posing import deform
@@ -204,7 +232,7 @@ def _cameras(config: MeshViews, size: int, *, is_moving: bool) -> tuple[Cameras,
     elevations = config.elevations or ([15.0] if is_moving else [-15.0, 15.0, 45.0])
     count = config.views or (4 if is_moving else 24)
     held_out = config.test_views if config.test_views is not None else (4 if is_moving else 8)
-    rings = Rings(count, elevations, config.azimuth, config.radius, config.fov, size)
+    rings = Rings(count, elevations, config.azimuth or 0.0, config.radius, config.fov, size)
     return rings.cameras(), rings.between(held_out)
 
 

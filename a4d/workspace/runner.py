@@ -15,7 +15,7 @@ from rich.console import Console
 
 from a4d.config import Config, load_yaml, plain, to_yaml
 from a4d.console import format_metrics
-from a4d.errors import A4DError, OutOfMemoryError, UsageError, WorkspaceError
+from a4d.errors import A4DError, BackendUnavailableError, OutOfMemoryError, UsageError, WorkspaceError
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
 from a4d.workspace.environment import is_out_of_memory, library_versions, peak_gpu_memory_bytes
@@ -246,10 +246,17 @@ def _run_in_new_workspace(
             outcome = _run(stage, workspace, options, console)
             _rename(workspace, place.path, lock)
             return replace(outcome, workspace=str(place.path), outputs=_paths(workspace, outcome.name))
+        temporary = workspace.path
         _run_first(first, workspace, options, console)
         _rename(workspace, place.path, lock)
         _run_needs(stage, workspace, options, console, find_stage)
-        return _run(stage, workspace, options, console)
+        try:
+            return _run(stage, workspace, options, console)
+        except BackendUnavailableError:
+            # Weights that turn out to be bad leave nothing behind: the workspace is one that may go away again.
+            if not workspace.partials():
+                _rename(workspace, temporary, lock)
+            raise
 
 
 @contextmanager

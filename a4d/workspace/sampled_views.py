@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from a4d.geometry.cameras import Cameras
+    from a4d.priors.placement import Placement
     from a4d.priors.protocol import Prior
     from a4d.scenes.scene import Scene
     from a4d.views import Frames
@@ -120,7 +121,7 @@ def own_settings(prior: str) -> dict[str, Any]:
 
 
 def sampled_frames(
-    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, weights: str, runtime: Runtime
+    work: Transaction, scene: Scene, config: SampleConfig, prompt: str, placement: Placement, runtime: Runtime
 ) -> Frames:
     """The frames that a prior makes, unless an interrupted run has made them.
 
@@ -131,24 +132,23 @@ def sampled_frames(
         scene: at rest; its renders are the first frames.
         config: the prior and the cameras.
         prompt: what happens, where the settings do not say it.
-        weights: folders of weights, `NAME=PATH[,NAME=PATH]...`.
+        placement: of the prior.
         runtime: device, seed and console.
 
     Raises:
         ConfigError: the prior cannot draw as the settings say.
         BackendUnavailableError: weights are missing, damaged, or of another architecture.
     """
-    from a4d.priors.catalogue import Placement, load_prior, locate, with_bases
+    from a4d.priors.catalogue import load_prior, locate, with_bases
 
     folder = work.previews / "sampled"
     finished = folder / "done"
-    overrides = fitting.weight_overrides(weights)
+    overrides = placement.overrides
     work.weights += [
         fitting.recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])
     ]
     if not finished.is_file():
-        placement = Placement(runtime.device, overrides=overrides, options=config.options)
-        prior = load_prior(config.prior, placement)
+        prior = load_prior(config.prior, placement, config.options)
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
         write_views(folder, rgb, config)
         finished.touch()
@@ -217,7 +217,8 @@ def read_views(folder: Path, config: SampleConfig, scene: Scene) -> Frames:
         for index, time in enumerate(config.times):
             path = folder / f"view_{view}" / f"{index:05d}.png"
             rgba.append(torch.from_numpy(read_image(path)))
-            cameras.append(config.ring(*rgba[-1].shape[:2], scene)[view])
+            height, width = rgba[-1].shape[:2]
+            cameras.append(config.ring(height, width, scene)[view])
             times.append(time)
             names.append(f"view_{view}_{index:05d}")
     return Frames(rgba, cameras, torch.tensor(times), names, ["train"] * len(rgba))

@@ -194,12 +194,14 @@ def recognise(target: str) -> RawInput:
 
 
 def _kind_of_folder(path: Path) -> Kind:
-    if any(any(path.glob(mark)) for mark in CAPTURE_MARKS):
+    from a4d.io.multi_view_folder import is_multi_view
+
+    if any(any(path.glob(mark)) for mark in CAPTURE_MARKS) or is_multi_view(path):
         return "capture"
     if any(SUFFIXES.get(file.suffix.lower()) == "image" for file in path.iterdir()):
         return "images"
     raise InvalidInputError(
-        f"the folder {path} holds no images, no transforms.json, no COLMAP model and no workspace.yaml",
+        f"the folder {path} holds no images, no view_0.mp4, no transforms.json, no COLMAP model and no workspace.yaml",
         "Name a workspace, or a folder of images",
     )
 

@@ -20,6 +20,8 @@ from transformers import (
 
 from a4d.priors.components import LatentEncoder, PixelEncoder
 from a4d.priors.controlnet_tile import ControlNetTile
+from a4d.priors.mv_vdm.prior import MultiViewVideoDiffusion
+from a4d.priors.mv_vdm.unet import MultiViewVideoUNet, motion_config
 from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.protocol import Prior
 from a4d.priors.schedule import noise_schedule
@@ -27,7 +29,10 @@ from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
 from a4d.priors.text_to_video import TextToVideo
 from a4d.priors.zero123 import Zero123
 
-SD1: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+SD1: dict[str, Any] = {
+    "sample_size": 64, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280],
+    "layers_per_block": 2, "cross_attention_dim": 768, "attention_head_dim": 8,
+}  # fmt: skip
 SD2: dict[str, Any] = {
     "sample_size": 64,
     "cross_attention_dim": 1024,
@@ -73,26 +78,32 @@ class FullSize:
     Args:
         size: pixels of the images that a step renders.
         images: per step.
-        frames: whether the images are those of a clip.
         parts: builders of all components with weights by name; each is built on the device of the context.
         prior: from the components that a step asks.
+        frames: of each view; None for still images.
     """
 
     size: int
     images: int
     parts: dict[str, Callable[[], nn.Module]]
     prior: Callable[[dict[str, Any]], Prior]
-    frames: bool = False
+    frames: int | None = None
 
     def build(self, device: str, dtype: torch.dtype) -> Prior:
-        """Random weights; text encoders are left out, as their work is done after the first step."""
+        """Random weights."""
         with torch.device("meta"):
-            parts = {name: build() for name, build in self.parts.items() if name != "text_encoder"}
-        placed = {}
-        for name, part in parts.items():
-            placed[name] = part.to(dtype).to_empty(device=device).requires_grad_(False).eval()
-            _fill(placed[name])
-        return self.prior(placed)
+            models = self.models(dtype)
+        for model in models.values():
+            _fill(model.to_empty(device=device))
+        return self.prior(models)
+
+    def models(self, dtype: torch.dtype) -> dict[str, nn.Module]:
+        """All that a step uses, by name; text encoders have done their work after the first one."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        models = {name: build() for name, build in self.parts.items() if name != "text_encoder"}
+        torch.set_default_dtype(before)
+        return {name: model.requires_grad_(False).eval() for name, model in models.items()}
 
     def parameter_counts(self) -> dict[str, int]:
         """By component."""
@@ -128,10 +139,11 @@ def _open_clip_h() -> nn.Module:
     )
 
 
-def _vision() -> nn.Module:
+def _vision(hidden: int, layers: int, projected: int) -> nn.Module:
+    """CLIP's image encoder with patches of 14 pixels."""
     config = CLIPVisionConfig(
-        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14,
-        image_size=224, projection_dim=768,
+        hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=layers, num_attention_heads=16,
+        patch_size=14, image_size=224, projection_dim=projected,
     )  # fmt: skip
     return CLIPVisionModelWithProjection(config)
 
@@ -143,8 +155,8 @@ def _t5_xxl() -> nn.Module:
     return T5EncoderModel(config)
 
 
-def _latent(parts: dict[str, Any], size: int) -> LatentEncoder:
-    return LatentEncoder(parts["vae"], (size, size))
+def _latent(parts: dict[str, Any], height: int, width: int | None = None) -> LatentEncoder:
+    return LatentEncoder(parts["vae"], (height, width or height))
 
 
 def _parts(unet: Callable[[], nn.Module], **others: Callable[[], nn.Module]) -> dict[str, Callable[[], nn.Module]]:
@@ -166,18 +178,18 @@ def _diffusion(config: dict[str, Any], size: int, text: Callable[[], nn.Module])
     )
 
 
-def _text_to_video(size: int) -> FullSize:
+def _text_to_video(height: int, width: int) -> FullSize:
     return FullSize(
-        size,
+        height,
         16,
         _parts(lambda: UNet3DConditionModel(attention_head_dim=64), text_encoder=_open_clip_h),
         lambda parts: TextToVideo(
             parts["unet"],
-            _latent(parts, size),
+            _latent(parts, height, width),
             ConstantText(1024),
             noise_schedule(),  # type: ignore[arg-type]
         ),
-        frames=True,
+        frames=16,
     )
 
 
@@ -201,7 +213,7 @@ PRIORS: dict[str, FullSize] = {
         1,
         _parts(
             lambda: UNet2DConditionModel(**{**SD1, "sample_size": 32, "in_channels": 8}),
-            image_encoder=_vision,
+            image_encoder=lambda: _vision(1024, 24, 768),
             projection=lambda: nn.Linear(772, 768),
         ),
         lambda parts: Zero123(
@@ -221,7 +233,8 @@ PRIORS: dict[str, FullSize] = {
             noise_schedule(),  # type: ignore[arg-type]
         ),
     ),
-    "modelscope-1.7b": _text_to_video(256),
+    "modelscope-1.7b": _text_to_video(256, 256),
+    "zeroscope-576w": _text_to_video(320, 576),
     "controlnet-tile": FullSize(
         1024,
         1,
@@ -237,5 +250,22 @@ PRIORS: dict[str, FullSize] = {
             ConstantText(768),
             noise_schedule(),  # type: ignore[arg-type]
         ),
+    ),
+    "mv-vdm": FullSize(
+        256,
+        4 * 16,
+        _parts(
+            lambda: MultiViewVideoUNet(**motion_config(SD1)),
+            image_encoder=lambda: _vision(1280, 32, 1024),
+            text_encoder=_clip_l,
+        ),
+        lambda parts: MultiViewVideoDiffusion(
+            parts["unet"],
+            _latent(parts, 256),
+            ConstantText(768),  # type: ignore[arg-type]
+            parts["image_encoder"],
+            noise_schedule("linear"),
+        ),
+        frames=16,
     ),
 }

@@ -88,6 +88,15 @@ def timed(run: Callable[[], Any], device: str) -> float:
     return clock() - began
 
 
+def peak_memory(run: Callable[[], Any], device: str) -> int:
+    """Bytes that a GPU's tensors take at most while it runs; what this process has taken so far on the CPU."""
+    if device == "cpu":
+        return peak_memory_bytes()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    return torch.cuda.max_memory_allocated()
+
+
 def print_step(name: str, device: str, dtype: str, steps: int) -> None:
     """Costs of a step of one prior."""
     entry = PRIORS[name]
@@ -123,12 +132,7 @@ def print_step(name: str, device: str, dtype: str, steps: int) -> None:
         denoise(*seen["asked"])
     seconds = {key: min(timed(run, device) for _ in range(steps)) for key, run in {**parts, "whole": whole}.items()}
     rest = seconds["whole"] - sum(seconds[key] for key in parts)
-    if device == "cpu":
-        peak = peak_memory_bytes()
-    else:
-        torch.cuda.reset_peak_memory_stats()
-        whole()
-        peak = torch.cuda.max_memory_allocated()
+    peak = peak_memory(whole, device)
     rate = counter.get_total_flops() / seconds["prediction"]
     print(
         f"{name:26s} {dtype}: {seconds['whole']:.3f} s/step (render {seconds['render']:.3f}, encoder "
@@ -145,7 +149,7 @@ def make_step(name: str, entry: FullSize, prior: Prior, device: str) -> Step:
     scene = GaussianScene.begin(spec, Seed(radius=0.8), generator(0, "begin")).to(device)
     orbit_views = {"kind": "orbit", "size": entry.size, "batch": prior.views, "ring": prior.views}
     if entry.frames:
-        orbit_views["frames"] = entry.images
+        orbit_views["frames"] = entry.frames
     frames = None
     views = {"novel": orbit_views}
     if prior.needs_reference:

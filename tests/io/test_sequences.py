@@ -1,36 +1,24 @@
-import numpy as np
 import pytest
 import torch
-import trimesh
 
 from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.primitives import icosphere
 from a4d.io.gaussian_ply import read_gaussian_ply
-from a4d.io.sequences import sequence_files, write_gaussian_sequence, write_mesh_sequence
+from a4d.io.sequences import sequence_files, write_gaussian_sequence
 
 
-@pytest.mark.parametrize("suffix", [".obj", ".ply"])
-def test_meshes_of_changing_topology_come_back_frame_by_frame(tmp_path, suffix):
-    frames = [icosphere(0.5 + 0.1 * number, subdivisions=number % 2) for number in range(12)]
-    paths = write_mesh_sequence(tmp_path / "frames", iter(frames), suffix)
-    assert [path.name for path in paths] == [f"frame_{number:05d}{suffix}" for number in range(12)]
-    assert sequence_files(tmp_path / "frames") == paths
-    for path, frame in zip(paths, frames, strict=True):
-        back = trimesh.load_mesh(path, process=False)
-        np.testing.assert_allclose(back.vertices, frame.vertices.numpy(), atol=1e-6)
-        np.testing.assert_array_equal(back.faces, frame.faces.numpy())
+def cloud(count, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 4, 3))
+    return Gaussians(*(torch.randn(shape, generator=random) for shape in shapes))
 
 
 def test_gaussians_come_back_frame_by_frame(tmp_path):
-    random = torch.Generator().manual_seed(0)
-
-    def cloud(count):
-        shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 4, 3))
-        return Gaussians(*(torch.randn(shape, generator=random) for shape in shapes))
-
-    frames = [cloud(5), cloud(7), cloud(5)]
-    for path, frame in zip(write_gaussian_sequence(tmp_path, frames), frames, strict=True):
+    frames = [cloud(5 + number % 2, number) for number in range(12)]
+    paths = write_gaussian_sequence(tmp_path / "frames", iter(frames))
+    assert [path.name for path in paths] == [f"frame_{number:05d}.ply" for number in range(12)]
+    assert sequence_files(tmp_path / "frames") == paths
+    for path, frame in zip(paths, frames, strict=True):
         back = read_gaussian_ply(path)
         assert torch.equal(back.means, frame.means)
         assert torch.equal(back.sh, frame.sh)
@@ -46,8 +34,8 @@ def test_frames_are_ordered_by_the_number_that_ends_their_names(tmp_path):
 
 
 def test_frames_that_would_mix_with_others_are_refused(tmp_path):
-    write_mesh_sequence(tmp_path, [icosphere(subdivisions=0)] * 3)
+    write_gaussian_sequence(tmp_path, [cloud(2)] * 3)
     with pytest.raises(UsageError, match="already holds"):
-        write_mesh_sequence(tmp_path, [icosphere(subdivisions=0)])
+        write_gaussian_sequence(tmp_path, [cloud(2)])
     with pytest.raises(InvalidInputError, match="no frame"):
-        write_mesh_sequence(tmp_path / "other", [])
+        write_gaussian_sequence(tmp_path / "other", [])

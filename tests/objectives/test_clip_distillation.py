@@ -8,6 +8,7 @@ from a4d.geometry.cameras import turntable
 from a4d.objectives.distillation import Distillation, Request, latent_gradient, score_distillation
 from a4d.objectives.priors import FramesPrior, build_priors
 from a4d.priors.exact import ExactPrior, ExampleSet, PatchEncoder
+from a4d.priors.placement import Placement
 from a4d.priors.schedule import noise_schedule
 from a4d.randomness import generator
 from a4d.views import Frames
@@ -139,7 +140,7 @@ def test_a_workspaces_own_clips_may_be_told_by_their_first_frames(tmp_path):
     frames = Frames(rgba, cameras, None, names, ["train"] * len(rgba))
 
     def built(**settings):
-        return build_priors({"clips": FramesPrior(views=VIEWS, **settings)}, frames, "cpu", {}, tmp_path)["clips"]
+        return build_priors({"clips": FramesPrior(views=VIEWS, **settings)}, frames, Placement(), tmp_path)["clips"]
 
     prior = built(frames=FRAMES, clean_frames=1, size=8)
     assert (prior.modality, prior.clean_frames) == ("multi-view-video", 1)

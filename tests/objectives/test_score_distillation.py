@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,10 @@ from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.optimise import LoopConfig, Problem, optimise
+from a4d.priors.components import resized
+from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.exact import ExactPrior, ExampleSet
+from a4d.priors.schedule import noise_schedule
 from a4d.render.render import Render
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
@@ -178,6 +182,44 @@ def test_the_only_observed_view_set_is_the_reference():
     images, cameras = prior.seen
     torch.testing.assert_close(images, pictures(2)[:1].expand(4, -1, -1, -1))
     torch.testing.assert_close(cameras.world_from_camera, RING[2].world_from_camera)
+
+
+@pytest.mark.parametrize("picture", ["render", "reference", "frozen"])
+def test_a_controlnet_is_shown_the_render_the_reference_or_a_frozen_scene(picture, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "priors"))
+    import tiny_models as tiny
+
+    prior = ControlNetTile(tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), noise_schedule())
+    before, scene = Album(), Album()
+    with torch.no_grad():
+        before.pages.copy_(pictures())
+        scene.pages.uniform_(generator=torch.Generator().manual_seed(11))
+    forward, seen = prior.controlnet.forward, []
+    monkeypatch.setattr(
+        prior.controlnet, "forward", lambda z, t, text, c, **k: seen.append(c) or forward(z, t, text, c, **k)
+    )
+    step = step_of(prior, scene, frames=observed(), **build_views({"seen": {"kind": "observed"}}))
+    step.frozen = {"before": before}
+    chosen = {"render": {}, "reference": {"reference": "seen"}, "frozen": {"frozen": "before"}}[picture]
+    found = gradient(objective(guidance_scale=7.5, **chosen), step)
+    cameras = step.batch("novel").cameras
+    shown = {
+        "render": scene.render(cameras).rgb,
+        "reference": pictures(2)[:1].expand(4, -1, -1, -1),
+        "frozen": before.render(cameras).rgb,
+    }[picture]
+    expected = resized(shown.detach(), prior.encoder.size)
+    torch.testing.assert_close(seen[0], expected.repeat(2, 1, 1, 1))
+    assert found.abs().max() > 0
+    assert before.pages.grad is None
+
+
+def test_a_picture_has_one_source():
+    with pytest.raises(ConfigError, match="not both"):
+        objective(reference="seen", frozen="before")
+    prior = ExactPrior(ExampleSet(pictures(), cameras=RING))
+    with pytest.raises(ConfigError, match="frozen: before"):
+        objective(frozen="before")(step_of(prior))
 
 
 def test_views_are_weighed_by_their_angle_from_the_reference():

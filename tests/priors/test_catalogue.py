@@ -14,10 +14,12 @@ from torch import nn
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, UsageError
 from a4d.geometry.cameras import turntable
 from a4d.io.checkpoints import read_weights
-from a4d.priors.catalogue import Placement, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
+from a4d.priors.catalogue import catalogue, fetch, load_prior, locate, parse_overrides, with_bases
 from a4d.priors.hub import needed_files
 from a4d.priors.loading import LOADERS
 from a4d.priors.mvdream import multi_view_config
+from a4d.priors.placement import Placement
+from a4d.priors.protocol import Viewpoints
 
 VIEWS = turntable(4, 15.0, 2.0, 40.0, 64)
 
@@ -67,7 +69,7 @@ def ask(prior, samples):
     images = torch.full((samples, 64, 64, 3), 0.4)
     conditioning = prior.condition(["a cat"] * samples, images, VIEWS[:1])
     latents = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    return prior.denoise(latents, torch.full((samples,), 400), conditioning, VIEWS)
+    return prior.denoise(latents, torch.full((samples,), 400), conditioning, Viewpoints(VIEWS))
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES.items())
@@ -338,7 +340,8 @@ def test_overrides(tmp_path):
 
 def test_importing_the_priors_loads_no_model_library():
     code = (
-        "import sys, a4d.priors.schedule, a4d.priors.protocol, a4d.priors.exact, a4d.priors.catalogue, "
+        "import sys, a4d.commands.weights; assert 'torch' not in sys.modules;"
+        "import a4d.priors.schedule, a4d.priors.protocol, a4d.priors.exact, a4d.priors.catalogue, "
         "a4d.priors.loading, a4d.priors.mvdream, a4d.objectives.score_distillation;"
         "print([m for m in ('diffusers', 'transformers', 'huggingface_hub') if m in sys.modules])"
     )

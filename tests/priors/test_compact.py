@@ -24,7 +24,7 @@ from a4d.priors.compact.network import DEVIATION, CompactConfig, CompactNetwork,
 from a4d.priors.compact.prior import CompactPrior, load_compact_prior
 from a4d.priors.compact.sources import SOURCES, composite, gather_sources
 from a4d.priors.compact.weights import load_network, save_network
-from a4d.priors.protocol import Query, sample_count
+from a4d.priors.protocol import Query, Viewpoints, sample_count
 from a4d.priors.sampling import known_first_frames, sample
 
 SIZES = CompactConfig(size=32, fine_width=16, width=32, blocks=1, heads=2, embedding=32, text_width=32)
@@ -240,19 +240,21 @@ def test_a_still_prior_sees_rings_and_takes_a_reference_as_it_is(trained_network
     torch.testing.assert_close(prior.encode(prior.decode(latents)), latents)
     two = concatenate([RING, RING])
     t = torch.tensor([500, 700])
-    plain = prior.denoise(latents, t, prior.condition(["a red robot", "a blue dog"]), two)
-    alone = prior.denoise(latents[4:], t[1:], prior.condition(["a blue dog"]), RING)
+    plain = prior.denoise(latents, t, prior.condition(["a red robot", "a blue dog"]), Viewpoints(two))
+    alone = prior.denoise(latents[4:], t[1:], prior.condition(["a blue dog"]), Viewpoints(RING))
     torch.testing.assert_close(plain[4:], alone, atol=1e-4, rtol=1e-4)
     picture = torch.rand(1, 32, 32, 3)
-    shown = prior.denoise(latents[:4], t[:1], prior.condition(["a red robot"], picture, RING[1]), RING)
+    shown = prior.denoise(latents[:4], t[:1], prior.condition(["a red robot"], picture, RING[1]), Viewpoints(RING))
     schedule = prior.schedule
     clean = schedule.clean_from_noise(latents[1:2], shown[1:2], t[:1])
     torch.testing.assert_close(clean, prior.encode(picture), atol=1e-4, rtol=0)
     assert (shown[0] - plain[0]).abs().max() > 1e-4
     beside = orbit(torch.tensor([45.0]), torch.tensor([10.0]), 3.6, 35.0, 32, 32)
-    assert torch.isfinite(prior.denoise(latents[:4], t[:1], prior.condition(["a dog"], picture, beside), RING)).all()
+    assert torch.isfinite(
+        prior.denoise(latents[:4], t[:1], prior.condition(["a dog"], picture, beside), Viewpoints(RING))
+    ).all()
     with pytest.raises(ConfigError, match="4 views"):
-        prior.denoise(latents[:3], t[:1], prior.condition(["a dog"]), RING[:3])
+        prior.denoise(latents[:3], t[:1], prior.condition(["a dog"]), Viewpoints(RING[:3]))
     with pytest.raises(ConfigError, match="reference"):
         CompactPrior(trained_network, "posed-image").condition(["a dog"])
 
@@ -262,7 +264,9 @@ def test_a_single_view_prior_is_conditioned_on_its_reference(trained_network):
     latents = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     t = torch.tensor([600, 600])
     a, b = (
-        prior.denoise(latents, t, prior.condition(["a dog"] * 2, torch.full((1, 32, 32, 3), c), RING[0]), RING[1:3])
+        prior.denoise(
+            latents, t, prior.condition(["a dog"] * 2, torch.full((1, 32, 32, 3), c), RING[0]), Viewpoints(RING[1:3])
+        )
         for c in (0.1, 0.9)
     )
     assert a.shape == latents.shape
@@ -299,9 +303,9 @@ def test_times_are_periods_from_the_first_frame_on(trained_network):
     latents = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     cameras, t = RING[torch.arange(4).repeat_interleave(4)], torch.tensor([900])
     told = prior.condition(["a robot is waving"])
-    without = prior.denoise(latents, t, told, cameras)
-    quarters = prior.denoise(latents, t, told, cameras, torch.arange(4).repeat(4) / 4)
-    halves = prior.denoise(latents, t, told, cameras, torch.arange(4).repeat(4) / 8)
+    without = prior.denoise(latents, t, told, Viewpoints(cameras))
+    quarters = prior.denoise(latents, t, told, Viewpoints(cameras, torch.arange(4).repeat(4) / 4))
+    halves = prior.denoise(latents, t, told, Viewpoints(cameras, torch.arange(4).repeat(4) / 8))
     torch.testing.assert_close(without, quarters)
     assert (without - halves).abs().max() > 1e-4
 

@@ -6,6 +6,7 @@ import torch
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import orbit, turntable
 from a4d.priors.exact import ExactPrior, ExampleSet, PatchEncoder
+from a4d.priors.protocol import Viewpoints
 from a4d.priors.schedule import noise_schedule
 
 
@@ -15,7 +16,7 @@ def images(count, size=4, seed=0):
 
 def predicted_clean(prior, noisy, t, prompts=None, **view):
     conditioning = prior.condition(prompts or [""] * len(t))
-    eps = prior.denoise(noisy, t, conditioning, **view)
+    eps = prior.denoise(noisy, t, conditioning, Viewpoints(**view))
     per_image = t.repeat_interleave(len(noisy) // len(t))
     return prior.schedule.clean_from_noise(noisy, eps, per_image)
 

@@ -8,18 +8,19 @@ import tiny_models as tiny
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_mv_vdm import adapter_tensors, mv_vdm, mv_vdm_unet, save_mv_vdm
+from tiny_mv_vdm import adapter_tensors, as_released, mv_vdm, mv_vdm_unet, save_mv_vdm
 from transformers import CLIPImageProcessor
 
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode
 from a4d.geometry.cameras import orbit, turntable
 from a4d.objectives.distillation import Distillation, Request, latent_gradient, score_distillation
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.catalogue import Placement, check, load_prior, with_bases
+from a4d.priors.catalogue import check, check_options, load_prior, with_bases
 from a4d.priors.components import clip_pixels
 from a4d.priors.hub import is_whole, needed_files
 from a4d.priors.mv_vdm.assembly import adapter_file, assemble_new, save_trained
-from a4d.priors.protocol import Query
+from a4d.priors.placement import Placement
+from a4d.priors.protocol import Query, Viewpoints
 from a4d.priors.sampling import FreeInit, known_first_frames, sample
 from a4d.priors.weights_folder import WeightsFolder
 from a4d.randomness import generator
@@ -37,7 +38,7 @@ def ask(prior, prompt="a fox", images=None, cameras=CAMERAS, latents=None):
     images = clips()[::FRAMES] if images is None else images
     latents = torch.randn(VIEWS * FRAMES, 4, 8, 8, generator=generator(0)) if latents is None else latents
     with torch.no_grad():
-        return prior.denoise(latents, torch.tensor([400]), prior.condition([prompt], images), cameras)
+        return prior.denoise(latents, torch.tensor([400]), prior.condition([prompt], images), Viewpoints(cameras))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,9 @@ def test_latents_become_images_in_chunks(prior):
 def test_what_cannot_be_asked_is_said(prior, images, cameras, latents, message):
     pictures = None if images is None else clips()[:images]
     with pytest.raises(ConfigError, match=message):
-        prior.denoise(torch.randn(latents, 4, 8, 8), torch.tensor([4]), prior.condition(["a fox"], pictures), cameras)
+        prior.denoise(
+            torch.randn(latents, 4, 8, 8), torch.tensor([4]), prior.condition(["a fox"], pictures), Viewpoints(cameras)
+        )
 
 
 def request(prior, rgb):
@@ -150,19 +153,23 @@ def test_distillation_reaches_every_frame_but_the_first(prior):
     assert (moved[:, 1:] > 0).all()
 
 
-def test_the_distillation_gradient_is_animate3ds(prior):
+@pytest.mark.parametrize("frames", [FRAMES, 16])
+def test_the_distillation_gradient_is_animate3ds(prior, frames):
     """`0.5 sum (z - x0)^2 / (n f) * f / (f - 1)` with `c + 5 (c - u)` and the deviation taken over a whole clip."""
-    latents, first, t = prior.encode(clips()).detach(), clips()[::FRAMES], torch.tensor([150])
-    asked = request(prior, clips())
+    if frames > prior.unet.longest:
+        prior = mv_vdm(motion_max_seq_length=frames)
+    cameras = RING[torch.arange(VIEWS).repeat_interleave(frames)]
+    rgb = torch.rand(VIEWS * frames, 64, 64, 3, generator=generator(0, "clips"))
+    latents, first, t = prior.encode(rgb).detach(), rgb[::frames], torch.tensor([150])
+    told, untold = prior.condition(["a fox"], first), prior.unconditional([""], first)
     settings = Distillation("x0", 5.0, "from-conditional", x0_rescale=0.25)
-    mine = latent_gradient(prior, latents, t, asked, settings, generator(4))
+    mine = latent_gradient(prior, latents, t, Request(told, untold, cameras), settings, generator(4))
     noise = torch.randn(latents.shape, generator=generator(4))
     a = prior.schedule.alphas_cumprod[150].float()
-    moving = (torch.arange(VIEWS * FRAMES) % FRAMES > 0).view(-1, 1, 1, 1)
+    moving = (torch.arange(VIEWS * frames) % frames > 0).view(-1, 1, 1, 1)
     noisy = torch.where(moving, a.sqrt() * latents + (1 - a).sqrt() * noise, latents)
     with torch.no_grad():
-        c = prior.denoise(noisy, t, prior.condition(["a fox"], first), CAMERAS)
-        u = prior.denoise(noisy, t, prior.unconditional([""], first), CAMERAS)
+        c, u = (prior.denoise(noisy, t, conditioning, Viewpoints(cameras)) for conditioning in (told, untold))
 
     def clean(eps):
         return (noisy - (1 - a).sqrt() * eps) / a.sqrt()
@@ -171,7 +178,7 @@ def test_the_distillation_gradient_is_animate3ds(prior):
     factor = plain[moving.flatten()].std() / x0[moving.flatten()].std()
     x0 = torch.where(moving, 0.25 * x0 * factor + 0.75 * x0, latents)
     z = latents.clone().requires_grad_()
-    loss = 0.5 * (z - x0).square().sum() / (VIEWS * FRAMES) * FRAMES / (FRAMES - 1)
+    loss = 0.5 * (z - x0).square().sum() / (VIEWS * frames) * frames / (frames - 1)
     torch.testing.assert_close(mine, torch.autograd.grad(loss, z)[0], atol=1e-5, rtol=1e-3)
 
 
@@ -197,22 +204,48 @@ def test_the_released_files_load_and_predict_as_what_was_saved(prior, saved):
     assert with_bases(["animate3d"]) == ["mv-vdm", "mvdream-1.5", "ip-adapter-1.5"]
 
 
-@pytest.mark.parametrize("form", ["checkpoint", "wrapped", "distributed"])
-def test_pytorch_files_load_in_every_form(prior, folders, form):
+@pytest.mark.parametrize(("views", "size"), [(2, (64, 64)), (6, (64, 80)), (4, (40, 64))])
+def test_views_and_size_may_be_others(saved, views, size):
+    options = {"views": views, "size": size, "condition_frame_time_zero": views == 6}
+    loaded = load_prior("mv-vdm", Placement(overrides=saved), options)
+    assert (loaded.views, loaded.encoder.size) == (views, size)
+    ring = turntable(views, 15.0, 3.0, 40.0, 64)[torch.arange(views).repeat_interleave(FRAMES)]
+    rgb = torch.rand(views * FRAMES, *size, 3, generator=generator(5))
+    latents, t = loaded.encode(rgb), torch.tensor([400])
+    assert latents.shape == (views * FRAMES, 4, size[0] // 8, size[1] // 8)
+    told = loaded.condition(["a fox"], rgb[::FRAMES])
+    assert loaded.unconditional([""])["image"].shape[1] == views
+    with torch.no_grad():
+        predicted = loaded.denoise(latents, t, told, ring)
+        loaded.unet.condition_frame_time_zero = not loaded.unet.condition_frame_time_zero
+        otherwise = loaded.denoise(latents, t, told, ring)
+        swapped = latents.clone()
+        swapped[-1] += 1
+        loaded.unet.condition_frame_time_zero = not loaded.unet.condition_frame_time_zero
+        seen = loaded.denoise(swapped, t, told, ring)
+    assert predicted.shape == latents.shape
+    assert (predicted - otherwise).abs().max() > 1e-4
+    # What one view shows reaches all of the others.
+    assert ((seen - predicted).abs().amax((1, 2, 3)).view(views, FRAMES).amax(1) > 1e-6).all()
+
+
+def test_sizes_without_whole_latents_and_options_of_other_models_are_refused(saved):
+    with pytest.raises(ConfigError, match="no multiples of 8"):
+        load_prior("mv-vdm", Placement(overrides=saved), {"size": (60, 64)})
+    with pytest.raises(ConfigError, match="cannot be told its 'views'"):
+        check_options("stable-diffusion-1.5", ["views"])
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_the_release_as_it_lies_on_the_hub_loads(prior, folders, distributed):
+    as_released(folders, distributed=distributed)
+    torch.testing.assert_close(ask(load(folders)), ask(prior), atol=1e-5, rtol=1e-4)
+
+
+def test_a_checkpoint_inside_of_a_training_state_loads(prior, folders):
     path = folders["mv-vdm"] / "weights.safetensors"
-    state = load_file(path)
+    torch.save({"epoch": 3, "state_dict": load_file(path), "optimizer": {"lr": 1e-4}}, path.with_suffix(".ckpt"))
     path.unlink()
-    if form == "distributed":
-        state = {f"module.{name}": value for name, value in state.items()}
-    wrapped = state if form == "checkpoint" else {"epoch": 3, "state_dict": state, "optimizer": {"lr": 1e-4}}
-    torch.save(wrapped, folders["mv-vdm"] / "animate3d_motion_modules.ckpt")
-    images = folders["ip-adapter-1.5"] / "models"
-    (images / "ip-adapter_sd15.safetensors").unlink()
-    nested: dict[str, dict[str, torch.Tensor]] = {}
-    for name, value in adapter_tensors(prior.unet).items():
-        part, _, rest = name.partition(".")
-        nested.setdefault(part, {})[rest] = value
-    torch.save(nested, images / "ip-adapter_sd15.bin")
     torch.testing.assert_close(ask(load(folders)), ask(prior), atol=1e-5, rtol=1e-4)
 
 

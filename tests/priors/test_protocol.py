@@ -6,7 +6,16 @@ import torch
 from a4d.geometry.cameras import orbit
 from a4d.priors.camera_codes import angle_between_views, multi_view_code, relative_view_code, spherical
 from a4d.priors.prompts import blended_view_conditioning, view_prompts
-from a4d.priors.protocol import Conditioning, Prior, denoise_jointly, frame_mask, guide, join, match_deviation
+from a4d.priors.protocol import (
+    Conditioning,
+    Prior,
+    Viewpoints,
+    denoise_jointly,
+    frame_mask,
+    guide,
+    join,
+    match_deviation,
+)
 from a4d.priors.schedule import noise_schedule
 
 
@@ -29,8 +38,8 @@ class Echo(Prior):
     def encode(self, rgb, generator=None):
         return rgb.permute(0, 3, 1, 2)
 
-    def denoise(self, latents, t, conditioning, cameras=None, times=None):
-        extra = conditioning["value"] * 1e3 + t[:, None] + cameras.positions[:, :1] + 10 * times[:, None]
+    def denoise(self, latents, t, conditioning, seen):
+        extra = conditioning["value"] * 1e3 + t[:, None] + seen.cameras.positions[:, :1] + 10 * seen.times[:, None]
         return latents + extra[..., None, None]
 
 
@@ -61,11 +70,11 @@ def test_deviation_is_taken_over_the_whole_sample():
 
 def test_joint_denoising_equals_one_by_one():
     prior, latents, t = Echo(), torch.randn(3, 3, 4, 4), torch.tensor([1, 2, 3])
-    cameras, times = cameras_at([0.0, 30.0, 60.0], 10.0), torch.tensor([0.0, 0.5, 1.0])
+    seen = Viewpoints(cameras_at([0.0, 30.0, 60.0], 10.0), torch.tensor([0.0, 0.5, 1.0]))
     conditionings = [prior.condition([p] * 3) for p in ("a", "b", "")]
-    together = denoise_jointly(prior, latents, t, conditionings, cameras, times)
+    together = denoise_jointly(prior, latents, t, conditionings, seen)
     for each, conditioning in zip(together, conditionings, strict=True):
-        torch.testing.assert_close(each, prior.denoise(latents, t, conditioning, cameras, times))
+        torch.testing.assert_close(each, prior.denoise(latents, t, conditioning, seen))
 
 
 def test_clean_frames_of_every_view_carry_no_noise():

@@ -13,7 +13,7 @@ from a4d.priors.camera_codes import multi_view_code
 from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, PixelEncoder, clip_pixels, read_token, resized
 from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
-from a4d.priors.protocol import denoise_jointly
+from a4d.priors.protocol import Viewpoints, denoise_jointly
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
 from a4d.priors.text_to_video import TextToVideo
@@ -118,9 +118,9 @@ def test_prompts_change_the_output_and_stay_in_order(name):
     latents, t = prior.encode(pictures()), torch.full((samples,), 500)
     cat, empty = conditionings(prior, samples)
     dog, _ = conditionings(prior, samples, "dog, side view")
-    outputs = denoise_jointly(prior, latents, t, [cat, empty, dog], VIEWS)
+    outputs = denoise_jointly(prior, latents, t, [cat, empty, dog], Viewpoints(VIEWS))
     for i, conditioning in enumerate((cat, empty, dog)):
-        alone = prior.denoise(latents, t, conditioning, VIEWS)
+        alone = prior.denoise(latents, t, conditioning, Viewpoints(VIEWS))
         assert alone.shape == latents.shape
         torch.testing.assert_close(outputs[i], alone, atol=1e-5, rtol=1e-4)
     assert (outputs[0] - outputs[1]).abs().max() > 1e-3
@@ -135,11 +135,11 @@ def test_noise_levels_belong_to_their_sample(name):
     cameras = VIEWS[torch.arange(len(latents)) % 4]
     t = torch.tensor([100, 900]) if group == 4 else torch.tensor([100, 900, 100, 900])
     conditional, _ = conditionings(prior, len(t))
-    together = prior.denoise(latents, t, conditional, cameras)
+    together = prior.denoise(latents, t, conditional, Viewpoints(cameras))
     one, _ = conditionings(prior, 1)
     for i, level in enumerate(t):
         part = slice(i * group, (i + 1) * group)
-        alone = prior.denoise(latents[part], level[None], one, cameras[part])
+        alone = prior.denoise(latents[part], level[None], one, Viewpoints(cameras[part]))
         torch.testing.assert_close(together[part], alone, atol=1e-5, rtol=1e-4)
 
 
@@ -247,7 +247,7 @@ def test_zero123_tensors(monkeypatch):
     unconditional = prior.unconditional(["", ""], picture, reference)
     seen = spy_on(prior.unet, monkeypatch)
     latents = noise(2)
-    denoise_jointly(prior, latents, torch.tensor([400, 600]), [unconditional, conditional], views)
+    denoise_jointly(prior, latents, torch.tensor([400, 600]), [unconditional, conditional], Viewpoints(views))
     sample, t, token = seen["arguments"]
     assert sample.shape == (4, 8, 8, 8)
     assert token.shape == (4, 1, tiny.WIDTH)
@@ -267,7 +267,11 @@ def test_zero123_tensors(monkeypatch):
 def test_zero123_sees_camera_and_picture():
     prior, latents, t = zero123(), noise(1), torch.tensor([500])
     right, left = (orbit(torch.tensor([a]), torch.tensor([0.0]), 2.0, 40.0, 48, 48) for a in (30.0, -30.0))
-    outputs = [prior.denoise(latents, t, conditionings(prior, 1, image=i)[0], c) for i in (0, 3) for c in (right, left)]
+    outputs = [
+        prior.denoise(latents, t, conditionings(prior, 1, image=i)[0], Viewpoints(c))
+        for i in (0, 3)
+        for c in (right, left)
+    ]
     for i in range(4):
         for j in range(i):
             assert (outputs[i] - outputs[j]).abs().max() > 1e-4
@@ -293,7 +297,7 @@ def test_mvdream_tensors(monkeypatch):
     prior = mvdream()
     seen = spy_on(prior.unet, monkeypatch)
     views = turntable(8, 15.0, 2.0, 40.0, 48)
-    prior.denoise(noise(8), torch.tensor([10, 20]), prior.condition(["a cat", "a dog"]), views)
+    prior.denoise(noise(8), torch.tensor([10, 20]), prior.condition(["a cat", "a dog"]), Viewpoints(views))
     assert seen["arguments"][1].tolist() == [10] * 4 + [20] * 4
     torch.testing.assert_close(seen["keywords"]["class_labels"], multi_view_code(views))
     text = prior.text(["a cat", "a dog"], "cpu")
@@ -308,7 +312,9 @@ def test_mvdream_views_see_each_other_within_a_sample_alone():
     changed = latents.clone()
     changed[1] += 1
     difference = (
-        (prior.denoise(changed, t, asked, views) - prior.denoise(latents, t, asked, views)).abs().amax((1, 2, 3))
+        (prior.denoise(changed, t, asked, Viewpoints(views)) - prior.denoise(latents, t, asked, Viewpoints(views)))
+        .abs()
+        .amax((1, 2, 3))
     )
     assert (difference[:4] > 1e-4).all()
     assert difference[4:].max() == 0
@@ -317,13 +323,13 @@ def test_mvdream_views_see_each_other_within_a_sample_alone():
 def test_mvdream_is_equivariant_to_the_order_of_views_and_not_to_that_of_cameras():
     prior, latents, t = mvdream(), noise(4), torch.tensor([300])
     asked, order = prior.condition(["a cat"]), torch.tensor([2, 0, 3, 1])
-    output = prior.denoise(latents, t, asked, VIEWS)
+    output = prior.denoise(latents, t, asked, Viewpoints(VIEWS))
     torch.testing.assert_close(
-        prior.denoise(latents[order], t, asked, VIEWS[order]), output[order], atol=1e-5, rtol=1e-4
+        prior.denoise(latents[order], t, asked, Viewpoints(VIEWS[order])), output[order], atol=1e-5, rtol=1e-4
     )
-    assert (prior.denoise(latents, t, asked, VIEWS[order]) - output).abs().max() > 1e-3
+    assert (prior.denoise(latents, t, asked, Viewpoints(VIEWS[order])) - output).abs().max() > 1e-3
     with pytest.raises(ConfigError, match="4 views"):
-        prior.denoise(latents[:3], t, asked, VIEWS[:3])
+        prior.denoise(latents[:3], t, asked, Viewpoints(VIEWS[:3]))
     with pytest.raises(ConfigError, match="cameras"):
         prior.denoise(latents, t, asked)
 
@@ -334,7 +340,7 @@ def test_mvdream_attention_equals_diffusers_own_for_one_view():
     latents, t = noise(4), torch.tensor([1, 2, 3, 4])
     asked = joined.condition(["a cat"] * 4)
     expected = plain(latents, t, asked["text"], class_labels=multi_view_code(VIEWS)).sample
-    torch.testing.assert_close(joined.denoise(latents, t, asked, VIEWS), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(joined.denoise(latents, t, asked, Viewpoints(VIEWS)), expected, atol=1e-5, rtol=1e-4)
 
 
 LDM = {

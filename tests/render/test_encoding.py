@@ -22,7 +22,7 @@ from a4d.render.grid_layout import grid_layout
 from a4d.render.kernels import encoding_grid, hexplane
 
 GRIDS = {
-    "hash-2d": GridConfig(dimensions=2, levels=6, features=4, table=2**8, finest_resolution=200),
+    "hash-2d": GridConfig(dimensions=2, levels=6, table=2**8, finest_resolution=200),
     "hash-3d": GridConfig(dimensions=3, levels=6, table=2**10, finest_resolution=256),
     "hash-3d-fine": GridConfig(dimensions=3, levels=16, table=2**12, finest_resolution=2048),
     "hash-3d-smooth": GridConfig(levels=4, table=2**10, finest_resolution=64, interpolation="smoothstep"),
@@ -113,7 +113,7 @@ def test_position_gradient_matches_finite_differences(interpolation) -> None:
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 @pytest.mark.parametrize("dimensions", [2, 3, 4])
 def test_a_dense_level_reproduces_a_linear_function_and_its_slope(backend, dimensions) -> None:
-    config = GridConfig(dimensions=dimensions, levels=1, features=1, table=2**16, base_resolution=9)
+    config = GridConfig(dimensions=dimensions, levels=1, table=2**16, base_resolution=9)
     grid = GridEncoding(config, backend)
     slope = torch.tensor([1.0, -2.0, 0.5, 3.0][:dimensions])
     axis = (torch.arange(9) - 0.5) / 8  # where the vertices lie: half a cell before the edge of the unit cube
@@ -121,13 +121,15 @@ def test_a_dense_level_reproduces_a_linear_function_and_its_slope(backend, dimen
     with torch.no_grad():
         values = (vertices * slope).sum(dim=-1)
         # The first axis runs fastest.
-        grid.table[: 9**dimensions] = values.permute(*reversed(range(dimensions))).reshape(-1)
+        rows = values.permute(*reversed(range(dimensions))).reshape(-1, 1)
+        grid.table[: 9**dimensions] = torch.cat([rows, -3 * rows], dim=1)
     positions = random_positions(config) * (7.5 / 8 - 1e-3)  # the last half cell wraps
     positions.requires_grad_()
-    encoded = grid(positions)[:, 0]
-    encoded.sum().backward()
-    assert torch.allclose(encoded, positions @ slope, atol=1e-6)
-    assert torch.allclose(positions.grad, slope.expand_as(positions), atol=1e-5)
+    first, second = grid(positions).unbind(1)
+    (2 * first + second).sum().backward()
+    assert torch.allclose(first, positions @ slope, atol=1e-6)
+    assert torch.allclose(second, -3 * (positions @ slope), atol=3e-6)
+    assert torch.allclose(positions.grad, -slope.expand_as(positions), atol=1e-5)
 
 
 # Bounds

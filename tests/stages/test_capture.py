@@ -17,9 +17,22 @@ from a4d.scenes.extraction import extract_surface
 QUICK = ("--iterations", 400, "--set", "scene.count=4000", "--set", "scene.density=null", "--set", "scene.sh_degree=0")
 
 
-def test_held_out_views_are_predicted(a4d, creature_capture: Path) -> None:
-    result = a4d("fit-static", creature_capture, *QUICK, "--json")
+@pytest.fixture(scope="module")
+def finished(a4d_in, creature_capture: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("fitted")
+    result = a4d_in(folder, "fit-static", creature_capture, *QUICK, "--json")
     assert result.code == 0, result.err
+    return folder / "creature.a4d"
+
+
+@pytest.fixture
+def fitted(finished: Path, a4d) -> Path:
+    """A copy of a finished workspace in the current folder."""
+    return Path(shutil.copytree(finished, "creature.a4d"))
+
+
+@pytest.mark.usefixtures("fitted")
+def test_held_out_views_are_predicted(a4d) -> None:
     figures = a4d("evaluate", "creature.a4d", "--json").json
     assert figures["split"] == "test"
     assert len(figures["views"]) == 4
@@ -85,12 +98,12 @@ def test_the_subject_comes_into_the_unit_ball_upright(a4d, creature_capture: Pat
     assert float(means.norm(dim=-1).max()) > 0.8
 
 
-def test_the_surface_is_that_of_the_known_mesh(a4d, creature_capture: Path) -> None:
+@pytest.mark.usefixtures("fitted")
+def test_the_surface_is_that_of_the_known_mesh() -> None:
     from a4d.geometry.mesh import Mesh
     from a4d.geometry.primitives import creature
     from a4d.metrics import surface_distances
 
-    assert a4d("fit-static", creature_capture, *QUICK).code == 0
     document = json.loads(Path("creature.a4d/transforms.json").read_text())
     world_from_source = torch.tensor(document["world_from_source"], dtype=torch.float32)
     truth = creature()
@@ -153,8 +166,8 @@ def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: P
     assert float((radius < 0.5 ** (1 / 3)).float().mean()) == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d, creature_capture: Path) -> None:
-    assert a4d("fit-static", creature_capture, "--iterations", 60, *QUICK[2:]).code == 0
+@pytest.mark.usefixtures("fitted")
+def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d) -> None:
     assert a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64).code == 0
     itself = a4d("evaluate", "creature.a4d", "--against", "creature.a4d/exports/creature.glb", "--json").json
     assert itself["chamfer"] < 0.02

@@ -207,7 +207,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(a4d, workspace: Path
 
 @pytest.fixture
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants as constants
+    from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
@@ -232,7 +232,14 @@ def test_the_text_of_a_workspace_is_the_prompt(a4d) -> None:
     values = yaml.safe_load(printed)
     assert values["objectives"][0]["prompt"] == "a corgi wearing a beret"
     assert values["priors"] == {
-        "mvdream-2.1": {"kind": "mvdream-2.1", "dtype": None, "text_on_cpu": False, "adapters": []}
+        "mvdream-2.1": {
+            "kind": "mvdream-2.1",
+            "dtype": None,
+            "text_on_cpu": False,
+            "images_at_once": 4,
+            "samples_at_once": None,
+            "adapters": [],
+        }
     }
 
 
@@ -265,6 +272,39 @@ def test_a_model_from_a_named_folder_moves_the_scene_and_is_recorded(a4d, worksp
         load_scene(workspace / "scenes" / each).gaussians().sh.detach() for each in ("distill", "untouched")
     )
     assert float((moved - still).abs().max()) > 1e-3
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_prior_may_be_shown_a_scene_that_stays_as_it_is(a4d, workspace: Path, tmp_path: Path) -> None:
+    import tiny_models
+
+    name = "stable-diffusion-1.5"
+    folder = tiny_models.save_all_but_the_unet(tmp_path / "model")
+    tiny_models.unet().save_pretrained(folder / "unet")
+    assert a4d("distill", workspace, "--config", write_settings(settings(0, 100, 4)), "--name", "before").code == 0
+    kept = (workspace / "scenes/before/tensors.safetensors").read_bytes()
+    asks = {"kind": "score-distillation", "views": "around", "prior": name, "guidance_scale": 7, "frozen": "before"}
+    values = settings(2, 100, 1) | {
+        "views": {"around": {"kind": "orbit", "size": 32}},
+        "objectives": [asks],
+        "priors": {name: {"images_at_once": 1, "samples_at_once": 1}},
+        "offload": "all",
+    }
+    arguments = ("distill", workspace, "--config", write_settings(values), "--prompt", "a cat")
+    named = ("--weights", f"{name}={folder}")
+    result = a4d(*arguments, *named)
+    assert result.code == 0, result.err
+    record = json.loads((workspace / "stages/distill/record.json").read_text())
+    assert "scenes/before" in record["input_paths"]
+    assert (workspace / "scenes/before/tensors.safetensors").read_bytes() == kept
+    # Where models lie is no part of what a result is compared by.
+    assert a4d(*arguments, "--offload", "none", "--json").json["status"] == "up to date"
+    result = a4d(*arguments, *named, "--name", "before", "--force")
+    assert (result.code, len(result.err.splitlines())) == (2, 1), result.err
+    values["objectives"] = [{**asks, "frozen": "after"}]
+    result = a4d("distill", workspace, "--config", write_settings(values), "--prompt", "a cat", *named, "--force")
+    assert (result.code, len(result.err.splitlines())) == (4, 1), result.err
+    assert "no scene 'after'" in result.err
 
 
 class Payload:
@@ -313,6 +353,10 @@ def test_bad_weights_are_one_line_and_leave_nothing_behind(a4d, workspace: Path,
     assert words in result.err
     assert "never run" not in result.out
     assert sorted(workspace.rglob("*")) == before
+    here = sorted(Path.cwd().iterdir())
+    result = a4d("distill", "a corgi", "--weights", f"mvdream-2.1={folder}", "-q")
+    assert (result.code, len(result.err.splitlines())) == (5, 1), result.err
+    assert sorted(Path.cwd().iterdir()) == here
 
 
 def test_mistakes_are_named(a4d, workspace: Path) -> None:

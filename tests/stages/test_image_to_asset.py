@@ -1,6 +1,7 @@
 """The main job: one image in, files that other programs open out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,26 @@ from a4d.io.video import read_video, write_video
 QUICK = ("--size", 160), ("--iterations", 80, "--set", "scene.count=4000", "--set", "proxies.size=96")
 
 
-@pytest.fixture
-def fitted(a4d, creature_picture: Path) -> Path:
+@pytest.fixture(scope="module")
+def finished(a4d_in, creature_picture: Path, tmp_path_factory) -> Path:
     preprocessing, fitting = QUICK
-    assert a4d("preprocess", creature_picture, *preprocessing).code == 0
-    result = a4d("fit-static", "creature.a4d", *fitting)
+    folder = tmp_path_factory.mktemp("fitted")
+    assert a4d_in(folder, "preprocess", creature_picture, *preprocessing).code == 0
+    result = a4d_in(folder, "fit-static", "creature.a4d", *fitting)
     assert result.code == 4, "the cameras are a stage of their own"
     assert "estimate-pose" in result.err
-    assert a4d("estimate-pose", "creature.a4d").code == 0
-    result = a4d("fit-static", "creature.a4d", *fitting, "--json")
+    assert a4d_in(folder, "estimate-pose", "creature.a4d").code == 0
+    result = a4d_in(folder, "fit-static", "creature.a4d", *fitting, "--json")
     assert result.code == 0, result.err
     assert result.json["metrics"]["psnr"] > 28
     assert "no prior" in result.err
-    return Path("creature.a4d")
+    return folder / "creature.a4d"
+
+
+@pytest.fixture
+def fitted(finished: Path, a4d) -> Path:
+    """A copy of a finished workspace in the current folder, which is as good as where it was made."""
+    return Path(shutil.copytree(finished, "creature.a4d"))
 
 
 def test_the_scene_agrees_with_the_picture(a4d, fitted: Path) -> None:

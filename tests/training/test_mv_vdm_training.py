@@ -17,8 +17,9 @@ from a4d.console import make_console
 from a4d.errors import ConfigError, InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.cameras import orbit
 from a4d.io.multi_view_dataset import MultiViewClip, read_entries, write_dataset
-from a4d.io.video import write_video
-from a4d.priors.catalogue import Placement, load_prior
+from a4d.io.video import read_video, write_video
+from a4d.priors.catalogue import load_prior
+from a4d.priors.placement import Placement
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.training.mv_vdm import MODEL, ClipBatches, ClipData, start, tokens_of
@@ -213,11 +214,45 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(data_set, we
 
 def test_recomputing_activations_changes_nothing(trainee):
     model, batches = trainee
-    losses = []
+    parameters = {name: value for name, value in model.module.named_parameters() if "motion_modules." in name}
+    losses, gradients = [], []
     for recompute in (False, True):
         model.module.recompute_activations = recompute
-        losses.append(float(model.loss(batches[1], generator(0))[1].detach()))
+        for parameter in parameters.values():
+            parameter.requires_grad_().grad = None
+        _, loss = model.loss(batches[1], generator(0))
+        loss.backward()
+        losses.append(float(loss.detach()))
+        gradients.append({name: parameter.grad.clone() for name, parameter in parameters.items()})
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-8, rtol=1e-4, msg=name)
+    assert any(gradient.any() for gradient in gradients[0].values())
+
+
+def test_what_make_dataset_writes_is_learnt_from_and_a_run_goes_on(a4d, weights, tmp_path):
+    """Eight films of each of three procedural objects, of which every other is taken; bfloat16, as on a GPU."""
+    views = ("--views", 8, "--frames", 6, "--size", SIDE, "--workers", 1)
+    made = a4d("make-dataset", "--procedural", 3, "--output", "set", *views)
+    assert made.code == 0, made.err
+    entries = read_entries(tmp_path / "set")
+    assert [len(entry.videos) for entry in entries] == [8, 8, 8]
+
+    def lines():
+        return [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+
+    arguments = command("set", weights, "run", "--set", "training.dtype=bfloat16")[1:]
+    assert a4d(*arguments).code == 0
+    first = lines()
+    assert [line["step"] for line in first if "clips" in line] == [1, 2]
+    assert set(first[-1]["validation"]) == {"loss 0.2", "loss 0.5", "loss 0.9", "PSNR sampled"}
+    assert a4d(*arguments, "--steps", 3).code == 0
+    assert [line for line in lines() if "clips" in line][:2] == [line for line in first if "clips" in line]
+    assert [line["step"] for line in lines() if "validation" in line] == [2, 3]
+    previews = sorted(path.name for path in (tmp_path / "run" / "previews").iterdir())
+    assert previews == ["step_000002_clip_0.mp4", "step_000003_clip_0.mp4"]
+    shown = next(read_video(tmp_path / "run" / "previews" / previews[1]).frames)
+    assert shown.shape[:2] == (2 * SIDE, 4 * SIDE)
 
 
 def test_training_lowers_the_loss_on_one_clip(data_set, weights):
@@ -263,13 +298,18 @@ def test_mistakes_are_one_line(data_set, weights, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(data_set, weights, tmp_path):
-    """Started as `accelerate launch` and `torchrun` start them; both see other clips and end with the same weights."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517", "-m"]
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_processes_train_one_model(data_set, weights, tmp_path, launcher):
+    """Started as the README says; both see other clips and end with the same weights."""
+    launch = {
+        "torchrun": ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"],
+        "accelerate": ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+                       "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "29518"],
+    }[launcher]  # fmt: skip
+    pytest.importorskip(launch[0].partition(".")[0])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, *command(data_set, weights, tmp_path / "run")], env=environment, capture_output=True, text=True
-    )
+    started = [sys.executable, "-m", *launch, "-m", *command(data_set, weights, tmp_path / "run")]
+    done = subprocess.run(started, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "clips" in line] == [1, 2]

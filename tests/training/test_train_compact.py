@@ -12,11 +12,12 @@ import yaml
 from safetensors.torch import load_file
 
 from a4d.errors import ConfigError, ExitCode
-from a4d.priors.catalogue import Placement, load_prior
+from a4d.priors.catalogue import load_prior
 from a4d.priors.compact.evaluation import Sampler, evaluate_video, evaluate_views
 from a4d.priors.compact.examples import ProceduralBatches, Recipe
 from a4d.priors.compact.network import CompactConfig
 from a4d.priors.compact.weights import load_network
+from a4d.priors.placement import Placement
 from a4d.training.compact import MODEL, CompactTraining
 from a4d.training.optimisers import choose_group
 
@@ -102,6 +103,7 @@ def test_the_command_trains_goes_on_and_serves_its_own_weights(a4d, tmp_path):
         (("--steps", 3), ExitCode.USAGE, "--output"),
         (("--output", "run"), ExitCode.USAGE, "--steps or --hours"),
         (("picture.png", "--output", "run", "--steps", 1), ExitCode.USAGE, "no files"),
+        (("--output", "run", "--steps", 1, "--dry-run"), ExitCode.USAGE, "--dry-run is for what is learnt"),
         (("--output", "run", "--steps", 1, "--set", "data.imags=3"), ExitCode.INVALID, "Did you mean 'images'"),
         (
             ("--output", "run", "--steps", 1, "--from", "nothing.safetensors"),

@@ -62,7 +62,7 @@ def count(transaction: Transaction, config: CountConfig, runtime: Runtime) -> di
     with transaction.metrics.open("a") as metrics:
         for step in range(done, config.iterations):
             if step == config.fail_at:
-                raise FAILURES[config.failure]()
+                raise FAILURES[config.failure]()  # noqa: RSE102
             metrics.write(json.dumps({"step": step + 1}) + "\n")
             if runtime.stop.signal_number is not None:
                 state.write_text(str(step + 1))

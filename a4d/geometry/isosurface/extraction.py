@@ -166,7 +166,7 @@ class CubeExtraction(Extraction):
         return ExtractedSurface(surface.mesh, sdf, surface.edges, surface.deviation)
 
 
-EXTRACTIONS: dict[str, type[TetrahedralExtraction] | type[CubeExtraction]] = {
+EXTRACTIONS: dict[str, type[TetrahedralExtraction | CubeExtraction]] = {
     "tetrahedra": TetrahedralExtraction,
     "flexicubes": CubeExtraction,
 }

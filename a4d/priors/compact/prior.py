@@ -19,7 +19,7 @@ from a4d.priors.compact.network import CompactNetwork, Task
 from a4d.priors.compact.weights import load_network
 from a4d.priors.compact.words import encode_prompts
 from a4d.priors.components import PixelEncoder
-from a4d.priors.protocol import Conditioning, Modality, Prior
+from a4d.priors.protocol import ANYWHERE, Conditioning, Modality, Prior, Viewpoints
 
 log = logging.getLogger(__name__)
 
@@ -86,29 +86,22 @@ class CompactPrior(Prior):
         """Images (B, 64, 64, 3) in [0, 1], over white."""
         return self.encoder.decode(latents)
 
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditioning: Conditioning,
-        cameras: Cameras | None = None,
-        times: Tensor | None = None,
-    ) -> Tensor:
+    def denoise(self, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints = ANYWHERE) -> Tensor:
         """The predicted noise; zero in first frames that are given.
 
         Raises:
             ConfigError: there are no cameras, or the images do not make whole samples.
         """
         samples = len(t)
-        if cameras is None or len(latents) % (samples * self.views):
+        if seen.cameras is None or len(latents) % (samples * self.views):
             raise ConfigError(
                 f"the compact prior takes {self.views} views with their cameras at once, not {len(latents)} images",
                 f"Set the view set's ring to {self.views} and its batch to a multiple of that",
             )
         images = latents.to(self.device).unflatten(0, (samples, self.views, -1))
-        directions = spherical(cameras).to(images).view(samples, self.views, -1, 3)[:, :, 0, :2]
+        directions = spherical(seen.cameras).to(images).view(samples, self.views, -1, 3)[:, :, 0, :2]
         if self.modality == "multi-view-video":
-            predicted = self._moving(images, t.to(self.device), conditioning, directions, times)
+            predicted = self._moving(images, t.to(self.device), conditioning, directions, seen.times)
         else:
             predicted = self._still(images, t.to(self.device), conditioning, directions)
         return predicted.flatten(0, 2).to(latents)

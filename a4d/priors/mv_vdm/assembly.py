@@ -150,8 +150,10 @@ def around_unet(
     views = parts["views"]
     text = views.text({"hidden_size": unet.config["cross_attention_dim"]})
     image_width = unet.encoder_hid_proj.image_projection_layers[0].image_embeds.in_features
-    encoder = parts["images"].model(
-        "models/image_encoder", CLIPVisionModelWithProjection, {"projection_dim": image_width}
+    encoder = (
+        parts["images"]
+        .for_encoders()
+        .model("models/image_encoder", CLIPVisionModelWithProjection, {"projection_dim": image_width})
     )
     # MVDream itself was trained with betas that are linear in their square root; what was added to it was not.
     schedule = noise_schedule("linear")

@@ -6,7 +6,7 @@ from numba import njit, prange
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _face_of(x, y, z):
+def _face_of(x, y, z) -> tuple[int, float, float]:
     """The face that a direction meets, in the order +x, -x, +y, -y, +z, -z, and right and down on it."""
     ax, ay, az = abs(x), abs(y), abs(z)
     if ax >= ay and ax >= az:
@@ -23,7 +23,7 @@ def _face_of(x, y, z):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _direction(face, right, down):
+def _direction(face, right, down) -> tuple[float, float, float]:
     """The direction, not normalised, of a place on a face's plane, also beyond its edges."""
     if face == 0:
         return 1.0, -down, -right
@@ -39,7 +39,7 @@ def _direction(face, right, down):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def taps(directions, size, rows, shares):
+def taps(directions, size, rows, shares) -> None:
     """Four texels around each direction.
 
     Args:

@@ -11,8 +11,11 @@ arrays contiguous. `channels` is a tuple of F zeros: its type carries F, so that
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 CHUNK = 4096
 STRIP = 256
@@ -22,9 +25,12 @@ RELAXED = {"reassoc", "contract"}
 
 U32, U64, F32 = np.uint32, np.uint64, np.float32
 
+Arrays = tuple[NDArray[Any], ...]
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate_on_axis(column, scale, last, multiplier, smooth, terms, factors, slopes):
+def _locate_on_axis(column, scale, last, multiplier, smooth, terms, factors, slopes) -> None:
+    """Along one axis and for both sides of a point's cell: index term, weight, and the weight's derivative."""
     # In double precision the product of two single ones is exact: every backend finds the same cell and fraction.
     exact_scale = np.float64(scale)
     for b in range(U64(len(column))):
@@ -48,7 +54,7 @@ def _locate_on_axis(column, scale, last, multiplier, smooth, terms, factors, slo
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate(columns, start, count, level, smooth, terms, factors, slopes):
+def _locate(columns, start, count, level, smooth, terms, factors, slopes) -> None:
     """Cell and fraction of each point: per axis and side, its index term, its weight and the weight's derivative."""
     last = U32(level.resolution - U32(1))
     for axis in range(U64(columns.shape[0])):
@@ -59,7 +65,7 @@ def _locate(columns, start, count, level, smooth, terms, factors, slopes):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _corner_entries(terms, count, level, entries):
+def _corner_entries(terms, count, level, entries) -> None:
     """The table entry of each corner; bit d of a corner's number is its side on axis d."""
     for b in range(U64(count)):
         entries[0, b] = terms[0, 0, b]
@@ -83,7 +89,7 @@ def _corner_entries(terms, count, level, entries):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _corner_weights(factors, count, weights):
+def _corner_weights(factors, count, weights) -> None:
     """The product over the axes of each corner's factors."""
     for b in range(U64(count)):
         weights[0, b] = factors[0, 0, b]
@@ -97,7 +103,7 @@ def _corner_weights(factors, count, weights):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scratch(dimensions, channels):
+def _scratch(dimensions, channels) -> tuple[Arrays, Arrays, NDArray[np.float32]]:
     """Index terms, factors and slopes per axis and side; entries and weights per corner; a value per feature."""
     sides = (dimensions, 2, STRIP)
     corners = (1 << dimensions, STRIP)
@@ -106,14 +112,15 @@ def _scratch(dimensions, channels):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _transpose(positions, start, end, columns):
+def _transpose(positions, start, end, columns) -> None:
+    """Copy positions of a chunk, one row per axis."""
     for axis in range(U64(positions.shape[1])):
         for point in range(U64(start), U64(end)):
             columns[axis, point - U64(start)] = positions[point, axis]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _gather(table, entries, weights, count, channels, sums):
+def _gather(table, entries, weights, count, channels, sums) -> None:
     """Sum of the corners' features by their weights."""
     sums[:] = F32(0.0)
     for corner in range(U64(entries.shape[0])):
@@ -124,7 +131,7 @@ def _gather(table, entries, weights, count, channels, sums):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _scatter(values, entries, weights, count, channels, table):
+def _scatter(values, entries, weights, count, channels, table) -> None:
     """Add values to the corners' features by their weights; the transpose of `_gather`."""
     for corner in range(U64(entries.shape[0])):
         for b in range(U64(count)):
@@ -134,7 +141,7 @@ def _scatter(values, entries, weights, count, channels, table):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _corner_products(values, table, entries, count, channels, products):
+def _corner_products(values, table, entries, count, channels, products) -> None:
     """Inner product of values with the features of each corner."""
     for corner in range(U64(entries.shape[0])):
         for b in range(U64(count)):
@@ -145,7 +152,8 @@ def _corner_products(values, table, entries, count, channels, products):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _read_level(gradient, start, count, level, level_weight, channels, values):
+def _read_level(gradient, start, count, level, level_weight, channels, values) -> None:
+    """One level's part of the gradient of encoded features, times its weight, one row per channel."""
     first = U64(level) * U64(len(channels))
     for b in range(U64(count)):
         for channel in range(U64(len(channels))):
@@ -153,7 +161,8 @@ def _read_level(gradient, start, count, level, level_weight, channels, values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_level(sums, start, count, level, level_weight, channels, encoded):
+def _write_level(sums, start, count, level, level_weight, channels, encoded) -> None:
+    """One level's features, times its weight, into the encoded ones."""
     first = U64(level) * U64(len(channels))
     for b in range(U64(count)):
         for channel in range(U64(len(channels))):
@@ -161,7 +170,7 @@ def _write_level(sums, start, count, level, level_weight, channels, encoded):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def encode(positions, table, levels, level_weights, smooth, channels, encoded):
+def encode(positions, table, levels, level_weights, smooth, channels, encoded) -> None:
     """Interpolated features, into `encoded`; a level of weight 0 is filled with zeros."""
     N, D = positions.shape
     for chunk in prange((N + CHUNK - 1) // CHUNK):
@@ -182,7 +191,7 @@ def encode(positions, table, levels, level_weights, smooth, channels, encoded):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def backward_table(positions, levels, level_weights, smooth, channels, gradient, workers, table_gradient):
+def backward_table(positions, levels, level_weights, smooth, channels, gradient, workers, table_gradient) -> None:
     """Add the table's gradient to `table_gradient`.
 
     A level's entries belong to one worker, so that no two threads add to one number: there are no atomics, and the sums
@@ -208,7 +217,7 @@ def backward_table(positions, levels, level_weights, smooth, channels, gradient,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_slopes(products, factors, slopes, count, weights, sums, first):
+def _add_slopes(products, factors, slopes, count, weights, sums, first) -> None:
     """Along an axis the weights' derivative is the product with that axis' factors replaced by their slopes."""
     for axis in range(U64(factors.shape[0])):
         kept = factors[axis].copy()
@@ -221,7 +230,7 @@ def _add_slopes(products, factors, slopes, count, weights, sums, first):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def backward_positions(positions, table, levels, level_weights, smooth, channels, gradient, position_gradient):
+def backward_positions(positions, table, levels, level_weights, smooth, channels, gradient, position_gradient) -> None:
     """The positions' gradient (N, D), into `position_gradient`."""
     N, D = positions.shape
     for chunk in prange((N + CHUNK - 1) // CHUNK):

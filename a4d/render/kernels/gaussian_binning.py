@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from a4d.render.kernels.gaussian_projection import DEPTH
 
@@ -17,7 +18,7 @@ OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
 
 
 @njit(**OPTIONS)
-def scatter_by_digit(items, keys, shift, sorted_items):
+def scatter_by_digit(items, keys, shift, sorted_items) -> None:
     """One stable pass of a radix sort: copy items to where the digit of their key at `shift` puts them."""
     starts = np.zeros(RADIX + 1, np.int64)
     mask = np.uint32(RADIX - 1)
@@ -32,7 +33,7 @@ def scatter_by_digit(items, keys, shift, sorted_items):
 
 
 @njit(**OPTIONS)
-def sort_by_depth(splats, tile_counts):
+def sort_by_depth(splats, tile_counts) -> NDArray[np.int32]:
     """The visible splats, nearest first; equal depths keep their order.
 
     Args:
@@ -61,14 +62,16 @@ def sort_by_depth(splats, tile_counts):
 
 
 @njit(**OPTIONS)
-def rectangle(tile_rectangles, splat):
+def rectangle(tile_rectangles, splat) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """The bounds of a splat's tiles, as unsigned numbers to index with."""
     row = tile_rectangles[UNSIGNED(splat)]
     return UNSIGNED(row[0]), UNSIGNED(row[1]), UNSIGNED(row[2]), UNSIGNED(row[3])
 
 
 @njit(parallel=True, **OPTIONS)
-def bin_splats(order, tile_rectangles, tile_counts, columns, rows, threads):
+def bin_splats(
+    order, tile_rectangles, tile_counts, columns, rows, threads
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
     """List the splats of each tile, nearest first, by a counting sort.
 
     Every thread counts, then places, a contiguous share of the depth order.
@@ -127,7 +130,7 @@ def bin_splats(order, tile_rectangles, tile_counts, columns, rows, threads):
 
 
 @njit(parallel=True, **OPTIONS)
-def gather_pairs(splat_starts, splat_pairs, pair_gradients, splat_gradients):
+def gather_pairs(splat_starts, splat_pairs, pair_gradients, splat_gradients) -> None:
     """Sum the gradients of each splat over its tiles, in the order of the tiles.
 
     Args:

@@ -41,12 +41,15 @@ OPTIONS: dict[str, Any] = {
 }
 CHUNK = 256
 
+Vector = tuple[float, float, float]
+Matrix = tuple[Vector, Vector, Vector]
+
 
 class View(NamedTuple):
     """One camera: the rows of camera_from_world's rotation, pixels, and the tangents within which it is linearised."""
 
-    rotation: tuple
-    position: tuple
+    rotation: Matrix
+    position: Vector
     focal_x: float
     focal_y: float
     centre_x: float
@@ -60,7 +63,7 @@ class View(NamedTuple):
 
 
 @njit(**OPTIONS)
-def read_view(camera):
+def read_view(camera) -> View:
     """A view from its (18,) numbers: rotation by rows, position, fx, fy, cx, cy, width and height."""
     rotation = (
         (camera[0], camera[1], camera[2]),
@@ -76,32 +79,32 @@ def read_view(camera):
 
 
 @njit(**OPTIONS)
-def dot(a, b):
+def dot(a, b) -> float:
     """The scalar product of two vectors."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 @njit(**OPTIONS)
-def cross(a, b):
+def cross(a, b) -> Vector:
     """The vector product of two vectors."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 @njit(**OPTIONS)
-def combine(a, x, b, y):
+def combine(a, x, b, y) -> Vector:
     """The sum a * x + b * y of two scalars and two vectors."""
     return a * x[0] + b * y[0], a * x[1] + b * y[1], a * x[2] + b * y[2]
 
 
 @njit(**OPTIONS)
-def clamp(value, lower, upper):
+def clamp(value, lower, upper) -> float:
     """The nearest number within bounds."""
     return min(max(value, lower), upper)
 
 
 @njit(**OPTIONS)
-def principal_axes(quaternion):
-    """The columns of the rotation, and the quaternion's inverse length."""
+def principal_axes(quaternion) -> tuple[Matrix, tuple[float, float, float, float], float]:
+    """The columns of the rotation, the quaternion at unit length, and its former length's inverse."""
     w, x, y, z = float(quaternion[0]), float(quaternion[1]), float(quaternion[2]), float(quaternion[3])
     squared_length = w * w + x * x + y * y + z * z
     inverse_length = 1 / math.sqrt(squared_length) if squared_length > 1e-24 else math.nan
@@ -113,7 +116,7 @@ def principal_axes(quaternion):
 
 
 @njit(**OPTIONS)
-def pixel_gradients(view, tangent_x, tangent_y, inverse_depth):
+def pixel_gradients(view, tangent_x, tangent_y, inverse_depth) -> tuple[Vector, Vector]:
     """World gradients of the pixel coordinates, linearised no further out than the bounds of the view."""
     tangent_x = clamp(tangent_x, view.tangent_left, view.tangent_right)
     tangent_y = clamp(tangent_y, view.tangent_top, view.tangent_bottom)
@@ -124,7 +127,7 @@ def pixel_gradients(view, tangent_x, tangent_y, inverse_depth):
 
 
 @njit(**OPTIONS)
-def screen_axes(gradient_x, gradient_y, axes, scale):
+def screen_axes(gradient_x, gradient_y, axes, scale) -> tuple[Vector, Vector]:
     """The principal axes, one standard deviation long, on the screen: their x and their y coordinates."""
     x = (dot(gradient_x, axes[0]) * scale[0], dot(gradient_x, axes[1]) * scale[1], dot(gradient_x, axes[2]) * scale[2])
     y = (dot(gradient_y, axes[0]) * scale[0], dot(gradient_y, axes[1]) * scale[1], dot(gradient_y, axes[2]) * scale[2])
@@ -132,7 +135,7 @@ def screen_axes(gradient_x, gradient_y, axes, scale):
 
 
 @njit(**OPTIONS)
-def fill_sh_basis(direction, count, basis):
+def fill_sh_basis(direction, count, basis) -> None:
     """The first `count` real spherical harmonics (1, 4, 9 or 16) of a unit vector."""
     x, y, z = direction
     basis[0] = 0.28209479177387814
@@ -158,7 +161,7 @@ def fill_sh_basis(direction, count, basis):
 
 
 @njit(**OPTIONS)
-def fill_sh_slopes(direction, count, slopes):
+def fill_sh_slopes(direction, count, slopes) -> None:
     """Derivatives of the harmonics from index 1 on by x, y and z, as polynomials of a free vector."""
     x, y, z = direction
     slopes[1:4] = 0.0
@@ -184,7 +187,7 @@ def fill_sh_slopes(direction, count, slopes):
 
 
 @njit(**OPTIONS)
-def unclipped_channel(sh, basis, count, channel):
+def unclipped_channel(sh, basis, count, channel) -> float:
     """One channel of a colour before negative values are cut."""
     value = 0.5
     for k in range(count):
@@ -193,7 +196,7 @@ def unclipped_channel(sh, basis, count, channel):
 
 
 @njit(**OPTIONS)
-def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
+def write_footprint(view, camera_point, axes, scale, log2_opacity, splat) -> bool:
     """Fill in centre, falloff, opacity and extent of a splat; whether it reaches the image."""
     inverse_depth = 1 / camera_point[2]
     tangent_x, tangent_y = camera_point[0] * inverse_depth, camera_point[1] * inverse_depth
@@ -221,7 +224,7 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat):
 
 
 @njit(**OPTIONS)
-def write_colour(sh, direction, basis, count, splat):
+def write_colour(sh, direction, basis, count, splat) -> bool:
     """Fill in the colour of a splat; whether it is finite."""
     if count > 1:
         fill_sh_basis(direction, count, basis)
@@ -234,7 +237,7 @@ def write_colour(sh, direction, basis, count, splat):
 
 
 @njit(**OPTIONS)
-def count_tiles(view, splat, tile_rectangle):
+def count_tiles(view, splat, tile_rectangle) -> int:
     """Fill in the first and one past the last column and row of tiles a splat overlaps; their number."""
     columns, rows = math.ceil(view.width / TILE_SIZE), math.ceil(view.height / TILE_SIZE)
     x, y, half_width, half_height = splat[CENTRE_X], splat[CENTRE_Y], splat[HALF_WIDTH], splat[HALF_HEIGHT]
@@ -247,7 +250,7 @@ def count_tiles(view, splat, tile_rectangle):
 
 
 @njit(parallel=True, **OPTIONS)
-def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_counts):
+def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_counts) -> None:
     """Write each Gaussian's splat and the tiles it overlaps.
 
     Args:
@@ -259,7 +262,6 @@ def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_cou
         tile_rectangles: (N, 4) int32, written for visible Gaussians.
         tile_counts: (N,) int32, written; 0 for those that are skipped.
     """
-    means, quaternions, scales, sh = gaussians
     means, quaternions, scales, sh = gaussians
     number, coefficients = sh.shape[0], sh.shape[1]
     for chunk in prange((number + CHUNK - 1) // CHUNK):
@@ -286,7 +288,7 @@ def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_cou
 
 
 @njit(**OPTIONS)
-def backward_colour(sh, direction, distance, gradient, basis, slopes, grad_sh):
+def backward_colour(sh, direction, distance, gradient, basis, slopes, grad_sh) -> Vector:
     """Add to the coefficients' gradients; the colour's gradient by the offset from the camera."""
     count = sh.shape[0]
     along_x, along_y, along_z = 0.0, 0.0, 0.0
@@ -309,7 +311,7 @@ def backward_colour(sh, direction, distance, gradient, basis, slopes, grad_sh):
 
 
 @njit(**OPTIONS)
-def backward_covariance(splat, gradient):
+def backward_covariance(splat, gradient) -> tuple[Vector, tuple[float, float]]:
     """Gradients by the entries xx, xy (once) and yy of the screen covariance, and by the centre."""
     xx = 2 / LOG2_E * float(splat[FALLOFF_XX])
     xy = 1 / LOG2_E * float(splat[FALLOFF_XY])
@@ -328,7 +330,7 @@ def backward_covariance(splat, gradient):
 
 
 @njit(**OPTIONS)
-def backward_mean(view, camera_point, grad_x, grad_y, grad_centre, grad_depth):
+def backward_mean(view, camera_point, grad_x, grad_y, grad_centre, grad_depth) -> Vector:
     """World gradient of the mean.
 
     `grad_x` and `grad_y` are the gradients by what `pixel_gradients` returned.
@@ -353,7 +355,7 @@ def backward_mean(view, camera_point, grad_x, grad_y, grad_centre, grad_depth):
 
 
 @njit(**OPTIONS)
-def backward_rotation(unit, inverse_length, grad_axes, grad_quaternion):
+def backward_rotation(unit, inverse_length, grad_axes, grad_quaternion) -> None:
     """Add the gradient by a quaternion of any length, given those by the columns of its rotation."""
     w, x, y, z = unit
     (a0, a1, a2), (b0, b1, b2), (c0, c1, c2) = grad_axes
@@ -369,7 +371,9 @@ def backward_rotation(unit, inverse_length, grad_axes, grad_quaternion):
 
 
 @njit(**OPTIONS)
-def backward_shape(view, camera_point, quaternion, scale, grad_covariance, grad_quaternion, grad_log_scale):
+def backward_shape(
+    view, camera_point, quaternion, scale, grad_covariance, grad_quaternion, grad_log_scale
+) -> tuple[Vector, Vector]:
     """Add the gradients of rotation and scale; those by what `pixel_gradients` returned."""
     inverse_depth = 1 / camera_point[2]
     gradient_x, gradient_y = pixel_gradients(
@@ -396,7 +400,7 @@ def backward_shape(view, camera_point, quaternion, scale, grad_covariance, grad_
 
 
 @njit(parallel=True, **OPTIONS)
-def project_backward(camera, gaussians, splats, tile_counts, splat_gradients, gradients, grad_centres):
+def project_backward(camera, gaussians, splats, tile_counts, splat_gradients, gradients, grad_centres) -> None:
     """Add the gradients of one view to those of the Gaussians' parameters.
 
     Args:

@@ -17,11 +17,13 @@ cache of compiled kernels notices changes to this file only.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit, prange, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 FLOAT, INT, UNSIGNED = np.float32, np.int32, np.uint64
 
@@ -54,27 +56,27 @@ OPTIONS: dict[str, Any] = {
 
 
 @intrinsic
-def float_of_bits(typing_context, bits):
+def float_of_bits(typing_context, bits) -> tuple[Any, Callable[..., Any]]:
     """The single-precision number with the bits of an integer."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, builder, signature, arguments) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), generate
 
 
 @intrinsic
-def bits_of_float(typing_context, number):
+def bits_of_float(typing_context, number) -> tuple[Any, Callable[..., Any]]:
     """The bits of a single-precision number as an integer."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, builder, signature, arguments) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.int32))
 
     return types.int32(types.float32), generate
 
 
 @njit(inline="always", **OPTIONS)
-def power_of_two(exponent):
+def power_of_two(exponent) -> np.float32:
     """2 ** exponent to a relative 4e-6, for exponents up to 0; those below -30 count as -30."""
     exponent = min(max(exponent, FLOAT(-30)), ZERO)
     whole = INT(exponent - HALF)
@@ -89,7 +91,7 @@ def power_of_two(exponent):
 
 
 @njit(inline="always", **OPTIONS)
-def aligned_planes(count):
+def aligned_planes(count) -> NDArray[np.float32]:
     """Scratch memory for `count` planes, beginning at a cache line."""
     memory = np.empty(count * STRIDE + 16, np.float32)
     misalignment = (64 - (memory.ctypes.data & 63)) // 4 % 16
@@ -97,7 +99,7 @@ def aligned_planes(count):
 
 
 @njit(**OPTIONS)
-def fill_pixel_coordinates(planes):
+def fill_pixel_coordinates(planes) -> None:
     """Coordinates of the pixel centres from the tile's corner."""
     for pixel in range(PIXELS):
         planes[PIXEL_X + UNSIGNED(pixel)] = FLOAT(pixel % TILE) + HALF
@@ -105,7 +107,7 @@ def fill_pixel_coordinates(planes):
 
 
 @njit(**OPTIONS)
-def open_pixels(planes, width, height):
+def open_pixels(planes, width, height) -> None:
     """Transmittance 1 within the image's share of a tile; pixels beyond it are marked as ended."""
     for y in range(TILE):
         for x in range(TILE):
@@ -113,7 +115,7 @@ def open_pixels(planes, width, height):
 
 
 @njit(**OPTIONS)
-def load_batch(splats, pair_splats, first, last, tile_x, tile_y, batch):
+def load_batch(splats, pair_splats, first, last, tile_x, tile_y, batch) -> None:
     """Copy the splats of the pairs `first` to `last`, relative to the tile, with the range of pixels each may touch."""
     for k in range(UNSIGNED(last - first)):
         splat = UNSIGNED(pair_splats[UNSIGNED(first) + k])
@@ -130,7 +132,7 @@ def load_batch(splats, pair_splats, first, last, tile_x, tile_y, batch):
 
 
 @njit(inline="always", **OPTIONS)
-def blend(planes, splat):
+def blend(planes, splat) -> None:
     """Put one splat (its 14 numbers) behind what a tile shows already.
 
     The transmittance of a pixel that has ended is kept with a negative sign.
@@ -153,7 +155,7 @@ def blend(planes, splat):
 
 
 @njit(inline="always", **OPTIONS)
-def read_splat(batch, k):
+def read_splat(batch, k) -> tuple[float, ...]:
     """The 14 numbers of a splat in a batch, as values that stay in registers."""
     row = k * COLUMNS
     return (
@@ -165,7 +167,7 @@ def read_splat(batch, k):
 
 
 @njit(**OPTIONS)
-def count_open(planes):
+def count_open(planes) -> int:
     """How many pixels of a tile have not ended."""
     count = INT(0)
     for pixel in range(UNSIGNED(PIXELS)):
@@ -174,7 +176,7 @@ def count_open(planes):
 
 
 @njit(**OPTIONS)
-def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths):
+def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths) -> None:
     """Write a tile's pixels to the images."""
     for y in range(min(TILE, colours.shape[0] - tile_y)):
         for x in range(min(TILE, colours.shape[1] - tile_x)):
@@ -189,7 +191,7 @@ def store_tile(planes, tile_x, tile_y, background, colours, alphas, depths):
 
 
 @njit(parallel=True, **OPTIONS)
-def rasterise(pairs, background, images, pair_ends):
+def rasterise(pairs, background, images, pair_ends) -> None:
     """Blend all splats over a background.
 
     Args:
@@ -228,7 +230,7 @@ def rasterise(pairs, background, images, pair_ends):
 
 
 @njit(inline="always", **OPTIONS)
-def blend_backward(planes, splat, sums):
+def blend_backward(planes, splat, sums) -> None:
     """Repeat `blend` on the transmittance and sum a splat's gradients over the tile's pixels.
 
     In this pass the feature planes hold the gradients of the loss by the blended features.
@@ -274,7 +276,7 @@ def blend_backward(planes, splat, sums):
 
 
 @njit(**OPTIONS)
-def load_tile(planes, tile_x, tile_y, images, gradients):
+def load_tile(planes, tile_x, tile_y, images, gradients) -> None:
     """Fill the feature planes with the loss's gradients, and the plane of what is ahead with its starting value."""
     colours, alphas, depths = images
     by_colour, by_alpha, by_depth = gradients
@@ -300,7 +302,7 @@ def load_tile(planes, tile_x, tile_y, images, gradients):
 
 
 @njit(parallel=True, **OPTIONS)
-def rasterise_backward(pairs, images, pair_ends, gradients, pair_gradients):
+def rasterise_backward(pairs, images, pair_ends, gradients, pair_gradients) -> None:
     """Gradients of the loss by each pair of tile and splat.
 
     Args:

@@ -22,7 +22,8 @@ U32, U64, F32 = np.uint32, np.uint64, np.float32
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate_on_axis(coordinates, start, count, axis, size, step, corners, fractions):
+def _locate_on_axis(coordinates, start, count, axis, size, step, corners, fractions) -> None:
+    """Add the cell's share of the first parameter's index, and write the fraction within the cell."""
     for b in range(U64(count)):
         scaled = coordinates[start + b, axis] * F32(size - U32(1))
         cell = min(U32(np.int32(scaled)), U32(size - U32(2)))  # a NaN has no cell, but must not leave the plane
@@ -31,7 +32,7 @@ def _locate_on_axis(coordinates, start, count, axis, size, step, corners, fracti
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate(coordinates, start, count, plane, features, corners, us, vs):
+def _locate(coordinates, start, count, plane, features, corners, us, vs) -> None:
     """Per point the first parameter of its cell and the fractions along columns and rows; 0 along a line's one row."""
     corners[:] = plane.offset
     vs[:] = F32(0.0)
@@ -41,7 +42,7 @@ def _locate(coordinates, start, count, plane, features, corners, us, vs):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _sample(values, corners, row_step, us, vs, count, channels, samples, along_us, along_vs):
+def _sample(values, corners, row_step, us, vs, count, channels, samples, along_us, along_vs) -> None:
     """A plane's features and their derivatives by the fractions."""
     right = U64(len(channels))
     for b in range(U64(count)):
@@ -58,7 +59,8 @@ def _sample(values, corners, row_step, us, vs, count, channels, samples, along_u
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _sample_line(values, corners, us, count, channels, samples, along_us):
+def _sample_line(values, corners, us, count, channels, samples, along_us) -> None:
+    """A line's features and their derivatives by the fraction."""
     right = U64(len(channels))
     for b in range(U64(count)):
         corner, u = corners[b], us[b]
@@ -69,7 +71,8 @@ def _sample_line(values, corners, us, count, channels, samples, along_us):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _multiply(values, corners, row_step, us, vs, count, channels, products):
+def _multiply(values, corners, row_step, us, vs, count, channels, products) -> None:
+    """Multiply by a plane's features."""
     right = U64(len(channels))
     for b in range(U64(count)):
         corner, u, v = corners[b], us[b], vs[b]
@@ -81,7 +84,8 @@ def _multiply(values, corners, row_step, us, vs, count, channels, products):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _multiply_line(values, corners, us, count, channels, products):
+def _multiply_line(values, corners, us, count, channels, products) -> None:
+    """Multiply by a line's features."""
     right = U64(len(channels))
     for b in range(U64(count)):
         corner, u = corners[b], us[b]
@@ -90,7 +94,7 @@ def _multiply_line(values, corners, us, count, channels, products):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def encode(coordinates, space, time, planes, channels, encoded):
+def encode(coordinates, space, time, planes, channels, encoded) -> None:
     """The product over the planes of every level, into `encoded`."""
     N, F = len(coordinates), len(channels)
     for chunk in prange((N + CHUNK - 1) // CHUNK):
@@ -113,7 +117,7 @@ def encode(coordinates, space, time, planes, channels, encoded):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _gradients_of_factors(samples, gradient, start, count, first, channels, gradients):
+def _gradients_of_factors(samples, gradient, start, count, first, channels, gradients) -> None:
     """The gradient of each factor of a product: what arrives, times all other factors."""
     for b in range(U64(count)):
         for c in range(U64(len(channels))):
@@ -128,7 +132,8 @@ def _gradients_of_factors(samples, gradient, start, count, first, channels, grad
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _add_inner_products(first, second, count, channels, scale, axis, start, sums):
+def _add_inner_products(first, second, count, channels, scale, axis, start, sums) -> None:
+    """Add the scaled inner products over the features to one column of sums."""
     for b in range(U64(count)):
         total = F32(0.0)
         for c in range(U64(len(channels))):
@@ -137,7 +142,7 @@ def _add_inner_products(first, second, count, channels, scale, axis, start, sums
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def backward_points(coordinates, space, time, planes, channels, gradient, plane_gradients, coordinate_gradient):
+def backward_points(coordinates, space, time, planes, channels, gradient, plane_gradients, coordinate_gradient) -> None:
     """Per point: the gradient of each plane's value, into (L, 6, N, F), and of the coordinates, like `coordinates`."""
     N, F = len(coordinates), len(channels)
     for chunk in prange((N + CHUNK - 1) // CHUNK):
@@ -174,7 +179,7 @@ def backward_points(coordinates, space, time, planes, channels, gradient, plane_
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=RELAXED)
-def _scatter(gradients, start, corners, row_step, us, vs, count, channels, values):
+def _scatter(gradients, start, corners, row_step, us, vs, count, channels, values) -> None:
     """Add a row of cells' gradients to their left and right vertices; the fractions `vs` weigh the row itself."""
     right = U64(len(channels))
     for b in range(U64(count)):
@@ -187,7 +192,7 @@ def _scatter(gradients, start, corners, row_step, us, vs, count, channels, value
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def backward_planes(coordinates, planes, channels, plane_gradients, workers, space_gradient, time_gradient):
+def backward_planes(coordinates, planes, channels, plane_gradients, workers, space_gradient, time_gradient) -> None:
     """Add the planes' gradients to those of the flat parameters.
 
     A plane belongs to one worker: no atomics, and the same sums in the same order however many workers there are.

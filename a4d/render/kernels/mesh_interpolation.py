@@ -8,10 +8,11 @@ two threads write to the same place and the result does not depend on their numb
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _weights(a, b, c, u, v):
+def _weights(a, b, c, u, v) -> tuple[float, ...]:
     """Corners relative to the ray (u, v, 1), the three normalised weights and the factor that normalised them."""
     ax, ay = a[0] - u * a[2], a[1] - v * a[2]
     bx, by = b[0] - u * b[2], b[1] - v * b[2]
@@ -22,7 +23,7 @@ def _weights(a, b, c, u, v):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def interpolate(vertices, faces, lens, face_id, attributes, attribute_faces, image):
+def interpolate(vertices, faces, lens, face_id, attributes, attribute_faces, image) -> None:
     """Attributes at the pixel centres.
 
     Args:
@@ -51,7 +52,7 @@ def interpolate(vertices, faces, lens, face_id, attributes, attribute_faces, ima
 
 
 @njit(cache=True, nogil=True)
-def group_pixels(face_id, count):
+def group_pixels(face_id, count) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Pixels by the triangle seen there: `(start of each of count triangles, pixel indices)`."""
     seen = face_id.reshape(-1)
     start = np.zeros(count + 1, np.int64)
@@ -70,7 +71,9 @@ def group_pixels(face_id, count):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def _gather(vertices, faces, lens, width, start, pixels, attributes, attribute_faces, gradient, to_corners, to_values):
+def _gather(
+    vertices, faces, lens, width, start, pixels, attributes, attribute_faces, gradient, to_corners, to_values
+) -> None:
     """Gradients of the corner positions and attributes of every visible triangle; the others are left as they are."""
     channels = attributes.shape[1]
     visible = np.flatnonzero(start[1:] > start[:-1])
@@ -108,7 +111,7 @@ def _gather(vertices, faces, lens, width, start, pixels, attributes, attribute_f
 
 
 @njit(cache=True, nogil=True)
-def _scatter(faces, start, to_corners, totals):
+def _scatter(faces, start, to_corners, totals) -> None:
     """Add what the visible triangles' corners were given to the rows that they index."""
     for f in range(len(faces)):
         if start[f] < start[f + 1]:
@@ -118,7 +121,9 @@ def _scatter(faces, start, to_corners, totals):
                     totals[row, n] += to_corners[f, i, n]
 
 
-def interpolate_backward(vertices, faces, lens, face_id, attributes, attribute_faces, gradient):
+def interpolate_backward(
+    vertices, faces, lens, face_id, attributes, attribute_faces, gradient
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Gradients of `interpolate`.
 
     Args:

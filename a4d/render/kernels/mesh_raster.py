@@ -11,13 +11,14 @@ import math
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 BAND = 8
 """Rows per band: small enough to share the work evenly, large enough that few triangles are in two bands."""
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _extent(corners, intrinsics, width, height, near, box):
+def _extent(corners, intrinsics, width, height, near, box) -> bool:
     """Pixel bounds x0, y0, x1, y1 (inclusive) of the part of a triangle in front of the near plane."""
     x0, y0, x1, y1 = np.inf, np.inf, -np.inf, -np.inf
     for i in range(3):
@@ -43,7 +44,7 @@ def _extent(corners, intrinsics, width, height, near, box):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _bin(vertices, faces, intrinsics, width, height, near, boxes):
+def _bin(vertices, faces, intrinsics, width, height, near, boxes) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Triangles by band of rows: `(start of each band, triangle ids)`; fills the pixel bounds of each triangle."""
     bands = (height + BAND - 1) // BAND
     start = np.zeros(bands + 1, np.int64)
@@ -69,7 +70,7 @@ def _bin(vertices, faces, intrinsics, width, height, near, boxes):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _draw(a, b, c, face, rows, box, lens, near, beyond, face_id, barycentric, inverse_depth):
+def _draw(a, b, c, face, rows, box, lens, near, beyond, face_id, barycentric, inverse_depth) -> None:
     """One triangle into some rows of the buffers, where it is nearer than what they hold."""
     e0x, e0y, e0z = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
     e1x, e1y, e1z = c[1] * a[2] - c[2] * a[1], c[2] * a[0] - c[0] * a[2], c[0] * a[1] - c[1] * a[0]
@@ -97,7 +98,7 @@ def _draw(a, b, c, face, rows, box, lens, near, beyond, face_id, barycentric, in
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def rasterise(vertices, faces, intrinsics, near, beyond, face_id, barycentric, depth):
+def rasterise(vertices, faces, intrinsics, near, beyond, face_id, barycentric, depth) -> None:
     """Nearest triangle at each pixel centre.
 
     Args:
@@ -129,7 +130,7 @@ def rasterise(vertices, faces, intrinsics, near, beyond, face_id, barycentric, d
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def resolve(face_id, barycentric, depth, faces, attributes, samples, image):
+def resolve(face_id, barycentric, depth, faces, attributes, samples, image) -> None:
     """Interpolate colours and normals at the samples and take the mean over each pixel's.
 
     Args:

@@ -17,7 +17,7 @@ _FAR = 1e30
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _roots(a, b, c):
+def _roots(a, b, c) -> tuple[float, float]:
     """Smaller and larger root of a t² + 2 b t + c, or a pair of far numbers."""
     inside = b * b - a * c
     if inside <= 0.0 or a < 1e-12:
@@ -27,7 +27,8 @@ def _roots(a, b, c):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hit_ball(o, d, centre, normal):
+def _hit_ball(o, d, centre, normal) -> float:
+    """The unit ball around (0, centre, 0)."""
     y = o[1] - centre
     near, _ = _roots(
         d[0] * d[0] + d[1] * d[1] + d[2] * d[2],
@@ -41,7 +42,8 @@ def _hit_ball(o, d, centre, normal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hit_box(o, d, normal):
+def _hit_box(o, d, normal) -> float:
+    """The cube from -1 to 1."""
     low, high, axis = -_FAR, _FAR, 0
     for k in range(3):
         if abs(d[k]) < 1e-12:
@@ -62,7 +64,7 @@ def _hit_box(o, d, normal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hit_tube(o, d, extent, normal):
+def _hit_tube(o, d, extent, normal) -> float:
     """A cylinder of radius 1 about the y axis, open, from -extent to extent."""
     near, _ = _roots(d[0] * d[0] + d[2] * d[2], o[0] * d[0] + o[2] * d[2], o[0] * o[0] + o[2] * o[2] - 1.0)
     if near <= 0.0 or near >= _FAR or abs(o[1] + near * d[1]) > extent:
@@ -72,7 +74,7 @@ def _hit_tube(o, d, extent, normal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hit_disc(o, d, height, normal):
+def _hit_disc(o, d, height, normal) -> float:
     """The unit disc at a height, seen from outside."""
     if abs(d[1]) < 1e-12:
         return _FAR
@@ -85,7 +87,7 @@ def _hit_disc(o, d, height, normal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hit_cone(o, d, normal):
+def _hit_cone(o, d, normal) -> float:
     """The side of a cone with its apex at y = 1 and a base of radius 1 at y = -1."""
     w, dw = (1.0 - o[1]) / 2, -d[1] / 2
     a = d[0] * d[0] + d[2] * d[2] - dw * dw
@@ -107,7 +109,7 @@ def _hit_cone(o, d, normal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hit(shape, extent, o, d, normal, spare):
+def _hit(shape, extent, o, d, normal, spare) -> float:
     """The ray parameter at which a unit primitive is entered; its normal in local axes, not normalised."""
     if shape == BALL:
         return _hit_ball(o, d, 0.0, normal)
@@ -128,7 +130,7 @@ def _hit(shape, extent, o, d, normal, spare):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _in_pattern(pattern, frequency, x, y, z):
+def _in_pattern(pattern, frequency, x, y, z) -> bool:
     """Whether a local point has the second colour."""
     if pattern == STRIPES:
         return np.int64(np.floor(y * frequency)) % 2 == 0
@@ -144,7 +146,7 @@ def _in_pattern(pattern, frequency, x, y, z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _screen_box(local_from_world, extent, camera, width, height, box):
+def _screen_box(local_from_world, extent, camera, width, height, box) -> None:
     """The pixels, as low and exclusive high x and y, that the cube around a primitive can touch."""
     matrix = np.ascontiguousarray(local_from_world.reshape(3, 4))
     inverse = np.linalg.inv(matrix[:, :3])
@@ -170,7 +172,7 @@ def _screen_box(local_from_world, extent, camera, width, height, box):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(shape, index, local, look, camera, light, samples, depths, colours, hits):
+def _draw(shape, index, local, look, camera, light, samples, depths, colours, hits) -> None:
     """One primitive into the supersampled depths (h, w), colours (h, w, 3) and hits (h, w, 4) of one image."""
     height, width = depths.shape[0] // samples, depths.shape[1] // samples
     box, o, d, normal, spare = np.empty(4), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
@@ -209,7 +211,7 @@ def _draw(shape, index, local, look, camera, light, samples, depths, colours, hi
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba, surface):
+def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba, surface) -> None:
     """Images of the same primitives in several poses from several sides, with straight alpha.
 
     `shapes` (N,), `primitives` (T, N, 12), `looks` (N, 9), `cameras` (V, 16) rotation of world_from_camera row by row,
@@ -248,7 +250,7 @@ def draw_primitives(shapes, primitives, looks, cameras, light, samples, rgba, su
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _project(matrix, point, camera, pixel):
+def _project(matrix, point, camera, pixel) -> None:
     """Pixel of a point in a primitive's frame."""
     x = matrix[0, 0] * point[0] + matrix[0, 1] * point[1] + matrix[0, 2] * point[2] + matrix[0, 3] - camera[9]
     y = matrix[1, 0] * point[0] + matrix[1, 1] * point[1] + matrix[1, 2] * point[2] + matrix[1, 3] - camera[10]
@@ -259,7 +261,7 @@ def _project(matrix, point, camera, pixel):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_correspondences(surface, rest_surface, moved, rest, cameras, tolerance, flow, visible):
+def find_correspondences(surface, rest_surface, moved, rest, cameras, tolerance, flow, visible) -> None:
     """Where each surface point of moving images is in the images at rest.
 
     `surface` (V, T, H, W, 4) and `rest_surface` (V, H, W, 4) as drawn, `moved` (T, N, 4, 4) and `rest` (N, 4, 4) world
@@ -290,7 +292,7 @@ def find_correspondences(surface, rest_surface, moved, rest, cameras, tolerance,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _is_seen(point, n, pixel, surface, rest, tolerance):
+def _is_seen(point, n, pixel, surface, rest, tolerance) -> bool:
     """Whether the surface at a pixel or beside it is the given point at rest."""
     height, width = surface.shape[:2]
     x, y = np.int64(np.floor(pixel[0])), np.int64(np.floor(pixel[1]))

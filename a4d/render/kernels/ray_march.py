@@ -11,13 +11,15 @@ from numba import njit, prange
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cell(ray, axis, along, bound, resolution):
+def _cell(ray, axis, along, bound, resolution) -> int:
+    """The cell along an axis in which a place on a ray lies."""
     scaled = ((ray[axis] + along * ray[3 + axis]) / bound + 1.0) * (resolution / 2)
     return min(max(np.int64(scaled), 0), resolution - 1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _is_occupied(ray, along, occupied, bound):
+def _is_occupied(ray, along, occupied, bound) -> bool:
+    """Whether the cell of a place on a ray is occupied at its time."""
     bins, resolution = occupied.shape[:2]
     time_bin = min(max(np.int64(ray[9] * bins), 0), bins - 1)
     x = _cell(ray, 0, along, bound, resolution)
@@ -27,7 +29,7 @@ def _is_occupied(ray, along, occupied, bound):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _walk(ray, step, occupied, bound, kept, start):
+def _walk(ray, step, occupied, bound, kept, start) -> int:
     """Number of occupied steps; written to `kept` from `start` on, unless that is negative."""
     near, far, shift = ray[6], ray[7], ray[8]
     found = 0
@@ -43,7 +45,7 @@ def _walk(ray, step, occupied, bound, kept, start):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def count_steps(rays, step, occupied, bound, counts):
+def count_steps(rays, step, occupied, bound, counts) -> None:
     """Number of occupied steps of every ray, into `counts` (R,)."""
     nowhere = np.empty(0, np.int64)
     for r in prange(len(rays)):
@@ -51,7 +53,7 @@ def count_steps(rays, step, occupied, bound, counts):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def write_steps(rays, step, occupied, bound, starts, kept):
+def write_steps(rays, step, occupied, bound, starts, kept) -> None:
     """Numbers of the occupied steps, into `kept` (M,); those of ray r from `starts[r]` on."""
     for r in prange(len(rays)):
         _walk(rays[r], step, occupied, bound, kept, starts[r])

@@ -11,10 +11,11 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def edge_table(faces, vertex_count):
+def edge_table(faces, vertex_count) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """The edges of a mesh and what lies across from them, by counting sort.
 
     Args:
@@ -59,7 +60,7 @@ def edge_table(faces, vertex_count):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _side(a, b, start, end, third, vertices):
+def _side(a, b, start, end, third, vertices) -> float:
     """On which side of the edge a-b its triangles lie as seen from the camera; 0 if on both."""
     nx, ny, nz = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
     side = 0.0
@@ -74,7 +75,7 @@ def _side(a, b, start, end, third, vertices):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _project(a, b, lens, near, screen):
+def _project(a, b, lens, near, screen) -> bool:
     """Pixel coordinates and inverse depths of the part of an edge in front of the near plane."""
     if a[2] < near and b[2] < near:
         return False
@@ -89,7 +90,15 @@ def _project(a, b, lens, near, screen):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def crossings(vertices, edges, start, third, lens, near, depth):
+def _inside_is_larger(a, b, side, along_rows) -> bool:
+    """Whether the larger one of two pixels on a scanline is inside: the normal a × b points to positive `side`."""
+    if along_rows:
+        return side * (a[1] * b[2] - a[2] * b[1]) > 0.0
+    return side * (a[2] * b[0] - a[0] * b[2]) > 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def crossings(vertices, edges, start, third, lens, near, depth) -> NDArray[np.int64]:
     """Crossings of the visible outline.
 
     Args:
@@ -117,14 +126,9 @@ def crossings(vertices, edges, start, third, lens, near, depth):
         dx, dy = screen[1, 0] - screen[0, 0], screen[1, 1] - screen[0, 1]
         along_rows = abs(dy) >= abs(dx)
         step, cross = (1, 0) if along_rows else (0, 1)
-        length, limit, breadth = screen[1, step] - screen[0, step], height, width
-        if not along_rows:
-            limit, breadth = width, height
-        # The normal a × b points to positive `side`; its component along the scanline says which pixel is inside.
-        if along_rows:
-            toward_larger = side * (a[1] * b[2] - a[2] * b[1]) > 0.0
-        else:
-            toward_larger = side * (a[2] * b[0] - a[0] * b[2]) > 0.0
+        limit, breadth = (height, width) if along_rows else (width, height)
+        length = screen[1, step] - screen[0, step]
+        toward_larger = _inside_is_larger(a, b, side, along_rows)
         low, high = min(screen[0, step], screen[1, step]), max(screen[0, step], screen[1, step])
         first, last = math.ceil(max(low - 0.5, 0.0)), math.ceil(min(high - 0.5, limit * 1.0))
         for line in range(first, last):

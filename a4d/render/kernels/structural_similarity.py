@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
 
 
 @njit(inline="always", **OPTIONS)
-def filter_row(rows, k, step):
+def filter_row(rows, k, step) -> np.float32:
     """The window along x at position `k` of flat memory, `step` being the distance of neighbours."""
     return (
         W0 * rows[k]
@@ -43,7 +43,7 @@ def filter_row(rows, k, step):
 
 
 @njit(**OPTIONS)
-def add_moments(first, second, weight, rows, stride, margin):
+def add_moments(first, second, weight, rows, stride, margin) -> None:
     """Add a row's values, sum of squares and product to four rows of sums, each `stride` long with margins."""
     plane_1, plane_2, plane_3 = UNSIGNED(stride), UNSIGNED(2 * stride), UNSIGNED(3 * stride)
     for i in range(UNSIGNED(len(first))):
@@ -56,7 +56,7 @@ def add_moments(first, second, weight, rows, stride, margin):
 
 
 @njit(**OPTIONS)
-def compare_row(rows, stride, margin, channels, values, by_mean, by_square, by_product):
+def compare_row(rows, stride, margin, channels, values, by_mean, by_square, by_product) -> None:
     """Similarity of a row from its four rows of sums over y, and its derivatives where there is room for them."""
     plane_1, plane_2, plane_3 = UNSIGNED(stride), UNSIGNED(2 * stride), UNSIGNED(3 * stride)
     step = UNSIGNED(channels)
@@ -83,7 +83,7 @@ def compare_row(rows, stride, margin, channels, values, by_mean, by_square, by_p
 
 
 @njit(parallel=True, **OPTIONS)
-def compare(first, second, channels, values, derivatives):
+def compare(first, second, channels, values, derivatives) -> None:
     """Similarity at each pixel; beyond their border, images are zero.
 
     Args:
@@ -114,7 +114,7 @@ def compare(first, second, channels, values, derivatives):
 
 
 @njit(**OPTIONS)
-def add_derivatives(upstream, by_mean, by_square, by_product, weight, rows, stride, margin):
+def add_derivatives(upstream, by_mean, by_square, by_product, weight, rows, stride, margin) -> None:
     """Add a row's derivatives, times the gradient of the loss, to three rows of sums."""
     plane_1, plane_2 = UNSIGNED(stride), UNSIGNED(2 * stride)
     for i in range(UNSIGNED(len(upstream))):
@@ -126,7 +126,7 @@ def add_derivatives(upstream, by_mean, by_square, by_product, weight, rows, stri
 
 
 @njit(**OPTIONS)
-def gradient_row(rows, stride, margin, channels, first, second, gradient):
+def gradient_row(rows, stride, margin, channels, first, second, gradient) -> None:
     """Gradient of a row of the first image from its three rows of sums over y."""
     plane_1, plane_2 = UNSIGNED(stride), UNSIGNED(2 * stride)
     step = UNSIGNED(channels)
@@ -140,7 +140,7 @@ def gradient_row(rows, stride, margin, channels, first, second, gradient):
 
 
 @njit(parallel=True, **OPTIONS)
-def compare_backward(first, second, channels, derivatives, upstream, gradient):
+def compare_backward(first, second, channels, derivatives, upstream, gradient) -> None:
     """Gradient of the loss by the first image.
 
     Args:

@@ -1,0 +1,135 @@
+"""Films of one subject from several sides in one folder: `view_0.mp4`, `view_1.mp4` ..., or folders of pictures.
+
+The folder may be one of a data set, `videos/UID/NN/`; its `transforms.json` or the data set's index then says where the
+cameras are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from a4d.errors import InvalidInputError, UsageError
+from a4d.io.files import natural_key
+from a4d.io.images import list_images, read_image
+from a4d.io.multi_view_dataset import CAMERAS, INDEX, read_entries
+from a4d.io.video import read_video
+from a4d.pixels import Array, shrink
+
+FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+FEW_COLOURS = (".gif",)
+PICTURE_RATE = 24.0
+"""Frames per second of folders of pictures, which do not say."""
+
+_VIEW = re.compile(r"view_\d+")
+
+
+def is_multi_view(folder: Path) -> bool:
+    """Whether a folder holds views of a clip, or a data set of them, by its names alone."""
+    return (folder / INDEX).is_file() or any(_VIEW.fullmatch(path.stem) and _is_view(path) for path in folder.iterdir())
+
+
+def _is_view(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in (*FILM_SUFFIXES, *FEW_COLOURS)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Which part of each view is taken.
+
+    Args:
+        start: the first frame, counted from 0.
+        end: the frame after the last one; None is the end.
+        fps: frames per second of the result, by taking the nearest; None takes all.
+        size: reduce the longer side to at most this many pixels.
+    """
+
+    start: int = 0
+    end: int | None = None
+    fps: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class MultiViewFolder:
+    """The views of a clip, nothing of which is decoded.
+
+    Args:
+        path: of the folder.
+        views: files or folders, in their order around the subject.
+    """
+
+    path: Path
+    views: tuple[Path, ...]
+
+    @classmethod
+    def find(cls, folder: Path) -> MultiViewFolder:
+        """The clip in a folder, or the only one of a data set.
+
+        Raises:
+            UsageError: a data set has several.
+            InvalidInputError: there are no two views, or a view is a GIF.
+            MissingInputError: there is no such folder.
+        """
+        if (folder / INDEX).is_file():
+            clips = [entry.folder for entry in read_entries(folder)]
+            if len(clips) > 1:
+                raise UsageError(
+                    f"{folder} is a data set of {len(clips)} clips", f"Name one of them, such as {clips[0]}"
+                )
+            folder = clips[0]
+        found = [path for path in folder.glob("view_*") if _VIEW.fullmatch(path.stem) and _is_view(path)]
+        for path in found:
+            if path.suffix.lower() in FEW_COLOURS:
+                raise InvalidInputError(
+                    f"{path} has the 256 colours of a GIF, and equal frames may be missing from it",
+                    "Give an .mp4, or a folder of PNG frames",
+                )
+        if len(found) < 2:
+            raise InvalidInputError(f"{folder} holds no views of a clip", "Name them view_0.mp4, view_1.mp4 ...")
+        return cls(folder, tuple(sorted(found, key=natural_key)))
+
+    def frames(self, view: int, excerpt: Excerpt) -> Iterator[Array]:
+        """(H, W, 3 or 4) float32 sRGB in [0, 1] of one view.
+
+        Raises:
+            InvalidInputError: a file is damaged, or nothing is left.
+        """
+        path = self.views[view]
+        if path.is_file():
+            yield from read_video(path, excerpt.start, excerpt.end, excerpt.fps, excerpt.size).frames
+            return
+        step = 1 if excerpt.fps is None else max(1, round(PICTURE_RATE / excerpt.fps))
+        for picture in islice(list_images(path), excerpt.start, excerpt.end, step):
+            pixels = read_image(picture)
+            yield pixels if excerpt.size is None else shrink(pixels, excerpt.size)
+
+    def rate(self, excerpt: Excerpt) -> float:
+        """Frames per second of what `frames` gives."""
+        first = self.views[0]
+        if excerpt.fps is not None:
+            return excerpt.fps
+        return read_video(first).fps if first.is_file() else PICTURE_RATE
+
+    @property
+    def camera_file(self) -> Path | None:
+        """Its own `transforms.json`."""
+        file = self.path / CAMERAS
+        return file if file.is_file() else None
+
+    def angles(self) -> tuple[float, float] | None:
+        """Elevation of all cameras and azimuth of the first in degrees, where the index of its data set says them.
+
+        Raises:
+            InvalidInputError: the index is damaged.
+        """
+        folder = self.path.resolve()
+        for root in folder.parents[2:3]:
+            if (root / INDEX).is_file():
+                for entry in read_entries(root):
+                    if entry.folder.resolve() == folder:
+                        return entry.elevation, entry.azimuth
+        return None

@@ -1,0 +1,95 @@
+"""The paper profile of animate3d.sh from a mesh to an animated GLB, with the parts of MV-VDM as tiny random models."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import trimesh
+import yaml
+from tiny_mv_vdm import as_released, mv_vdm, save_mv_vdm
+
+from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.posing import deform
+from a4d.geometry.primitives import box, paint
+from a4d.io.glb_asset import write_asset
+from a4d.io.gltf.reader import read_gltf
+from a4d.io.images import read_image
+from a4d.scenes import load_scene
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "animate3d.sh"
+FRAMES, SIZE = 16, 32
+SMALL = {
+    "A4D_PREPROCESS": "--size 48",
+    "A4D_FIT_STATIC": "--iterations 10 --set scene.count=200",
+    "A4D_FIT_DYNAMIC": f"--iterations 30 --set sample.size={SIZE} --set sample.steps=2 --set scene.motion.nodes=12",
+    "A4D_DISTILL": f"--iterations 2 --set priors.mv-vdm.size={SIZE} --set views.ring.size={SIZE}",
+    "A4D_OPTIONS": "--seed 3 --device cpu",
+}
+
+
+def run_recipe(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": programs, "A4D_ENVIRONMENT": "active", **variables}
+    command = ["bash", str(RECIPE), *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("arguments", [["model.glb"], ["model.glb", "it runs", "--fast"], ["a", "b", "--weights"]])
+def test_what_is_no_call_of_it_prints_how_to_call_it(tmp_path: Path, arguments: list[str]) -> None:
+    done = run_recipe(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert "animate3d.sh MODEL" in done.stderr
+
+
+def test_an_unknown_profile_is_said(tmp_path: Path) -> None:
+    done = run_recipe(tmp_path, "model.glb", "it runs", "--profile", "fast")
+    assert done.returncode == 2
+    assert "compact or paper" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("distributed", [False, True])
+def test_the_paper_s_profile_ends_in_an_animated_mesh(tmp_path: Path, distributed: bool) -> None:
+    weights = save_mv_vdm(tmp_path / "weights", mv_vdm(motion_max_seq_length=32))
+    as_released(weights, distributed=distributed)
+    given = paint(box((0.5, 1.0, 0.3)))
+    write_asset(tmp_path / "fox.glb", static_asset("fox", primitive_from_mesh(given)))
+    names = ",".join(f"{name}={path}" for name, path in weights.items())
+    done = run_recipe(tmp_path, "fox.glb", "a fox is running", "--profile=paper", f"--weights={names}", **SMALL)
+    assert done.returncode == 0, done.stderr
+    stages = tmp_path / "fox.a4d" / "stages"
+    records = {path.parent.name: json.loads(path.read_text()) for path in stages.glob("*/record.json")}
+    assert records.keys() == {"preprocess", "fit-static", "fit-dynamic", "distill", "export"}
+    for name in ("fit-dynamic", "distill"):
+        assert {entry["id"] for entry in records[name]["weights"]} == {"mv-vdm", "mvdream-1.5", "ip-adapter-1.5"}
+        assert records[name]["seed"] == 3
+    sample = records["fit-dynamic"]["config"]["sample"]
+    assert (sample["frames"], sample["free_init"], sample["guidance_scale"], sample["size"]) == (16, 3, 7.5, [32, 32])
+    pictures = sorted((stages / "fit-dynamic" / "previews" / "sampled").glob("view_*/*.png"))
+    assert len(pictures) == 4 * FRAMES
+    assert read_image(pictures[-1]).shape == (SIZE, SIZE, 4)
+    assert not list(tmp_path.rglob("*.gif"))
+    fitted, distilled = (load_scene(tmp_path / "fox.a4d" / "scenes" / name) for name in ("fit-dynamic", "distill"))
+    with torch.no_grad():
+        places = [scene.moved_points("vertices", [0.0, 0.5]) for scene in (fitted, distilled)]
+    assert torch.equal(places[0][0], places[1][0])
+    assert (places[0][1] - places[1][1]).abs().max() > 1e-4
+    exports = tmp_path / "fox.a4d" / "exports"
+    assert len(trimesh.load_mesh(exports / "fox.glb", process=False).faces) == len(given.faces)
+    source, result = read_gltf(tmp_path / "fox.glb"), read_gltf(exports / "fox.glb")
+    (clip,) = result.clips
+    torch.testing.assert_close(deform(result, clip, 0.0).vertices, deform(source).vertices, atol=1e-4, rtol=0)
+    moved = deform(result, clip, clip.duration).vertices - deform(source).vertices
+    assert torch.isfinite(moved).all()
+    assert moved.abs().max() > 1e-3
+    assert (exports / "fox_grid.mp4").stat().st_size > 0
+    assert list(exports.glob("fox_ply/*.ply"))
+    again = run_recipe(tmp_path, "fox.glb", "a fox is running", "--profile=paper", f"--weights={names}", **SMALL)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("is up to date") == 5
+    assert yaml.safe_load((stages / "distill" / "config.yaml").read_text())["priors"]["mv-vdm"]["size"] == [SIZE, SIZE]
