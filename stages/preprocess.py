@@ -58,6 +58,8 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
         raise UsageError("--mask applies to a single image", "Put masks into the alpha channel of the images")
     if config.depth is not None and source.kind != "image":
         raise UsageError("--depth applies to a single image")
+    if config.clip is not None and source.kind != "mesh":
+        raise UsageError(f"--clip applies to a mesh, and this input is of kind '{source.kind}'")
     if config.videos is not None and source.kind != "mesh":
         raise UsageError("--videos shows how a mesh moves", "Without a mesh, give the folder itself as the input")
     if source.kind == "mesh" and config.videos is not None:

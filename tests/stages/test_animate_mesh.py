@@ -86,7 +86,7 @@ def test_another_motion_of_the_same_mesh_costs_the_first_one_nothing(a4d, animat
     assert (animated / "exports" / "jumping.glb").read_bytes() == first
     assert (animated / "exports" / "spinning.glb").read_bytes() != first
     again = a4d("export", animated, *export, "--name", "e1", "--from", "jumping", "--stem", "jumping")
-    assert "up to date" in again.err
+    assert "up to date" in again.out
     assert a4d("export", animated, *export, "--stem", "../escaped").code == 3
 
 
