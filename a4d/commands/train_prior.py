@@ -85,7 +85,7 @@ class WholeModelOptions:
 
     def settings(self, weights: str | None) -> dict[str, dict[str, Any]]:
         """What is given of the settings of a model's file, in their nesting."""
-        sections = {
+        sections: dict[str, dict[str, Any]] = {
             "training": {"steps": self.steps, "hours": self.hours, "workers": self.workers},
             "data": {"images": self.batch},
             "weights": {key: str(path) for key, path in weight_overrides(weights or "").items()},

@@ -154,8 +154,9 @@ def _connected(places: Array, graph: csr_matrix) -> csr_matrix:
             return graph
         sizes = np.bincount(part)
         links = [_links_of_small(places, tree, part, sizes)] if bool((sizes <= SMALL).any()) else []
-        links += [_link_of_large(places, part == number) for number in np.flatnonzero(sizes > SMALL)]
-        rows, columns, lengths = np.concatenate([link for link in links if link is not None], axis=1)
+        large = [_link_of_large(places, part == number) for number in np.flatnonzero(sizes > SMALL)]
+        links += [link for link in large if link is not None]
+        rows, columns, lengths = np.concatenate(links, axis=1)
         ends = (rows.astype(np.int64), columns.astype(np.int64))
         graph = graph + coo_matrix((np.maximum(lengths, 1e-12), ends), shape=graph.shape).tocsr()
 

@@ -145,8 +145,7 @@ class TokenLearner(Learner):
             raise UsageError(f"--initial '{initial}' holds no word")
         super().__init__(prior, pictures)
         self.text, self.token = text, token
-        table: nn.Module = text.model.get_input_embeddings()
-        start = table.weight[ids].float().mean(0)
+        start = text.model.get_input_embeddings().weight[ids].float().mean(0)
         text.learn(token, start)
         self.embedding = nn.Parameter(start.clone())
         self.module = nn.ParameterDict({"embedding": self.embedding})

@@ -217,7 +217,8 @@ def read_views(folder: Path, config: SampleConfig, scene: Scene) -> Frames:
         for index, time in enumerate(config.times):
             path = folder / f"view_{view}" / f"{index:05d}.png"
             rgba.append(torch.from_numpy(read_image(path)))
-            cameras.append(config.ring(*rgba[-1].shape[:2], scene)[view])
+            height, width = rgba[-1].shape[:2]
+            cameras.append(config.ring(height, width, scene)[view])
             times.append(time)
             names.append(f"view_{view}_{index:05d}")
     return Frames(rgba, cameras, torch.tensor(times), names, ["train"] * len(rgba))

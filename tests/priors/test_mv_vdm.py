@@ -209,7 +209,7 @@ def test_views_and_size_may_be_others(saved, views, size):
     options = {"views": views, "size": size, "condition_frame_time_zero": views == 6}
     loaded = load_prior("mv-vdm", Placement(overrides=saved), options)
     assert (loaded.views, loaded.encoder.size) == (views, size)
-    ring = turntable(views, 15.0, 3.0, 40.0, 64)[torch.arange(views).repeat_interleave(FRAMES)]
+    ring = Viewpoints(turntable(views, 15.0, 3.0, 40.0, 64)[torch.arange(views).repeat_interleave(FRAMES)])
     rgb = torch.rand(views * FRAMES, *size, 3, generator=generator(5))
     latents, t = loaded.encode(rgb), torch.tensor([400])
     assert latents.shape == (views * FRAMES, 4, size[0] // 8, size[1] // 8)
