@@ -1,6 +1,7 @@
 """The direction of the imports, read from the source: who may know whom."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def modules():
             yield file, ".".join([prefix, *file.relative_to(top).with_suffix("").parts])
 
 
+@functools.cache
 def imports(file):
     """The names of all `a4d` modules that a file imports, anywhere in it, but for type checking."""
     tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -9,10 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, Number, Spec, parse, value_at
 from a4d.errors import SurfaceVanishedError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
@@ -34,11 +33,9 @@ from a4d.scenes.perceptron import NetworkConfig
 from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
+from a4d.scenes.storage import rated_groups, read_scene, write_scene
 
 FieldShading = Literal["albedo", "lambertian", "textureless", "normal"]
-
-GROUPS = ("encoding", "time", "network")
-"""Names of the groups of parameters, which are also the names of their learning rates."""
 
 RAYS = 2**15
 """Rays that are marched at once."""
@@ -227,19 +224,12 @@ class FieldScene(Scene):
 
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate; of a stack, the first instant belongs to `encoding` and the others to `time`."""
-        for name in rates:
-            if name not in GROUPS:
-                raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)
         parameters: dict[str, list[nn.Parameter]] = {
             "encoding": [self.field.features.space.table],
             "time": self.field.features.moving,
             "network": list(self.field.network.parameters()),
         }
-        return [
-            {"name": name, "params": parameters[name], "lr": value_at(rate, 0)}
-            for name, rate in rates.items()
-            if parameters[name]
-        ]
+        return rated_groups(rates, parameters)
 
     def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Unmask levels, and look anew at what is empty."""
@@ -313,13 +303,12 @@ class FieldScene(Scene):
         """
         levels = None if self.config.active_levels is None else sum(self.level_weights)
         config = self.config.model_copy(update={"active_levels": levels})
-        (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, folder / "tensors.safetensors")
+        write_scene(folder, config, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> FieldScene:
         """Read what `save` wrote."""
-        scene = cls(parse(FieldSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml")))
-        scene.load_state_dict(load_file(folder / "tensors.safetensors", device=str(device)))
+        config, tensors = read_scene(folder, FieldSceneConfig, device)
+        scene = cls(config)
+        scene.load_state_dict(tensors)
         return scene.to(device)

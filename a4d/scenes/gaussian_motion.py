@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, Number, Spec, parse
 from a4d.errors import ConfigError
 from a4d.geometry.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
@@ -32,6 +31,7 @@ from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
 from a4d.scenes.node_motion import NodeMotion, NodeMotionConfig
 from a4d.scenes.scene import AssetOptions, Followed, Scene
 from a4d.scenes.seed import Seed
+from a4d.scenes.storage import rated_groups, read_scene, write_scene
 
 MARGIN = 1.25
 """Half of the field's cube over the farthest coordinate of the shape at rest."""
@@ -230,17 +230,11 @@ class GaussianMotionScene(Scene):
 
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate; a group without a rate stays as it is."""
-        groups = self.motion.parameters_of()
-        for name in rates:
-            if name not in groups:
-                raise unknown_key(f"optimiser.rates.{name}", name, groups)
-        return [{"name": name, "params": groups[name], "lr": value_at(rate, 0)} for name, rate in rates.items()]
+        return rated_groups(rates, self.motion.parameters_of())
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""
-        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, folder / "tensors.safetensors")
+        write_scene(folder, self.config, self.state_dict())
         write_gaussian_ply(folder / "gaussians.ply", self.rest.to("cpu"))
         if self.surface is not None:
             self.surface.save(folder / SURFACE)
@@ -248,8 +242,7 @@ class GaussianMotionScene(Scene):
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> GaussianMotionScene:
         """Read what `save` wrote."""
-        config = parse(GaussianMotionConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
-        tensors = load_file(folder / "tensors.safetensors", device=str(device))
+        config, tensors = read_scene(folder, GaussianMotionConfig, device)
         rest = Gaussians(**{field.name: tensors[f"rest_{field.name}"] for field in fields(Gaussians)})
         surface = CarriedSurface.load(folder / SURFACE) if (folder / SURFACE).is_file() else None
         scene = cls(config, rest, surface).to(device)

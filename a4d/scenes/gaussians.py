@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, Number, Spec, parse
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import write_gaussian_ply
@@ -28,6 +27,7 @@ from a4d.scenes.initialise import (
 )
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
+from a4d.scenes.storage import rated_groups, read_scene, write_scene
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
@@ -132,14 +132,7 @@ class GaussianScene(Scene):
 
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate; a parameter without a rate stays as it is."""
-        for name in rates:
-            if name not in PARAMETERS:
-                raise unknown_key(f"optimiser.rates.{name}", name, PARAMETERS)
-        return [
-            {"name": name, "params": [getattr(self, name)], "lr": value_at(rate, 0)}
-            for name, rate in rates.items()
-            if getattr(self, name).numel()
-        ]
+        return rated_groups(rates, {name: [getattr(self, name)] for name in PARAMETERS})
 
     def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Raise the active degree of the harmonics; adapt the number of Gaussians where the control says so."""
@@ -182,16 +175,13 @@ class GaussianScene(Scene):
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and the standard `gaussians.ply`."""
-        (folder / "scene.yaml").write_text(to_yaml(plain(self.config)), encoding="utf-8")
-        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in PARAMETERS}
-        save_file(tensors, folder / "tensors.safetensors")
+        write_scene(folder, self.config, {name: getattr(self, name) for name in PARAMETERS})
         write_gaussian_ply(folder / "gaussians.ply", self.gaussians().detach().to("cpu"))
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> GaussianScene:
         """Read what `save` wrote."""
-        config = parse(GaussianSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
-        tensors = load_file(folder / "tensors.safetensors", device=str(device))
+        config, tensors = read_scene(folder, GaussianSceneConfig, device)
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
         gaussians = Gaussians(sh=sh, **{name: tensors[name] for name in PARAMETERS[:4]})
         return cls(config, gaussians).to(device)

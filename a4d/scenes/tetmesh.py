@@ -8,10 +8,9 @@ from typing import Any, Literal, get_args
 
 import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, Number, Spec, parse, value_at
 from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.isosurface.extraction import ExtractedSurface
@@ -26,6 +25,7 @@ from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
 from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
 from a4d.scenes.scene import AssetOptions, Scene
 from a4d.scenes.seed import Seed
+from a4d.scenes.storage import rated_groups, read_scene, write_scene
 
 GROUPS = (
     "sdf",
@@ -149,19 +149,12 @@ class TetmeshScene(Scene):
 
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate of what this scene has."""
-        for name in rates:
-            if name not in GROUPS:
-                raise unknown_key(f"optimiser.rates.{name}", name, GROUPS)
-        parameters = self._parameters_by_group()
-        return [
-            {"name": name, "params": parameters[name], "lr": value_at(rate, 0)}
-            for name, rate in rates.items()
-            if parameters.get(name)
-        ]
+        return rated_groups(rates, self._parameters_by_group())
 
     def _parameters_by_group(self) -> dict[str, list[nn.Parameter]]:
         geometry, light, weights = self.surface.geometry, self.lighting.logarithm, self.surface.weights
-        groups = {
+        groups: dict[str, list[nn.Parameter]] = {
+            **{name: [] for name in GROUPS},
             "material_encoding": [self.material.encoding.table],
             "material_network": list(self.material.network.parameters()),
             "light": [] if light is None else [light],
@@ -240,15 +233,12 @@ class TetmeshScene(Scene):
         surface = self.config.surface.model_copy(update={"resolution": {0: self.surface.resolution}})
         levels = None if self.level_weights is None else sum(self.level_weights)
         config = self.config.model_copy(update={"surface": surface, "active_levels": levels})
-        (folder / "scene.yaml").write_text(to_yaml(plain(config)), encoding="utf-8")
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, folder / "tensors.safetensors")
+        write_scene(folder, config, self.state_dict())
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> TetmeshScene:
         """Read what `save` wrote."""
-        config = parse(TetmeshSceneConfig, load_yaml(folder / "scene.yaml"), str(folder / "scene.yaml"))
-        tensors = load_file(folder / "tensors.safetensors", device=str(device))
+        config, tensors = read_scene(folder, TetmeshSceneConfig, device)
         scene = cls(config, int(tensors["steps_done"]))
         scene.load_state_dict(tensors)
         return scene.to(device)
