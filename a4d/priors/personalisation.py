@@ -108,8 +108,9 @@ class Learner(ABC):
         losses = []
         for level in VALIDATION_LEVELS:
             t = torch.tensor([self.prior.schedule.timestep(level)])
-            for sample in range(len(self.clean)):
-                losses.append(self._loss([sample], t, generator(0, "validation", int(t), sample)))
+            losses += [
+                self._loss([sample], t, generator(0, "validation", int(t), sample)) for sample in range(len(self.clean))
+            ]
         return {"loss": float(torch.stack(losses).mean())}
 
     def _loss(self, samples: Sequence[int], t: Tensor, draws: torch.Generator) -> Tensor:
