@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from a4d.config import Config
-
-Phase = Literal["alone", "together"]
 
 
 class Pace(Config):
@@ -48,9 +46,9 @@ def paced(
     return result
 
 
-def _counted(value: Any, steps: Mapping[Phase, Mapping[str, int]]) -> Any:
+def _counted(value: Any, steps: Mapping[str, Mapping[str, int]]) -> Any:
     if isinstance(value, Mapping):
         items = {key: _counted(item, steps) for key, item in value.items()}
         phase = items.get("steps")
-        return {**items, **steps[phase]} if "from" in items and phase in steps else items
+        return {**items, **steps.get(str(phase), {})} if "from" in items else items
     return [_counted(item, steps) for item in value] if isinstance(value, list) else value
