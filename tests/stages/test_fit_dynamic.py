@@ -85,7 +85,7 @@ def test_a_motion_is_fitted_and_leaves_as_an_animated_mesh(a4d, tmp_path: Path) 
 
 def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, tmp_path: Path) -> None:
     folder = prepared(a4d, tmp_path)
-    command = ["fit-dynamic", str(folder), "--iterations", "120", *map(str, SETTINGS)]
+    command = ["fit-dynamic", str(folder), "--iterations", "40", *map(str, SETTINGS)]
     assert a4d(*command, "--name", "whole").code == 0
     run = [sys.executable, "-m", "a4d", *command, "--name", "cut", "--checkpoint-seconds", "0.01"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
