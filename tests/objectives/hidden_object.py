@@ -20,6 +20,7 @@ from a4d.metrics import mask_iou, psnr
 from a4d.objectives import build_objectives
 from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.priors.exact import ExactPrior, ExampleSet
+from a4d.priors.schedule import NoiseSchedule, noise_schedule
 from a4d.randomness import generator
 from a4d.render.mesh import render_mesh
 from a4d.runtime import Runtime
@@ -124,11 +125,14 @@ class Found:
     seconds: float
 
 
-class Backwards(ExactPrior):
-    """A prior that counts timesteps from noise to image, and says the opposite."""
+class Misread(ExactPrior):
+    """A prior trained with one schedule that tells another, run backwards."""
 
-    def denoise(self, latents: torch.Tensor, t: torch.Tensor, *others: Any) -> torch.Tensor:
-        return super().denoise(latents, len(self.schedule) - 1 - t, *others)
+    def denoise(self, *arguments: Any) -> torch.Tensor:
+        self.schedule = noise_schedule()
+        predicted = super().denoise(*arguments)
+        self.schedule = NoiseSchedule(self.schedule.alphas_cumprod.flip(0))
+        return predicted
 
 
 def rings(elevations: list[float], offsets: list[float], sign: int = 1) -> Cameras:
@@ -233,5 +237,5 @@ def _prior(asked: Asked, subject: str, level: float) -> ExactPrior:
         prompts=None if asked.prompt is None else [each for each in shown for _ in range(len(seen) // asked.views)],
         cameras=concatenate([told] * len(shown)),
     )
-    model = Backwards if asked.mistake == "schedule" else ExactPrior
+    model = Misread if asked.mistake == "schedule" else ExactPrior
     return model(examples)
