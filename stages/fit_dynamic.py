@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec, parse, plain
+from a4d.config import Spec
 from a4d.errors import MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
@@ -57,7 +57,8 @@ def complete(config: FitDynamic) -> FitDynamic:
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
     if config.pace is not None:
-        config = parse(FitDynamic, paced(plain(config), config.pace, config.moments))
+        counted = config.model_dump(include={"scene", "views", "objectives", "optimiser", "iterations"})
+        config = config.model_copy(update=paced(counted, config.pace, config.moments))
     scene = fitting.complete_scene(config.scene)
     if config.sample is not None and "seconds" in scene and scene["seconds"] is None:
         scene["seconds"] = config.sample.seconds

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from a4d.errors import BackendUnavailableError
 from a4d.geometry.cameras import Cameras
 from a4d.io.checkpoints import read_weights
+from a4d.priors.guest import Guest
 from a4d.priors.protocol import ANYWHERE, Conditioning, Prior, Viewpoints
 from a4d.priors.schedule import NoiseSchedule
 
@@ -165,7 +166,8 @@ class LatentEncoder:
     Args:
         vae: diffusers' `AutoencoderKL`.
         size: height and width in pixels to which images are brought.
-        chunk: images encoded at once; with more, each chunk is encoded again in the backward pass to save memory.
+        chunk: images encoded at once; with more, each chunk is encoded again in the backward pass to save memory, and
+            so is every one if the autoencoder is a guest.
         low_pass: filter images that are made smaller; some models were trained without.
     """
 
@@ -179,7 +181,8 @@ class LatentEncoder:
         """
         images = (resized(rgb, self.size, low_pass=self.low_pass) * 2 - 1).to(self.vae.dtype)
         parts = images.split(self.chunk)
-        if len(parts) == 1:
+        # A guest's graph would hold its weights on the device while the denoiser visits, which needs the room.
+        if len(parts) == 1 and not isinstance(self.vae, Guest):
             moments = self._moments(images)
         else:
             moments = torch.cat([checkpoint(self._moments, part, use_reentrant=False) for part in parts])

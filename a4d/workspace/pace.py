@@ -50,5 +50,5 @@ def _counted(value: Any, steps: Mapping[str, Mapping[str, int]]) -> Any:
     if isinstance(value, Mapping):
         items = {key: _counted(item, steps) for key, item in value.items()}
         phase = items.get("steps")
-        return {**items, **steps[phase]} if "from" in items and isinstance(phase, str) and phase in steps else items
+        return {**items, **steps.get(str(phase), {})} if "from" in items else items
     return [_counted(item, steps) for item in value] if isinstance(value, list) else value

@@ -98,14 +98,15 @@ def test_models_are_on_the_device_while_they_are_used_and_no_longer(journeys, mo
     assert len(journeys) == again
     rgb = pictures(1).requires_grad_()
     latents = prior.encode(rgb)
-    # The graph keeps the weights that the way back needs: those of the encoder's convolutions, not of the decoder.
-    kept = on_the_device(journeys)
-    assert 0 < kept < sizes["vae"]
+    assert on_the_device(journeys) == 0
+    encoded = len(journeys)
     with torch.no_grad():
         prior.denoise(latents.detach(), torch.tensor([300]), asked)
-    assert during == [kept + sizes["unet"]]
-    assert on_the_device(journeys) == kept
+    assert during == [sizes["unet"]]
+    assert on_the_device(journeys) == 0
+    # The way back encodes again.
     latents.sum().backward()
+    assert len(journeys) == encoded + sizes["unet"] + sizes["vae"]
     del latents
     assert on_the_device(journeys) == 0
     assert rgb.grad.abs().max() > 0
@@ -160,3 +161,16 @@ def test_a_step_leaves_nothing_on_a_gpu():
     del rgb, latents, noise, asked
     prior.text._known.clear()
     assert torch.cuda.memory_allocated() <= before
+
+
+def test_without_recomputing_the_graph_keeps_what_its_way_back_needs(journeys):
+    autoencoder = Guest(tiny.vae().vae, "cpu")
+    images = pictures(1, 64).permute(0, 3, 1, 2).requires_grad_()
+    moments = autoencoder.encode(images).latent_dist.parameters
+    kept = on_the_device(journeys)
+    assert 0 < kept < len(autoencoder.state_dict())
+    (found,) = torch.autograd.grad(moments.sum(), images)
+    (expected,) = torch.autograd.grad(tiny.vae().vae.encode(images).latent_dist.parameters.sum(), images)
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
+    del moments
+    assert on_the_device(journeys) == 0
