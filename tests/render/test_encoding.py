@@ -122,7 +122,7 @@ def test_a_dense_level_reproduces_a_linear_function_and_its_slope(backend, dimen
         values = (vertices * slope).sum(dim=-1)
         # The first axis runs fastest.
         rows = values.permute(*reversed(range(dimensions))).reshape(-1, 1)
-        grid.table[: 9**dimensions] = torch.cat([rows, -3 * rows], dim=1)
+        grid.table[: 2 * 9**dimensions] = torch.cat([rows, -3 * rows], dim=1).flatten()
     positions = random_positions(config) * (7.5 / 8 - 1e-3)  # the last half cell wraps
     positions.requires_grad_()
     first, second = grid(positions).unbind(1)
