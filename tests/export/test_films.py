@@ -61,7 +61,8 @@ def test_a_moving_surface_is_filmed_with_its_materials_and_stays_in_the_picture(
     seed = Seed(asset=static_asset("ball", primitive_from_mesh(icosphere(0.4)), red))
     scene = GaussianMotionScene.begin(spec, seed, generator(0, "begin"))
     with torch.no_grad():
-        scene.motion.shifts[..., 1] = 0.6
+        for shifts in scene.motion.shifts:
+            shifts[..., 1] = 0.6
     subject = Subject("ball", scene, None, Moments((0.0, 1.0), 0.1))
     first, last = pictures("sweep", subject, SHOT)
     for picture, rows in ((first, slice(24, 48)), (last, slice(0, 24))):
