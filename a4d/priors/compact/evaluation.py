@@ -28,7 +28,7 @@ SEED = 2 * 10**6
 FOREGROUND = 0.2
 """Distance from white, in [0, 1], above which a pixel is part of an object."""
 
-GATE = {"gain_db": 2.0, "nearest_motion": 0.85, "mirror_iou": 0.8}
+GATE = {"gain_db": 2.0, "foreground_gain_db": 3.0, "nearest_motion": 0.85, "mirror_iou": 0.8}
 """What must be reached before the weights count as good; image to views must moreover beat copying."""
 
 
@@ -65,6 +65,7 @@ def passes(figures: dict[str, float]) -> bool:
     """Whether figures reach the gate."""
     return (
         figures["sampled_psnr"] >= figures["repeat_psnr"] + GATE["gain_db"]
+        and figures["sampled_psnr_foreground"] >= figures["repeat_psnr_foreground"] + GATE["foreground_gain_db"]
         and figures["nearest_motion"] >= GATE["nearest_motion"]
         and figures["image_to_views_iou"] > figures["copied_view_iou"]
         and figures["mirror_iou"] >= GATE["mirror_iou"]
