@@ -99,6 +99,7 @@ class _Log:
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, step: int, losses: dict[str, Tensor], psnr: dict[str, float], facts: dict[str, Any]) -> None:
+        """Append a step's line, and remember its figures."""
         latest = {name: float(value) for name, value in losses.items()}
         visible = {f"psnr/{name}": value for name, value in psnr.items() if math.isfinite(value)}
         # Objectives that take turns are all remembered, each from its own latest step.
@@ -108,6 +109,7 @@ class _Log:
             file.write(json.dumps({"step": step, **latest, **visible, **facts}) + "\n")
 
     def text(self) -> str:
+        """The latest figures, as the progress bar shows them."""
         losses = [f"{name} {value:.4g}" for name, value in self.values.items()]
         return "  ".join([*losses, *(f"{name} {value:.1f} dB" for name, value in self.psnr.items())])
 
@@ -157,6 +159,7 @@ class _Loop:
         self.log.truncate(self.done)
 
     def run(self) -> dict[str, float]:
+        """All steps that are left, with checkpoints and previews; the last figures."""
         iterations, stop = self.config.iterations, self.runtime.stop
         last_checkpoint = last_preview = time.monotonic()
         if self.done == 0:

@@ -89,6 +89,7 @@ class _Cursor:
         self._position = 0
 
     def read(self, layout: str) -> tuple:
+        """The next values, as `struct` lays them out, little-endian."""
         size = struct.calcsize("<" + layout)
         values = self._content[self._position : self._position + size]
         if len(values) < size:
@@ -97,6 +98,7 @@ class _Cursor:
         return struct.unpack("<" + layout, values)
 
     def read_name(self) -> str:
+        """The text up to the next zero byte."""
         end = self._content.find(b"\0", self._position)
         if end < 0:
             raise InvalidInputError(f"{self._path} is truncated", "Copy it again")
@@ -105,6 +107,7 @@ class _Cursor:
         return name.decode("utf-8", "replace")
 
     def skip(self, count: int) -> None:
+        """Pass over bytes."""
         self._position += count
         if self._position > len(self._content):
             raise InvalidInputError(f"{self._path} is truncated", "Copy it again")

@@ -55,6 +55,7 @@ class _Methods(nn.Module):
         self.model = model
 
     def forward(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """What a method of the model returns."""
         return getattr(self.model, method)(*arguments, **keywords)
 
 

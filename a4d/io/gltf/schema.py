@@ -24,16 +24,22 @@ class GltfObject(BaseModel):
 
 
 class Asset(GltfObject):
+    """The version of the format that a file follows."""
+
     version: Annotated[str, Field(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
     min_version: Annotated[str, Field(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")] | None = None
 
 
 class Buffer(GltfObject):
+    """Raw bytes, in the file, beside it, or in a data URI."""
+
     byte_length: Positive
     uri: str | None = None
 
 
 class BufferView(GltfObject):
+    """A stretch of a buffer, with the bytes from one element to the next where they are interleaved."""
+
     buffer: Index
     byte_length: Positive
     byte_offset: Index = 0
@@ -41,23 +47,31 @@ class BufferView(GltfObject):
 
 
 class SparseIndices(GltfObject):
+    """Which elements of an accessor are replaced."""
+
     buffer_view: Index
     component_type: Literal[5121, 5123, 5125]
     byte_offset: Index = 0
 
 
 class SparseValues(GltfObject):
+    """What they are replaced by."""
+
     buffer_view: Index
     byte_offset: Index = 0
 
 
 class Sparse(GltfObject):
+    """Elements of an accessor that differ from its buffer view, or from zero."""
+
     count: Positive
     indices: SparseIndices
     values: SparseValues
 
 
 class Accessor(GltfObject):
+    """A buffer view read as vectors or matrices; component types are OpenGL constants."""
+
     component_type: Literal[5120, 5121, 5122, 5123, 5125, 5126]
     count: Positive
     type: Literal["SCALAR", "VEC2", "VEC3", "VEC4", "MAT2", "MAT3", "MAT4"]
@@ -68,25 +82,35 @@ class Accessor(GltfObject):
 
 
 class Image(GltfObject):
+    """A picture, by address or in a buffer view."""
+
     uri: str | None = None
     buffer_view: Index | None = None
 
 
 class Sampler(GltfObject):
+    """How a texture is filtered and continued, in OpenGL constants."""
+
     mag_filter: int = 9729
     wrap_s: int = 10497
     wrap_t: int = 10497
 
 
 class TextureWebp(GltfObject):
+    """EXT_texture_webp: the picture in that format."""
+
     source: Index | None = None
 
 
 class TextureExtensions(GltfObject):
+    """The extensions of a texture that are read."""
+
     webp: TextureWebp | None = Field(default=None, alias="EXT_texture_webp")
 
 
 class Texture(GltfObject):
+    """A picture and how it is sampled."""
+
     source: Index | None = None
     sampler: Index | None = None
     extensions: TextureExtensions = TextureExtensions()
@@ -99,6 +123,8 @@ class Texture(GltfObject):
 
 
 class TextureTransform(GltfObject):
+    """KHR_texture_transform: uv are scaled, turned and moved before the look-up."""
+
     offset: Vector2 = [0.0, 0.0]
     rotation: float = 0.0
     scale: Vector2 = [1.0, 1.0]
@@ -106,6 +132,8 @@ class TextureTransform(GltfObject):
 
 
 class TextureInfoExtensions(GltfObject):
+    """The extensions of a reference to a texture that are read."""
+
     transform: TextureTransform | None = Field(default=None, alias="KHR_texture_transform")
 
 
@@ -126,6 +154,8 @@ class TextureInfo(GltfObject):
 
 
 class MetallicRoughness(GltfObject):
+    """Linear factors, and the textures that they multiply."""
+
     base_color_factor: Vector4 = [1.0, 1.0, 1.0, 1.0]
     base_color_texture: TextureInfo | None = None
     metallic_factor: float = 1.0
@@ -134,22 +164,30 @@ class MetallicRoughness(GltfObject):
 
 
 class SpecularGlossiness(GltfObject):
+    """KHR_materials_pbrSpecularGlossiness, the older model of materials."""
+
     diffuse_factor: Vector4 = [1.0, 1.0, 1.0, 1.0]
     diffuse_texture: TextureInfo | None = None
     glossiness_factor: float = 1.0
 
 
 class EmissiveStrength(GltfObject):
+    """KHR_materials_emissive_strength: a factor of the emitted light."""
+
     emissive_strength: float = 1.0
 
 
 class MaterialExtensions(GltfObject):
+    """The extensions of a material that are read."""
+
     unlit: dict[str, Any] | None = Field(default=None, alias="KHR_materials_unlit")
     emissive_strength: EmissiveStrength = Field(default=EmissiveStrength(), alias="KHR_materials_emissive_strength")
     specular_glossiness: SpecularGlossiness | None = Field(default=None, alias="KHR_materials_pbrSpecularGlossiness")
 
 
 class Material(GltfObject):
+    """How a primitive looks."""
+
     name: str = ""
     pbr_metallic_roughness: MetallicRoughness = MetallicRoughness()
     normal_texture: TextureInfo | None = None
@@ -163,6 +201,8 @@ class Material(GltfObject):
 
 
 class Primitive(GltfObject):
+    """Faces of one material; attributes and morph targets are accessors by name."""
+
     attributes: dict[str, Index]
     indices: Index | None = None
     material: Index | None = None
@@ -171,6 +211,8 @@ class Primitive(GltfObject):
 
 
 class Mesh(GltfObject):
+    """Primitives that share weights of their morph targets."""
+
     primitives: list[Primitive]
     name: str = ""
     weights: list[float] | None = None
@@ -178,6 +220,8 @@ class Mesh(GltfObject):
 
 
 class Node(GltfObject):
+    """A place in the hierarchy, as a matrix or as translation, rotation (xyzw) and scale."""
+
     name: str = ""
     children: list[Index] = []
     mesh: Index | None = None
@@ -190,6 +234,8 @@ class Node(GltfObject):
 
 
 class Skin(GltfObject):
+    """Joints, and the matrices that bring vertices into their frames."""
+
     joints: Annotated[list[Index], Field(min_length=1)]
     name: str = ""
     inverse_bind_matrices: Index | None = None
@@ -197,35 +243,49 @@ class Skin(GltfObject):
 
 
 class Scene(GltfObject):
+    """The roots of a hierarchy."""
+
     nodes: list[Index] = []
 
 
 class AnimationSampler(GltfObject):
+    """Keys: accessors of times in seconds and of values."""
+
     input: Index
     output: Index
     interpolation: Literal["LINEAR", "STEP", "CUBICSPLINE"] = "LINEAR"
 
 
 class AnimationPointer(GltfObject):
+    """KHR_animation_pointer: any property, by its JSON pointer."""
+
     pointer: str = ""
 
 
 class ChannelTargetExtensions(GltfObject):
+    """The extensions of a channel's target that are read."""
+
     pointer: AnimationPointer | None = Field(default=None, alias="KHR_animation_pointer")
 
 
 class ChannelTarget(GltfObject):
+    """The property of a node that a channel moves."""
+
     path: str
     node: Index | None = None
     extensions: ChannelTargetExtensions = ChannelTargetExtensions()
 
 
 class Channel(GltfObject):
+    """Keys, and what they move."""
+
     sampler: Index
     target: ChannelTarget
 
 
 class Animation(GltfObject):
+    """A named clip."""
+
     channels: list[Channel]
     samplers: list[AnimationSampler]
     name: str = ""
