@@ -1,58 +1,52 @@
-"""A run's state in one file that is either whole or absent."""
+"""A run's state on disk: everything that its next step depends on, in one file that is either whole or absent."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from a4d.errors import InvalidInputError
 from a4d.io.files import atomic_path
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
+def save_state(path: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+    """Write named tensors of several parts, and plain facts, in one rename.
 
-def save_checkpoint(
-    path: Path, module: torch.nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]
-) -> None:
-    """Write a module, the moments of its Adam optimiser, and plain facts such as the step, in one rename."""
-    tensors = {f"scene/{name}": value for name, value in module.state_dict().items()}
-    for group in optimiser.param_groups:
-        for index, parameter in enumerate(group["params"]):
-            for key, value in optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser/{group['name']}/{index}/{key}"] = value
+    Args:
+        path: a safetensors file.
+        parts: tensors by part and name, such as `scene`, `weights` and `optimiser`.
+        facts: such as the step; must be JSON.
+    """
+    tensors = {
+        f"{part}:{name}": value.detach().cpu().contiguous()
+        for part, named in parts.items()
+        for name, value in named.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
+        save_file(tensors, temporary, metadata={"facts": json.dumps(dict(facts))})
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The tensors and facts of a checkpoint, or None where there is none that can be read."""
+def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+    """What `save_state` wrote, or None where there is no such file.
+
+    Raises:
+        InvalidInputError: there is one that cannot be read.
+    """
     if not path.is_file():
         return None
+    parts: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
+            for label in file.keys():  # noqa: SIM118
+                part, _, name = label.partition(":")
+                parts.setdefault(part, {})[name] = file.get_tensor(label)
+            return parts, json.loads(file.metadata()["facts"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
-
-
-def scene_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a checkpoint that a scene restores."""
-    return {name.removeprefix("scene/"): value for name, value in tensors.items() if name.startswith("scene/")}
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give an Adam optimiser, whose groups hold the restored parameters, its moments back."""
-    for group in optimiser.param_groups:
-        for index, parameter in enumerate(group["params"]):
-            prefix = f"optimiser/{group['name']}/{index}"
-            state = {key: tensors[f"{prefix}/{key}"] for key in MOMENTS if f"{prefix}/{key}" in tensors}
-            if state:
-                moments = {key: value.to(parameter.device) for key, value in state.items() if key != "step"}
-                optimiser.state[parameter] = {"step": state["step"].to(parameter.device), **moments}
+        raise InvalidInputError(f"{path} is damaged", "Remove it to start anew, or train --from its weights") from None

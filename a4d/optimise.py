@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from a4d.checkpoint import load_checkpoint, restore_optimiser, save_checkpoint, scene_state
-from a4d.config import Config, Number, value_at
+from a4d.checkpoint import load_state, save_state
+from a4d.config import Config, unknown_key, value_at
 from a4d.console import progress
-from a4d.errors import QualityError
+from a4d.errors import InvalidInputError, QualityError
 from a4d.io.images import write_image
 from a4d.metrics import psnr
+from a4d.metrics_log import MetricsLog
 from a4d.objectives.objective import Objective, Step
+from a4d.optimisers import OptimiserConfig, adam, clip_gradients
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.render.render import Render
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
+from a4d.trainable import Trainable
 from a4d.views import Frames, ObservedViews, ViewBatch, Views
-
-
-class OptimiserConfig(Config):
-    """Adam and its learning rates, one per group of the scene's parameters."""
-
-    rates: dict[str, Number]
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(default=1e-15, gt=0)
-    clip: float | None = Field(default=None, gt=0, description="largest absolute value of a gradient's element")
 
 
 class LoopConfig(Config):
@@ -63,6 +56,7 @@ class Problem:
         frames: the workspace's images, or None where no view set is observed.
         priors: diffusion priors by name, on the run's device.
         frozen: scenes by name that objectives look at and nothing changes, on the run's device.
+        trainables: what learns beside the scene, by name, on the run's device; changed in place.
     """
 
     scene: Scene
@@ -71,32 +65,57 @@ class Problem:
     frames: Frames | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
     frozen: Mapping[str, Scene] = field(default_factory=dict)
+    trainables: Mapping[str, Trainable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check before the first step what may happen in a late one.
 
         Raises:
-            ConfigError: views want a shading that the scene does not have.
+            ConfigError: views want a shading that the scene does not have, or a group is named that it has not.
         """
         for name, views in self.views.items():
             for shading in views.shadings:
                 self.scene.require_shading(shading, f"views.{name}.shading")
+            self.scene.require_groups(views.reaches or (), f"views.{name}.reaches")
+        for index, objective in enumerate(self.objectives):
+            self.scene.require_groups(objective.reaches or (), f"objectives.{index}.reaches")
+
+    def learning(self) -> dict[str, Trainable]:
+        """All that learns, by the names of its parts in a checkpoint."""
+        return {"scene": self.scene, **{f"trainables/{name}": each for name, each in self.trainables.items()}}
+
+    def groups(self) -> dict[str, Sequence[nn.Parameter]]:
+        """All groups by the names that rates are given for."""
+        beside = {
+            f"{name}/{group}": parameters
+            for name, trainable in self.trainables.items()
+            for group, parameters in trainable.groups().items()
+        }
+        return {**self.scene.groups(), **beside}
+
+    def hold_all_but(self, rated: Collection[str]) -> None:
+        """Let the groups that have a rate learn, and no other.
+
+        Raises:
+            ConfigError: there is no such group.
+        """
+        groups = self.groups()
+        for name in rated:
+            if name not in groups:
+                raise unknown_key(f"optimiser.rates.{name}", name, groups)
+        self.scene.hold_all_but([name for name in self.scene.groups() if name in rated])
+        for name, trainable in self.trainables.items():
+            trainable.hold_all_but([group for group in trainable.groups() if f"{name}/{group}" in rated])
 
 
 @dataclass
-class _Log:
+class _Figures:
     """Losses of the last iterations, written to metrics.jsonl every so often."""
 
-    path: Path
+    log: MetricsLog
     every: int
     values: dict[str, float] = field(default_factory=dict)
     psnr: dict[str, float] = field(default_factory=dict)
-
-    def truncate(self, step: int) -> None:
-        """Drop the lines that a resumed run will write again."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, step: int, losses: dict[str, Tensor], psnr: dict[str, float], facts: dict[str, Any]) -> None:
         """Append a step's line, and remember its figures."""
@@ -105,8 +124,7 @@ class _Log:
         # Objectives that take turns are all remembered, each from its own latest step.
         self.values.update(latest)
         self.psnr.update(visible)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **latest, **visible, **facts}) + "\n")
+        self.log.write({"step": step, **latest, **visible, **facts})
 
     def text(self) -> str:
         """The latest figures, as the progress bar shows them."""
@@ -132,6 +150,7 @@ def optimise(problem: Problem, config: LoopConfig, folder: Path, runtime: Runtim
     Raises:
         Interrupted: a scheduler asked to stop; a checkpoint is left.
         DivergenceError: an objective became infinite or not a number.
+        ConfigError: a rate or a view set names a group that there is not.
     """
     return _Loop(problem, config, folder, runtime).run()
 
@@ -141,22 +160,30 @@ class _Loop:
         self.problem, self.config, self.folder, self.runtime = problem, config, folder, runtime
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = folder / "checkpoint" / "state.safetensors"
-        self.log = _Log(folder / "metrics.jsonl", config.log_every)
-        stored = load_checkpoint(self.checkpoint)
+        self.figures = _Figures(MetricsLog(folder / "metrics.jsonl"), config.log_every)
+        stored = self._stored()
         self.done = 0
         if stored is not None:
-            tensors, facts = stored
-            self.done = int(facts["step"])
-            problem.scene.restore(scene_state(tensors), self.done)
-        self.optimiser = torch.optim.Adam(
-            problem.scene.parameter_groups(config.optimiser.rates),
-            betas=config.optimiser.betas,
-            eps=config.optimiser.eps,
-            fused=True,
-        )
+            self.done = int(stored[1]["step"])
+            for name, trainable in problem.learning().items():
+                trainable.restore(stored[0].get(name, {}), self.done)
+        problem.hold_all_but(config.optimiser.rates)
+        self.optimisers = adam(problem.groups(), config.optimiser)
         if stored is not None:
-            restore_optimiser(self.optimiser, stored[0])
-        self.log.truncate(self.done)
+            self.optimisers.restore(stored[0].get("optimiser", {}))
+        self.figures.log.truncate(self.done)
+
+    def _stored(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+        """The checkpoint; a damaged one is as good as none, since the run can begin anew."""
+        try:
+            return load_state(self.checkpoint)
+        except InvalidInputError:
+            return None
+
+    def save(self, done: int) -> None:
+        """Write the checkpoint."""
+        parts = {name: trainable.state_dict() for name, trainable in self.problem.learning().items()}
+        save_state(self.checkpoint, {**parts, "optimiser": self.optimisers.state()}, {"step": done})
 
     def run(self) -> dict[str, float]:
         """All steps that are left, with checkpoints and previews; the last figures."""
@@ -168,47 +195,49 @@ class _Loop:
             task = bar.add_task("optimise", total=iterations, completed=self.done, losses="")
             for index in range(self.done, iterations):
                 step, losses = self.step(index)
-                if (index + 1) % self.log.every == 0 or index + 1 == iterations:
+                if (index + 1) % self.figures.every == 0 or index + 1 == iterations:
                     self.check(losses)
-                    self.log.add(index + 1, losses, step.psnr(), self.facts(index))
-                    bar.update(task, completed=index + 1, losses=self.log.text())
+                    self.figures.add(index + 1, losses, step.psnr(), self.facts(index))
+                    bar.update(task, completed=index + 1, losses=self.figures.text())
                 now = time.monotonic()
                 if stop.signal_number is not None or now - last_checkpoint > self.config.checkpoint_seconds:
-                    save_checkpoint(self.checkpoint, self.problem.scene, self.optimiser, {"step": index + 1})
+                    self.save(index + 1)
                     last_checkpoint = now
                     stop.raise_if_requested()
                 if now - last_preview > self.config.preview_seconds:
                     self.preview(index + 1)
                     last_preview = now
         self.preview(iterations)
-        return {**self.log.values, **self.quality()}
+        return {**self.figures.values, **self.quality()}
 
     def step(self, index: int) -> tuple[Step, dict[str, Tensor]]:
         """One iteration: what was rendered, and the unweighted values of the objectives."""
-        problem = self.problem
-        for group in self.optimiser.param_groups:
+        problem, seed = self.problem, self.runtime.seed
+        for group in self.optimisers.groups():
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
+        # Before the objectives, one of which may send gradients of its own.
+        self.optimisers.zero()
         step = Step(
-            index, self.runtime.seed, problem.scene, problem.views, problem.frames, self.runtime.device,
-            problem.priors, problem.frozen,
+            index, seed, problem.scene, problem.views, problem.frames, self.runtime.device, problem.priors,
+            problem.frozen,
         )  # fmt: skip
+        active = [objective for objective in problem.objectives if objective.turns.includes(index, seed)]
+        for objective in active:
+            objective.announce(step)
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
-        for objective in problem.objectives:
-            if not objective.turns.includes(index):
-                continue
-            value = objective(step)
+        for objective in active:
+            with problem.scene.reaching(objective.reaches):
+                value = objective(step.reaching(objective.reaches))
             losses[objective.label] = value.detach()
             weighted = value * value_at(objective.weight, index)
             total = weighted if total is None else total + weighted
         if total is not None and total.requires_grad:
-            self.optimiser.zero_grad(set_to_none=True)
             total.backward()
-            if self.config.optimiser.clip is not None:
-                parameters = [part for group in self.optimiser.param_groups for part in group["params"]]
-                torch.nn.utils.clip_grad_value_(parameters, self.config.optimiser.clip)
-            self.optimiser.step()
-            problem.scene.after_step(index, self.optimiser, generator(self.runtime.seed, "scene", index))
+            clip_gradients(self.optimisers, self.config.optimiser)
+            self.optimisers.step()
+            for name, trainable in problem.learning().items():
+                trainable.after_step(index, self.optimisers, generator(seed, name, index))
         return step, losses
 
     def facts(self, index: int) -> dict[str, Any]:

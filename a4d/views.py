@@ -127,6 +127,9 @@ class Views(Config, ABC):
     shading: Shading | dict[Shading, Number] | None = Field(
         default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
     )
+    reaches: list[str] | None = Field(
+        default=None, description="groups of the scene that gradients of its renders reach; null is all with a rate"
+    )
 
     @abstractmethod
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:

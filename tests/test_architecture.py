@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "config", "runtime", "console", "randomness", "__init__"},
     {"geometry"},
-    {"io", "pixels", "framing", "matting", "render", "metrics"},
+    {"io", "pixels", "framing", "matting", "render", "metrics", "metrics_log", "optimisers", "trainable"},
     {"datasets"},
     {"scenes", "priors"},
     {"objectives", "views", "checkpoint"},

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from a4d.config import Config, Number, unknown_key
+from a4d.config import Config, Number, unknown_key, value_at
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.metrics import psnr
 from a4d.priors.protocol import Prior
+from a4d.randomness import generator
 from a4d.render.render import Render
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch, Views
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -33,6 +37,9 @@ class Step:
         device: where the scene lives.
         priors: the run's diffusion priors by name.
         frozen: scenes by name that stay as they are.
+        reached: groups of the scene that gradients of this step's renders reach; None is all that learn.
+        shared: what was computed in this step for whoever asks, by what it answers.
+        wanted: what objectives announced that they would ask, by the same keys.
     """
 
     index: int
@@ -43,8 +50,22 @@ class Step:
     device: str = "cpu"
     priors: Mapping[str, Prior] = field(default_factory=dict)
     frozen: Mapping[str, Scene] = field(default_factory=dict)
+    reached: tuple[str, ...] | None = None
+    shared: dict[Hashable, Any] = field(default_factory=dict)
+    wanted: dict[Hashable, Any] = field(default_factory=dict)
     _batches: dict[str, ViewBatch] = field(default_factory=dict)
-    _renders: dict[str, Render] = field(default_factory=dict)
+    _renders: dict[tuple[str, tuple[str, ...] | None], Render] = field(default_factory=dict)
+
+    def reaching(self, groups: Sequence[str] | None) -> Step:
+        """The same step for an objective whose gradients reach some groups of the scene; None is all that learn."""
+        return self if groups is None else replace(self, reached=tuple(groups))
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What a key stands for in this step, made when it is first asked for."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        made: Made = self.shared[key]
+        return made
 
     def batch(self, name: str) -> ViewBatch:
         """This step's sample of a view set.
@@ -70,9 +91,17 @@ class Step:
 
     def render(self, name: str) -> Render:
         """The scene as this step's sample of a view set sees it."""
-        if name not in self._renders:
-            self._renders[name] = self.render_from(self.batch(name).cameras, name)
-        return self._renders[name]
+        key = (name, self._reached_by(name))
+        if key not in self._renders:
+            self._renders[key] = self.render_from(self.batch(name).cameras, name)
+        return self._renders[key]
+
+    def _reached_by(self, name: str) -> tuple[str, ...] | None:
+        """The groups that a view set's renders reach: those of both the set and the objective that asks."""
+        own = self.views[name].reaches
+        if own is None or self.reached is None:
+            return self.reached if own is None else tuple(own)
+        return tuple(group for group in own if group in self.reached)
 
     def render_from(self, cameras: Cameras, name: str) -> Render:
         """The scene from other cameras, such as parts of their images, but otherwise as a view set shows it."""
@@ -92,27 +121,41 @@ class Step:
     def _shown(self, scene: Scene, cameras: Cameras, name: str) -> Render:
         batch = self.batch(name)
         shading = self.views[name].drawn_shading(self.index, self.seed)
-        return scene.render_shaded(cameras, batch.times, batch.background, shading)
+        with scene.reaching(self._reached_by(name)):
+            return scene.render_shaded(cameras, batch.times, batch.background, shading)
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
         return {
             name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name].rgb)
-            for name, render in self._renders.items()
+            for (name, _), render in self._renders.items()
             if self._batches[name].rgba is not None
         }
 
 
 class Turns(Config):
-    """In which steps an objective takes part; by default in all."""
+    """In which steps an objective takes part; by default in all.
 
-    first: int = Field(default=0, ge=0, description="steps at the start in which it does")
+    Chances of one step come from one draw: two objectives of the same chance, of which one takes the `others`, share
+    the steps between them, and what happens with a chance of 0.1 happens with one of 0.3 as well.
+    """
+
+    start: int = Field(default=0, ge=0, description="steps before which it takes no part")
+    stop: int | None = Field(default=None, ge=0, description="step from which on it takes no part; None: to the end")
+    first: int = Field(default=0, ge=0, description="steps at the start in which it always does")
     every: int = Field(default=1, ge=1, description="after these, it does in steps that this number divides")
-    others: bool = Field(default=False, description="it takes part in all other steps instead")
+    chance: Number = Field(default=1.0, description="with which it does in such a step")
+    others: bool = Field(default=False, description="between start and stop it takes part in all other steps instead")
 
-    def includes(self, step: int) -> bool:
+    def includes(self, step: int, seed: int) -> bool:
         """Whether a step, counted from 0, is one of them."""
-        return (step < self.first or step % self.every == 0) != self.others
+        if step < self.start or (self.stop is not None and step >= self.stop):
+            return False
+        return (step < self.first or (step % self.every == 0 and self._falls(step, seed))) != self.others
+
+    def _falls(self, step: int, seed: int) -> bool:
+        chance = value_at(self.chance, step)
+        return chance >= 1 or float(torch.rand((), generator=generator(seed, "turns", step))) < chance
 
 
 class Objective(Config, ABC):
@@ -121,12 +164,18 @@ class Objective(Config, ABC):
     kind: str
     weight: Number = 1.0
     turns: Turns = Turns()
+    reaches: list[str] | None = Field(
+        default=None, description="groups of the scene that its gradient reaches; null is all that have a rate"
+    )
 
     @property
     def label(self) -> str:
         """Name in logs: the kind, with the view set where it reads one."""
         views = getattr(self, "views", None)
         return f"{self.kind}/{views}" if views else self.kind
+
+    def announce(self, step: Step) -> None:
+        """Say what it will ask of a step, before any objective is computed, so that what several ask is made once."""
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from a4d.config import Config, Number, Spec, parse, value_at
 from a4d.errors import SurfaceVanishedError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
+from a4d.optimisers import Optimisers
 from a4d.render.encoding import GridConfig, progressive_level_weights
 from a4d.render.occupancy import OccupancyConfig, OccupancyGrid
 from a4d.render.render import Render, Shading
@@ -33,7 +33,7 @@ from a4d.scenes.perceptron import NetworkConfig
 from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
-from a4d.scenes.storage import rated_groups, read_scene, write_scene
+from a4d.scenes.storage import read_scene, write_scene
 
 FieldShading = Literal["albedo", "lambertian", "textureless", "normal"]
 
@@ -222,16 +222,15 @@ class FieldScene(Scene):
         weights = compositing_weights(samples, density)
         return subdivide(samples.only(keep), weights[keep], config.importance)
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        """One group per named rate; of a stack, the first instant belongs to `encoding` and the others to `time`."""
-        parameters: dict[str, list[nn.Parameter]] = {
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Encoding, time and network; of a stack, the first instant belongs to `encoding` and the others to `time`."""
+        return {
             "encoding": [self.field.features.space.table],
             "time": self.field.features.moving,
             "network": list(self.field.network.parameters()),
         }
-        return rated_groups(rates, parameters)
 
-    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+    def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Unmask levels, and look anew at what is empty."""
         self.steps_done.fill_(step + 1)
         self.occupancy.update(step, self.density, generator)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, parse
+from a4d.config import Config, Spec, parse
 from a4d.errors import ConfigError
 from a4d.geometry.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
@@ -31,7 +31,7 @@ from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
 from a4d.scenes.node_motion import NodeMotion, NodeMotionConfig
 from a4d.scenes.scene import AssetOptions, Followed, Scene
 from a4d.scenes.seed import Seed
-from a4d.scenes.storage import rated_groups, read_scene, write_scene
+from a4d.scenes.storage import read_scene, write_scene
 
 MARGIN = 1.25
 """Half of the field's cube over the farthest coordinate of the shape at rest."""
@@ -228,9 +228,9 @@ class GaussianMotionScene(Scene):
             raise ConfigError("no nodes carry the motion of this scene", "Set scene.motion.kind to nodes")
         return self.motion.nodes, *self.motion.node_frames(times)
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        """One group per named rate; a group without a rate stays as it is."""
-        return rated_groups(rates, self.motion.parameters_of())
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Those of the motion; the shape at rest stays as it is."""
+        return self.motion.parameters_of()
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""

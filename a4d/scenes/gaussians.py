@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, parse
+from a4d.config import Config, Spec, parse
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import write_gaussian_ply
+from a4d.optimisers import Optimisers
 from a4d.render.gaussians import render_gaussians
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
@@ -27,7 +28,7 @@ from a4d.scenes.initialise import (
 )
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
-from a4d.scenes.storage import rated_groups, read_scene, write_scene
+from a4d.scenes.storage import read_scene, write_scene
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
@@ -130,11 +131,11 @@ class GaussianScene(Scene):
         layered = render_gaussians(dataclasses.replace(gaussians, opacity_logits=logits), cameras)
         return dataclasses.replace(render_gaussians(gaussians, cameras), depth=layered.depth)
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        """One group per named rate; a parameter without a rate stays as it is."""
-        return rated_groups(rates, {name: [getattr(self, name)] for name in PARAMETERS})
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """A group per parameter, of its name."""
+        return {name: [getattr(self, name)] for name in PARAMETERS}
 
-    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+    def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Raise the active degree of the harmonics; adapt the number of Gaussians where the control says so."""
         self.active_sh_degree = min(self.config.sh_degree, (step + 1) // self.config.sh_degree_every)
         control = self.config.density
@@ -146,12 +147,25 @@ class GaussianScene(Scene):
             gradients = self.gradient_sum / self.seen_count.clamp_min(1)
             adapted, origin = adapt(parameters, gradients, control, generator)
             for name, value in adapted.items():
-                _replace_parameter(self, name, value, optimiser, origin)
+                self._replace(name, value, optimisers, origin)
             self._reset_statistics()
         if control.resets(step):
             highest = torch.logit(torch.tensor(RESET_OPACITY)).item()
             value = self.opacity_logits.detach().clamp(max=highest)
-            _replace_parameter(self, "opacity_logits", value, optimiser, torch.full((len(value),), -1))
+            self._replace("opacity_logits", value, optimisers, torch.full((len(value),), -1))
+
+    def _replace(
+        self,
+        name: str,
+        value: Tensor,  # (M, ...)
+        optimisers: Optimisers,
+        origin: Tensor,  # (M,) former row of each, or -1 where the optimiser's memory starts anew
+    ) -> None:
+        """Swap a parameter for one of another length, carrying the optimiser's moments of the rows that remain."""
+        former: nn.Parameter = getattr(self, name)
+        current = nn.Parameter(value.contiguous(), requires_grad=former.requires_grad)
+        setattr(self, name, current)
+        optimisers.replace(former, current, origin)
 
     def _collect_gradients(self) -> None:
         for probe, visible, half_size in self._probes:
@@ -185,28 +199,3 @@ class GaussianScene(Scene):
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
         gaussians = Gaussians(sh=sh, **{name: tensors[name] for name in PARAMETERS[:4]})
         return cls(config, gaussians).to(device)
-
-
-def _replace_parameter(
-    scene: GaussianScene,
-    name: str,
-    value: Tensor,  # (M, ...)
-    optimiser: torch.optim.Optimizer,
-    origin: Tensor,  # (M,) former row of each, or -1 where the optimiser's memory starts anew
-) -> None:
-    """Swap a parameter for one of another length, carrying the optimiser's moments of the rows that remain."""
-    former = getattr(scene, name)
-    parameter = nn.Parameter(value.contiguous())
-    setattr(scene, name, parameter)
-    for group in optimiser.param_groups:
-        if group["params"][0] is not former:
-            continue
-        group["params"][0] = parameter
-        state = optimiser.state.pop(former, None)
-        if state is None:
-            continue
-        origin = origin.to(value.device)
-        is_old = (origin >= 0).view(-1, *[1] * (value.dim() - 1))
-        for key in ("exp_avg", "exp_avg_sq"):
-            state[key] = torch.where(is_old, state[key][origin.clamp_min(0)], torch.zeros_like(parameter))
-        optimiser.state[parameter] = state

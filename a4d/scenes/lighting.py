@@ -13,6 +13,7 @@ from a4d.config import Config
 from a4d.io.hdr import read_hdr
 from a4d.render.cubemap import cube_from_panorama
 from a4d.render.environment import EnvironmentLight, studio_cube
+from a4d.trainable import learning_parameters
 
 FIXED_SIZE, OPTIMISED_SIZE = 128, 32
 """Texels along the edge of a cube map's face."""
@@ -49,6 +50,7 @@ class Lighting(nn.Module):
         else:
             self.register_buffer("cube", torch.zeros(6, FIXED_SIZE, FIXED_SIZE, 3))
         self._filtered: EnvironmentLight | None = None
+        self._learning: tuple[bool, ...] | None = None
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -77,6 +79,9 @@ class Lighting(nn.Module):
     def forward(self) -> EnvironmentLight:
         """The filtered environment, with gradients where it is optimised."""
         device = (self.cube if self.logarithm is None else self.logarithm).device
-        if self._filtered is None or self._filtered.irradiance.device != device:
+        learning = learning_parameters(self)
+        is_stale = learning is not None and learning != self._learning and self.logarithm is not None
+        if self._filtered is None or is_stale or self._filtered.irradiance.device != device:
+            self._learning = learning
             self._filtered = EnvironmentLight.of(self.cube if self.logarithm is None else self.logarithm.exp())
         return self._filtered

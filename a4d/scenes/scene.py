@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from a4d.config import Config, Number, Spec
+from a4d.config import Config, Spec
 from a4d.errors import ConfigError
 from a4d.geometry.animating import AnimationOptions
 from a4d.geometry.arap import Neighbourhoods
@@ -21,6 +21,7 @@ from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.render.render import Render, Shading
 from a4d.scenes.seed import Seed
+from a4d.trainable import Trainable
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class AssetOptions:
     animation: AnimationOptions = field(default_factory=AnimationOptions)
 
 
-class Scene(nn.Module, ABC):
+class Scene(Trainable):
     """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`."""
 
     kind: ClassVar[str]
@@ -103,25 +104,6 @@ class Scene(nn.Module, ABC):
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
         """Like `render` over black, with the depth of the first surface where light also comes from behind it."""
         return self.render(cameras, times)
-
-    @abstractmethod
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        """Optimiser groups, one per rate: `{"name", "params", "lr"}`.
-
-        Raises:
-            ConfigError: a rate names no group of this scene.
-        """
-
-    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
-        """Adapt the scene after an optimiser step: densify, unmask levels, extract a mesh anew."""
-
-    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
-        """Take over the `state_dict` of a checkpoint that was written after `step` iterations."""
-        self.load_state_dict(state)
-
-    def facts(self) -> dict[str, float]:
-        """Numbers that change during optimisation and belong into its log, such as a count of primitives."""
-        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -1,16 +1,15 @@
-"""What all kinds of scenes store alike: their configuration, their tensors, and the rates of their parameters."""
+"""What all kinds of scenes store alike: their configuration and their tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from a4d.config import Config, ConfigType, Number, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.config import Config, ConfigType, load_yaml, parse, plain, to_yaml
 
 SETTINGS, TENSORS = "scene.yaml", "tensors.safetensors"
 
@@ -31,23 +30,3 @@ def read_scene(
     """
     config = parse(model, load_yaml(folder / SETTINGS), str(folder / SETTINGS))
     return config, load_file(folder / TENSORS, device=str(device))
-
-
-def rated_groups(rates: Mapping[str, Number], parameters: Mapping[str, list[nn.Parameter]]) -> list[dict[str, Any]]:
-    """Optimiser groups, one per rate whose parameters there are: `{"name", "params", "lr"}`.
-
-    Args:
-        rates: by the names of groups; a group without one stays as it is.
-        parameters: by the names of all groups that there may be.
-
-    Raises:
-        ConfigError: a rate names no group.
-    """
-    for name in rates:
-        if name not in parameters:
-            raise unknown_key(f"optimiser.rates.{name}", name, parameters)
-    return [
-        {"name": name, "params": parameters[name], "lr": value_at(rate, 0)}
-        for name, rate in rates.items()
-        if any(parameter.numel() for parameter in parameters[name])
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,7 @@ from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
+from a4d.optimisers import Optimisers
 from a4d.render.encoding import progressive_level_weights
 from a4d.render.mesh_gradients import view_mesh
 from a4d.render.render import Render, Shading
@@ -25,7 +26,8 @@ from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
 from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
 from a4d.scenes.scene import AssetOptions, Scene
 from a4d.scenes.seed import Seed
-from a4d.scenes.storage import rated_groups, read_scene, write_scene
+from a4d.scenes.storage import read_scene, write_scene
+from a4d.trainable import learning_parameters
 
 GROUPS = (
     "sdf",
@@ -79,6 +81,7 @@ class TetmeshScene(Scene):
         # Decides the resolution and which levels take part.
         self.register_buffer("steps_done", torch.tensor(step))
         self._extracted: ExtractedSurface | None = None
+        self._learning: tuple[bool, ...] | None = None
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> TetmeshScene:
@@ -114,7 +117,9 @@ class TetmeshScene(Scene):
         Raises:
             SurfaceVanishedError: there is no surface left.
         """
-        if self._extracted is None or (torch.is_grad_enabled() and not self._extracted.sdf.requires_grad):
+        learning = learning_parameters(self.surface)
+        if self._extracted is None or (learning is not None and learning != self._learning):
+            self._learning = learning
             # What is shared between renders is no part of a single one that is rendered anew when gradients come back.
             with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
                 self._extracted = self.surface(self.level_weights)
@@ -147,11 +152,8 @@ class TetmeshScene(Scene):
     def _material_at(self, points: SurfacePoints) -> SurfaceMaterial:
         return self.material.at(points.positions)
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        """One group per named rate of what this scene has."""
-        return rated_groups(rates, self._parameters_by_group())
-
-    def _parameters_by_group(self) -> dict[str, list[nn.Parameter]]:
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Those of the shape, its material and the light; what the configuration does without is empty."""
         geometry, light, weights = self.surface.geometry, self.lighting.logarithm, self.surface.weights
         groups: dict[str, list[nn.Parameter]] = {
             **{name: [] for name in GROUPS},
@@ -165,7 +167,7 @@ class TetmeshScene(Scene):
             return {**groups, "geometry_encoding": [geometry.encoding.table], "geometry_network": network}
         return {**groups, "sdf": [geometry.sdf], "displacement": [geometry.displacement]}
 
-    def after_step(self, step: int, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+    def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Look for the surface anew every so often, and make the grid finer where the configuration says so."""
         self._forget()
         self.steps_done.fill_(step + 1)
@@ -173,19 +175,19 @@ class TetmeshScene(Scene):
         if resolution != self.surface.resolution:
             with torch.no_grad():
                 mesh = self.surface(self.level_weights).mesh
+            former = self.groups()
             self.surface.refine(mesh, resolution, self.level_weights)
-            self._hand_over(optimiser)
+            self._hand_over(former, optimisers)
         elif (step + 1) % self.config.surface.look_every == 0:
             self.surface.look(self.level_weights)
 
-    def _hand_over(self, optimiser: torch.optim.Optimizer) -> None:
-        """Let the optimiser go on with the parameters of a new grid, whose moments start anew."""
-        parameters = self._parameters_by_group()
-        for group in optimiser.param_groups:
-            for former, current in zip(group["params"], parameters[group["name"]], strict=True):
-                if former is not current:
-                    optimiser.state.pop(former, None)
-            group["params"][:] = parameters[group["name"]]
+    def _hand_over(self, former: Mapping[str, Sequence[nn.Parameter]], optimisers: Optimisers) -> None:
+        """Let the optimisers go on with the parameters of a new grid, whose moments start anew."""
+        for name, parameters in self.groups().items():
+            for old, new in zip(former[name], parameters, strict=True):
+                if new is not old:
+                    new.requires_grad_(old.requires_grad)
+                    optimisers.replace(old, new)
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Take over a checkpoint's state, whose grid may be finer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -14,6 +13,7 @@ from torch.optim import AdamW, Optimizer
 
 from a4d.config import Config
 from a4d.errors import ConfigError
+from a4d.optimisers import Optimisers
 from a4d.training.muon import Muon
 
 
@@ -42,54 +42,6 @@ class RateSchedule(Config):
         return self.scale * warm * (1 + (self.end - 1) * fall)
 
 
-@dataclass(frozen=True)
-class Optimisers:
-    """The optimisers of a model, which act as one.
-
-    Args:
-        parts: one per kind.
-        parameters: those that train, by name.
-    """
-
-    parts: Sequence[Optimizer]
-    parameters: Mapping[str, Tensor]
-
-    def set_rates(self, factor: float) -> None:
-        """Set every rate to a share of its group's."""
-        for part in self.parts:
-            for group in part.param_groups:
-                group["lr"] = factor * group["full_rate"]
-
-    def step(self) -> None:
-        """Change the parameters and forget their gradients."""
-        for part in self.parts:
-            part.step()
-            part.zero_grad(set_to_none=True)
-
-    def state(self) -> dict[str, Tensor]:
-        """Every tensor that the next step depends on, by parameter and purpose."""
-        names = {parameter: name for name, parameter in self.parameters.items()}
-        return {
-            f"{names[parameter]}/{key}": value
-            for part in self.parts
-            for parameter, state in part.state.items()
-            for key, value in state.items()
-        }
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what `state` gave."""
-        by_name: dict[str, dict[str, Tensor]] = {}
-        for label, value in state.items():
-            name, _, key = label.rpartition("/")
-            by_name.setdefault(name, {})[key] = value
-        for part in self.parts:
-            for group in part.param_groups:
-                for name, parameter in zip(group["names"], group["params"], strict=True):
-                    for key, value in by_name.get(name, {}).items():
-                        moved = value.clone() if key == "step" else value.to(parameter.device, parameter.dtype)
-                        part.state[parameter][key] = moved
-
-
 def choose_group(name: str, groups: Sequence[Group]) -> Group | None:
     """The first group whose pattern is found in a parameter's name."""
     return next((group for group in groups if re.search(group.pattern, name)), None)
@@ -106,7 +58,6 @@ def build_optimisers(parameters: Mapping[str, Tensor], groups: Sequence[Group]) 
         ConfigError: nothing would train, or Muon was to train a vector.
     """
     chosen: dict[str, list[dict[str, object]]] = {"adam": [], "muon": []}
-    training: dict[str, Tensor] = {}
     for group in groups:
         names = [name for name in parameters if choose_group(name, groups) is group]
         if group.optimiser == "none" or not names:
@@ -114,7 +65,6 @@ def build_optimisers(parameters: Mapping[str, Tensor], groups: Sequence[Group]) 
         flat = [name for name in names if parameters[name].ndim < 2]
         if group.optimiser == "muon" and flat:
             raise ConfigError(f"Muon cannot train {flat[0]}, which is no matrix", f"Narrow the pattern {group.pattern}")
-        training.update({name: parameters[name] for name in names})
         entry: dict[str, object] = {
             "params": [parameters[name] for name in names],
             "names": names,
@@ -132,7 +82,7 @@ def build_optimisers(parameters: Mapping[str, Tensor], groups: Sequence[Group]) 
         parts.append(Muon(chosen["muon"]))
     if not parts:
         raise ConfigError("no parameter would train", "Check the patterns of the groups")
-    return Optimisers(parts, training)
+    return Optimisers(parts)
 
 
 @torch.no_grad()

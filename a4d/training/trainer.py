@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +14,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from a4d.checkpoint import load_state, save_state
 from a4d.config import Config
 from a4d.console import progress
 from a4d.errors import QualityError
+from a4d.metrics_log import MetricsLog
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.training.optimisers import Group, RateSchedule, build_optimisers, choose_group, clip_gradients
 from a4d.training.processes import Processes
-from a4d.training.state import load_state, rounded, save_state
 
 UNBOUNDED = 10**9
 
@@ -114,6 +114,7 @@ class Trainer:
         self.trainee, self.batches, self.config, self.folder, self.runtime = trainee, batches, config, folder, runtime
         self.processes = processes or Processes()
         folder.mkdir(parents=True, exist_ok=True)
+        self.log = MetricsLog(folder / "metrics.jsonl")
         self.masters = {
             name: parameter.detach().to(runtime.device, torch.float32, copy=True)
             for name, parameter in trainee.module.named_parameters()
@@ -201,9 +202,11 @@ class Trainer:
         self.processes.average([master.grad for master in masters if master.grad is not None])
         norm = clip_gradients(masters, config.clip)
         factor = config.rates.at(self.done, self._share())
-        self.optimisers.set_rates(factor)
+        for group in self.optimisers.groups():
+            group["lr"] = factor * group["full_rate"]
         if math.isfinite(norm):
             self.optimisers.step()
+            self.optimisers.zero()
         self.done += 1
         keep = min(config.average, (self.done + 1) / (self.done + 10))
         averages = list(self.average.values())
@@ -224,11 +227,7 @@ class Trainer:
         if not all(math.isfinite(mean) for mean in self.means.values()):
             raise QualityError(f"the loss of {kind} batches is {loss}", "Lower the rates, or start from older weights")
         facts = {"rate": round(factor, 6), "gradient": norm, "seconds": round(self.clock.seconds, 1)}
-        self._write({"step": self.done, **self.means, **facts})
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.log.write({"step": self.done, **self.means, **facts})
 
     def _text(self) -> str:
         losses = "  ".join(f"{name} {value:.4f}" for name, value in sorted(self.means.items()))
@@ -245,7 +244,7 @@ class Trainer:
         figures = self.trainee.validate(self.done, self.folder / "previews")
         self.trainee.module.train()
         self._show(self.masters)
-        self._write({"step": self.done, "validation": figures})
+        self.log.write({"step": self.done, "validation": figures})
         self.runtime.console.print(f"step {self.done}: " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
         return figures
 
@@ -274,18 +273,16 @@ class Trainer:
         self.done, self.means = int(facts["step"]), dict(facts["means"])
         self.clock.before = float(facts["seconds"])
         self._show(self.masters)
-        self._truncate_log()
-
-    def _truncate_log(self) -> None:
-        """Drop the lines that the resumed run will write again."""
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= self.done]
         if self.processes.is_first:
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            self.log.truncate(self.done)
 
 
 def trained_names(module: nn.Module, groups: Sequence[Group]) -> list[str]:
     """The parameters that the groups would train."""
     chosen = ((name, choose_group(name, groups)) for name, _ in module.named_parameters())
     return [name for name, group in chosen if group is not None and group.optimiser != "none"]
+
+
+def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Floating-point tensors in another precision, the others as they are."""
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}

@@ -92,7 +92,7 @@ def complete_fitting(config: FittingType) -> FittingType:
     """
     from a4d.objectives import build_objectives
     from a4d.objectives.priors import prior_configs
-    from a4d.optimise import OptimiserConfig
+    from a4d.optimisers import OptimiserConfig
     from a4d.views import build_views
 
     if config.iterations is None:
@@ -206,7 +206,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     """
     from a4d.objectives import build_objectives
     from a4d.objectives.priors import build_priors, prior_configs
-    from a4d.optimise import LoopConfig, OptimiserConfig, Problem, optimise
+    from a4d.optimise import LoopConfig, Problem, optimise
+    from a4d.optimisers import OptimiserConfig
     from a4d.views import build_views
 
     objectives, place = build_objectives(config.objectives), placement(config, runtime)

@@ -48,8 +48,8 @@ class Album(Scene):
         rgb = self.pages[page, top : top + cameras.height, left : left + cameras.width]
         return Render(rgb, torch.ones_like(rgb[..., :1]), torch.zeros_like(rgb[..., :1]))
 
-    def parameter_groups(self, rates):
-        return [{"name": "pages", "params": [self.pages], "lr": rates["pages"]}]
+    def groups(self):
+        return {"pages": [self.pages]}
 
     def save(self, folder):
         raise AssertionError

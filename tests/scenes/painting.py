@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Number, Spec, value_at
+from a4d.config import Spec
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.render.render import Render
 from a4d.scenes.scene import Scene
@@ -34,8 +32,8 @@ class Painting(Scene):
         image = rgb * alpha + behind[:, None, None] * (1 - alpha)
         return Render(image, alpha.expand(len(cameras), -1, -1, -1), torch.zeros_like(image[..., :1]))
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        return [{"name": "pixels", "params": [self.pixels], "lr": value_at(rates["pixels"], 0)}]
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"pixels": [self.pixels]}
 
     def save(self, folder: Path) -> None:
         (folder / "pixels").write_bytes(self.pixels.detach().numpy().tobytes())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Number, Spec
+from a4d.config import Spec
 from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
@@ -42,8 +40,8 @@ class Showing(Scene):
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> Showing:
         raise NotImplementedError
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        return []
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return {}
 
     def save(self, folder: Path) -> None:
         raise NotImplementedError

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Number, Spec
+from a4d.config import Spec
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import torus
@@ -51,8 +49,8 @@ class Waving(Scene):
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> Waving:
         return cls()
 
-    def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
-        return []
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return {}
 
     def save(self, folder: Path) -> None:
         (folder / "scene.yaml").write_text("kind: waving\n")
