@@ -141,7 +141,7 @@ class Optimisers:
 
 def _restored(part: Optimizer, group: Mapping[str, Any], parameter: Tensor, key: str, value: Tensor) -> Tensor | int:
     if key != "step":
-        return value.to(parameter.device, parameter.dtype)
+        return value.to(parameter.device, parameter.dtype, copy=True)
     if isinstance(part, SparseAdam):
         return int(value)
     # A fused kernel counts its steps where it computes.

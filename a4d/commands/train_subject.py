@@ -66,7 +66,8 @@ def _run(work: Transaction, config: TrainPrior, runtime: Runtime) -> dict[str, A
     import torch
 
     from a4d.priors.catalogue import load_prior, locate, with_bases
-    from a4d.priors.personalisation import LORA_FILE, TOKEN_FILES, Choices
+    from a4d.priors.lora import LORA_FILE
+    from a4d.priors.personalisation import TOKEN_FILES, Choices
     from a4d.priors.placement import Placement
     from a4d.training.trainer import Trainer
     from a4d.workspace.frames import load_frames

@@ -10,6 +10,7 @@ from a4d.objectives.objective import Objective
 
 KINDS = {
     "arap": "a4d.objectives.arap:Arap",
+    "denoising": "a4d.objectives.denoising:Denoising",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
     "material-smoothness": "a4d.objectives.surface:MaterialSmoothness",

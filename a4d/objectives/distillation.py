@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from a4d.priors.protocol import GuidanceForm, Prior, Query, denoise_guided, frame_mask, match_deviation
+from a4d.priors.prediction import Prediction, Wants, predict
+from a4d.priors.protocol import GuidanceForm, Prior, Query, guide, match_deviation
 from a4d.priors.schedule import NoiseSchedule, Weighting
 
 
@@ -53,6 +54,12 @@ class Distillation:
     weighting: Weighting | None = None
     normalise: Literal["images", "samples"] = "images"
     clip: float | None = None
+
+    @property
+    def wants(self) -> Wants:
+        """What it needs of a prediction: none without the prompt where guidance adds nothing."""
+        neutral = 1.0 if self.guidance == "from-unconditional" else 0.0
+        return Wants(unconditional=self.guidance_scale != neutral)
 
 
 def sample_timesteps(
@@ -100,12 +107,9 @@ def latent_distillation(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """`score_distillation` of latents that no encoder has made, with their graph."""
-    gradient = latent_gradient(prior, latents.detach(), t.to(latents.device), request, distillation, generator)
-    value: Tensor = _SpecifiedGradient.apply(latents, gradient)
-    return value
+    return specified_gradient(latents, latent_gradient(prior, latents.detach(), t, request, distillation, generator))
 
 
-@torch.no_grad()
 def latent_gradient(
     prior: Prior,
     latents: Tensor,  # (B, C, h, w) clean
@@ -115,35 +119,49 @@ def latent_gradient(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """The distillation gradient (B, C, h, w) on latents, zero in frames that the prior conditions on."""
-    batch, samples = len(latents), len(t)
-    per_sample, schedule = batch // samples, prior.schedule
-    mask = frame_mask(prior, samples, batch).to(latents.device)
-    noisy_count = int(mask.sum()) // samples
-    t_of_image = t.repeat_interleave(per_sample)
-    noise = torch.randn(latents.shape, generator=generator, dtype=torch.float32).to(latents)
-    noisy = schedule.add_noise(latents, noise, t_of_image)
-    noisy = torch.where(mask.view(-1, 1, 1, 1), noisy, latents)
+    prediction = predict(prior, latents, t, request, distillation.wants, generator)
+    return distillation_gradient(prediction, prior.schedule, distillation, request.factors)
 
-    predicted = denoise_guided(prior, noisy, t, request, distillation.guidance_scale, distillation.guidance)
-    guided, conditional = (part[mask] for part in predicted)
+
+@torch.no_grad()
+def distillation_gradient(
+    prediction: Prediction,
+    schedule: NoiseSchedule,
+    distillation: Distillation,
+    factors: Tensor | None = None,  # (S,)
+) -> Tensor:
+    """The gradient (B, C, h, w) on the clean latents of a prediction, zero in frames that the prior conditions on."""
+    latents, mask, samples = prediction.latents.detach(), prediction.is_noisy, len(prediction.t)
+    noisy_count = int(mask.sum()) // samples
+    conditional = prediction.conditional.detach()
+    guided = conditional
+    if prediction.unconditional is not None and distillation.wants.unconditional:
+        guided = guide(conditional, prediction.unconditional, distillation.guidance_scale, distillation.guidance)
+    guided, conditional, noisy = guided[mask], conditional[mask], prediction.noisy.detach()[mask]
     if distillation.guidance_rescale:
         guided = match_deviation(guided, conditional, distillation.guidance_rescale, noisy_count)
-    t_of_noisy = t_of_image[mask]
+    t = prediction.t_of_image[mask]
     if distillation.form == "noise":
-        difference = guided - noise[mask]
+        difference = guided - prediction.noise[mask]
     else:
-        clean = schedule.clean_from_noise(noisy[mask], guided, t_of_noisy)
+        clean = schedule.clean_from_noise(noisy, guided, t)
         if distillation.x0_rescale:
-            reference = schedule.clean_from_noise(noisy[mask], conditional, t_of_noisy)
+            reference = schedule.clean_from_noise(noisy, conditional, t)
             clean = match_deviation(clean, reference, distillation.x0_rescale, noisy_count)
         difference = latents[mask] - clean
     weighting = distillation.weighting or ("variance" if distillation.form == "noise" else "uniform")
     divisor = samples * noisy_count if distillation.normalise == "images" else samples
     gradient = torch.zeros_like(latents)
-    gradient[mask] = schedule.weight(weighting, t_of_noisy, difference) * difference / divisor
-    if request.factors is not None:
-        gradient *= request.factors.to(gradient).repeat_interleave(per_sample).view(-1, 1, 1, 1)
+    gradient[mask] = schedule.weight(weighting, t, difference) * difference / divisor
+    if factors is not None:
+        gradient *= factors.to(gradient).repeat_interleave(len(latents) // samples).view(-1, 1, 1, 1)
     return gradient if distillation.clip is None else gradient.clamp(-distillation.clip, distillation.clip)
+
+
+def specified_gradient(latents: Tensor, gradient: Tensor) -> Tensor:
+    """The norm of a gradient on latents, which sends that gradient back."""
+    value: Tensor = _SpecifiedGradient.apply(latents, gradient)
+    return value
 
 
 class _SpecifiedGradient(torch.autograd.Function):

@@ -13,14 +13,18 @@ from pydantic import Field, model_validator
 from a4d.config import Config, Spec, parse, unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
+from a4d.objectives.asking import PriorObjective
 from a4d.objectives.objective import Objective
-from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, locate, with_bases
+from a4d.priors.components import UNetPrior
 from a4d.priors.exact import ExactPrior, ExampleSet
+from a4d.priors.lora import LoraAdapter, LoraConfig, attach_lora
 from a4d.priors.personalisation import apply_adapter
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
+from a4d.randomness import generator
+from a4d.trainable import Trainable
 from a4d.views import Frames, ObservedViews
 
 
@@ -37,6 +41,10 @@ class ReleasedPrior(Config):
         default=None, ge=1, description="that the denoiser takes, two of each where it is guided; None: all"
     )
     adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
+    learns: LoraConfig | None = Field(
+        default=None,
+        description="what of it learns in the run, at the rate PRIOR/lora; kept in `adapters/RUN/PRIOR`",
+    )
     size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
     views: int | None = Field(default=None, ge=1, description="of a sample; None is what it was trained for")
     condition_frame_time_zero: bool | None = Field(
@@ -79,7 +87,7 @@ def prior_configs(specs: Mapping[str, Spec], objectives: Sequence[Objective]) ->
     Raises:
         ConfigError: an unknown kind or key, or an objective that names no prior or asks a text model without a prompt.
     """
-    asking = [objective for objective in objectives if isinstance(objective, ScoreDistillation)]
+    asking = [objective for objective in objectives if isinstance(objective, PriorObjective)]
     implied = {each.prior: {"kind": each.prior} for each in asking if each.prior in catalogue()}
     configs: dict[str, PriorConfig] = {}
     for name, given in {**implied, **specs}.items():
@@ -110,13 +118,20 @@ def weight_folders(configs: Mapping[str, PriorConfig], overrides: Mapping[str, P
 
 def adapter_folders(configs: Mapping[str, PriorConfig], root: Path) -> list[Path]:
     """The folders of all adapters that priors use; a name without a slash is one of those in `root`."""
-    names = [name for config in configs.values() if isinstance(config, ReleasedPrior) for name in config.adapters]
-    return [adapter_folder(name, root) for name in dict.fromkeys(names)]
+    folders = [
+        adapter_folder(name, root, prior)
+        for prior, config in configs.items()
+        if isinstance(config, ReleasedPrior)
+        for name in config.adapters
+    ]
+    return list(dict.fromkeys(folders))
 
 
-def adapter_folder(name: str, root: Path) -> Path:
-    """The folder of one adapter."""
-    return Path(name).expanduser() if "/" in name else root / name
+def adapter_folder(name: str, root: Path, prior: str) -> Path:
+    """The folder of one adapter: of what a run taught the prior of this name, or of one that was trained alone."""
+    if "/" in name:
+        return Path(name).expanduser()
+    return root / name / prior if (root / name / prior).is_dir() else root / name
 
 
 def build_priors(
@@ -146,8 +161,28 @@ def build_priors(
         else:
             priors[name] = load_prior(config.kind, _placement(config, placement), config.options)
             for adapter in config.adapters:
-                apply_adapter(priors[name], adapter_folder(adapter, adapters))
+                apply_adapter(priors[name], adapter_folder(adapter, adapters, name))
     return priors
+
+
+def build_trainables(
+    configs: Mapping[str, PriorConfig], priors: Mapping[str, Prior], seed: int
+) -> dict[str, Trainable]:
+    """What of the priors learns in a run, by the priors' names; from now on it takes part in what they predict.
+
+    Raises:
+        ConfigError: a prior has no attention to adapt.
+    """
+    trainables: dict[str, Trainable] = {}
+    for name, config in configs.items():
+        if not isinstance(config, ReleasedPrior) or config.learns is None:
+            continue
+        prior = priors[name]
+        if not isinstance(prior, UNetPrior):
+            raise ConfigError(f"priors.{name}.learns: {config.kind} has no attention to adapt", "Leave the key out")
+        layers = attach_lora(prior.unet, config.learns.rank, generator(seed, "learns", name))
+        trainables[name] = LoraAdapter(layers)
+    return trainables
 
 
 def _placement(config: ReleasedPrior, placement: Placement) -> Placement:
@@ -162,7 +197,7 @@ def _placement(config: ReleasedPrior, placement: Placement) -> Placement:
 
 def frozen_scenes(objectives: Sequence[Objective]) -> list[str]:
     """The names of scenes whose renders condition priors."""
-    names = [each.frozen for each in objectives if isinstance(each, ScoreDistillation) and each.frozen]
+    names = [each.frozen for each in objectives if isinstance(each, PriorObjective) and each.frozen]
     return list(dict.fromkeys(names))
 
 

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from a4d.errors import BackendUnavailableError
 from a4d.geometry.cameras import Cameras
 from a4d.io.checkpoints import read_weights
+from a4d.priors.attention_maps import ATTENTION, recorded_attention
 from a4d.priors.guest import Guest
 from a4d.priors.protocol import ANYWHERE, Conditioning, Prior, Viewpoints
 from a4d.priors.schedule import NoiseSchedule
@@ -73,6 +74,8 @@ class UNetPrior(Prior):
         schedule: as the model was trained.
     """
 
+    offers = frozenset({ATTENTION})
+
     def __init__(self, unet: Any, encoder: Encoder, schedule: NoiseSchedule) -> None:
         self.unet, self.encoder, self.schedule = unet, encoder, schedule
 
@@ -89,6 +92,16 @@ class UNetPrior(Prior):
         output = self.predict(latents.to(self.unet.dtype), t, conditioning, seen.cameras)
         t_of_image = t.repeat_interleave(len(latents) // len(t))
         return self.schedule.noise_from_output(output.to(latents), latents, t_of_image)
+
+    def denoise_with(
+        self, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints, extras: Sequence[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The noise, and with it the cross-attention (B, L, T) of each layer, by `attention/LAYER`."""
+        if ATTENTION not in extras:
+            return super().denoise_with(latents, t, conditioning, seen, extras)
+        with recorded_attention(self.unet) as maps:
+            noise, _ = super().denoise_with(latents, t, conditioning, seen, extras)
+        return noise, dict(maps)
 
     @abstractmethod
     def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import Field
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from a4d.config import Config
 from a4d.errors import BackendUnavailableError
+from a4d.trainable import Trainable
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""The name by which diffusers looks for it."""
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The projections of an attention layer, by the names that diffusers gives them."""
@@ -53,6 +62,44 @@ def attach_lora(model: nn.Module, rank: int, generator: torch.Generator) -> dict
             layers[name] = LowRank(base, rank, generator)
             setattr(model.get_submodule(parent), attribute, layers[name])
     return layers
+
+
+class LoraConfig(Config):
+    """Low-rank updates of a model's attention that learn in a run."""
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(default=4, ge=1, le=512, description="of each update")
+
+
+class LoraAdapter(Trainable):
+    """Low-rank updates that are attached to a model, as what learns in a run; their group is `lora`.
+
+    Args:
+        layers: from `attach_lora`.
+    """
+
+    def __init__(self, layers: Mapping[str, LowRank]) -> None:
+        super().__init__()
+        self.layers = dict(layers)
+        # A module's name may hold no dot.
+        self.updates = nn.ModuleDict(
+            {
+                name.replace(".", "/"): nn.ParameterDict({"down": layer.down, "up": layer.up})
+                for name, layer in layers.items()
+            }
+        )
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """All updates."""
+        return {"lora": list(self.parameters())}
+
+    def state(self) -> dict[str, Tensor]:
+        """The updates under the names by which diffusers loads them, as `merge_lora` takes them."""
+        return lora_state(self.layers)
+
+    def save(self, folder: Path) -> None:
+        """Write the updates as diffusers reads them."""
+        save_file(self.state(), folder / LORA_FILE)
 
 
 def lora_state(layers: Mapping[str, LowRank]) -> dict[str, Tensor]:

@@ -20,13 +20,12 @@ from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.geometry.cameras import Cameras, concatenate
 from a4d.io.checkpoints import read_weights
 from a4d.priors.components import UNetPrior, read_token
-from a4d.priors.lora import attach_lora, lora_state, merge_lora
+from a4d.priors.lora import LORA_FILE, LoraAdapter, attach_lora, merge_lora
 from a4d.priors.protocol import Conditioning, Prior, join, sample_count
 from a4d.priors.stable_diffusion import StableDiffusion
 from a4d.randomness import generator
 
 TOKEN_FILES = ("learned_embeds.safetensors", "learned_embeds.bin")
-LORA_FILE = "pytorch_lora_weights.safetensors"
 """The names by which diffusers looks for them."""
 
 PHRASES = ("{}", "a photo of {}", "a picture of {}", "a rendering of {}", "a close view of {}")
@@ -201,14 +200,8 @@ class LoraLearner(Learner):
         if not isinstance(prior, UNetPrior):
             raise UsageError(f"this {prior.modality} prior has no attention to adapt")
         super().__init__(prior, pictures)
-        self.layers = attach_lora(prior.unet, rank, generator(seed, "lora"))
-        # A module's name may hold no dot.
-        self.module = nn.ModuleDict(
-            {
-                name.replace(".", "/"): nn.ParameterDict({"down": layer.down, "up": layer.up})
-                for name, layer in self.layers.items()
-            }
-        )
+        self.adapter = LoraAdapter(attach_lora(prior.unet, rank, generator(seed, "lora")))
+        self.module = self.adapter
         self.image_dropout = image_dropout
         with torch.no_grad():
             told = [self._told(sample) for sample in range(len(pictures.rgb))]
@@ -226,7 +219,7 @@ class LoraLearner(Learner):
 
     def learnt(self) -> dict[str, Tensor]:
         """The updates, as `merge_lora` takes them."""
-        return lora_state(self.layers)
+        return self.adapter.state()
 
     def save(self, path: Path) -> None:
         """Write the updates as diffusers reads them."""

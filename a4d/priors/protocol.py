@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras, concatenate
@@ -96,6 +97,7 @@ class Prior(ABC):
         clean_frames: leading frames of each view that the model conditions on: they never carry noise.
         needs_reference: whether the model conditions on a picture of the subject and the camera that saw it.
         samples_at_once: that go through the model together, to save memory; None is all.
+        offers: what can be had of a pass beside the predicted noise, see `denoise_with`.
     """
 
     modality: Modality
@@ -104,6 +106,7 @@ class Prior(ABC):
     clean_frames: int = 0
     needs_reference: bool = False
     samples_at_once: int | None = None
+    offers: frozenset[str] = frozenset()
 
     @abstractmethod
     def condition(
@@ -158,6 +161,28 @@ class Prior(ABC):
         seen: Viewpoints = ANYWHERE,
     ) -> Tensor:
         """The predicted noise (B, C, h, w), of the latents' dtype, whatever the model itself predicts."""
+
+    def denoise_with(
+        self,
+        latents: Tensor,  # (B, C, h, w) noisy
+        t: Tensor,  # (S,)
+        conditioning: Conditioning,
+        seen: Viewpoints,
+        extras: Sequence[str],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Like `denoise`, with what else is wanted of the same pass.
+
+        Returns:
+            (B, C, h, w) noise; tensors of leading size S or B, by names that begin with that of an extra.
+
+        Raises:
+            ConfigError: the prior does not offer one of the extras.
+        """
+        for name in extras:
+            if name not in self.offers:
+                has = f"It offers: {', '.join(sorted(self.offers))}" if self.offers else "Ask another prior"
+                raise ConfigError(f"this {self.modality} prior offers no {name}", has)
+        return self.denoise(latents, t, conditioning, seen), {}
 
 
 def sample_count(prior: Prior, batch: int) -> int:
@@ -220,7 +245,7 @@ def denoise_guided(
     """
     neutral = 1.0 if form == "from-unconditional" else 0.0
     if query.unconditional is None or scale == neutral:
-        conditional = _denoise_in_parts(prior, latents, t, query.conditional, query.seen)
+        conditional, _ = denoise_in_parts(prior, latents, t, query.conditional, query.seen)
         return conditional, conditional
     both = [query.unconditional, query.conditional]
     unconditional, conditional = denoise_jointly(prior, latents, t, both, query.seen)
@@ -236,25 +261,38 @@ def denoise_jointly(
 ) -> list[Tensor]:
     """K predictions (B, C, h, w) for the same noisy latents, in one pass where the model takes so many samples."""
     count = len(conditionings)
-    predicted = _denoise_in_parts(
+    predicted, _ = denoise_in_parts(
         prior, latents.repeat(count, 1, 1, 1), t.repeat(count), join(conditionings), seen.repeated(count)
     )
     return list(predicted.chunk(count))
 
 
-def _denoise_in_parts(prior: Prior, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints) -> Tensor:
-    """The prior's prediction, by as many samples at once as it takes."""
+def denoise_in_parts(
+    prior: Prior,
+    latents: Tensor,  # (B, C, h, w)
+    t: Tensor,  # (S,)
+    conditioning: Conditioning,
+    seen: Viewpoints,
+    extras: Sequence[str] = (),
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What `denoise_with` returns, by as many samples at once as the prior takes.
+
+    Of several parts with a graph, each keeps no more than its input, and is computed again in the backward pass.
+    """
     samples = len(t)
     count, size = prior.samples_at_once or samples, len(latents) // samples
     if count >= samples:
-        return prior.denoise(latents, t, conditioning, seen)
+        return prior.denoise_with(latents, t, conditioning, seen, extras)
     parts = []
     for start in range(0, samples, count):
         images, stop = slice(start * size, (start + count) * size), min(start + count, samples)
-        parts.append(
-            prior.denoise(latents[images], t[start:stop], conditioning.part(start, stop, samples), seen[images])
-        )
-    return torch.cat(parts)
+        part = (latents[images], t[start:stop], conditioning.part(start, stop, samples), seen[images], extras)
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(prior.denoise_with, *part, use_reentrant=False))
+        else:
+            parts.append(prior.denoise_with(*part))
+    found = {name: torch.cat([each[name] for _, each in parts]) for name in parts[0][1]}
+    return torch.cat([noise for noise, _ in parts]), found
 
 
 def guide(

@@ -189,7 +189,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     """Optimise a scene as the settings say, going on from a checkpoint where there is one, and save it.
 
     Args:
-        work: takes the scene, metrics, previews and checkpoints.
+        work: takes the scene, what priors have learnt, metrics, previews and checkpoints.
         config: complete.
         scene: to start from, on any device.
         frames: the workspace's images, or None where neither views nor priors are made of them.
@@ -205,7 +205,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         Interrupted: a scheduler asked to stop; a checkpoint is left.
     """
     from a4d.objectives import build_objectives
-    from a4d.objectives.priors import build_priors, prior_configs
+    from a4d.objectives.priors import build_priors, build_trainables, prior_configs
     from a4d.optimise import LoopConfig, Problem, optimise
     from a4d.optimisers import OptimiserConfig
     from a4d.views import build_views
@@ -223,9 +223,15 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         preview_seconds=config.preview_seconds,
     )
     scene.to(runtime.device)
-    problem = Problem(scene, build_views(config.views), objectives, frames, priors, frozen)
+    learning = build_trainables(configs, priors, runtime.seed)
+    problem = Problem(scene, build_views(config.views), objectives, frames, priors, frozen, learning)
     metrics = optimise(problem, loop, work.folder, runtime)
     scene.save(work.scene())
+    if learning:
+        adapters = work.replace(f"{ADAPTERS}/{work.name}")
+        for name, trainable in learning.items():
+            (adapters / name).mkdir()
+            trainable.save(adapters / name)
     return metrics | rigidity(scene, None if frames is None else frames.times)
 
 

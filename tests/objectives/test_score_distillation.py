@@ -283,8 +283,8 @@ def test_objectives_take_turns(tmp_path):
     spec = {"kind": "score-distillation", "views": "novel", "prior": "exact", "guidance_scale": 1}
     turns = {"first": 3, "every": 4}
     mine, others = build_objectives([{**spec, "turns": turns}, {**spec, "turns": {**turns, "others": True}}])
-    assert [step for step in range(14) if mine.turns.includes(step)] == [0, 1, 2, 4, 8, 12]
-    assert all(mine.turns.includes(step) != others.turns.includes(step) for step in range(50))
+    assert [step for step in range(14) if mine.turns.includes(step, 0)] == [0, 1, 2, 4, 8, 12]
+    assert all(mine.turns.includes(step, 0) != others.turns.includes(step, 0) for step in range(50))
     scene = Album()
     prior = ExactPrior(ExampleSet(pictures(), cameras=RING))
     asked = []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from learning import adam_of
 
 from a4d.errors import ConfigError
 from a4d.geometry.isosurface.extraction import ExtractedSurface
@@ -80,12 +81,12 @@ def test_following_the_gradient_makes_it_smaller(kind):
     group = "material_encoding" if kind.startswith("material") else "sdf"
     if group == "material_encoding":
         torch.nn.init.uniform_(scene.material.encoding.table, -1, 1, generator=torch.Generator().manual_seed(0))
-    optimiser = torch.optim.Adam(scene.parameter_groups({group: 2e-2 if group == "material_encoding" else 2e-3}))
+    optimiser = adam_of(scene, {group: 2e-2 if group == "material_encoding" else 2e-3})
     values = []
     for _ in range(6):
         scene._forget()
         loss = value({"kind": kind}, scene)
-        optimiser.zero_grad()
+        optimiser.zero()
         loss.backward()
         optimiser.step()
         values.append(float(loss.detach()))

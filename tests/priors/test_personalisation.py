@@ -9,10 +9,9 @@ from safetensors.torch import load_file, save_file
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.geometry.cameras import turntable
 from a4d.priors.components import TextEncoder, read_token
-from a4d.priors.lora import attach_lora, lora_state, merge_lora
+from a4d.priors.lora import LORA_FILE, attach_lora, lora_state, merge_lora
 from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.personalisation import (
-    LORA_FILE,
     PHRASES,
     TOKEN_FILES,
     Choices,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from learning import adam_of
 
 from a4d.errors import ConfigError, SurfaceVanishedError
 from a4d.geometry.cameras import orbit, turntable
@@ -232,13 +233,13 @@ def test_patches_make_the_image_and_its_gradient():
 
 def test_fine_levels_wait_for_their_turn():
     scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 30}))
-    optimiser = torch.optim.Adam(scene.parameter_groups(RATES))
+    optimiser = adam_of(scene, RATES)
     sizes = scene.field.features.space.layout.offsets
     for done, active in ((0, 1), (10, 2), (30, 4)):
         if done:
             scene.after_step(done - 1, optimiser, generator(0, done))
         assert scene.facts()["levels"] == active
-        optimiser.zero_grad()
+        optimiser.zero()
         scene.render(front()).rgb.sum().backward()
         gradient = scene.field.features.space.table.grad.view(-1, 2)
         learning = [bool(gradient[a:b].any()) for a, b in pairwise(sizes)]
@@ -271,9 +272,9 @@ def test_what_may_move_begins_at_rest_and_then_moves(kind):
 
 def test_a_field_that_comes_to_move_keeps_its_levels():
     static = begin(active_levels={"from": 1, "to": 4, "steps": 10})
-    static.after_step(6, torch.optim.Adam(static.parameter_groups(RATES)), generator(0))
+    static.after_step(6, adam_of(static, RATES), generator(0))
     moving = static.moving(TIMES["grid-stack"])
-    moving.after_step(0, torch.optim.Adam(moving.parameter_groups(RATES)), generator(0))
+    moving.after_step(0, adam_of(moving, RATES), generator(0))
     assert moving.level_weights == pytest.approx(static.level_weights)
     assert static.level_weights == pytest.approx((1, 1, 1, 0.1))
 
@@ -304,10 +305,10 @@ def test_temporal_variation_brings_a_field_to_rest(kind):
     for parameter in moving.field.features.moving:
         parameter.data += torch.rand(parameter.shape) - 0.5
     (objective,) = build_objectives([{"kind": "temporal-variation", "points": 500}])
-    optimiser = torch.optim.Adam(moving.parameter_groups({"time": 2e-2}))
+    optimiser = adam_of(moving, {"time": 2e-2})
     values = []
     for index in range(30):
-        optimiser.zero_grad()
+        optimiser.zero()
         value = objective(Step(index, 0, moving, {}))
         value.backward()
         optimiser.step()
@@ -327,7 +328,7 @@ def test_temporal_variation_is_for_fields():
 @pytest.mark.parametrize("time", [None, *TIMES])
 def test_what_is_stored_is_what_is_read(time, tmp_path: Path):
     scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 10}, time=time and TIMES[time].model_dump()))
-    optimiser = torch.optim.Adam(scene.parameter_groups(RATES))
+    optimiser = adam_of(scene, RATES)
     scene.after_step(4, optimiser, generator(0, "step"))
     scene.save(tmp_path)
     again = load_scene(tmp_path)
@@ -407,7 +408,7 @@ def test_a_hollow_ball_has_one_surface():
 
 def test_unknown_rates_and_keys_are_refused():
     with pytest.raises(ConfigError, match=r"optimiser.rates.encodings"):
-        begin().parameter_groups({"encodings": 1.0})
+        Problem(begin(), {}, []).hold_all_but(["encodings"])
     with pytest.raises(ConfigError, match=r"scene.network.depth"):
         begin(network={"depth": 2})
 

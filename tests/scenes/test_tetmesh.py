@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from learning import adam_of
 from torch.nn.functional import normalize
 
 from a4d.errors import ConfigError, SurfaceVanishedError
@@ -248,7 +249,7 @@ def test_bumps_bend_the_normals_but_not_the_shape():
 def test_an_optimised_light_is_found(tmp_path):
     scene = begin(shading="shaded", light={"is_optimised": True})
     target = EnvironmentLight.of(torch.full((6, 32, 32, 3), 0.5))
-    assert [group["name"] for group in scene.parameter_groups({"light": 1e-2, "weights": 1.0})] == ["light"]
+    assert [group["name"] for group in adam_of(scene, {"light": 1e-2, "weights": 1.0}).groups()] == ["light"]
 
     def difference():
         return (scene.lighting().irradiance - target.irradiance).square().mean()
@@ -266,7 +267,7 @@ def test_an_optimised_light_is_found(tmp_path):
 @pytest.mark.parametrize("surface", VARIANTS.values(), ids=VARIANTS)
 def test_what_is_saved_is_loaded(tmp_path, surface):
     scene = colourful(begin(surface={**surface, "resolution": {0: 12, 1: 16}}))
-    scene.after_step(0, torch.optim.Adam(scene.parameter_groups(RATES)), torch.Generator())
+    scene.after_step(0, adam_of(scene, RATES), torch.Generator())
     scene.save(tmp_path)
     loaded = load_scene(tmp_path)
     with torch.no_grad():
@@ -274,7 +275,7 @@ def test_what_is_saved_is_loaded(tmp_path, surface):
     assert loaded.facts() == scene.facts()
     assert loaded.facts()["resolution"] == 16
     # Going on with it, steps are counted from 0 again, and the grid does not become coarse again.
-    loaded.after_step(0, torch.optim.Adam(loaded.parameter_groups(RATES)), torch.Generator())
+    loaded.after_step(0, adam_of(loaded, RATES), torch.Generator())
     assert loaded.facts()["resolution"] == 16
 
 
@@ -319,7 +320,7 @@ def test_patches_give_the_gradients_of_the_whole_image():
 
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(ConfigError, match="displacement"):
-        begin().parameter_groups({"displacment": 1e-3})
+        Problem(begin(), {}, []).hold_all_but(["displacment"])
     with pytest.raises(ConfigError, match="from step 0 on"):
         begin(surface={"resolution": {5: 16}})
     with pytest.raises(ConfigError, match="shading"):
