@@ -165,7 +165,7 @@ class StopAt(StopRequest):
     def __getattribute__(self, name: str) -> object:
         if name == "signal_number":
             StopAt.looks += 1
-            return signal.SIGTERM if StopAt.looks == 3 else None
+            return signal.SIGTERM if StopAt.looks >= 3 else None
         return super().__getattribute__(name)
 
 

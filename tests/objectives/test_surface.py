@@ -17,6 +17,7 @@ from a4d.randomness import generator
 from a4d.scenes.field import FieldScene
 from a4d.scenes.seed import Seed
 from a4d.scenes.tetmesh import TetmeshScene
+from a4d.trainable import learning_parameters
 
 SPEC = {
     "kind": "tetmesh",
@@ -33,6 +34,7 @@ def showing(mesh: Mesh, **surface) -> TetmeshScene:
     """A scene whose surface is a given mesh."""
     scene = TetmeshScene.begin({**SPEC, "surface": {"resolution": 12, **surface}}, Seed(), generator(0, "begin"))
     scene._extracted = ExtractedSurface(mesh, torch.ones(1, requires_grad=True), torch.zeros(1, 2, dtype=torch.int64))
+    scene._learning = learning_parameters(scene.surface)
     return scene
 
 
