@@ -125,6 +125,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with others in their place; lists, and what is of another `kind`, are replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = value
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            is_alike = value.get("kind", inner.get("kind")) == inner.get("kind")
+            merged[key] = overlaid(inner, value) if is_alike else value
+    return merged
+
+
 def to_yaml(values: Any) -> str:
     """Plain values as YAML text, in the order given."""
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)

@@ -36,7 +36,9 @@ class Distill(fitting.Fitting):
 
     from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
     seed: SeedConfig = SeedConfig()
-    scene: Spec | None = Field(default=None, description="what a new scene is made of")
+    scene: Spec | None = Field(
+        default=None, description="what a new scene is made of, or what changes of the one to go on from"
+    )
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     name = DEFAULT_PROFILE if profile == "auto" else str(profile)
     chosen = fitting.profile_values(Path(__file__).parent / "profiles", "distill", name, workspace)
     if values.get("from_scene"):
-        chosen.pop("scene", None)
+        chosen["scene"] = None
     return chosen
 
 
@@ -53,13 +55,13 @@ def complete(config: Distill) -> Distill:
     """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
 
     Raises:
-        UsageError: a scene is given and another described.
+        UsageError: there is neither a scene to go on from nor one to begin.
     """
-    if config.from_scene and config.scene:
-        raise UsageError(f"'{config.from_scene}' brings its own settings of the scene", "Leave out `scene` or --from")
     if not config.from_scene and not config.scene:
         raise UsageError("there is no scene to distill", "Give --from SCENE, or `scene` for a new one")
-    scene = fitting.complete_scene(config.scene) if config.scene else None
+    scene = config.scene
+    if scene and not config.from_scene:
+        scene = fitting.complete_scene(scene)
     return fitting.complete_fitting(config.model_copy(update={"scene": scene}))
 
 
@@ -67,7 +69,7 @@ def inputs(workspace: Workspace, config: Distill) -> list[Path]:
     """The scene that is given, the images where views or priors are made of them, adapters and frozen scenes."""
     given = [workspace.scene(config.from_scene)] if config.from_scene else []
     frames = [workspace.path / name for name in ("transforms.json", "images")] if fitting.reads_frames(config) else []
-    files = fitting.scene_files(config.scene) if config.scene else []
+    files = fitting.scene_files(config.scene) if config.scene and not config.from_scene else []
     return given + frames + files + fitting.folders_read(workspace, config)
 
 
@@ -87,12 +89,13 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
 
 def _scene(workspace: Workspace, config: Distill, runtime: Runtime) -> Scene:
     from a4d.randomness import generator
-    from a4d.scenes import load_scene, scene_class
+    from a4d.scenes import begin_from, load_scene, scene_class
 
-    if config.scene is None:
-        return load_scene(workspace.scene(config.from_scene))
-    scene = scene_class(config.scene["kind"])
-    return scene.begin(config.scene, _seed(config.seed), generator(runtime.seed, "begin"))
+    draws = generator(runtime.seed, "begin")
+    if config.from_scene:
+        return begin_from(load_scene(workspace.scene(config.from_scene)), config.scene, draws)
+    assert config.scene is not None
+    return scene_class(config.scene["kind"]).begin(config.scene, _seed(config.seed), draws)
 
 
 def _seed(config: SeedConfig) -> Seed:

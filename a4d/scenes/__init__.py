@@ -6,9 +6,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a4d.config import load_yaml, unknown_key
+from a4d.config import Spec, load_yaml, unknown_key
 
 if TYPE_CHECKING:
+    import torch
+
     from a4d.scenes.scene import Scene
 
 KINDS = {
@@ -30,6 +32,22 @@ def scene_class(kind: str) -> type[Scene]:
     module, _, name = KINDS[kind].partition(":")
     found: type[Scene] = getattr(import_module(module), name)
     return found
+
+
+def begin_from(start: Scene, over: Spec | None, generator: torch.Generator) -> Scene:
+    """A scene that goes on from another: as it is, with other settings, or turned into another kind.
+
+    Args:
+        start: as it stands.
+        over: settings in place of its own, and the `kind` that it becomes; None or an empty one takes it as it is.
+        generator: of what is new, on the CPU.
+
+    Raises:
+        ConfigError: an unknown key or kind, or one that the scene does not become.
+    """
+    if not over:
+        return start
+    return scene_class(str(over.get("kind", start.kind))).begin_from(start, over, generator)
 
 
 def load_scene(folder: Path, device: str = "cpu") -> Scene:

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, parse, value_at
-from a4d.errors import SurfaceVanishedError
+from a4d.config import Config, Number, Spec, overlaid, parse, plain, value_at
+from a4d.errors import ConfigError, SurfaceVanishedError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.optimisers import Optimisers
@@ -31,7 +31,7 @@ from a4d.render.volume import (
 )
 from a4d.scenes.perceptron import NetworkConfig
 from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
-from a4d.scenes.scene import Scene
+from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
@@ -104,15 +104,43 @@ class FieldScene(Scene):
         scene.occupancy.fill(scene.density, generator)
         return scene
 
+    @classmethod
+    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> FieldScene:
+        """The same field with other settings, or one that may move over time and does not yet.
+
+        Raises:
+            ConfigError: the other is no field, or the settings are those of another table or network.
+        """
+        if not isinstance(start, FieldScene):
+            raise cannot_become(start, cls)
+        return start.reconfigured(parse(FieldSceneConfig, overlaid(plain(start.config), over), "scene"))
+
     def moving(self, time: Grid4D | GridStack) -> FieldScene:
-        """A copy of this static field that may move over time, and does not yet; the levels that take part stay so."""
-        # Steps will be counted from 0 again, and a schedule would mask levels anew that the field relies on.
-        config = self.config.model_copy(update={"time": time, "active_levels": sum(self.level_weights)})
+        """A copy of this static field that may move over time, and does not yet."""
+        return self.reconfigured(self.config.model_copy(update={"time": time}))
+
+    def reconfigured(self, config: FieldSceneConfig) -> FieldScene:
+        """A copy of this field with other settings; the levels that take part stay so.
+
+        Raises:
+            ConfigError: they are those of another table or network, or a moving field would move in another way.
+        """
+        for name in ("bound", "encoding", "network", "density"):
+            if getattr(config, name) != getattr(self.config, name):
+                raise ConfigError(f"scene.{name}: a field that is there cannot take another", "Leave the key out")
+        if self.is_moving and config.time != self.config.time:
+            raise ConfigError("scene.time: a field that moves cannot move in another way", "Begin from a static one")
+        if config.active_levels == self.config.active_levels:
+            # Steps will be counted from 0 again, and a schedule would mask levels anew that the field relies on.
+            config = config.model_copy(update={"active_levels": sum(self.level_weights)})
         scene = FieldScene(config).to(self.steps_done.device)
-        scene.field.features.adopt(self.field.features)
-        scene.field.network.load_state_dict(self.field.network.state_dict())
-        if scene.field.seed is not None and self.field.seed is not None:
-            scene.field.seed.load_state_dict(self.field.seed.state_dict())
+        if config.time == self.config.time:
+            scene.field.load_state_dict(self.field.state_dict())
+        else:
+            scene.field.features.adopt(self.field.features)
+            scene.field.network.load_state_dict(self.field.network.state_dict())
+            if scene.field.seed is not None and self.field.seed is not None:
+                scene.field.seed.load_state_dict(self.field.seed.state_dict())
         scene.occupancy.density.copy_(self.occupancy.density.expand_as(scene.occupancy.density))
         scene.occupancy.occupied.copy_(self.occupancy.occupied.expand_as(scene.occupancy.occupied))
         return scene

@@ -61,6 +61,20 @@ class Scene(Trainable):
         """
 
     @classmethod
+    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> Scene:
+        """A scene of this kind that goes on from another.
+
+        Args:
+            start: as it stands; it stays as it is.
+            over: settings in place of the other's, where it is of this kind, else as for `begin`.
+            generator: on the CPU.
+
+        Raises:
+            ConfigError: the other does not become one of this kind, or not with these settings.
+        """
+        raise cannot_become(start, cls)
+
+    @classmethod
     def files_read(cls, config: Config) -> list[Path]:
         """The files that a configuration names and `begin` reads."""
         return []
@@ -161,6 +175,13 @@ class Scene(Trainable):
         Where the faces are the same at all times, a vertex is the same point of the surface at all times.
         """
         return None
+
+
+def cannot_become(start: Scene, kind: type[Scene]) -> ConfigError:
+    """The error for a scene that another kind cannot go on from."""
+    return ConfigError(
+        f"a scene of kind '{start.kind}' does not become one of kind '{kind.kind}'", "Leave out `scene`, or --from"
+    )
 
 
 Followed = Literal["gaussians", "vertices", "nodes"]

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 
-from a4d.config import Config, parse, set_value
+from a4d.config import Config, overlaid, parse, set_value
 from a4d.training.trainer import Batches, Trainee, TrainingConfig
 
 
@@ -72,12 +72,3 @@ class Model(Generic[TrainingType]):
         for assignment in assignments:
             set_value(values, assignment)
         return parse(self.config, values)
-
-
-def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with others in their place; lists are replaced whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        inner = merged.get(key)
-        merged[key] = overlaid(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return merged

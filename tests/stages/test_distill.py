@@ -375,7 +375,7 @@ def test_mistakes_are_named(a4d, workspace: Path) -> None:
         "one prior too few": ({"priors": {"black": {"kind": "exact"}}}, 3, "prior: white"),
         "no frames": ({"priors": {key: {"kind": "exact", "split": "proxy"} for key in values["priors"]}}, 4, "'proxy'"),
         "half a run": ({"views": {"on-black": {"kind": "observed", "batch": 3, "run": 2}}}, 3, "multiple of run 2"),
-        "a scene and a scene": ({"from_scene": "x"}, 2, "'x' brings its own"),
+        "a scene that is not there": ({"from_scene": "x"}, 4, "no scene"),
         "no prompt": ({"objectives": [{**values["objectives"][0], "prior": "stable-diffusion-1.5"}]}, 3, "--prompt"),
         "no such folder": ({"weights": "mvdream-2.1=nowhere"}, 2, "no folder nowhere"),
     }
