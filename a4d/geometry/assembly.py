@@ -85,7 +85,7 @@ def moving_asset(name: str, primitive: Primitive, motion: Motion, material: Mate
         UsageError: the motion shears.
     """
     asset = static_asset(name, primitive, material)
-    clip = Clip("motion", _channels(motion, 0, MotionTolerance()))
+    clip = clip_of_motion("motion", motion, MotionTolerance())
     root = replace(motion.skeleton, names=(name,))
     return replace(asset, nodes=root, parts=_parts(root.rest), clips=(clip,))
 
@@ -205,6 +205,15 @@ def skinned_asset(
     asset = _asset(name, nodes, primitives, _materials(material))
     instance = replace(asset.instances[0], node=joints + 1, skin=0)
     return replace(asset, instances=(instance,), skins=(skin,), clips=clips)
+
+
+def clip_of_motion(name: str, motion: Motion, tolerance: MotionTolerance) -> Clip:
+    """A clip of an asset whose nodes are the joints of a motion.
+
+    Raises:
+        UsageError: the motion shears.
+    """
+    return Clip(name, _channels(motion, 0, tolerance))
 
 
 def _primitives(surface: Surface) -> tuple[Primitive, ...]:

@@ -41,6 +41,16 @@ class Skeleton:
     def __len__(self) -> int:
         return len(self.names)
 
+    def from_the_roots(self) -> list[int]:
+        """All joints, each after its parent; of the same generation in their own order."""
+        parents = self.parents.tolist()
+        generation = [0] * len(parents)
+        for joint in range(len(parents)):
+            above = parents[joint]
+            while above >= 0:
+                generation[joint], above = generation[joint] + 1, parents[above]
+        return sorted(range(len(parents)), key=lambda joint: generation[joint])
+
     @property
     def rest_world(self) -> Tensor:
         """(J, 4, 4) world_from_joint in the rest pose."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from a4d.geometry.dual_quaternions import blend_dual_quaternions
+
 
 def blend_bones(
     weights: Tensor,  # (V, J) one per bone, or (V, K) with `joints`; each row sums to 1
@@ -38,6 +40,20 @@ def linear_blend_skinning(
         (..., V, 3) posed.
     """
     return apply_per_vertex(blend_bones(weights, bone_transforms, joints), vertices)
+
+
+def dual_quaternion_skinning(
+    vertices: Tensor,  # (V, 3) or (..., V, 3) rest pose, metres
+    weights: Tensor,  # (V, J) one per bone, or (V, K) with `joints`; each row sums to 1
+    bone_transforms: Tensor,  # (..., J, 4, 4) posed_from_rest, rigid
+    joints: Tensor | None = None,  # (V, K) int64 the bone that each weight belongs to
+) -> Tensor:
+    """Vertices moved by the rigid transform between their bones' (Kavan et al. 2007), differentiable in all floats.
+
+    Returns:
+        (..., V, 3) posed.
+    """
+    return apply_per_vertex(blend_dual_quaternions(weights, bone_transforms, joints), vertices)
 
 
 def apply_per_vertex(
