@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from a4d.geometry.asset import Asset
-from a4d.geometry.material import Material
+from a4d.geometry.material import PICTURE_FIELDS, Material
 
 LISTED = 4
 """Names that a list spells out."""
@@ -47,13 +47,16 @@ def shown_materials(asset: Asset) -> dict[str, Material]:
     return {label(asset.materials[index].name, index): asset.materials[index] for index in used}
 
 
-def unshown_extensions(asset: Asset) -> list[str]:
-    """The extensions of shown materials that only files keep, each with the materials that have it."""
+def unshown_looks(asset: Asset) -> list[str]:
+    """What only files keep of the materials of an asset's scene: extensions, and further texture coordinates."""
     owners: dict[str, list[str]] = {}
     for name, material in shown_materials(asset).items():
         for extension in material.extensions:
             owners.setdefault(extension, []).append(name)
-    return [f"{extension} of {named('material', names)}" for extension, names in owners.items()]
+        pictures = [getattr(material, field) for field in PICTURE_FIELDS]
+        if len({picture.uv_set for picture in pictures if picture is not None}) > 1:
+            owners.setdefault("the further texture coordinates", []).append(name)
+    return [f"{what} of {named('material', names)}" for what, names in owners.items()]
 
 
 def unshown_clips(clips: Sequence[str], shown: Sequence[str]) -> list[str]:

@@ -8,6 +8,16 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+PICTURE_FIELDS = (
+    "base_colour_map",
+    "normal_map",
+    "metallic_roughness_map",
+    "occlusion_map",
+    "emission_map",
+    "transmission_map",
+)
+"""Of a material."""
+
 Wrap = Literal["repeat", "clamp", "mirror"]
 AlphaMode = Literal["opaque", "mask", "blend"]
 

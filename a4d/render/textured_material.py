@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a4d.geometry.material import Material, TextureMap
+from a4d.geometry.material import PICTURE_FIELDS, Material, TextureMap
 from a4d.render.shaded_mesh import SurfacePoints
 from a4d.render.shading import SurfaceMaterial, decode_srgb
 from a4d.render.texture import MipMap
@@ -63,15 +63,7 @@ class TexturedMaterial:
     @property
     def uv_set(self) -> int | None:
         """The texture coordinates that its pictures use, or None where it has no picture."""
-        material = self.material
-        maps = (
-            material.base_colour_map,
-            material.normal_map,
-            material.metallic_roughness_map,
-            material.occlusion_map,
-            material.emission_map,
-            material.transmission_map,
-        )
+        maps = (getattr(self.material, field) for field in PICTURE_FIELDS)
         return next((map_.uv_set for map_ in maps if map_ is not None), None)
 
     def alpha(

@@ -166,11 +166,11 @@ def _warn_of_left_out(work: Transaction, path: Path, entries: Sequence[str]) -> 
 
 def _unshown(asset: Asset, shots: list[Shot], config: MeshViews) -> list[str]:
     """What an asset has and its pictures lack, without the clips that the user chose not to see."""
-    from a4d.geometry.left_out import unshown_clips, unshown_extensions
+    from a4d.geometry.left_out import unshown_clips, unshown_looks
 
     shown = [shot.clip.name for shot in shots if shot.clip]
     clips = unshown_clips([clip.name for clip in asset.clips], shown) if config.clip is None else []
-    return [*unshown_extensions(asset), *clips]
+    return [*unshown_looks(asset), *clips]
 
 
 def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:

@@ -93,6 +93,15 @@ class SourceAsset(BaseModel):
     axes: Literal["given", "format", "guessed"]
     clips: list[ClipFacts] = []
     left_out: list[str] = []
+
+    def clip_name(self, wanted: str | None) -> str | None:
+        """The name of the animation that is meant, by its name or number; what fits none stays as it is."""
+        from a4d.geometry.animation import named_index
+
+        names = [clip.name for clip in self.clips]
+        index = None if wanted is None else named_index(names, wanted)
+        return wanted if index is None else names[index]
+
     lighting: Literal["unlit", "shaded"] = "unlit"
     rendered: list[RenderedClip] = []
 
