@@ -97,12 +97,14 @@ class MaterialWriter:
             extensions["KHR_materials_emissive_strength"] = {"emissiveStrength": max(material.emission)}
         if material.is_unlit:
             extensions["KHR_materials_unlit"] = {}
+        transmission: dict[str, Any] = {"transmissionFactor": material.transmission} if material.transmission else {}
+        if material.transmission_map is not None:
+            transmission["transmissionTexture"] = self._texture(
+                material.transmission_map, f"{material.name} transmission"
+            )
         # A volume is nothing that light would get into without it.
-        if material.transmission or "KHR_materials_volume" in material.extensions:
-            extensions["KHR_materials_transmission"] = {"transmissionFactor": material.transmission}
-            if material.transmission_map is not None:
-                texture = self._texture(material.transmission_map, f"{material.name} transmission")
-                extensions["KHR_materials_transmission"]["transmissionTexture"] = texture
+        if transmission or "KHR_materials_volume" in material.extensions:
+            extensions["KHR_materials_transmission"] = transmission
         for name, values in material.extensions.items():
             extensions[name] = self._carried(values, f"{material.name} {name}")
         return extensions
