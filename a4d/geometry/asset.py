@@ -178,7 +178,7 @@ class Asset:
         names = [clip.name for clip in self.clips]
         index = named_index(names, name)
         if index is None:
-            known = ", ".join(f"{number} {known}" for number, known in enumerate(names, start=1)) or "none"
+            known = f"{', '.join(names)}; a number counts from 1" if names else "none"
             raise UsageError(f"{self.name} has no clip {name!r}", f"Its clips: {known}")
         return self.clips[index]
 

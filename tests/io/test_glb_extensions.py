@@ -27,6 +27,7 @@ def painted() -> GltfBuilder:
         "materials",
         name="paint",
         pbrMetallicRoughness={"baseColorTexture": {"index": 0}},
+        normalTexture={"index": 0},
         extensions={
             "KHR_materials_transmission": {"transmissionFactor": 0.25, "transmissionTexture": {"index": 1}},
             "KHR_materials_clearcoat": {
