@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from gltf_files import GltfBuilder, png, triangle
 from test_glb_assets import rewritten
 
+from a4d.errors import InvalidInputError
 from a4d.io.gltf.reader import read_gltf
 
 PICTURES = [np.full((2, 3 + number, 3), 40 * number, np.uint8) for number in range(4)]
@@ -91,3 +93,11 @@ def test_numbers_that_json_has_no_words_for_are_not_carried(tmp_path: Path) -> N
     assert asset.left_out == ("EXT_odd of material 'odd'",)
     _, document, _ = rewritten(asset, tmp_path)
     assert "extensions" not in document["materials"][0]
+
+
+def test_coordinates_that_no_number_holds_are_refused(tmp_path: Path) -> None:
+    file = painted()
+    coat = file.json["materials"][0]["extensions"]["KHR_materials_clearcoat"]
+    coat["clearcoatNormalTexture"]["extensions"]["KHR_texture_transform"]["scale"] = [1, 1e308]
+    with pytest.raises(InvalidInputError, match="texture 2 has a transform"):
+        read_gltf(file.write(tmp_path / "given.glb"))

@@ -169,13 +169,16 @@ def _read_texture(container: Container, pictures: Pictures, info: schema.Texture
     image = pictures.samples[source]
     if image is None:
         raise container.invalid(f"image {source} is neither PNG, JPEG nor WebP", "Convert it to PNG")
+    transform = _uv_transform(info.extensions.transform)
+    if not transform.isfinite().all():
+        raise container.invalid(f"texture {info.index} has a transform of its coordinates that is out of range")
     sampler = schema.Sampler() if texture.sampler is None else container.gltf.samplers[texture.sampler]
     return TextureMap(
         image,
         info.uv_set,
         (WRAPS.get(sampler.wrap_s, "repeat"), WRAPS.get(sampler.wrap_t, "repeat")),
         sampler.mag_filter != NEAREST,
-        _uv_transform(info.extensions.transform),
+        transform,
     )
 
 
