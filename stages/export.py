@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
-AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_((sweep|grid)_)?frames/.+"
-"""What follows the exports' common name, as a regular expression."""
+AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
+"""What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
