@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.placement import Axis, Orientation
+from a4d.geometry.placement import Orientation
 from a4d.geometry.spherical_harmonics import turned_harmonics
 from a4d.geometry.transforms import (
     quaternion_from_rotation,
@@ -23,15 +23,18 @@ UpAxis = Literal["y", "-y", "z", "-z"]
 SPLATS_UP: UpAxis = "-y"
 """By the custom of 3DGS, whose cameras look along +Z with +Y down; viewers turn every file half round about its Z."""
 
-FRONTS: dict[UpAxis, Axis] = {"y": "+z", "-y": "+z", "z": "-y", "-z": "+y"}
-"""Where the front lies in files of each up axis: for +Z up as in Blender, for -Y up as after the viewers' half turn."""
+AXES: dict[UpAxis, Orientation] = {
+    "y": Orientation("+y", "+z"),
+    "-y": Orientation("-y", "+z"),
+    "z": Orientation("+z", "-y"),
+    "-z": Orientation("-z", "+y"),
+}
+"""Which axes of files are up and in front: for +Z up as in Blender, for -Y up as after the viewers' half turn."""
 
 
 def frame_of_files(up: UpAxis, scale: float = 1.0) -> Tensor:
     """(4, 4) float64 similarity from a world with +Y up and +Z in front to one whose `up` axis points up."""
-    axis: Axis = {"y": "+y", "-y": "-y", "z": "+z", "-z": "-z"}[up]
-    rotation = Orientation(axis, FRONTS[up]).world_from_source.T
-    return rigid_from_parts(scale * rotation, torch.zeros(3, dtype=torch.float64))
+    return rigid_from_parts(scale * AXES[up].world_from_source.T, torch.zeros(3, dtype=torch.float64))
 
 
 def gaussians_for_files(gaussians: Gaussians, up: UpAxis) -> Gaussians:
