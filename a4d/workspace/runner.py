@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +17,9 @@ from a4d.console import format_metrics
 from a4d.errors import A4DError, BackendUnavailableError, OutOfMemoryError, UsageError, WorkspaceError
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
+from a4d.workspace.entries import METADATA, PARTIAL, RUN_NAME
 from a4d.workspace.environment import is_out_of_memory, library_versions, peak_gpu_memory_bytes
-from a4d.workspace.files import discard, storage_error
+from a4d.workspace.files import discard, storage_error, write_whole
 from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
 from a4d.workspace.logs import logging_into, logging_to
@@ -27,7 +27,7 @@ from a4d.workspace.record import Record
 from a4d.workspace.source import RawInput, recognise, require_same
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction, abandon
-from a4d.workspace.workspace import METADATA, PARTIAL, Metadata, Workspace
+from a4d.workspace.workspace import Metadata, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
         KeyboardInterrupt: Ctrl-C.
     """
     name = options.name or stage.name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if not RUN_NAME.fullmatch(name):
         raise UsageError(f"--name '{name}' may have letters, digits, '-' and '_' only")
     options = replace(options, name=name)
     place = locate(target)
@@ -263,6 +263,8 @@ def _run_in_new_workspace(
 def _new_workspace(place: Place, raw: RawInput) -> Iterator[tuple[Workspace, Lock]]:
     """Build a workspace under a temporary name; unless the block renames it, as after a bad input, it goes away."""
     temporary = place.path.with_name(f"{place.path.name}{PARTIAL}")
+    if temporary.is_symlink():
+        raise WorkspaceError(f"{temporary} is a link, where a workspace would be made", "Remove it")
     temporary.mkdir(exist_ok=True)
     with locked(temporary) as lock:
         try:
@@ -383,10 +385,8 @@ def _abandon_without_checkpoint(transaction: Transaction) -> None:
 def _report_bug(workspace: Workspace, name: str, error: Exception) -> A4DError:
     """Keep the traceback: in the run's log, or beside a new workspace, which will not be kept."""
     log = workspace.partial_folder(name) / "log.txt"
+    text = log.read_text(encoding="utf-8") + "".join(traceback.format_exception(error))
     if workspace.path.suffix == PARTIAL:
-        text = log.read_text(encoding="utf-8")
         log = workspace.path.with_suffix(".log")
-        log.write_text(text, encoding="utf-8")
-    with log.open("a", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
+    write_whole(log, text)
     return A4DError(f"a bug in {name}: {type(error).__name__}: {error}", f"The traceback is in {log}")
