@@ -114,11 +114,15 @@ def read_document(path: Path, model: type[Document]) -> Document:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise WorkspaceError(f"cannot read {path}: {error}", f"Delete {path.parent} to make it anew") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise WorkspaceError(
-            f"{path} is damaged at '{key}': {first['msg'].lower()}", f"Delete {path.parent} to make it anew"
-        ) from None
+        raise WorkspaceError(f"{path} {damage(error)}", f"Delete {path.parent} to make it anew") from None
+
+
+def damage(error: ValidationError) -> str:
+    """The first of a document's mistakes, in words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"].lower()
+    return f"is damaged at '{key}': {reason}"
 
 
 def write_document(path: Path, document: BaseModel) -> None:

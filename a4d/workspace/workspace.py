@@ -14,7 +14,7 @@ from a4d.errors import ConfigError, MissingInputError, WorkspaceError
 from a4d.io.containment import contained
 from a4d.workspace.entries import METADATA, PARTIAL, RUN_NAME, STAGES, require_sound
 from a4d.workspace.files import FileStamp, write_whole
-from a4d.workspace.record import RECORD, Record, read_document
+from a4d.workspace.record import RECORD, Record, damage, read_document
 from a4d.workspace.source import Source, SourceAsset
 
 FORMAT_VERSION = 1
@@ -97,9 +97,7 @@ class Workspace:
         try:
             return cls(path, Metadata.model_validate(values))
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise WorkspaceError(f"{file} is damaged at '{key}': {first['msg'].lower()}") from None
+            raise WorkspaceError(f"{file} {damage(error)}") from None
 
     @classmethod
     def create(cls, path: Path, metadata: Metadata) -> Workspace:
