@@ -111,26 +111,29 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+_FREE = "Free some space, then run the same command again"
+_OWNED = "Check who owns the folder, or copy it to a place of your own"
 _MISPLACED = "a file stands where a folder belongs, or a folder where a file belongs"
-_MOVED = "Move what stands there away, then run the same command again"
+_AWAY = "Move what stands there away, then run the same command again"
 _STORAGE_ERRORS = {
-    errno.ENOSPC: ("the disk is full", "Free some space, then run the same command again"),
-    errno.EDQUOT: ("the disk quota is used up", "Free some space, then run the same command again"),
-    errno.EROFS: ("the file system is read-only", "Copy the workspace to a place where you may write"),
-    errno.EACCES: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
-    errno.EPERM: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
-    errno.EIO: ("the disk fails", "Copy the workspace to another disk, then run the same command there"),
-    errno.ESTALE: ("the network file system has lost it", "Mount it again, then run the same command again"),
-    errno.EFBIG: ("the file would be larger than the system allows", "Raise `ulimit -f`, or take another file system"),
-    errno.ENOTDIR: (_MISPLACED, _MOVED),
-    errno.EISDIR: (_MISPLACED, _MOVED),
-    errno.EEXIST: (_MISPLACED, _MOVED),
-    errno.ENOTEMPTY: (_MISPLACED, _MOVED),
+    errno.ENOSPC: ("cannot write", "the disk is full", _FREE),
+    errno.EDQUOT: ("cannot write", "the disk quota is used up", _FREE),
+    errno.EROFS: ("cannot write", "the file system is read-only", "Copy the workspace to a place where you may write"),
+    errno.EFBIG: ("cannot write", "it is larger than the system allows", "Raise `ulimit -f`, or use another disk"),
+    errno.EACCES: ("cannot read or write", "permission denied", _OWNED),
+    errno.EPERM: ("cannot read or write", "permission denied", _OWNED),
+    errno.EIO: ("cannot read or write", "the disk fails", "Copy what is left to another disk, and go on there"),
+    errno.ESTALE: ("cannot read or write", "the network file system has lost it", "Run the same command again"),
+    errno.ENOENT: ("cannot read or write", "it is not there any more", "Run the same command again"),
+    errno.ENOTDIR: ("cannot read or write", _MISPLACED, _AWAY),
+    errno.EISDIR: ("cannot read or write", _MISPLACED, _AWAY),
+    errno.EEXIST: ("cannot read or write", _MISPLACED, _AWAY),
+    errno.ENOTEMPTY: ("cannot read or write", _MISPLACED, _AWAY),
 }
 
 
 def storage_error(error: BaseException, place: Path) -> WorkspaceError | None:
-    """A full or read-only disk as a user's error; None where the exception is something else.
+    """What a disk can do to a command as a user's error; None where the exception is something else.
 
     Libraries that write through native code lose the error number, so that their message is looked at, too.
     """
@@ -139,5 +142,5 @@ def storage_error(error: BaseException, place: Path) -> WorkspaceError | None:
         number = errno.ENOSPC
     if number not in _STORAGE_ERRORS:
         return None
-    problem, remedy = _STORAGE_ERRORS[number]
-    return WorkspaceError(f"cannot write {getattr(error, 'filename', None) or place}: {problem}", remedy)
+    failed, problem, remedy = _STORAGE_ERRORS[number]
+    return WorkspaceError(f"{failed} {getattr(error, 'filename', None) or place}: {problem}", remedy)

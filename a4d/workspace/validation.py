@@ -15,6 +15,7 @@ from a4d.workspace.decision import examine
 from a4d.workspace.entries import ENTRIES, METADATA, PARTIAL, RUN_NAME, STAGES, misplaced
 from a4d.workspace.journal import JOURNAL, open_for_reading
 from a4d.workspace.record import RECORD, Record, read_document
+from a4d.workspace.remedies import command_of
 from a4d.workspace.workspace import Workspace
 
 SIZE_KEYS = ("w", "h")
@@ -186,8 +187,9 @@ def _check_records(workspace: Workspace, report: Report) -> None:
         if record.name != name:
             report.problems.append(f"stages/{name}: its record is of a run named '{record.name}'")
         findings = examine(workspace, record, records)
-        report.problems += [f"{path}: missing, though '{name}' wrote it" for path in findings.missing]
-        report.problems += [f"{path}: not what '{name}' wrote" for path in findings.edited]
+        anew = f"`{command_of(workspace, record)}` makes it anew"
+        report.problems += [f"{path}: missing, though '{name}' wrote it; {anew}" for path in findings.missing]
+        report.problems += [f"{path}: not what '{name}' wrote; {anew}" for path in findings.edited]
         report.warnings += [f"stages/{name}: out of date: {change}" for change in findings.inputs]
 
 
