@@ -94,7 +94,9 @@ def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     assert config.cameras is not None
     images = _images(work.workspace)
     files = work.workspace.metadata.notes.get("files") or [image.name for image in images]
-    capture = read_capture(config.cameras, work.workspace.source_path())
+    # The pictures often lie in a folder beside that of the cameras; their sizes alone are read.
+    beside = (config.cameras if config.cameras.is_dir() else config.cameras.parent).absolute().parent
+    capture = read_capture(config.cameras, work.workspace.source_path(), root=beside)
     index_of = {path.name: index for index, path in enumerate(capture.images)}
     found = [(image, index_of[name]) for image, name in zip(images, files, strict=True) if name in index_of]
     _require_enough(len(found), len(images), config)

@@ -21,6 +21,7 @@ from a4d.io.colmap_model import (
     read_colmap_model,
     write_colmap_model,
 )
+from a4d.io.containment import contained
 
 UNREADABLE_MODELS = ("FOV", "THIN_PRISM_FISHEYE")
 MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")
@@ -49,6 +50,7 @@ def read_colmap(folder: Path, images_folder: Path | None = None, skip_missing: b
 
     Raises:
         MissingInputError: no model, no images folder, or images missing.
+        OutsideError: an image's name leads out of the images' folder.
         InvalidInputError: damaged files, or a camera model without a counterpart here.
     """
     model_folder = find_colmap_model(folder)
@@ -57,10 +59,11 @@ def read_colmap(folder: Path, images_folder: Path | None = None, skip_missing: b
     model = read_colmap_model(model_folder)
     images_folder = images_folder or _find_images_folder(model_folder)
     entries = sorted(model.images, key=lambda image: image.name)
-    missing = [images_folder / entry.name for entry in entries if not (images_folder / entry.name).is_file()]
+    files = [contained(images_folder, entry.name) for entry in entries]
+    missing = [file for file in files if not file.is_file()]
     if missing and not skip_missing:
         raise missing_images(model_folder, missing)
-    entries = [entry for entry in entries if (images_folder / entry.name).is_file()]
+    entries = [entry for entry, file in zip(entries, files, strict=True) if file.is_file()]
     if not entries:
         raise InvalidInputError(f"{model_folder} has no images with cameras")
     return _capture(model_folder, model, entries, images_folder)

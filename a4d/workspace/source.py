@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from a4d.config import digest
-from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
-from a4d.workspace.files import files_below, hash_file
+from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
+from a4d.io.containment import contained, links_and_devices, require_inner
+from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
@@ -39,6 +40,13 @@ class Source(BaseModel):
     path: str = ""
     text: str = ""
     sha256: str
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, value: str) -> str:
+        if value and not is_below(require_inner(value), ["source"]):
+            raise ValueError(f"{value!r} is not below source/")
+        return value
 
 
 class ClipFacts(BaseModel):
@@ -68,7 +76,7 @@ class RenderedClip(BaseModel):
 
     clip: str | None = None
     seconds: list[float]
-    ground_truth: str
+    ground_truth: Annotated[str, AfterValidator(require_inner)]
 
 
 class SourceAsset(BaseModel):
@@ -119,22 +127,41 @@ class RawInput(BaseModel):
         return self.path if self.path.is_dir() else self.path.parent
 
     def files(self) -> list[Path]:
-        """The files that belong to it, for a mesh also its materials and pictures; none for a text."""
+        """The files that belong to it, for a mesh also its materials and pictures; none for a text.
+
+        Raises:
+            OutsideError: a folder holds a link that leads out of it.
+        """
         if self.path is None:
             return []
         if self.kind == "mesh":
             from a4d.io.asset_files import asset_files
 
             return asset_files(self.path)
+        if self.path.is_file():
+            return [self.path]
         if self.kind == "images":
-            return sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
+            files = sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
+            links = [file for file in files if file.is_symlink()]
+        else:
+            files = [file for file in files_below(self.path) if self._is_part(file)]
+            links = [path for path in links_and_devices(self.path) if path.is_symlink() and self._is_part(path)]
+        for path in (*files, *links):
+            self._require_inside(path)
+        return files
 
-        # A workspace that was made inside the folder is not part of what it was made from.
-        def foreign(file: Path) -> bool:
-            parts = file.relative_to(self.path or file).parts
-            return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
+    def _is_part(self, path: Path) -> bool:
+        """Whether a file of the folder belongs to the input: a workspace that was made inside the folder does not."""
+        parts = path.relative_to(self.folder).parts
+        return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
 
-        return [file for file in files_below(self.path) if foreign(file)]
+    def _require_inside(self, path: Path) -> None:
+        try:
+            contained(self.folder, path.relative_to(self.folder).as_posix())
+        except OutsideError as error:
+            raise OutsideError(
+                error.problem, f"Name a copy of the folder with its links followed: `cp -rL {self.folder} COPY`"
+            ) from None
 
     def sha256(self) -> str:
         """The identity of the content, by which a second command recognises the same input."""
