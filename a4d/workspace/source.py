@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -117,8 +118,14 @@ class RawInput(BaseModel):
         """What the workspace is called: the file's or folder's name, or the first words of the text."""
         if self.path is None:
             return "-".join(re.findall(r"\w+", self.text.lower())[:6])
-        path = self.path.resolve()
-        return path.name if path.is_dir() else path.stem
+        name = readable_name(self._given.name)
+        return name if self.path.is_dir() else Path(name).stem
+
+    @property
+    def _given(self) -> Path:
+        """The input under the name that it was given by, also where that is a link's: what it leads to has any name."""
+        assert self.path is not None
+        return self.path if self.path.name not in ("", "..") else self.path.resolve()
 
     @property
     def folder(self) -> Path:
@@ -126,20 +133,19 @@ class RawInput(BaseModel):
         assert self.path is not None
         return self.path if self.path.is_dir() else self.path.parent
 
-    def files(self) -> list[Path]:
-        """The files that belong to it, for a mesh also its materials and pictures; none for a text.
+    def files(self) -> dict[str, Path]:
+        """The files that belong to it by their names below its folder, for a mesh also its materials and pictures.
+
+        Of a mesh behind a link they may lie beside the link or beside what it leads to. A text has none.
 
         Raises:
             OutsideError: a folder holds a link that leads out of it.
+            InvalidInputError: the name of a file in a folder is not UTF-8.
         """
         if self.path is None:
-            return []
-        if self.kind == "mesh":
-            from a4d.io.asset_files import asset_files
-
-            return asset_files(self.path)
+            return {}
         if self.path.is_file():
-            return [self.path]
+            return self._with_companions(self.path)
         if self.kind == "images":
             files = sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
             links = [file for file in files if file.is_symlink()]
@@ -148,7 +154,17 @@ class RawInput(BaseModel):
             links = [path for path in links_and_devices(self.path) if path.is_symlink() and self._is_part(path)]
         for path in (*files, *links):
             self._require_inside(path)
-        return files
+        return {_required_text(file, self.path): file for file in files}
+
+    def _with_companions(self, path: Path) -> dict[str, Path]:
+        from a4d.io.asset_files import asset_files
+
+        named = {readable_name(path.name): path}
+        if self.kind == "mesh":
+            for main in (path, path.resolve()) if path.is_symlink() else (path,):
+                for file in asset_files(main)[1:]:
+                    named.setdefault(_required_text(file, main.parent), file)
+        return named
 
     def _is_part(self, path: Path) -> bool:
         """Whether a file of the folder belongs to the input: a workspace that was made inside the folder does not."""
@@ -170,7 +186,7 @@ class RawInput(BaseModel):
         files = self.files()
         if self.path.is_file() and len(files) == 1:
             return hash_file(self.path)
-        return digest([[file.relative_to(self.folder).as_posix(), hash_file(file)] for file in files])
+        return digest([[name, hash_file(file)] for name, file in files.items()])
 
     def copy_into(self, folder: Path) -> Source:
         """Take the input into a workspace's `source/` as it is."""
@@ -178,16 +194,32 @@ class RawInput(BaseModel):
         if self.path is not None:
             target = folder / source.path
             place = target if self.path.is_dir() else target.parent
-            for file in self.files():
-                copy = target if file == self.path else place / file.relative_to(self.folder)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
+            for name, file in self.files().items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place / name)
         return source
 
     def describe(self) -> Source:
         """The entry for `workspace.yaml`, without copying anything."""
-        path = f"source/{self.path.resolve().name}" if self.path is not None else ""
+        path = f"source/{readable_name(self._given.name)}" if self.path is not None else ""
         return Source(kind=self.kind, path=path, text=self.text, sha256=self.sha256())
+
+
+def readable_name(name: str) -> str:
+    """A name as text: bytes that are not UTF-8 are read as Windows' Western letters, which old archives have."""
+    stored = os.fsencode(name)
+    try:
+        return stored.decode("utf-8")
+    except UnicodeDecodeError:
+        return stored.decode("cp1252", errors="replace")
+
+
+def _required_text(file: Path, folder: Path) -> str:
+    """The name of a file below a folder, which others in the folder may refer to, so that it must stay as it is."""
+    name = file.relative_to(folder).as_posix()
+    if readable_name(name) != name:
+        raise InvalidInputError(f"{folder} has a file whose name is not UTF-8: {readable_name(name)}", "Rename it")
+    return name
 
 
 def recognise(target: str) -> RawInput:
@@ -211,7 +243,7 @@ def recognise(target: str) -> RawInput:
     if path.is_dir():
         return RawInput(kind=_kind_of_folder(path), path=path)
     if path.name.startswith("transforms") and path.suffix == ".json":
-        return RawInput(kind="capture", path=path.resolve().parent)
+        return RawInput(kind="capture", path=path.absolute().parent)
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise InvalidInputError(
