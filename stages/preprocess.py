@@ -45,6 +45,9 @@ class Preprocess(GivenViews):
     max_size: int = Field(default=1600, ge=16, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
+    model: str | None = Field(
+        default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
+    )
 
 
 def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
@@ -60,6 +63,8 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
         raise UsageError("--depth applies to a single image")
     if config.clip is not None and source.kind != "mesh":
         raise UsageError(f"--clip applies to a mesh, and this input is of kind '{source.kind}'")
+    if config.model is not None and source.kind != "capture":
+        raise UsageError(f"--model applies to a COLMAP capture, and this input is of kind '{source.kind}'")
     if config.videos is not None and source.kind != "mesh":
         raise UsageError("--videos shows how a mesh moves", "Without a mesh, give the folder itself as the input")
     if source.kind == "mesh" and config.videos is not None:
@@ -141,14 +146,18 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
 def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """Photographs with cameras: undistorted, reduced, with alpha where it is known, in the canonical frame."""
     from a4d.io.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.capture import CaptureChoice
     from a4d.io.capture_reader import read_capture
     from a4d.io.multi_view_folder import MultiViewFolder, is_multi_view
-    from a4d.io.transforms_json import write_transforms
+    from a4d.io.transforms_json import find_transforms, write_transforms
 
     path = work.workspace.source_path()
     if is_multi_view(path):
         return _take_views(work, config, MultiViewFolder.find(path))
-    capture = read_capture(path, skip_missing=config.skip_missing)
+    if config.model is not None and find_transforms(path):
+        raise UsageError("--model names one of several COLMAP models, and this capture has a transforms.json")
+    choice = CaptureChoice(model=config.model, root=path, skip_missing=config.skip_missing, warn=work.warn)
+    capture = read_capture(path, choice)
     capture, masks = _take_photographs(work, config, capture)
     if config.canonical:
         capture = transform_capture(capture, canonical_frame(capture, masks))

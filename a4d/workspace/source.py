@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +23,7 @@ SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
     **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
 }
-CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
+CAPTURE_MARKS = ("transforms*.json", "sparse")
 
 
 class Source(BaseModel):
@@ -252,13 +253,31 @@ def recognise(target: str) -> RawInput:
     return RawInput(kind=kind, path=path)
 
 
-def _kind_of_folder(path: Path) -> Kind:
-    from a4d.io.multi_view_folder import is_multi_view
+def _is_picture(path: Path) -> bool:
+    return SUFFIXES.get(path.suffix.lower()) == "image"
 
-    if any(any(path.glob(mark)) for mark in CAPTURE_MARKS) or is_multi_view(path):
+
+def _kind_of_folder(path: Path) -> Kind:
+    from a4d.io.colmap import IMAGE_FOLDERS, find_colmap_models
+    from a4d.io.multi_view_folder import is_multi_view
+    from a4d.io.transforms_json import nested_transforms
+
+    has_models = bool(find_colmap_models(path))
+    if has_models and not any(_is_picture(file) for file in files_below(path)):
+        for project in list(path.absolute().parents)[:3]:
+            if any((project / name).is_dir() for name in IMAGE_FOLDERS if name):
+                model = path.absolute().relative_to(project).as_posix()
+                named = shlex.quote(os.path.relpath(project))
+                raise MissingInputError(
+                    f"{path} holds a COLMAP model without its images",
+                    f"Name the project and the model: `a4d preprocess {named} --model {shlex.quote(model)}`",
+                )
+    if has_models or any(any(path.glob(mark)) for mark in CAPTURE_MARKS) or is_multi_view(path):
         return "capture"
-    if any(SUFFIXES.get(file.suffix.lower()) == "image" for file in path.iterdir()):
+    if any(_is_picture(file) for file in path.iterdir()):
         return "images"
+    if nested_transforms(path) is not None:
+        return "capture"
     raise InvalidInputError(
         f"the folder {path} holds no images, no view_0.mp4, no transforms.json, no COLMAP model and no workspace.yaml",
         "Name a workspace, or a folder of images",

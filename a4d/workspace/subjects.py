@@ -13,6 +13,7 @@ from a4d.geometry.asset import Asset
 from a4d.geometry.file_frames import UpAxis, frame_of_files
 from a4d.geometry.placement import placed
 from a4d.io.asset_reader import read_asset
+from a4d.io.capture import CaptureChoice
 from a4d.io.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.scene import Scene
@@ -103,7 +104,7 @@ def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Scene) 
         return Moments(_even(count), scene.seconds / max(1, count - 1), scene.is_periodic)
     path = workspace.path / "transforms.json"
     if request.moments is None and path.is_file():
-        stated = read_transforms(path, skip_missing=True).times
+        stated = read_transforms(path, CaptureChoice(skip_missing=True)).times
         times = () if stated is None else tuple(sorted(set(stated.tolist())))
         if len(times) > 1:
             return Moments(times, 1 / _fps(workspace, request))
