@@ -68,14 +68,15 @@ def place_canonical(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     from a4d.io.transforms_json import write_transforms
 
     images = _images(work.workspace)
-    width, height = image_size(images[0])
-    camera = orbit(torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov, width, height)
+    sizes = [image_size(image) for image in images]
+    place = torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov
+    seen = {size: orbit(*place, *size) for size in set(sizes)}
     count = len(images)
     capture = PosedCapture(
         images=_staged_names(work, images),
-        world_from_camera=camera.world_from_camera.double().numpy().repeat(count, axis=0),
-        intrinsics=camera.intrinsics.double().numpy().repeat(count, axis=0),
-        sizes=np.array([[width, height]] * count, np.int64),
+        world_from_camera=np.concatenate([seen[size].world_from_camera.double().numpy() for size in sizes]),
+        intrinsics=np.concatenate([seen[size].intrinsics.double().numpy() for size in sizes]),
+        sizes=np.array(sizes, np.int64),
         times=np.linspace(0, 1, count) if count > 1 else None,
         up_axis="+y",
     )

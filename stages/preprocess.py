@@ -13,7 +13,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.given_views import GivenViews, take_views
-from a4d.workspace.mesh_views import take_mesh, take_mesh_at_rest
+from a4d.workspace.mesh_views import PlacedMesh, take_mesh, take_mesh_at_rest
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from a4d.geometry.mesh import Mesh
     from a4d.io.capture import PosedCapture
     from a4d.io.multi_view_folder import MultiViewFolder
 
@@ -70,8 +69,8 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
     if source.kind == "mesh" and config.videos is not None:
         if config.clip not in (None, "none"):
             raise UsageError("--clip and --videos both say how the mesh moves", "Give one of them")
-        facts, surface = take_mesh_at_rest(work, config)
-        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), surface)}
+        facts, mesh = take_mesh_at_rest(work, config)
+        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), mesh)}
     if source.kind == "mesh":
         return take_mesh(work, config, config.size, config.fps, runtime.console)
     return TAKERS[source.kind](work, config)
@@ -170,7 +169,7 @@ def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
 
 
 def _take_views(
-    work: Transaction, config: Preprocess, clip: MultiViewFolder, surface: Mesh | None = None
+    work: Transaction, config: Preprocess, clip: MultiViewFolder, mesh: PlacedMesh | None = None
 ) -> dict[str, Any]:
     """Films of a moving subject from several sides, and how well a mesh stands where they show it."""
     from a4d.io.multi_view_folder import Excerpt
@@ -185,7 +184,7 @@ def _take_views(
         notes.update(found.notes)
         return found.rgba
 
-    facts = take_views(work, config, clip, excerpt, cut_out, surface)
+    facts = take_views(work, config, clip, excerpt, cut_out, mesh)
     for note in sorted(notes):
         work.warn(note)
     return facts

@@ -17,7 +17,7 @@ def masks_beside(images: Sequence[Path], root: Path) -> tuple[Path | None, ...] 
         images: below `root`.
         root: outside of which nothing is looked for.
     """
-    masks = tuple(_mask_of(image, root) for image in images)
+    masks = tuple(_mask_of(image.absolute(), root.absolute()) for image in images)
     return masks if any(masks) else None
 
 
