@@ -13,7 +13,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.given_views import GivenViews, take_views
-from a4d.workspace.mesh_views import take_mesh, take_mesh_at_rest
+from a4d.workspace.mesh_views import PlacedMesh, take_mesh, take_mesh_at_rest
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from a4d.geometry.mesh import Mesh
     from a4d.io.capture import PosedCapture
     from a4d.io.multi_view_folder import MultiViewFolder
 
@@ -45,6 +44,9 @@ class Preprocess(GivenViews):
     max_size: int = Field(default=1600, ge=16, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
+    model: str | None = Field(
+        default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
+    )
 
 
 def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
@@ -60,13 +62,15 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
         raise UsageError("--depth applies to a single image")
     if config.clip is not None and source.kind != "mesh":
         raise UsageError(f"--clip applies to a mesh, and this input is of kind '{source.kind}'")
+    if config.model is not None and source.kind != "capture":
+        raise UsageError(f"--model applies to a COLMAP capture, and this input is of kind '{source.kind}'")
     if config.videos is not None and source.kind != "mesh":
         raise UsageError("--videos shows how a mesh moves", "Without a mesh, give the folder itself as the input")
     if source.kind == "mesh" and config.videos is not None:
         if config.clip not in (None, "none"):
             raise UsageError("--clip and --videos both say how the mesh moves", "Give one of them")
-        facts, surface = take_mesh_at_rest(work, config)
-        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), surface)}
+        facts, mesh = take_mesh_at_rest(work, config)
+        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), mesh)}
     if source.kind == "mesh":
         return take_mesh(work, config, config.size, config.fps, runtime.console)
     return TAKERS[source.kind](work, config)
@@ -141,14 +145,18 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
 def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """Photographs with cameras: undistorted, reduced, with alpha where it is known, in the canonical frame."""
     from a4d.io.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.capture import CaptureChoice
     from a4d.io.capture_reader import read_capture
     from a4d.io.multi_view_folder import MultiViewFolder, is_multi_view
-    from a4d.io.transforms_json import write_transforms
+    from a4d.io.transforms_json import find_transforms, write_transforms
 
     path = work.workspace.source_path()
     if is_multi_view(path):
         return _take_views(work, config, MultiViewFolder.find(path))
-    capture = read_capture(path, skip_missing=config.skip_missing)
+    if config.model is not None and find_transforms(path):
+        raise UsageError("--model names one of several COLMAP models, and this capture has a transforms.json")
+    choice = CaptureChoice(model=config.model, root=path, skip_missing=config.skip_missing, warn=work.warn)
+    capture = read_capture(path, choice)
     capture, masks = _take_photographs(work, config, capture)
     if config.canonical:
         capture = transform_capture(capture, canonical_frame(capture, masks))
@@ -161,7 +169,7 @@ def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
 
 
 def _take_views(
-    work: Transaction, config: Preprocess, clip: MultiViewFolder, surface: Mesh | None = None
+    work: Transaction, config: Preprocess, clip: MultiViewFolder, mesh: PlacedMesh | None = None
 ) -> dict[str, Any]:
     """Films of a moving subject from several sides, and how well a mesh stands where they show it."""
     from a4d.io.multi_view_folder import Excerpt
@@ -176,7 +184,7 @@ def _take_views(
         notes.update(found.notes)
         return found.rgba
 
-    facts = take_views(work, config, clip, excerpt, cut_out, surface)
+    facts = take_views(work, config, clip, excerpt, cut_out, mesh)
     for note in sorted(notes):
         work.warn(note)
     return facts
