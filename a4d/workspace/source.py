@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+from a4d.io.suffixes import FILM_SUFFIXES, PICTURE_SUFFIXES
 from a4d.workspace.files import files_below, hash_file
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
 SUFFIXES: dict[str, Kind] = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"), "image"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
+    **dict.fromkeys(PICTURE_SUFFIXES, "image"),
+    **dict.fromkeys(FILM_SUFFIXES, "video"),
     **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
 }
 CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
@@ -164,7 +165,7 @@ class RawInput(BaseModel):
 
 
 def recognise(target: str) -> RawInput:
-    """Tell what a target is by its name and, for a folder, by what lies in it; no file is decoded.
+    """Tell what a target is: a folder by what lies in it, a mesh by its name, a picture and a film by their content.
 
     A text is anything with a space in it that names no file.
 
@@ -185,12 +186,20 @@ def recognise(target: str) -> RawInput:
         return RawInput(kind=_kind_of_folder(path), path=path)
     if path.name.startswith("transforms") and path.suffix == ".json":
         return RawInput(kind="capture", path=path.resolve().parent)
-    kind = SUFFIXES.get(path.suffix.lower())
+    kind = _kind_of_file(path)
     if kind is None:
         raise InvalidInputError(
             f"{target} is no image, video, mesh or capture, by its suffix", f"Known are: {' '.join(sorted(SUFFIXES))}"
         )
     return RawInput(kind=kind, path=path)
+
+
+def _kind_of_file(path: Path) -> Kind | None:
+    from a4d.io.recognition import picture_or_film
+
+    named = SUFFIXES.get(path.suffix.lower())
+    # What is damaged or empty is what its name says, so that its reader can say what is wrong with it.
+    return named if named == "mesh" else picture_or_film(path) or named
 
 
 def _kind_of_folder(path: Path) -> Kind:
