@@ -15,7 +15,7 @@ from PIL import Image
 from a4d.errors import A4DError, InvalidInputError
 from a4d.io.colour_profiles import in_srgb, marked_colours
 from a4d.io.files import atomic_path
-from a4d.io.images import FORMATS, count_frames, has_poster, open_checked, to_bytes, unreadable
+from a4d.io.images import ANIMATED, FORMATS, count_frames, has_poster, open_header, to_bytes, unreadable
 from a4d.io.transfer_functions import ColourSpace
 from a4d.pixels import Array
 
@@ -28,14 +28,13 @@ GIF_TICK = 0.0101
 
 
 def is_animation(path: Path) -> bool:
-    """Whether Pillow reads a file, of one moment or of several; its content is what counts."""
+    """Whether Pillow reads the film in a file, be it of a single moment; its content is what counts."""
     try:
         with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")
-            Image.open(stream, formats=FORMATS)
+            return Image.open(stream, formats=FORMATS).format in ANIMATED
     except Exception:  # Pillow's readers raise nearly every type there is on what is no picture
         return False
-    return True
 
 
 def read_animation(
@@ -139,7 +138,7 @@ def _frames(path: Path, decode: bool = True) -> Iterator[tuple[Array, float]]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     if number == 0:
-                        image = open_checked(path, stream)
+                        image = open_header(path, stream)
                         colours = marked_colours(image, beside) or ColourSpace()
                     if number >= count_frames(image):
                         return

@@ -22,6 +22,8 @@ FORMATS = (
 Playlists, scripts, session descriptions and patterns of file names are left out: they lead to other files.
 """
 
+NO_INDEX = "its index is missing, as where a recording was not finished or not copied whole"
+
 _WRAPPERS = re.compile(r"Error (opening|during|while opening|marking)|At least one output file|Conversion failed|Task ")
 """Lines that repeat that something failed, without saying what."""
 
@@ -74,9 +76,11 @@ def complaint(log: bytes, path: Path) -> str:
 
 
 _MEANINGS = {
-    "not on whitelist": "it is a playlist, a text or a picture",
-    "moov atom not found": "its index is missing, as where a recording was not finished or not copied whole",
+    "not on whitelist": "it is a list of other files, or a picture",
+    "moov atom not found": NO_INDEX,
     "ended prematurely": "the file is cut off",
     "partial file": "the file is cut off",
+    "corrupt input packet": "the data of a frame is corrupt or cut off",
+    "Invalid NAL unit size": "the data of a frame is corrupt or cut off",
     "Permission denied": "this user may not read it",
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from a4d.errors import A4DError, InvalidInputError
-from a4d.io.ffmpeg import complaint, input_options, report_lines, start_ffmpeg
+from a4d.io.ffmpeg import NO_INDEX, complaint, input_options, report_lines, start_ffmpeg
 from a4d.io.images import check_size
 from a4d.io.transfer_functions import ColourSpace
 
@@ -21,6 +21,14 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 HD_WIDTH, SD_HEIGHT = 1280, 576
 """From the one on, or beyond the other, players take a film that does not say it for BT.709, else for BT.601."""
+
+HEAD = 512
+"""Bytes at the beginning of a file that show whether it is a text."""
+
+MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+"""With which MP4 and QuickTime begin; ffmpeg believes the name and takes other files for damaged ones too."""
+
+_PRINTABLE = frozenset({*b"\t\n\r", *range(32, 127)})
 
 _VIDEO = re.compile(
     r"Stream #0:\d+.*?: Video: (?P<codec>\w+).*?, (?P<pixels>\w+)(?:\((?P<colours>[^)]*)\))?, "
@@ -85,7 +93,7 @@ def probe(path: Path) -> FilmStream:
     streams = [line for line in lines if "Stream #0:" in line]
     if streams and not any(": Video:" in line for line in streams):
         raise InvalidInputError(f"{path} holds sound and no moving pictures")
-    raise InvalidInputError(f"{path} is damaged or not a video{_because(complaint(log, path))}")
+    raise InvalidInputError(f"{path} is damaged or not a video{_because(path, complaint(log, path))}")
 
 
 def is_film(path: Path) -> bool:
@@ -97,8 +105,15 @@ def is_film(path: Path) -> bool:
     return True
 
 
-def _because(reason: str) -> str:
-    return f": {reason}" if reason and "Invalid data found" not in reason else ""
+def _because(path: Path, reason: str) -> str:
+    """A clause with what is wrong with a file that ffmpeg does not open, where that can be told."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    if all(byte in _PRINTABLE for byte in head):
+        reason = "it is a text, such as a playlist"
+    elif "Invalid data found" in reason or (reason == NO_INDEX and head[4:8] not in MOV_BOXES):
+        return ""
+    return f": {reason}" if reason else ""
 
 
 def _describe(path: Path, found: re.Match[str], lines: list[str], index: int) -> FilmStream:
@@ -108,7 +123,7 @@ def _describe(path: Path, found: re.Match[str], lines: list[str], index: int) ->
     own = _block(lines, index)
     aspect = re.search(r"SAR (\d+):(\d+)", found["rest"])
     ratio = int(aspect[1]) / int(aspect[2]) if aspect and int(aspect[1]) and int(aspect[2]) else 1.0
-    width, height = max(1, round(int(found["width"]) * ratio)), int(found["height"])
+    width, height = round(int(found["width"]) * max(1, ratio)), round(int(found["height"]) * max(1, 1 / ratio))
     check_size(path, width, height)
     fps = float(rate[1])
     has_hidden_alpha = any(re.match(r"alpha_mode\s*: 1", line) for line in own) and found["codec"] in ALPHA_DECODERS
@@ -124,7 +139,7 @@ def _describe(path: Path, found: re.Match[str], lines: list[str], index: int) ->
         _seconds(lines, own, found["rest"]),
         has_hidden_alpha or bool(_ALPHA.match(found["pixels"])),
         ALPHA_DECODERS[found["codec"]] if has_hidden_alpha else "",
-        is_difference and "progressive" not in tags and min(int(found["width"]), height) >= 4,
+        is_difference and "progressive" not in tags and min(int(found["width"]), int(found["height"])) >= 4,
         guess if is_difference and matrix == "unknown" else "",
         ColourSpace(primaries, transfer),
         ratio == 1,

@@ -175,19 +175,30 @@ def to_bytes(image: Array) -> NDArray[np.uint8]:
     return np.rint(np.clip(_finite(image), 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def open_checked(path: Path, stream: IO[bytes]) -> Image.Image:
-    """Open a picture by its header, with its size and, in a PNG, its checksums checked; no pixel is decoded yet.
+def open_header(path: Path, stream: IO[bytes]) -> Image.Image:
+    """Open a picture by its header, with its size checked; no pixel is decoded yet.
 
     Raises:
         InvalidInputError: the header says more than `PIXEL_LIMIT` pixels.
-        Exception: whatever Pillow makes of a damaged file; `unreadable` turns it into an InvalidInputError.
+        Exception: whatever Pillow makes of a damaged file; `unreadable` turns it into an A4DError.
     """
     image = Image.open(stream, formats=FORMATS)
     check_size(path, *image.size)
+    return image
+
+
+def open_checked(path: Path, stream: IO[bytes]) -> Image.Image:
+    """Open a picture like `open_header`, and in a PNG check its checksums.
+
+    Raises:
+        InvalidInputError: the header says more than `PIXEL_LIMIT` pixels.
+        Exception: whatever Pillow makes of a damaged file; `unreadable` turns it into an A4DError.
+    """
+    image = open_header(path, stream)
     if image.format == "PNG":
         image.verify()
         stream.seek(0)
-        image = Image.open(stream, formats=FORMATS)
+        image = open_header(path, stream)
     return image
 
 

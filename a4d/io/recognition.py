@@ -8,8 +8,11 @@ from typing import Literal
 
 from a4d.errors import BackendUnavailableError
 from a4d.io.film_probe import is_film
-from a4d.io.images import count_frames, open_checked, unreadable
+from a4d.io.images import count_frames, open_header, unreadable
 from a4d.io.suffixes import FILM_SUFFIXES
+
+MOTION_JPEG = (".mjpg", ".mjpeg")
+"""Names of JPEGs one after the other, of which the content begins like that of a single one."""
 
 
 def picture_or_film(path: Path) -> Literal["image", "video"] | None:
@@ -25,7 +28,9 @@ def picture_or_film(path: Path) -> Literal["image", "video"] | None:
     try:
         with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")
-            return "video" if count_frames(open_checked(path, stream)) > 1 else "image"
+            image = open_header(path, stream)
+            is_sequence = image.format == "JPEG" and path.suffix.lower() in MOTION_JPEG
+            return "video" if is_sequence or count_frames(image) > 1 else "image"
     except Exception as error:  # Pillow's readers raise nearly every type there is on what is no picture
         if isinstance(unreadable(path, error), BackendUnavailableError):
             return "image"

@@ -158,10 +158,11 @@ def _select_frames(stream: FilmStream, start: int, end: int | None, fps: float) 
 
 def _shape_frames(stream: FilmStream, size: int | None) -> str:
     """The filter to RGB, to square pixels, and to a size where nothing is transparent."""
-    bound = f"*min(1,{size}/max(iw*sar,ih))" if size is not None and not stream.has_alpha else ""
+    width, height = "iw*max(1,sar)", "ih*max(1,1/sar)"  # pixels are drawn out: none is lost
+    bound = f"*min(1,{size}/max({width},{height}))" if size is not None and not stream.has_alpha else ""
     # An average is the sharpest way to reduce, but it makes steps where pixels are drawn out.
     kernel = "area" if bound and stream.is_square else "bicubic"
-    options = [f"w='max(1,round(iw*sar{bound}))':h='max(1,round(ih{bound}))':flags={kernel}+accurate_rnd"]
+    options = [f"w='max(1,round({width}{bound}))':h='max(1,round({height}{bound}))':flags={kernel}+accurate_rnd"]
     if stream.matrix:
         options.append(f"in_color_matrix={stream.matrix}")
     return f"scale={':'.join(options)}"
@@ -212,7 +213,7 @@ def _damage(path: Path, count: int, promised: int | None, reason: str) -> A4DErr
             f"{path} is damaged{because}", f"Its first {count} frames are read: give an end" if count else ""
         )
     return InvalidInputError(
-        f"{path} ends early, with {count} of {promised} frames{because}",
+        f"{path} is incomplete, with {count} of {promised} frames{because}",
         f"Its first {count} frames are sound: give an end" if count else "",
     )
 
@@ -226,12 +227,14 @@ def _read_pam(stream: IO[bytes]) -> Samples | None:
         key, _, value = line.partition(b" ")
         header[key] = value
     shape = tuple(int(header[key]) for key in (b"HEIGHT", b"WIDTH", b"DEPTH"))
-    stored = np.dtype(np.uint8 if header[b"MAXVAL"] == b"255" else ">u2")
-    size = math.prod(shape) * stored.itemsize
+    is_deep = header[b"MAXVAL"] != b"255"
+    size = math.prod(shape) * (2 if is_deep else 1)
     content = stream.read(size)
     if len(content) < size:
         return None
-    return np.frombuffer(content, stored).reshape(shape).astype(np.uint8 if stored.itemsize == 1 else np.uint16)
+    if is_deep:
+        return np.frombuffer(content, ">u2").reshape(shape).astype(np.uint16)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _even(samples: np.ndarray) -> np.ndarray:

@@ -16,10 +16,11 @@ from a4d.workspace.files import files_below, hash_file
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
+MESH_SUFFIXES = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh")
 SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(PICTURE_SUFFIXES, "image"),
     **dict.fromkeys(FILM_SUFFIXES, "video"),
-    **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
+    **dict.fromkeys(MESH_SUFFIXES, "mesh"),
 }
 CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
 
@@ -189,7 +190,7 @@ def recognise(target: str) -> RawInput:
     kind = _kind_of_file(path)
     if kind is None:
         raise InvalidInputError(
-            f"{target} is no image, video, mesh or capture, by its suffix", f"Known are: {' '.join(sorted(SUFFIXES))}"
+            f"{target} is no image, video, mesh or capture", f"Known are pictures, films, and {' '.join(MESH_SUFFIXES)}"
         )
     return RawInput(kind=kind, path=path)
 
