@@ -303,5 +303,5 @@ STAGE = Stage(
     inputs=inputs,
     writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
     memory_knobs=("size", "max_size", "frames"),
-    code_version=2,
+    code_version=3,
 )

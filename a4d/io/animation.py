@@ -98,11 +98,17 @@ def _select(path: Path, shown: np.ndarray) -> Iterator[Array]:
     """The frames with the given ascending numbers, repeated where a number is."""
     repeats = np.bincount(shown)
     for number, (frame, _) in enumerate(_frames(path)):
-        if number >= len(repeats):
+        for _ in range(repeats[number]):
+            yield frame
+        if number + 1 == len(repeats):  # what follows may be damaged, and is not wanted
             return
-        if repeats[number]:
-            for _ in range(repeats[number]):
-                yield frame
+
+
+def incomplete(path: Path, count: int, promised: int, reason: str) -> InvalidInputError:
+    """The refusal of a film of which some frames are missing; `reason` may be empty."""
+    because = f": {reason}" if reason else ""
+    remedy = f"Its first {count} frames are sound: give an end" if count else ""
+    return InvalidInputError(f"{path} is incomplete, with {count} of {promised} frames{because}", remedy)
 
 
 def _durations(path: Path) -> tuple[list[float], A4DError | None]:
@@ -118,9 +124,9 @@ def _durations(path: Path) -> tuple[list[float], A4DError | None]:
     except InvalidInputError as error:
         if not durations:
             raise
-        count = len(durations)
-        remedy = f"Its first {count} frames are sound: give an end"
-        return durations, InvalidInputError(f"{error.problem}; {count} frames before that are sound", remedy)
+        with path.open("rb") as stream:
+            promised = count_frames(open_header(path, stream))
+        return durations, incomplete(path, len(durations), promised, error.problem.removeprefix(f"{path} is damaged: "))
     return durations, None
 
 

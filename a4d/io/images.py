@@ -36,10 +36,11 @@ AVIF needs a recent Pillow, and HEIF, a phone's HEIC, the package pillow-heif.
 ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
 """Formats whose further pictures are moments of a film, not pages, thumbnails or other takes."""
 
-PACKAGES = {b"avif": "pip install -U pillow", b"avis": "pip install -U pillow"} | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "pip install pillow-heif"
-)
-"""What reads the brands of HEIF that Pillow lacks."""
+PACKAGES = {
+    "AVIF": ((b"avif", b"avis"), "pip install -U pillow"),
+    "HEIF": ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "pip install pillow-heif"),
+}
+"""The brands of pictures that Pillow may lack, and what reads them."""
 
 _TIFF_FAULT = re.compile(r"decod|not enough|read error|corrupt|premature|not yet in table|bad code", re.IGNORECASE)
 """Words of libtiff's decoders, beside which it has many for tags that do not touch the pixels."""
@@ -224,11 +225,14 @@ def has_poster(image: Image.Image) -> bool:
     return bool(getattr(image, "default_image", False))
 
 
-def _remedy_for_heif(path: Path) -> str:
-    """What to install to read a HEIC or AVIF; empty where that is none or can be read."""
+def _missing_package(path: Path) -> str:
+    """What to run to read a HEIC or AVIF; empty where it is none, or could be read."""
     with path.open("rb") as stream:
         head = stream.read(12)
-    return PACKAGES.get(head[8:], "") if head[4:8] == b"ftyp" else ""
+    for name, (brands, remedy) in PACKAGES.items():
+        if head[4:8] == b"ftyp" and head[8:] in brands and name not in FORMATS:
+            return remedy
+    return ""
 
 
 def unreadable(path: Path, error: Exception) -> A4DError:
@@ -238,7 +242,7 @@ def unreadable(path: Path, error: Exception) -> A4DError:
     if isinstance(error, Image.DecompressionBombError):
         return InvalidInputError(f"{path} is far larger than {PIXEL_LIMIT // 1_000_000} megapixels", "Reduce it first")
     if isinstance(error, UnidentifiedImageError):
-        if remedy := _remedy_for_heif(path):
+        if remedy := _missing_package(path):
             return BackendUnavailableError(
                 f"{path} is a HEIF picture, which this Pillow does not read", f"Run `{remedy}`"
             )

@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, UsageError, WorkspaceError
-from a4d.io.animation import is_animation, read_animation, write_animation
+from a4d.io.animation import incomplete, is_animation, read_animation, write_animation
 from a4d.io.ffmpeg import complaint, input_options, start_ffmpeg
 from a4d.io.files import atomic_path, require_file
 from a4d.io.film_probe import FilmStream, probe
@@ -200,6 +200,7 @@ def _decode(path: Path, stream: FilmStream, filters: list[str], promised: int | 
 
 
 def _lacks(count: int, promised: int | None) -> bool:
+    """Whether a film is shorter than it says by more than rounding."""
     return promised is not None and count < promised - max(LACKING_FRAMES, LACKING_SHARE * promised)
 
 
@@ -207,15 +208,10 @@ def _damage(path: Path, count: int, promised: int | None, reason: str) -> A4DErr
     """What became of a film of which not every frame could be read as it was written."""
     if re.search(r"Decoder.*not found|Unknown decoder", reason):
         return BackendUnavailableError(f"this ffmpeg cannot decode {path}", "Unset IMAGEIO_FFMPEG_EXE to use ours")
-    because = f": {reason}" if reason else ""
-    if promised is None or not _lacks(count, promised):
-        return InvalidInputError(
-            f"{path} is damaged{because}", f"Its first {count} frames are read: give an end" if count else ""
-        )
-    return InvalidInputError(
-        f"{path} is incomplete, with {count} of {promised} frames{because}",
-        f"Its first {count} frames are sound: give an end" if count else "",
-    )
+    if promised is not None and _lacks(count, promised):
+        return incomplete(path, count, promised, reason)
+    remedy = f"Its first {count} frames are read: give an end" if count else ""
+    return InvalidInputError(f"{path} is damaged: {reason or 'ffmpeg does not say how'}", remedy)
 
 
 def _read_pam(stream: IO[bytes]) -> Samples | None:
