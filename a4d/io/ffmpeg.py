@@ -13,7 +13,7 @@ from a4d.errors import BackendUnavailableError
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,asf_o,flv,live_flv,kux,swf,mpeg,mpegts,mpegtsraw,mpegvideo,ogg,"
-    "mxf,gxf,dv,rm,ivr,nut,nuv,nsv,wtv,pva,ty,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,vc1,vc1test,m4v,mjpeg,dirac,"
+    "mxf,gxf,dv,rm,ivr,nut,nuv,nsv,wtv,pva,ty,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,vc1,vc1test,m4v,mjpeg,jpeg_pipe,dirac,"
     "dnxhd,cavsvideo,avs2,avs3,yuv4mpegpipe,apng,gif,webp_anim,jpegxl_anim,flic,smk,bink,roq,film_cpk,rpl,mlv,cine,r3d,"
     "ser,dhav,thp,vivo,vividas,xmv,pmp,mtv"
 )
@@ -78,6 +78,7 @@ def complaint(log: bytes, path: Path) -> str:
 _MEANINGS = {
     "not on whitelist": "it is a list of other files, or a picture",
     "moov atom not found": NO_INDEX,
+    "error reading header": "its index is damaged or cut off",
     "ended prematurely": "the file is cut off",
     "partial file": "the file is cut off",
     "corrupt input packet": "the data of a frame is corrupt or cut off",

@@ -90,8 +90,8 @@ def probe(path: Path) -> FilmStream:
             stream = _describe(path, found, lines, index)
             # From its size alone ffmpeg guesses the length of what has neither an index nor time stamps.
             return replace(stream, seconds=None) if b"Estimating duration from bitrate" in log else stream
-    streams = [line for line in lines if "Stream #0:" in line]
-    if streams and not any(": Video:" in line for line in streams):
+    kinds = {kind for kind in ("Audio", "Video") for line in lines if "Stream #0:" in line and f": {kind}:" in line}
+    if kinds == {"Audio"}:
         raise InvalidInputError(f"{path} holds sound and no moving pictures")
     raise InvalidInputError(f"{path} is damaged or not a video{_because(path, complaint(log, path))}")
 

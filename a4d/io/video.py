@@ -102,7 +102,9 @@ def read_video(
         stream = probe(path)
         rate = fps or stream.fps
         count = _promised(stream, start, end, rate)
-        frames = _decode(path, stream, [*_select_frames(stream, start, end, rate), _shape_frames(stream, size)], count)
+        asked = None if end is None else round((end - start) * rate / stream.fps)
+        filters = [*_select_frames(stream, start, end, rate), _shape_frames(stream, size)]
+        frames = _decode(path, stream, filters, count, asked)
         # Transparent colours would bleed into the subject in ffmpeg's scaling.
         frames = (shrink(frame, size) if stream.has_alpha and size is not None else frame for frame in frames)
     first = next(frames, None)
@@ -168,8 +170,17 @@ def _shape_frames(stream: FilmStream, size: int | None) -> str:
     return f"scale={':'.join(options)}"
 
 
-def _decode(path: Path, stream: FilmStream, filters: list[str], promised: int | None) -> Iterator[Array]:
+def _decode(
+    path: Path, stream: FilmStream, filters: list[str], promised: int | None, asked: int | None
+) -> Iterator[Array]:
     """Frames as they come.
+
+    Args:
+        path: the film.
+        stream: in it.
+        filters: of ffmpeg.
+        promised: frames that the film says it has.
+        asked: frames that are wanted and not all that there are; None wants all.
 
     Raises:
         InvalidInputError: at the end, where ffmpeg complained of the file or frames are missing.
@@ -193,6 +204,8 @@ def _decode(path: Path, stream: FilmStream, filters: list[str], promised: int | 
             process.stdout.close()
             process.kill()
             process.wait()
+        if count == asked:  # what ffmpeg complains of lies behind them: it reads ahead
+            return
         log.seek(0)
         reason = complaint(log.read(LOG_LIMIT), path)
         if failed or reason or _lacks(count, promised):
