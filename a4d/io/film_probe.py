@@ -22,6 +22,9 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 HD_WIDTH, SD_HEIGHT = 1280, 576
 """From the one on, or beyond the other, players take a film that does not say it for BT.709, else for BT.601."""
 
+LEAST_FIELD = 4
+"""Pixels of the shorter side that ffmpeg needs to undo interlacing."""
+
 HEAD = 512
 """Bytes at the beginning of a file that show whether it is a text."""
 
@@ -31,7 +34,7 @@ MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _PRINTABLE = frozenset({*b"\t\n\r", *range(32, 127)})
 
 _VIDEO = re.compile(
-    r"Stream #0:\d+.*?: Video: (?P<codec>\w+).*?, (?P<pixels>\w+)(?:\((?P<colours>[^)]*)\))?, "
+    r"\s*Stream #0:\d+.*?: Video: (?P<codec>\w+).*?, (?P<pixels>\w+)(?:\((?P<colours>[^)]*)\))?, "
     r"(?P<width>\d+)x(?P<height>\d+)\b(?P<rest>.*)"
 )
 _COLOURS = re.compile(r"\b(?:([\w-]+)/([\w-]+)/([\w-]+)|(bt709|bt470bg|smpte170m|smpte240m))\b")
@@ -86,12 +89,11 @@ def probe(path: Path) -> FilmStream:
     log = process.communicate()[1]
     lines = report_lines(log, ("info",))
     for index, line in enumerate(lines):
-        if (found := _VIDEO.search(line)) and "(attached pic)" not in line:
+        if (found := _VIDEO.match(line)) and "(attached pic)" not in line:
             stream = _describe(path, found, lines, index)
             # From its size alone ffmpeg guesses the length of what has neither an index nor time stamps.
             return replace(stream, seconds=None) if b"Estimating duration from bitrate" in log else stream
-    kinds = {kind for kind in ("Audio", "Video") for line in lines if "Stream #0:" in line and f": {kind}:" in line}
-    if kinds == {"Audio"}:
+    if {kind for line in lines if (kind := _kind(line))} == {"Audio"}:
         raise InvalidInputError(f"{path} holds sound and no moving pictures")
     raise InvalidInputError(f"{path} is damaged or not a video{_because(path, complaint(log, path))}")
 
@@ -123,27 +125,41 @@ def _describe(path: Path, found: re.Match[str], lines: list[str], index: int) ->
     own = _block(lines, index)
     aspect = re.search(r"SAR (\d+):(\d+)", found["rest"])
     ratio = int(aspect[1]) / int(aspect[2]) if aspect and int(aspect[1]) and int(aspect[2]) else 1.0
-    width, height = round(int(found["width"]) * max(1, ratio)), round(int(found["height"]) * max(1, 1 / ratio))
+    stored = int(found["width"]), int(found["height"])
+    width, height = round(stored[0] * max(1, ratio)), round(stored[1] * max(1, 1 / ratio))
     check_size(path, width, height)
     fps = float(rate[1])
-    has_hidden_alpha = any(re.match(r"alpha_mode\s*: 1", line) for line in own) and found["codec"] in ALPHA_DECODERS
+    is_paired = any(re.match(r"alpha_mode\s*: 1", line) for line in own) and found["codec"] in ALPHA_DECODERS
     tags = found["colours"] or ""
-    named = _COLOURS.search(tags)
-    matrix, primaries, transfer = ("unknown",) * 3 if not named else (named[4],) * 3 if named[4] else named.groups()[:3]
+    matrix, primaries, transfer = _colour_names(tags)
     is_difference = not re.match(r"rgb|bgr|gbr|argb|abgr|pal|gray|ya|mono|x2", found["pixels"])
     guess = "bt709" if width >= HD_WIDTH or height > SD_HEIGHT else "bt601"
     return FilmStream(
-        width,
-        height,
-        FILM_RATES.get(fps, fps),
-        _seconds(lines, own, found["rest"]),
-        has_hidden_alpha or bool(_ALPHA.match(found["pixels"])),
-        ALPHA_DECODERS[found["codec"]] if has_hidden_alpha else "",
-        is_difference and "progressive" not in tags and min(int(found["width"]), int(found["height"])) >= 4,
-        guess if is_difference and matrix == "unknown" else "",
-        ColourSpace(primaries, transfer),
-        ratio == 1,
+        width=width,
+        height=height,
+        fps=FILM_RATES.get(fps, fps),
+        seconds=_seconds(lines, own, found["rest"]),
+        has_alpha=is_paired or bool(_ALPHA.match(found["pixels"])),
+        decoder=ALPHA_DECODERS[found["codec"]] if is_paired else "",
+        may_be_interlaced=is_difference and "progressive" not in tags and min(stored) >= LEAST_FIELD,
+        matrix=guess if is_difference and matrix == "unknown" else "",
+        colours=ColourSpace(primaries, transfer),
+        is_square=ratio == 1,
     )
+
+
+def _colour_names(tags: str) -> tuple[str, str, str]:
+    """How colour differences were made, the primaries and the transfer function, in ffmpeg's names."""
+    found = _COLOURS.search(tags)
+    if found is None:
+        return "unknown", "unknown", "unknown"
+    return (found[4], found[4], found[4]) if found[4] else (found[1], found[2], found[3])
+
+
+def _kind(line: str) -> str:
+    """What a line says that a stream is, such as "Audio"; empty for another line. Titles may say anything."""
+    found = re.match(r"\s*Stream #0:.*?: (Video|Audio|Subtitle): ", line)
+    return found[1] if found else ""
 
 
 def _block(lines: list[str], index: int) -> list[str]:
@@ -156,9 +172,8 @@ def _seconds(lines: list[str], own: list[str], rest: str) -> float | None:
     """The length of the pictures: the stream's own, or the file's where nothing else could have determined that."""
     clock = r"\s*: ?(\d+):(\d\d):(\d\d(?:\.\d+)?)"
     stated = next((found for line in own if (found := re.match(r"DURATION" + clock, line))), None)
-    others = [line for line in lines if "Stream #0:" in line and ": Data:" not in line]
-    if stated is None and len(others) == 1:
-        stated = next((found for line in lines if (found := re.search(r"Duration" + clock, line))), None)
+    if stated is None and sum(_kind(line) != "" for line in lines) == 1:
+        stated = next((found for line in lines if (found := re.match(r"\s*Duration" + clock, line))), None)
     if stated is None:
         return None
     begins = re.search(r", start ([\d.]+)", rest)
@@ -167,5 +182,5 @@ def _seconds(lines: list[str], own: list[str], rest: str) -> float | None:
 
 
 def _file_start(lines: list[str]) -> float:
-    found = next((found for line in lines if (found := re.search(r"Duration: .*, start: ([\d.]+)", line))), None)
+    found = next((found for line in lines if (found := re.match(r"\s*Duration: .*, start: ([\d.]+)", line))), None)
     return float(found[1]) if found else 0.0

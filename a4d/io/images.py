@@ -157,17 +157,13 @@ def list_images(folder: Path | str) -> list[Path]:
     if not folder.exists():
         raise MissingInputError(f"{folder} does not exist")
     try:
-        files = [
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".")
-        ]
+        visible = [file for file in folder.iterdir() if not file.name.startswith(".")]
     except OSError as error:
         raise InvalidInputError(f"cannot list {folder}: {error.strerror}") from None
+    files = [file for file in visible if file.suffix.lower() in PICTURE_SUFFIXES]
     if not files:
-        raise InvalidInputError(
-            f"{folder} holds no pictures", f"Known suffixes are {' '.join(sorted(PICTURE_SUFFIXES))}"
-        )
+        known = " ".join(sorted(PICTURE_SUFFIXES))
+        raise InvalidInputError(f"{folder} holds no pictures", f"Known suffixes are {known}")
     return sorted(files, key=natural_key)
 
 
@@ -243,9 +239,7 @@ def unreadable(path: Path, error: Exception) -> A4DError:
         return InvalidInputError(f"{path} is far larger than {PIXEL_LIMIT // 1_000_000} megapixels", "Reduce it first")
     if isinstance(error, UnidentifiedImageError):
         if remedy := _missing_package(path):
-            return BackendUnavailableError(
-                f"{path} is a HEIF picture, which this Pillow does not read", f"Run `{remedy}`"
-            )
+            return BackendUnavailableError(f"{path} is a HEIC or AVIF, which is not read here", f"Run `{remedy}`")
         return InvalidInputError(f"{path} is damaged or not a picture", f"Known are {', '.join(FORMATS)}")
     return InvalidInputError(f"{path} is damaged: {' '.join(str(error).split()) or type(error).__name__}")
 
@@ -272,11 +266,8 @@ def _read_samples(
         with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")  # Pillow tells of oddities that do not touch the pixels
             image = open_checked(path, stream)
-            if (
-                warn is not None
-                and image.format in (*ANIMATED, "TIFF")
-                and (count := getattr(image, "n_frames", 1)) > 1
-            ):
+            count = getattr(image, "n_frames", 1) if image.format in (*ANIMATED, "TIFF") else 1
+            if warn is not None and count > 1:
                 warn(f"it holds {count} pictures, of which the first is taken")
             _load(image)
             samples = _samples(image, stream, max_size, warn)
@@ -310,6 +301,7 @@ def _samples(
         deep = _read_deep_colour(image, stream)
     elif image.mode.startswith("I") or image.mode == "F":
         deep = np.repeat(np.asarray(image)[..., None], 3, axis=-1)
+        deep = deep.astype(deep.dtype.newbyteorder("="), copy=False)
         key = image.info.get("transparency")
         deep = deep if key is None else _with_colour_key(deep.astype(np.uint16), key)
     if deep is not None:

@@ -20,7 +20,7 @@ from a4d.io.animation import incomplete, is_animation, read_animation, write_ani
 from a4d.io.ffmpeg import complaint, input_options, start_ffmpeg
 from a4d.io.files import atomic_path, require_file
 from a4d.io.film_probe import FilmStream, probe
-from a4d.io.images import to_bytes
+from a4d.io.images import PIXEL_LIMIT, to_bytes
 from a4d.io.transfer_functions import Samples
 from a4d.pixels import Array, composite, shrink
 
@@ -187,7 +187,7 @@ def _decode(
     """
     layouts = ("rgb24", "rgba") if stream.colours.is_srgb else ("rgb48be", "rgba64be")
     form = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", layouts[stream.has_alpha], "-"]
-    decoder = ["-c:v", stream.decoder] if stream.decoder else []
+    decoder = ["-max_pixels", f"{PIXEL_LIMIT}", *(["-c:v", stream.decoder] if stream.decoder else [])]
     arguments = ["-v", "level+error", "-xerror", *decoder, *input_options(path), "-map", "0:V:0"]
     with tempfile.TemporaryFile() as log:
         process = start_ffmpeg(

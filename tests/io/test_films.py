@@ -284,6 +284,13 @@ def test_a_torn_tiff_is_refused(tmp_path: Path, compression: str, kind: str, sha
         read_image(path)
 
 
+def test_a_title_is_only_a_title(tmp_path: Path) -> None:
+    title = "title=Stream #0:0: Video: h264, yuva420p, 9x9, 3 fps"
+    ffmpeg(*MOVING, "-c:v", "libx264", "-metadata", title, tmp_path / "a.mkv")
+    stream = probe(tmp_path / "a.mkv")
+    assert (stream.width, stream.height, stream.fps, stream.has_alpha) == (96, 64, 25, False)
+
+
 def test_the_probe_knows_what_the_film_says(tmp_path: Path, bars) -> None:
     ffmpeg(*bars, *SOUND, "-vf", "setsar=2,format=yuv420p", "-c:v", "libx264", tmp_path / "a.mkv")
     stream = probe(tmp_path / "a.mkv")
