@@ -41,6 +41,7 @@ class Preprocess(GivenViews):
     start: int = Field(default=0, ge=0, description="first frame of a video, counted from 0")
     end: int | None = Field(default=None, ge=1, description="the frame after a video's last one")
     fps: float | None = Field(default=None, gt=0, description="frames per second to take from a video or an animation")
+    strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
     max_size: int = Field(default=1600, ge=16, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
@@ -82,7 +83,7 @@ def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
     from a4d.io.images import read_depth, read_image, write_depth, write_image
     from a4d.matting.matte import matte
 
-    image = read_image(work.workspace.source_path(), max_size=4 * config.size)
+    image = read_image(work.workspace.source_path(), max_size=4 * config.size, warn=work.warn)
     with naming(work.workspace.source_path()):
         found = matte(image, config.matting, config.mask)
     for note in found.notes:
@@ -100,31 +101,41 @@ def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
 def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """A video: every frame cut out; one crop for all, so that the subject's motion stays."""
     import numpy as np
-    from numpy.typing import NDArray
 
     from a4d.framing import crop_around, cut
-    from a4d.io.images import to_bytes, write_image
+    from a4d.io.images import read_image, write_image
     from a4d.io.video import read_video
     from a4d.matting.matte import matte
+    from a4d.workspace.disk_space import require_space
 
     path = work.workspace.source_path()
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
-    frames, methods, notes = list[NDArray[np.uint8]](), set[str](), set[str]()
-    for index, frame in enumerate(video.frames):
-        with naming(path, f"frame {index} of those taken"):
+    folder, files, methods, notes = work.replace("images"), list[Path](), set[str](), set[str]()
+    union: Image | None = None
+
+    def warn(message: str) -> None:
+        work.warn(message.replace(str(path), path.name))
+
+    # A clip does not fit into memory: it waits on the disk until it is known where the subject goes.
+    for frame in video.sound_frames(config.strict, warn):
+        with naming(path, f"frame {len(files)} of those taken"):
             found = matte(frame, config.matting)
-        frames.append(to_bytes(found.rgba))  # a clip of floats would not fit into memory
+        files.append(folder / f"{len(files):05d}.png")
+        write_image(files[-1], found.rgba)
+        if union is None:
+            require_space(folder, (video.count or 1) * files[-1].stat().st_size, "--fps, --start, --end or --size")
+            union = found.rgba[..., 3]
+        union = np.maximum(union, found.rgba[..., 3])
         methods.add(found.method)
         notes.update(found.notes)
-    union = np.max([frame[..., 3] for frame in frames], axis=0).astype(np.float32) / np.float32(255)
+    assert union is not None
     crop = crop_around(union, config.size, config.margin)
-    folder = work.replace("images")
-    for index, rgba in enumerate(frames):
-        write_image(folder / f"{index:05d}.png", cut(rgba.astype(np.float32) / np.float32(255), crop))
+    for file in files:
+        write_image(file, cut(read_image(file), crop))
     for note in sorted(notes):
         work.warn(note)
-    work.describe(frame_count=len(frames), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
-    return {"frames": len(frames), "fps": video.fps, "matting": ", ".join(sorted(methods))}
+    work.describe(frame_count=len(files), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
+    return {"frames": len(files), "fps": video.fps, "matting": ", ".join(sorted(methods))}
 
 
 def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
@@ -136,7 +147,7 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
     folder = work.replace("images")
     for index, path in enumerate(paths):
         with naming(path):
-            found = matte(read_image(path, config.max_size, upright=False), config.matting)
+            found = matte(read_image(path, config.max_size, upright=False, warn=work.warn), config.matting)
         write_image(folder / f"{index:05d}.png", found.rgba)
     work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths], "straightened": False})
     return {"frames": len(paths)}
@@ -205,7 +216,7 @@ def _take_photographs(
     straight, steps = without_distortion(capture)
     folder, masks, names, sizes = work.replace("images"), list[Any](), list[Path](), list[tuple[int, int]]()
     for index, path in enumerate(capture.images):
-        pixels = read_image(path, upright=False)
+        pixels = read_image(path, upright=False, warn=work.warn)
         mask = None if capture.masks is None else capture.masks[index]
         if mask is not None:
             pixels = _as_rgba(
@@ -300,5 +311,5 @@ STAGE = Stage(
     inputs=inputs,
     writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
     memory_knobs=("size", "max_size", "frames"),
-    code_version=2,
+    code_version=3,
 )

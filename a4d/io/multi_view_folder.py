@@ -16,10 +16,10 @@ from a4d.errors import InvalidInputError, UsageError
 from a4d.io.files import natural_key
 from a4d.io.images import list_images, read_image
 from a4d.io.multi_view_dataset import CAMERAS, INDEX, read_entries
+from a4d.io.suffixes import FILM_SUFFIXES
 from a4d.io.video import read_video
 from a4d.pixels import Array, shrink
 
-FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 FEW_COLOURS = (".gif",)
 PICTURE_RATE = 24.0
 """Frames per second of folders of pictures, which do not say."""
@@ -33,7 +33,7 @@ def is_multi_view(folder: Path) -> bool:
 
 
 def _is_view(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() in (*FILM_SUFFIXES, *FEW_COLOURS)
+    return path.is_dir() or path.suffix.lower() in FILM_SUFFIXES
 
 
 def _number(view: Path) -> int:

@@ -14,14 +14,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
 from a4d.io.containment import contained, links_and_devices, require_inner
+from a4d.io.suffixes import FILM_SUFFIXES, PICTURE_SUFFIXES
 from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
+MESH_SUFFIXES = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh")
 SUFFIXES: dict[str, Kind] = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"), "image"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
-    **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
+    **dict.fromkeys(PICTURE_SUFFIXES, "image"),
+    **dict.fromkeys(FILM_SUFFIXES, "video"),
+    **dict.fromkeys(MESH_SUFFIXES, "mesh"),
 }
 CAPTURE_MARKS = ("transforms*.json", "sparse")
 
@@ -235,7 +237,7 @@ def _required_text(file: Path, folder: Path) -> str:
 
 
 def recognise(target: str) -> RawInput:
-    """Tell what a target is by its name and, for a folder, by what lies in it; no file is decoded.
+    """Tell what a target is: a folder by what lies in it, a mesh by its name, a picture and a film by their content.
 
     A text is anything with a space in it that names no file.
 
@@ -256,16 +258,24 @@ def recognise(target: str) -> RawInput:
         return RawInput(kind=_kind_of_folder(path), path=path)
     if path.name.startswith("transforms") and path.suffix == ".json":
         return RawInput(kind="capture", path=path.absolute().parent)
-    kind = SUFFIXES.get(path.suffix.lower())
+    kind = _kind_of_file(path)
     if kind is None:
         raise InvalidInputError(
-            f"{target} is no image, video, mesh or capture, by its suffix", f"Known are: {' '.join(sorted(SUFFIXES))}"
+            f"{target} is no image, video, mesh or capture", f"Known are pictures, films, and {' '.join(MESH_SUFFIXES)}"
         )
     return RawInput(kind=kind, path=path)
 
 
 def _is_picture(path: Path) -> bool:
     return SUFFIXES.get(path.suffix.lower()) == "image"
+
+
+def _kind_of_file(path: Path) -> Kind | None:
+    from a4d.io.recognition import picture_or_film
+
+    named = SUFFIXES.get(path.suffix.lower())
+    # What is damaged or empty is what its name says, so that its reader can say what is wrong with it.
+    return named if named == "mesh" else picture_or_film(path) or named
 
 
 def _kind_of_folder(path: Path) -> Kind:
