@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from a4d.config import Config, ConfigType, Number, load_yaml, parse, plain, to_yaml, unknown_key, value_at
 from a4d.errors import InvalidInputError
+from a4d.io.files import require_file
 
 SETTINGS, TENSORS = "scene.yaml", "tensors.safetensors"
 
@@ -30,10 +31,12 @@ def read_scene(
 
     Raises:
         ConfigError: the configuration is missing, or is not one of this kind of scene.
-        InvalidInputError: the tensors are missing or damaged, or one of them is not finite.
+        MissingInputError: there are no tensors.
+        InvalidInputError: they are damaged, or one of them is not finite.
     """
     config = parse(model, load_yaml(folder / SETTINGS), str(folder / SETTINGS))
     path = folder / TENSORS
+    require_file(path)
     try:
         tensors = load_file(path, device=str(device))
     except (SafetensorError, OSError) as error:

@@ -92,8 +92,8 @@ def workspaces(a4d_in, tmp_path_factory) -> Path:
     views = orbit(torch.arange(4) * 90.0, torch.full((4,), 10.0), 2.8, 40.0, 32, 32)
     write_blender_capture(folder / "capture", creature(), {"train": views, "test": views[1]})
     bar = bending_bar(3, 1, 8)
-    options = AnimationOptions(tolerance=0)
-    write_asset(folder / "mesh.glb", animated_asset("bar", primitive_from_mesh(bar.meshes[0]), bar.trajectories, 0.1, options))  # fmt: skip
+    surface, exact = primitive_from_mesh(bar.meshes[0]), AnimationOptions(tolerance=0)
+    write_asset(folder / "mesh.glb", animated_asset("bar", surface, bar.trajectories, 0.1, exact))
     for command in (
         ("preprocess", "image.png", "--size", 48),
         ("estimate-pose", "image.a4d"),
