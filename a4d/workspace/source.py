@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
-from a4d.io.containment import contained, links_and_devices, require_inner
+from a4d.io.containment import links_and_devices, require_inner, require_inside
 from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
@@ -146,22 +146,17 @@ class RawInput(BaseModel):
         else:
             files = [file for file in files_below(self.path) if self._is_part(file)]
             links = [path for path in links_and_devices(self.path) if path.is_symlink() and self._is_part(path)]
-        for path in (*files, *links):
-            self._require_inside(path)
+        try:
+            require_inside(self.path, (*files, *links))
+        except OutsideError as error:
+            error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {self.path} COPY`"
+            raise
         return files
 
     def _is_part(self, path: Path) -> bool:
         """Whether a file of the folder belongs to the input: a workspace that was made inside the folder does not."""
         parts = path.relative_to(self.folder).parts
         return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
-
-    def _require_inside(self, path: Path) -> None:
-        try:
-            contained(self.folder, path.relative_to(self.folder).as_posix())
-        except OutsideError as error:
-            raise OutsideError(
-                error.problem, f"Name a copy of the folder with its links followed: `cp -rL {self.folder} COPY`"
-            ) from None
 
     def sha256(self) -> str:
         """The identity of the content, by which a second command recognises the same input."""
