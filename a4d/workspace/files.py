@@ -50,6 +50,14 @@ def stamp(path: Path, name: str, known: FileStamp | None = None) -> FileStamp:
     return FileStamp(path=name, sha256=sha256, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
+def is_as_recorded(path: Path, recorded: FileStamp) -> bool:
+    """Whether a file is there and holds what it held."""
+    try:
+        return path.is_file() and stamp(path, recorded.path, recorded).sha256 == recorded.sha256
+    except FileNotFoundError:  # a writer is just replacing it
+        return False
+
+
 def files_below(path: Path) -> list[Path]:
     """The file itself, or every file below a folder in sorted order; nothing where the path does not exist."""
     if path.is_file():

@@ -142,12 +142,12 @@ class RawInput(BaseModel):
             return [self.path]
         if self.kind == "images":
             files = sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
-            links = [file for file in files if file.is_symlink()]
+            named = files
         else:
             files = [file for file in files_below(self.path) if self._is_part(file)]
-            links = [path for path in links_and_devices(self.path) if path.is_symlink() and self._is_part(path)]
+            named = [path for path in links_and_devices(self.path) if self._is_part(path)]
         try:
-            require_inside(self.path, (*files, *links))
+            require_inside(self.path, named)
         except OutsideError as error:
             error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {self.path} COPY`"
             raise

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,3 +140,29 @@ def test_a_damaged_file_is_never_a_bug(a4d_in, workspaces: Path, tmp_path: Path,
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_no_damage_of_any_file_is_a_bug_to_any_command(a4d_in, workspaces: Path, tmp_path: Path, kind: str) -> None:
     assert_no_bug(a4d_in, workspaces, tmp_path, kind, list(trials(workspaces, kind)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "command", "maker"),
+    [
+        ("image", "scenes/fit-static/tensors.safetensors", "export", "fit-static"),
+        ("image", "scenes/fit-static/scene.yaml", "evaluate", "fit-static"),
+        ("image", "transforms.json", "fit-static", "estimate-pose"),
+        ("capture", "images/00002.png", "fit-static", "preprocess"),
+        ("mesh", "ground_truth/morph.npz", "evaluate", "preprocess"),
+    ],
+)
+def test_the_message_names_the_file_and_the_command_that_makes_it_anew(
+    a4d_in, workspaces: Path, tmp_path: Path, kind: str, file: str, command: str, maker: str
+) -> None:
+    workspace = shutil.copytree(workspaces / f"{kind}.a4d", tmp_path / f"{kind}.a4d")
+    for damage in ("empty", "halved", "pointer"):
+        shutil.copy(workspaces / f"{kind}.a4d" / file, workspace / file)
+        DAMAGES[damage](workspace / file)
+        (line,) = a4d_in(tmp_path, command, workspace.name, *(QUICK if command == "fit-static" else ()), "--json").err.splitlines()  # fmt: skip
+        assert f"{workspace.name}/{file}" in line
+        remedy = shlex.split(line.partition("Make it anew: `")[2].rstrip("`"))
+        assert remedy[:3] == ["a4d", maker, workspace.name]
+    done = a4d_in(tmp_path, *remedy[1:])
+    assert done.code == 0, done.err
+    assert a4d_in(tmp_path, "validate", workspace.name).code == 0
