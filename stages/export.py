@@ -51,7 +51,9 @@ class Export(Config):
     animation: Literal["morph", "bones"] = Field(default="morph", description="how a GLB file stores a motion")
     tolerance: float = Field(default=1e-3, ge=0, description="metres by which leaving out frames may move a vertex")
     bones: int = Field(default=24, ge=1, le=256, description="at most, with --animation bones")
-    moments: int | None = Field(default=None, ge=1, description="frames of a moving scene; the clip's if not given")
+    moments: int | None = Field(
+        default=None, ge=1, le=10_000, description="frames of a moving scene; the clip's if not given"
+    )
     clip: str | None = Field(default=None, description="which animation of a given mesh is sampled; the first if none")
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
@@ -62,8 +64,8 @@ class Export(Config):
         default="auto",
         description="comma-separated: turntable, sweep (the clip from one side), grid (from four)",
     )
-    frames: int = Field(default=72, ge=1, description="pictures of one turn")
-    fps: float | None = Field(default=None, gt=0, description="frames per second; the clip's, else 24")
+    frames: int = Field(default=72, ge=1, le=10_000, description="pictures of one turn")
+    fps: float | None = Field(default=None, gt=0, le=1000, description="frames per second; the clip's, else 24")
     size: int = Field(default=512, ge=16, le=4096, description="pixels of a picture's side")
     elevation: float = Field(default=15.0, ge=-90, le=90, description="degrees above the subject")
     azimuth: float = Field(default=0.0, description="degrees from the front where a turn begins, and of a sweep")

@@ -31,7 +31,9 @@ class FitDynamic(fitting.Fitting):
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
     scene: Spec
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
-    moments: int = Field(default=16, ge=2, description="of the clip, by which these schedules go; those that it has")
+    moments: int = Field(
+        default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
+    )
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:

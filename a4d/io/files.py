@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from a4d.documents import parse_json
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
 
 LFS_POINTER = b"version https://git-lfs.github.com/"
@@ -99,12 +99,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingInputError: there is no such file.
-        InvalidInputError: it is no JSON, or its top level is not an object.
+        InvalidInputError: it is no JSON as `a4d.documents` takes it, or its top level is not an object.
     """
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path} is not valid JSON: {error}") from error
+    content = parse_json(read_text(path), str(path))
     if not isinstance(content, dict):
         raise InvalidInputError(f"{path} holds no JSON object at its top level")
     return content

@@ -159,7 +159,8 @@ def test_the_message_names_the_file_and_the_command_that_makes_it_anew(
     for damage in ("empty", "halved", "pointer"):
         shutil.copy(workspaces / f"{kind}.a4d" / file, workspace / file)
         DAMAGES[damage](workspace / file)
-        (line,) = a4d_in(tmp_path, command, workspace.name, *(QUICK if command == "fit-static" else ()), "--json").err.splitlines()  # fmt: skip
+        arguments = next(each for each in COMMANDS[kind] if each[0] == command)[1:]
+        (line,) = a4d_in(tmp_path, command, workspace.name, *arguments).err.splitlines()
         assert f"{workspace.name}/{file}" in line
         remedy = shlex.split(line.partition("Make it anew: `")[2].rstrip("`"))
         assert remedy[:3] == ["a4d", maker, workspace.name]
