@@ -1,0 +1,127 @@
+"""Signals that ask a process to stop: it ends at once while nothing is begun, later in an orderly way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from a4d.errors import ExitCode, Interrupted
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+ECHO_SECONDS = 0.5
+"""A terminal, a scheduler and a recipe may each pass the same request on: what follows so soon is no second one."""
+RETRY_SECONDS = 0.02
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class StopRequest:
+    """Whether a signal asked the run to stop; long loops look at it between two steps."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._when = 0.0
+
+    @contextmanager
+    def listening(self, at_once: bool = False) -> Iterator[StopRequest]:
+        """Take SIGINT, SIGTERM and SIGUSR1 as requests while the block runs; a second signal acts at once.
+
+        Args:
+            at_once: nothing in the block looks at the request, so that already the first signal ends the block.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the block.
+            Interrupted: the scheduler did.
+        """
+
+        def request(number: int, frame: FrameType | None) -> None:
+            is_first = self.signal_number is None
+            if not (is_first or self._is_second()):
+                return
+            if (at_once or not is_first) and _swallows(frame):
+                _send_again(number)
+                return
+            self.signal_number, self._when = number, time.monotonic()
+            if at_once or not is_first:
+                # No `Exception`, which whatever is being called might take for a failure of its own.
+                raise KeyboardInterrupt
+
+        with _handling(request):
+            try:
+                yield self
+            except KeyboardInterrupt:
+                self.raise_if_requested()
+                raise
+
+    def raise_if_requested(self) -> None:
+        """Leave the run; call it only after a checkpoint is written.
+
+        Raises:
+            KeyboardInterrupt: the user pressed Ctrl-C.
+            Interrupted: the scheduler asked to stop.
+        """
+        if self.signal_number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal_number is not None:
+            raise stopped()
+
+    def _is_second(self) -> bool:
+        return time.monotonic() - self._when > ECHO_SECONDS
+
+
+def stopped() -> Interrupted:
+    """What a request of the scheduler ends with."""
+    return Interrupted("stopped on request", "Run the same command again to go on")
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """End the process at the first signal while the block runs, which holds nothing: it imports and reads arguments.
+
+    An exception would come out of the middle of an import, as whatever error or traceback that makes of it.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ctrl_c = number == signal.SIGINT
+        os.write(2, f"a4d: {'interrupted' if ctrl_c else stopped()}\n".encode())
+        os._exit(ExitCode.CTRL_C if ctrl_c else ExitCode.INTERRUPTED)
+
+    with _handling(end):
+        yield
+
+
+def ignore_requests() -> None:
+    """Let a process that has its exit code already end with it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _handling(handler: Handler) -> Iterator[None]:
+    former = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, previous in former.items():
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+
+
+def _swallows(frame: FrameType | None) -> bool:
+    """Whether an exception would get lost on its way: in an import, whose native code drops it, or in a finaliser."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    timer = threading.Timer(RETRY_SECONDS, signal.raise_signal, (number,))
+    timer.daemon = True
+    timer.start()
