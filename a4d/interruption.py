@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from a4d.errors import ExitCode, Interrupted
+from a4d.errors import A4DError, Cancelled, Interrupted
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 ECHO_SECONDS = 0.5
@@ -68,14 +68,16 @@ class StopRequest:
         if self.signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal_number is not None:
-            raise stopped()
+            raise ending_of(self.signal_number)
 
     def _is_second(self) -> bool:
         return time.monotonic() - self._when > ECHO_SECONDS
 
 
-def stopped() -> Interrupted:
-    """What a request of the scheduler ends with."""
+def ending_of(number: int) -> A4DError:
+    """What a signal ends a command with."""
+    if number == signal.SIGINT:
+        return Cancelled("interrupted")
     return Interrupted("stopped on request", "Run the same command again to go on")
 
 
@@ -83,13 +85,13 @@ def stopped() -> Interrupted:
 def ending_at_once() -> Iterator[None]:
     """End the process at the first signal while the block runs, which holds nothing: it imports and reads arguments.
 
-    An exception would come out of the middle of an import, as whatever error or traceback that makes of it.
+    An exception would come out of the middle of an import, as whatever that makes of it.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
-        ctrl_c = number == signal.SIGINT
-        os.write(2, f"a4d: {'interrupted' if ctrl_c else stopped()}\n".encode())
-        os._exit(ExitCode.CTRL_C if ctrl_c else ExitCode.INTERRUPTED)
+        ending = ending_of(number)
+        os.write(2, f"a4d: {ending}\n".encode())
+        os._exit(ending.exit_code)
 
     with _handling(end):
         yield

@@ -130,7 +130,9 @@ def test_without_a_home_it_is_a_private_folder_among_the_temporary_files(blocked
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert cache_folder() == folder
     (said,) = caplog.records
-    assert said.getMessage() == f"{blocked / 'file/a4d/kernels'} cannot be written: compiled kernels are kept in {folder}"
+    assert (
+        said.getMessage() == f"{blocked / 'file/a4d/kernels'} cannot be written: compiled kernels are kept in {folder}"
+    )
     load(blocked)(21)
     assert entry(folder)
 

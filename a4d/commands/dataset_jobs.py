@@ -162,7 +162,7 @@ def render_all(jobs: Sequence[Job], workers: int | None, force: bool, console: C
         def finished(job: Job, result: Rendered) -> None:
             tally.add(job.uid, result)
             if result.failure:
-                console.print(f"warning: {result.failure}", style="yellow", markup=False)
+                console.print(f"warning: {result.failure}", style="yellow")
             bar.advance(task)
 
         if count == 1:

@@ -110,6 +110,7 @@ _STORAGE_ERRORS = {
     errno.ENOSPC: ("the disk is full", "Free some space, then run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "Free some space, then run the same command again"),
     errno.EROFS: ("the file system is read-only", "Copy the workspace to a place where you may write"),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter one"),
     errno.EACCES: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
     errno.EPERM: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
 }
