@@ -16,6 +16,7 @@ from rich.console import Console
 from a4d.config import Config, load_yaml, plain, to_yaml
 from a4d.console import format_metrics
 from a4d.errors import A4DError, BackendUnavailableError, OutOfMemoryError, UsageError, WorkspaceError
+from a4d.naming import MOST_BYTES, bounded
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
 from a4d.workspace.environment import is_out_of_memory, library_versions, peak_gpu_memory_bytes
@@ -24,7 +25,7 @@ from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
 from a4d.workspace.logs import logging_into, logging_to
 from a4d.workspace.record import Record
-from a4d.workspace.source import RawInput, recognise, require_same
+from a4d.workspace.source import RawInput, is_there, recognise, require_same
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction, abandon
 from a4d.workspace.workspace import METADATA, PARTIAL, Metadata, Workspace
@@ -127,7 +128,7 @@ def locate(target: str) -> Place:
         A4DError: it is neither a workspace nor a raw input, or its workspace belongs to another input.
     """
     path = Path(target)
-    if path.suffix == ".a4d" or (len(target) < 1000 and (path / METADATA).is_file()):
+    if path.suffix == ".a4d" or is_there(path / METADATA):
         Workspace.open(path)
         return Place(path)
     raw = recognise(target)
@@ -163,8 +164,10 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
         KeyboardInterrupt: Ctrl-C.
     """
     name = options.name or stage.name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if not re.fullmatch(r"[^\W_][\w-]*", name):
         raise UsageError(f"--name '{name}' may have letters, digits, '-' and '_' only")
+    if bounded(name) != name:
+        raise UsageError(f"--name is longer than {MOST_BYTES} bytes")
     options = replace(options, name=name)
     place = locate(target)
     if options.dry_run:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from a4d import __version__
 from a4d.config import load_yaml, to_yaml
 from a4d.errors import ConfigError, MissingInputError, WorkspaceError
+from a4d.naming import as_argument
 from a4d.workspace.files import FileStamp, write_whole
 from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.source import Source, SourceAsset
@@ -125,6 +126,11 @@ class Workspace:
         write_whole(path / METADATA, metadata.text())
         return cls(path, metadata)
 
+    @property
+    def argument(self) -> str:
+        """Its path as it stands in a command that the user is told to run."""
+        return as_argument(self.path)
+
     def require(self, relative: str, remedy: str) -> Path:
         """A file or folder that a stage cannot do without; `remedy` names the command that makes it.
 
@@ -163,9 +169,9 @@ class Workspace:
             finished = [record.name for record in records if record.name in scenes]
             name = finished[-1] if finished else next(reversed(scenes), None)
         if name is None:
-            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.path}` first")
+            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.argument}` first")
         if name not in scenes:
-            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.path}` first"
+            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.argument}` first"
             raise MissingInputError(f"{self.path} has no scene '{name}'", has)
         return scenes[name]
 
