@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,8 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from a4d.errors import A4DError, Cancelled, Interrupted
+from a4d.errors import A4DError, Cancelled, ExitCode, Interrupted
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 ECHO_SECONDS = 0.5
@@ -97,6 +102,34 @@ def ending_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals wait while the block runs; processes that it starts never get them: they end with this one."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def end_with(parent: Connection) -> None:
+    """End this process when the other end of a pipe is closed, as it is by the end of its holder, however sudden.
+
+    Args:
+        parent: the end that is read; nothing is ever sent.
+    """
+
+    def watch() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            parent.recv()
+        os._exit(ExitCode.INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def ignore_requests() -> None:
     """Let a process that has its exit code already end with it."""
     for number in SIGNALS:
@@ -124,6 +157,13 @@ def _swallows(frame: FrameType | None) -> bool:
 
 
 def _send_again(number: int) -> None:
-    timer = threading.Timer(RETRY_SECONDS, signal.raise_signal, (number,))
+    timer = threading.Timer(RETRY_SECONDS, _send, (number,))
     timer.daemon = True
     timer.start()
+
+
+def _send(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):  # raised in this thread it would not wake the main one
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)

@@ -34,7 +34,10 @@ def name_of_text(text: str) -> str:
 
 
 def _cut(name: str, most: int) -> str:
-    return os.fsencode(name)[:most].decode(sys.getfilesystemencoding(), "ignore")
+    name = name[:most]
+    while len(os.fsencode(name)) > most:
+        name = name[:-1]
+    return name
 
 
 def _digest(text: str) -> str:
