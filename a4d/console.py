@@ -118,7 +118,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(harmless(cell)) for cell in row))  # before it is measured
     console = SafeConsole()
     if not console.is_terminal:
         console.width = 1000
