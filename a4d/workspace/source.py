@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
 from a4d.io.containment import links_and_devices, require_inner, require_inside
+from a4d.naming import bounded, name_of_text
 from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
@@ -116,9 +116,9 @@ class RawInput(BaseModel):
     def stem(self) -> str:
         """What the workspace is called: the file's or folder's name, or the first words of the text."""
         if self.path is None:
-            return "-".join(re.findall(r"\w+", self.text.lower())[:6])
+            return name_of_text(self.text)
         path = self.path.resolve()
-        return path.name if path.is_dir() else path.stem
+        return bounded(path.name if path.is_dir() else path.stem)
 
     @property
     def folder(self) -> Path:
@@ -185,6 +185,14 @@ class RawInput(BaseModel):
         return Source(kind=self.kind, path=path, text=self.text, sha256=self.sha256())
 
 
+def is_there(path: Path) -> bool:
+    """Whether something exists under a path, which may be a text: longer than a name, or with what no name has."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def recognise(target: str) -> RawInput:
     """Tell what a target is by its name and, for a folder, by what lies in it; no file is decoded.
 
@@ -195,11 +203,7 @@ def recognise(target: str) -> RawInput:
         InvalidInputError: it is there and is no kind of input.
     """
     path = Path(target)
-    try:
-        exists = path.exists()
-    except (OSError, ValueError):  # a text may be longer than a file name, or hold characters no path has
-        exists = False
-    if not exists:
+    if not is_there(path):
         if " " in target.strip() and path.suffix.lower() not in {*SUFFIXES, ".json", ".a4d"}:
             return RawInput(kind="text", text=target.strip())
         raise MissingInputError(f"there is no file or folder '{target}'", "A prompt is a text of two words or more")
