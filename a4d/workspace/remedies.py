@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from a4d.errors import A4DError, ConfigError, InvalidInputError, MissingInputError
+from a4d.naming import as_argument
 from a4d.workspace.files import is_as_recorded
 from a4d.workspace.record import Record
 from a4d.workspace.workspace import Workspace
@@ -14,9 +14,9 @@ from a4d.workspace.workspace import Workspace
 
 def command_of(workspace: Workspace, record: Record) -> str:
     """The command that repeats a finished run, with its settings."""
-    words = ["a4d", record.stage, str(workspace.path), "--name", record.name, "--seed", str(record.seed), "--force"]
     config = workspace.stage_folder(record.name) / "config.yaml"
-    return shlex.join([*words, "--config", str(config)] if config.is_file() else words)
+    settings = f" --config {as_argument(config)}" if config.is_file() else ""
+    return f"a4d {record.stage} {workspace.argument} --name {record.name} --seed {record.seed} --force{settings}"
 
 
 @contextmanager
