@@ -4,7 +4,9 @@ import itertools
 import random
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from a4d.geometry.animating import AnimationOptions, animated_asset
 from a4d.geometry.assembly import primitive_from_mesh
 from a4d.geometry.cameras import orbit
 from a4d.geometry.primitives import creature
+from a4d.interruption import StopRequest
 from a4d.io.glb_asset import write_asset
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 12345\n"
@@ -132,7 +135,7 @@ def assert_no_bug(a4d_in, workspaces: Path, tmp_path: Path, kind: str, chosen: l
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_a_damaged_file_is_never_a_bug(a4d_in, workspaces: Path, tmp_path: Path, kind: str) -> None:
-    chosen = random.Random(kind).sample(list(trials(workspaces, kind)), 20)
+    chosen = random.Random(kind).sample(list(trials(workspaces, kind)), 12)
     assert_no_bug(a4d_in, workspaces, tmp_path, kind, chosen)
 
 
@@ -167,3 +170,27 @@ def test_the_message_names_the_file_and_the_command_that_makes_it_anew(
     done = a4d_in(tmp_path, *remedy[1:])
     assert done.code == 0, done.err
     assert a4d_in(tmp_path, "validate", workspace.name).code == 0
+
+
+def test_a_checkpoint_that_is_cut_is_no_checkpoint_and_one_of_something_else_is_refused(
+    a4d_in, workspaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = shutil.copytree(workspaces / "image.a4d", tmp_path / "image.a4d")
+    command = ("fit-static", workspace.name, "--name", "again", *STATIC)
+
+    def stop(request: StopRequest, *, at_once: bool = False) -> AbstractContextManager[StopRequest]:
+        request.signal_number = signal.SIGTERM
+        return nullcontext(request)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StopRequest, "listening", stop)
+        assert a4d_in(tmp_path, *command).code == 75
+    checkpoint = workspace / "stages/again.partial/checkpoint/state.safetensors"
+    content = checkpoint.read_bytes()
+    for other in (content.replace(b"scene/means", b"scene/meant"), content.replace(b"step", b"stop")):
+        checkpoint.write_bytes(other)
+        (line,) = a4d_in(tmp_path, *command).err.splitlines()[-1:]
+        assert "state.safetensors is damaged" in line
+        assert f"Delete {workspace.name}/stages/again.partial" in line
+    checkpoint.write_bytes(content[: len(content) // 2])
+    assert a4d_in(tmp_path, *command).code == 0
