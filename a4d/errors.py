@@ -99,3 +99,9 @@ class Interrupted(A4DError):  # noqa: N818  (an interruption is not an error)
     """The run was asked to stop and left a checkpoint to resume from."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class Cancelled(A4DError):  # noqa: N818  (likewise)
+    """The user pressed Ctrl-C."""
+
+    exit_code = ExitCode.CTRL_C

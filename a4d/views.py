@@ -123,7 +123,7 @@ class Views(Config, ABC):
     """Base of all view sets: a batch of cameras, times and backgrounds per step."""
 
     kind: str
-    batch: int = Field(default=1, ge=1)
+    batch: int = Field(default=1, ge=1, le=4096)
     background: Background = "black"
     shading: Shading | dict[Shading, Number] | None = Field(
         default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
@@ -177,8 +177,12 @@ class ObservedViews(Views):
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
-    patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
-    run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
+    patch: int | None = Field(
+        default=None, ge=8, le=8192, description="pixels of a square part drawn anew each step; None: all"
+    )
+    run: int = Field(
+        default=1, ge=1, le=4096, description="frames that follow each other and stay together: a ring or a clip"
+    )
 
     @model_validator(mode="after")
     def _check_runs(self) -> ObservedViews:
@@ -311,10 +315,14 @@ class OrbitViews(Views):
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
     relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
-    size: int = Field(default=128, ge=8)
+    size: int = Field(default=128, ge=8, le=4096)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
-    ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
-    frames: int | None = Field(default=None, ge=2, description="moments that each camera sees, from 0 to 1 of the clip")
+    ring: int = Field(
+        default=1, ge=1, le=4096, description="views evenly around the axis that share all but their azimuth"
+    )
+    frames: int | None = Field(
+        default=None, ge=2, le=1024, description="moments that each camera sees, from 0 to 1 of the clip"
+    )
 
     @model_validator(mode="after")
     def _check_rings(self) -> OrbitViews:

@@ -54,7 +54,7 @@ def run(work: Transaction, config: EstimatePose, runtime: Runtime) -> dict[str, 
 def _keep(workspace: Workspace) -> dict[str, Any]:
     from a4d.io.transforms_json import read_transforms
 
-    path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.path}` first")
+    path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
     return {"cameras": len(read_transforms(path)), "method": "given"}
 
 
@@ -170,7 +170,7 @@ def _straighten(work: Transaction, images: list[Path], steps: Mapping[Path, Undi
     if workspace.metadata.notes.get("straightened"):
         raise UsageError(
             f"the images of {workspace.path} have been straightened for other cameras already",
-            f"Take them in anew: `a4d preprocess {workspace.path} --force`",
+            f"Take them in anew: `a4d preprocess {workspace.argument} --force`",
         )
     folder = work.replace("images")
     for image in images:
@@ -202,10 +202,10 @@ METHODS: dict[str, Callable[[Transaction, EstimatePose], dict[str, Any]]] = {
 
 
 def _images(workspace: Workspace) -> list[Path]:
-    folder = workspace.require("images", f"Run `a4d preprocess {workspace.path}` first")
+    folder = workspace.require("images", f"Run `a4d preprocess {workspace.argument}` first")
     images = sorted(folder.glob("*.png"))
     if not images:
-        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.path}` first")
+        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.argument}` first")
     return images
 
 

@@ -42,7 +42,8 @@ class Export(Config):
     )
     stem: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=r"^[^\W_][\w.-]*$",
+        max_length=100,
         description="name of the files without a suffix; the workspace's if not given",
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
@@ -55,7 +56,9 @@ class Export(Config):
     animation: Literal["morph", "bones"] = Field(default="morph", description="how a GLB file stores a motion")
     tolerance: float = Field(default=1e-3, ge=0, description="metres by which leaving out frames may move a vertex")
     bones: int = Field(default=24, ge=1, le=256, description="at most, with --animation bones")
-    moments: int | None = Field(default=None, ge=1, description="frames of a moving scene; the clip's if not given")
+    moments: int | None = Field(
+        default=None, ge=1, le=10_000, description="frames of a moving scene; the clip's if not given"
+    )
     clip: str | None = Field(
         default=None, description="name or number of a given mesh's animation to sample; the first if not given"
     )
@@ -70,8 +73,8 @@ class Export(Config):
         default="auto",
         description="comma-separated: turntable, sweep (the clip from one side), grid (from four)",
     )
-    frames: int = Field(default=72, ge=1, description="pictures of one turn")
-    fps: float | None = Field(default=None, gt=0, description="frames per second; the clip's, else 24")
+    frames: int = Field(default=72, ge=1, le=10_000, description="pictures of one turn")
+    fps: float | None = Field(default=None, gt=0, le=1000, description="frames per second; the clip's, else 24")
     size: int = Field(default=512, ge=16, le=4096, description="pixels of a picture's side")
     elevation: float = Field(default=15.0, ge=-90, le=90, description="degrees above the subject")
     azimuth: float = Field(default=0.0, description="degrees from the front where a turn begins, and of a sweep")

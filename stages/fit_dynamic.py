@@ -33,7 +33,9 @@ class FitDynamic(fitting.Fitting):
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
     scene: Spec
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
-    moments: int = Field(default=16, ge=2, description="of the clip, by which these schedules go; those that it has")
+    moments: int = Field(
+        default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
+    )
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     if asset is None and gaussians is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
-            f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
+            f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
     return Seed(asset=asset, gaussians=None if gaussians is None else gaussians.detach())
 

@@ -56,9 +56,11 @@ class SeedConfig(Config):
 class ProxyConfig(Config):
     """Renders of the first guess that stand in for observations where there are none."""
 
-    count: int = Field(default=24, ge=1)
-    size: int = Field(default=256, ge=16)
-    elevations: list[float] = Field(default=[-15.0, 15.0, 45.0], description="degrees, one ring of views each")
+    count: int = Field(default=24, ge=1, le=1000)
+    size: int = Field(default=256, ge=16, le=4096)
+    elevations: list[float] = Field(
+        default=[-15.0, 15.0, 45.0], min_length=1, max_length=1000, description="degrees, one ring of views each"
+    )
 
 
 class FitStatic(Fitting):

@@ -22,7 +22,9 @@ class ShapeOptions:
     """How shapes are compared."""
 
     clip: Annotated[str | None, typer.Option(help="Name or number of an animation; the first if not given.")] = None
-    moments: Annotated[int, typer.Option(min=1, help="At how many moments at most shapes are compared.")] = 8
+    moments: Annotated[
+        int, typer.Option(min=1, max=10_000, help="At how many moments at most shapes are compared.")
+    ] = 8
     align: Annotated[
         Literal["none", "rigid", "similarity"], typer.Option(help="Bring the first surface onto the truth before.")
     ] = "none"
@@ -30,7 +32,9 @@ class ShapeOptions:
         Literal["source", "world"],
         typer.Option(help="Of mesh files: source is that of the mesh that the workspace was made from."),
     ] = "source"
-    threshold: Annotated[float, typer.Option(help="Distance in metres up to which a surface point is right.")] = 0.02
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1e6, help="Distance in metres up to which a surface point is right.")
+    ] = 0.02
 
 
 def evaluate(

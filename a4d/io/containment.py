@@ -6,7 +6,7 @@ Every reader and writer of a path that somebody else may have written asks here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from a4d.errors import OutsideError
@@ -51,6 +51,17 @@ def contained(folder: Path, name: str) -> Path:
             f"{path} is a link that leads out of {folder}", "Put a copy of what it points to in its place"
         )
     return path
+
+
+def require_inside(folder: Path, paths: Iterable[Path]) -> None:
+    """Check that those of some paths below a folder which are links lead to something in it.
+
+    Raises:
+        OutsideError: one leads out of the folder.
+    """
+    for path in paths:
+        if path.is_symlink():
+            contained(folder, path.relative_to(folder).as_posix())
 
 
 def stays_inside(folder: Path, path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -13,7 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from a4d.documents import parse_json
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+
+LFS_POINTER = b"version https://git-lfs.github.com/"
+"""What a file begins with in whose place Git keeps the address of its content."""
 
 _terminal = threading.Lock()
 
@@ -62,14 +65,21 @@ def read_bytes(path: Path) -> bytes:
 
     Raises:
         MissingInputError: there is no such file.
-        InvalidInputError: it is a folder, or may not be read.
+        InvalidInputError: it is a folder, may not be read, or is a pointer of Git LFS.
     """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingInputError(f"{path} does not exist") from error
     except OSError as error:
         raise InvalidInputError(f"cannot read {path}: {error.strerror or error}") from error
+    _refuse_pointer(path, content)
+    return content
+
+
+def _refuse_pointer(path: Path, beginning: bytes) -> None:
+    if beginning.startswith(LFS_POINTER):
+        raise InvalidInputError(f"{path} is a pointer of Git LFS and not the file itself", "Run `git lfs pull`")
 
 
 def read_text(path: Path) -> str:
@@ -90,12 +100,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingInputError: there is no such file.
-        InvalidInputError: it is no JSON, or its top level is not an object.
+        InvalidInputError: it is no JSON as `a4d.documents` takes it, or its top level is not an object.
     """
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path} is not valid JSON: {error}") from error
+    content = parse_json(read_text(path), str(path))
     if not isinstance(content, dict):
         raise InvalidInputError(f"{path} holds no JSON object at its top level")
     return content
@@ -106,7 +113,7 @@ def require_file(path: Path) -> None:
 
     Raises:
         MissingInputError: nothing is there.
-        InvalidInputError: it is a folder, a device, empty, or not readable for this user.
+        InvalidInputError: it is a folder, a device, empty, a pointer of Git LFS, or not readable for this user.
     """
     try:
         if not path.exists():
@@ -117,6 +124,8 @@ def require_file(path: Path) -> None:
             raise InvalidInputError(f"{path} is empty")
         if not os.access(path, os.R_OK):
             raise InvalidInputError(f"{path} may not be read by this user")
+        with path.open("rb") as file:
+            _refuse_pointer(path, file.read(len(LFS_POINTER)))
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"cannot read {path}: {error}") from None
 

@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, MissingInputError
 from a4d.io.colour_profiles import deep_in_srgb, in_srgb, marked_colours
+from a4d.io.containment import require_inside
 from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
 from a4d.io.suffixes import PICTURE_SUFFIXES
 from a4d.pixels import Array, shrink
@@ -152,6 +153,7 @@ def list_images(folder: Path | str) -> list[Path]:
     Raises:
         MissingInputError: there is no such folder.
         InvalidInputError: it is no folder, cannot be listed, or holds no picture.
+        OutsideError: a picture is a link that leads out of the folder.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -164,6 +166,7 @@ def list_images(folder: Path | str) -> list[Path]:
     if not files:
         known = " ".join(sorted(PICTURE_SUFFIXES))
         raise InvalidInputError(f"{folder} holds no pictures", f"Known suffixes are {known}")
+    require_inside(folder, files)
     return sorted(files, key=natural_key)
 
 

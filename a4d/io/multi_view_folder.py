@@ -13,6 +13,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 from a4d.errors import InvalidInputError, UsageError
+from a4d.io.containment import require_inside
 from a4d.io.files import natural_key
 from a4d.io.images import list_images, read_image
 from a4d.io.multi_view_dataset import CAMERAS, INDEX, read_entries
@@ -97,6 +98,7 @@ class MultiViewFolder:
             UsageError: a data set has several.
             InvalidInputError: there are no two views, two have one number, or a view is a GIF.
             MissingInputError: there is no such folder.
+            OutsideError: a view is a link that leads out of the folder.
         """
         if (folder / INDEX).is_file():
             clips = [entry.folder for entry in read_entries(folder)]
@@ -120,6 +122,7 @@ class MultiViewFolder:
                 raise InvalidInputError(f"{one} and {other} are one view", "Move one of them away")
         places, ring = _places([_number(view) for view in views])
         pictures = sorted((folder / "images").glob("*.png"), key=natural_key)
+        require_inside(folder, (*found, *pictures))
         whole = pictures if len(pictures) % ring == 0 else []
         return cls(folder, tuple(views), places, ring, tuple(whole))
 
@@ -165,8 +168,8 @@ class MultiViewFolder:
             InvalidInputError: the index is damaged.
         """
         folder = self.path.resolve()
-        for root in folder.parents[2:3]:
-            if (root / INDEX).is_file():
+        for videos, root in zip(folder.parents[1:2], folder.parents[2:3], strict=False):
+            if videos.name == "videos" and (root / INDEX).is_file():
                 for entry in read_entries(root):
                     if entry.folder.resolve() == folder:
                         return entry.elevation, entry.azimuth

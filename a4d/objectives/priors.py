@@ -39,7 +39,7 @@ class ReleasedPrior(Config):
     )
     adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
     size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
-    views: int | None = Field(default=None, ge=1, description="of a sample; None is what it was trained for")
+    views: int | None = Field(default=None, ge=1, le=64, description="of a sample; None is what it was trained for")
     condition_frame_time_zero: bool | None = Field(
         default=None, description="tell first frames that they carry no noise; None is how it was trained"
     )
@@ -63,11 +63,17 @@ class FramesPrior(Config):
 
     kind: Literal["exact"] = "exact"
     split: Literal["train", "test", "all", "proxy"] = "train"
-    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    size: int | None = Field(
+        default=None, ge=8, le=4096, description="pixels of the longer side; None keeps the image's own"
+    )
     background: Literal["black", "white", "grey"] = "black"
-    views: int = Field(default=1, ge=1, description="clips, or single frames, that follow each other make an example")
-    frames: int = Field(default=1, ge=1, description="frames that follow each other make a clip")
-    clean_frames: int = Field(default=0, ge=0, description="leading frames of a clip that are told and not judged")
+    views: int = Field(
+        default=1, ge=1, le=64, description="clips, or single frames, that follow each other make an example"
+    )
+    frames: int = Field(default=1, ge=1, le=1024, description="frames that follow each other make a clip")
+    clean_frames: int = Field(
+        default=0, ge=0, le=1024, description="leading frames of a clip that are told and not judged"
+    )
     posed: bool = Field(default=True, description="choose the example that was seen from the same side")
 
 

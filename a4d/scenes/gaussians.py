@@ -46,7 +46,9 @@ class GaussianSceneConfig(Config):
     """What a Gaussian scene is made of besides its tensors."""
 
     kind: Literal["gaussians"] = "gaussians"
-    count: int = Field(default=20_000, ge=1, description="Gaussians to start with; given points are thinned to it")
+    count: int = Field(
+        default=20_000, ge=1, le=100_000_000, description="Gaussians to start with; given points are thinned to it"
+    )
     opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
     place: Literal["surface", "vertices"] = Field(
         default="surface", description="where a mesh's Gaussians begin: count of them on its surface, or one per vertex"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from a4d.config import Config, ConfigType, Number, load_yaml, parse, plain, to_yaml, unknown_key, value_at
 from a4d.errors import InvalidInputError
+from a4d.io.tensor_files import read_tensors
 
 SETTINGS, TENSORS = "scene.yaml", "tensors.safetensors"
 
@@ -30,14 +30,12 @@ def read_scene(
 
     Raises:
         ConfigError: the configuration is missing, or is not one of this kind of scene.
-        InvalidInputError: the tensors are missing or damaged, or one of them is not finite.
+        MissingInputError: there are no tensors.
+        InvalidInputError: they are damaged, or one of them is not finite.
     """
     config = parse(model, load_yaml(folder / SETTINGS), str(folder / SETTINGS))
     path = folder / TENSORS
-    try:
-        tensors = load_file(path, device=str(device))
-    except (SafetensorError, OSError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}") from None
+    tensors = read_tensors(path, device)[0]
     for name, values in tensors.items():
         if values.is_floating_point() and not values.isfinite().all():
             raise InvalidInputError(f"{path} is damaged: '{name}' holds numbers that are not finite")

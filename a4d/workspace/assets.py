@@ -78,10 +78,11 @@ def load_ground_truth(workspace: Workspace, clip: str | None = None) -> GroundTr
     rendered = [entry for entry in facts.rendered if wanted in (None, entry.clip)]
     if not rendered:
         raise MissingInputError(
-            f"{workspace.path} shows no clip '{clip}'", f"Run `a4d preprocess {workspace.path} --clip '{clip}' --force`"
+            f"{workspace.path} shows no clip '{clip}'",
+            f"Run `a4d preprocess {workspace.argument} --clip '{clip}' --force`",
         )
     return read_ground_truth(
-        workspace.require(rendered[0].ground_truth, f"Run `a4d preprocess {workspace.path} --force`")
+        workspace.require(rendered[0].ground_truth, f"Run `a4d preprocess {workspace.argument} --force`")
     )
 
 
@@ -90,6 +91,6 @@ def _facts(workspace: Workspace) -> SourceAsset:
     if facts is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh that was placed in its world",
-            f"Run `a4d preprocess {workspace.path}`, or make a workspace from a mesh",
+            f"Run `a4d preprocess {workspace.argument}`, or make a workspace from a mesh",
         )
     return facts

@@ -10,7 +10,7 @@ from typing import Literal
 
 from a4d.config import Config, differences, parse, plain
 from a4d.errors import ConfigError, WorkspaceError
-from a4d.workspace.files import FileStamp, name_in, stamp, stamps_of
+from a4d.workspace.files import FileStamp, is_as_recorded, name_in, stamps_of
 from a4d.workspace.record import Plan, Record
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import can_resume
@@ -67,10 +67,12 @@ def examine(workspace: Workspace, record: Record, records: Mapping[str, Record])
     known = {item.path: item for item in (*record.inputs, *record.outputs)}
     later = [other for other in records.values() if other.finished > record.finished]
     outputs = [item for item in record.outputs if not any(other.took_over(item.path) for other in later)]
+    changed = [item.path for item in outputs if not is_as_recorded(root / item.path, item)]
+    missing = [path for path in changed if not (root / path).is_file()]
     return Findings(
         inputs=_input_changes(record, [*stamps_of(root, inside, known), *_seen_outside(record)]),
-        missing=[item.path for item in outputs if not (root / item.path).is_file()],
-        edited=[item.path for item in outputs if _edited(root, item)],
+        missing=missing,
+        edited=[path for path in changed if path not in missing],
     )
 
 
@@ -104,13 +106,6 @@ def _input_changes(record: Record, present: Sequence[FileStamp]) -> list[str]:
         elif now[path] not in (before.get(path), own.get(path)):
             changes.append(f"{path} {'changed' if path in before else 'is new'}")
     return changes
-
-
-def _edited(root: Path, item: FileStamp) -> bool:
-    try:
-        return (root / item.path).is_file() and stamp(root / item.path, item.path, item).sha256 != item.sha256
-    except FileNotFoundError:  # a later run is just replacing it
-        return False
 
 
 def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: bool) -> Decision:

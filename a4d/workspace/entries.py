@@ -31,7 +31,7 @@ FOLDERS = frozenset(
 ENTRIES = FILES | FOLDERS
 """Everything that may lie at the top of a workspace."""
 
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+RUN_NAME = re.compile(r"[^\W_][\w-]*")
 """Names of runs, and so of scenes."""
 
 

@@ -50,6 +50,14 @@ def stamp(path: Path, name: str, known: FileStamp | None = None) -> FileStamp:
     return FileStamp(path=name, sha256=sha256, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
+def is_as_recorded(path: Path, recorded: FileStamp) -> bool:
+    """Whether a file is there and holds what it held."""
+    try:
+        return path.is_file() and stamp(path, recorded.path, recorded).sha256 == recorded.sha256
+    except FileNotFoundError:  # a writer is just replacing it
+        return False
+
+
 def files_below(path: Path) -> list[Path]:
     """The file itself, or every file below a folder in sorted order; nothing where the path does not exist."""
     if path.is_file():
@@ -120,6 +128,7 @@ _STORAGE_ERRORS = {
     errno.ENOSPC: ("cannot write", "the disk is full", _FREE),
     errno.EDQUOT: ("cannot write", "the disk quota is used up", _FREE),
     errno.EROFS: ("cannot write", "the file system is read-only", "Copy the workspace to a place where you may write"),
+    errno.ENAMETOOLONG: ("cannot write", "the name is too long", "Choose a shorter one"),
     errno.EFBIG: ("cannot write", "it is larger than the system allows", "Raise `ulimit -f`, or use another disk"),
     errno.EACCES: ("cannot read or write", "permission denied", _OWNED),
     errno.EPERM: ("cannot read or write", "permission denied", _OWNED),

@@ -42,7 +42,8 @@ class Journal(BaseModel):
         """Check that a commit of this run could have written it: staged outputs and files of the run, and their places.
 
         Raises:
-            ValueError: a path is another, or a link on its way leads out of the workspace.
+            ValueError: a path is another.
+            OutsideError: a link on the way to it leads out of the workspace.
         """
         staged, final = (path.relative_to(workspace.path).as_posix() for path in _folders(workspace, name))
         run_files = {f"{staged}/{file}": f"{final}/{file}" for file in RUN_FILES}

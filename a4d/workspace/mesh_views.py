@@ -45,11 +45,15 @@ class MeshViews(Config):
     up: AxisName | None = Field(default=None, description="axis of a mesh that points up; found if not given")
     front: AxisName | None = Field(default=None, description="axis of a mesh that points to the front")
     clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
-    frames: int = Field(default=16, ge=1, description="moments of each animation; spread over it without --fps")
-    views: int | None = Field(default=None, ge=1, description="cameras around a mesh; 24, or 4 for an animation")
-    test_views: int | None = Field(default=None, ge=0, description="held-out cameras between them; 8, or 4")
+    frames: int = Field(
+        default=16, ge=1, le=10_000, description="moments of each animation; spread over it without --fps"
+    )
+    views: int | None = Field(
+        default=None, ge=1, le=10_000, description="cameras around a mesh; 24, or 4 for an animation"
+    )
+    test_views: int | None = Field(default=None, ge=0, le=10_000, description="held-out cameras between them; 8, or 4")
     elevations: list[float] | None = Field(
-        default=None, min_length=1, description="degrees above the subject, of each ring of cameras"
+        default=None, min_length=1, max_length=1000, description="degrees above the subject, of each ring of cameras"
     )
     azimuth: float | None = Field(default=None, description="degrees, of the first camera; 0, the front, if not given")
     radius: float = Field(default=3.0, gt=1, description="metres from the middle of the subject to the cameras")

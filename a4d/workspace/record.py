@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from a4d.config import digest
-from a4d.errors import WorkspaceError
+from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
 from a4d.io.containment import require_inner
+from a4d.io.files import read_json
 from a4d.workspace.entries import require_output
 from a4d.workspace.files import FileStamp, is_below, write_whole
 
@@ -110,9 +111,9 @@ def read_document(path: Path, model: type[Document]) -> Document:
         WorkspaceError: it is unreadable, not JSON, or lacks a field.
     """
     try:
-        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise WorkspaceError(f"cannot read {path}: {error}", f"Delete {path.parent} to make it anew") from None
+        return model.model_validate(read_json(path))
+    except (MissingInputError, InvalidInputError) as error:
+        raise WorkspaceError(error.problem, f"Delete {path.parent} to make it anew") from None
     except ValidationError as error:
         raise WorkspaceError(f"{path} {damage(error)}", f"Delete {path.parent} to make it anew") from None
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from a4d.config import Config, load_yaml, plain, to_yaml
 from a4d.console import format_metrics
 from a4d.errors import A4DError, BackendUnavailableError, UsageError, WorkspaceError
+from a4d.naming import MOST_BYTES, bounded
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
 from a4d.workspace.entries import METADATA, PARTIAL, RUN_NAME
@@ -25,7 +26,7 @@ from a4d.workspace.lock import LOCK, Lock, acquire, locked
 from a4d.workspace.logs import logging_into, logging_to
 from a4d.workspace.record import Record
 from a4d.workspace.remedies import naming_the_run
-from a4d.workspace.source import RawInput, recognise, require_same
+from a4d.workspace.source import RawInput, is_there, recognise, require_same
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Metadata, Workspace
@@ -128,7 +129,7 @@ def locate(target: str) -> Place:
         A4DError: it is neither a workspace nor a raw input, or its workspace belongs to another input.
     """
     path = Path(target)
-    if path.suffix == ".a4d" or (len(target) < 1000 and (path / METADATA).is_file()):
+    if path.suffix == ".a4d" or is_there(path / METADATA):
         Workspace.open(path)
         return Place(path)
     raw = recognise(target)
@@ -166,6 +167,8 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
     name = options.name or stage.name
     if not RUN_NAME.fullmatch(name):
         raise UsageError(f"--name '{name}' may have letters, digits, '-' and '_' only")
+    if bounded(name) != name:
+        raise UsageError(f"--name is longer than {MOST_BYTES} bytes")
     options = replace(options, name=name)
     place = locate(target)
     if options.dry_run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 from pathlib import Path
@@ -13,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
-from a4d.io.containment import contained, links_and_devices, require_inner
+from a4d.io.containment import links_and_devices, require_inner, require_inside
 from a4d.io.suffixes import FILM_SUFFIXES, PICTURE_SUFFIXES
+from a4d.naming import bounded, name_of_text, readable_name
 from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
@@ -131,9 +131,9 @@ class RawInput(BaseModel):
     def stem(self) -> str:
         """What the workspace is called: the file's or folder's name, or the first words of the text."""
         if self.path is None:
-            return "-".join(re.findall(r"\w+", self.text.lower())[:6])
+            return name_of_text(self.text)
         name = readable_name(self._given.name)
-        return name if self.path.is_dir() else Path(name).stem
+        return bounded(name if self.path.is_dir() else Path(name).stem)
 
     @property
     def _given(self) -> Path:
@@ -162,12 +162,15 @@ class RawInput(BaseModel):
             return self._with_companions(self.path)
         if self.kind == "images":
             files = sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
-            links = [file for file in files if file.is_symlink()]
+            named = files
         else:
             files = [file for file in files_below(self.path) if self._is_part(file)]
-            links = [path for path in links_and_devices(self.path) if path.is_symlink() and self._is_part(path)]
-        for path in (*files, *links):
-            self._require_inside(path)
+            named = [path for path in links_and_devices(self.path) if self._is_part(path)]
+        try:
+            require_inside(self.path, named)
+        except OutsideError as error:
+            error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {self.path} COPY`"
+            raise
         return {_required_text(file, self.path): file for file in files}
 
     def _with_companions(self, path: Path) -> dict[str, Path]:
@@ -184,14 +187,6 @@ class RawInput(BaseModel):
         """Whether a file of the folder belongs to the input: a workspace that was made inside the folder does not."""
         parts = path.relative_to(self.folder).parts
         return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
-
-    def _require_inside(self, path: Path) -> None:
-        try:
-            contained(self.folder, path.relative_to(self.folder).as_posix())
-        except OutsideError as error:
-            raise OutsideError(
-                error.problem, f"Name a copy of the folder with its links followed: `cp -rL {self.folder} COPY`"
-            ) from None
 
     def sha256(self) -> str:
         """The identity of the content, by which a second command recognises the same input."""
@@ -219,21 +214,20 @@ class RawInput(BaseModel):
         return Source(kind=self.kind, path=path, text=self.text, sha256=self.sha256())
 
 
-def readable_name(name: str) -> str:
-    """A name as text: bytes that are not UTF-8 are read as Windows' Western letters, which old archives have."""
-    stored = os.fsencode(name)
-    try:
-        return stored.decode("utf-8")
-    except UnicodeDecodeError:
-        return stored.decode("cp1252", errors="replace")
-
-
 def _required_text(file: Path, folder: Path) -> str:
     """The name of a file below a folder, which others in the folder may refer to, so that it must stay as it is."""
     name = file.relative_to(folder).as_posix()
     if readable_name(name) != name:
         raise InvalidInputError(f"{folder} has a file whose name is not UTF-8: {readable_name(name)}", "Rename it")
     return name
+
+
+def is_there(path: Path) -> bool:
+    """Whether something exists under a path, which may be a text: longer than a name, or with what no name has."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def recognise(target: str) -> RawInput:
@@ -246,11 +240,7 @@ def recognise(target: str) -> RawInput:
         InvalidInputError: it is there and is no kind of input.
     """
     path = Path(target)
-    try:
-        exists = path.exists()
-    except (OSError, ValueError):  # a text may be longer than a file name, or hold characters no path has
-        exists = False
-    if not exists:
+    if not is_there(path):
         if " " in target.strip() and path.suffix.lower() not in {*SUFFIXES, ".json", ".a4d"}:
             return RawInput(kind="text", text=target.strip())
         raise MissingInputError(f"there is no file or folder '{target}'", "A prompt is a text of two words or more")

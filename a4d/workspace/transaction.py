@@ -138,10 +138,11 @@ class Transaction:
         """Put every output in its place and write the record.
 
         Raises:
+            MissingInputError: the workspace has gone away meanwhile.
             OSError: the disk is full or read-only; the workspace is as it was.
         """
         staged = self.folder / OUTPUTS
-        self._stage_metadata()
+        self._stage_metadata(Workspace.open(self.workspace.path).metadata)
         files = [(file, file.relative_to(staged).as_posix()) for file in files_below(staged)]
         record = Record(
             **self.plan.model_dump(),
@@ -168,10 +169,10 @@ class Transaction:
         self.workspace.metadata = Workspace.open(self.workspace.path).metadata
         return record
 
-    def _stage_metadata(self) -> None:
+    def _stage_metadata(self, metadata: Metadata) -> None:
         if not self._metadata:
             return
-        present = Workspace.open(self.workspace.path).metadata.model_dump()
+        present = metadata.model_dump()
         for key, value in self._metadata.items():
             present[key] = {**present[key], **value} if key in ("notes", "prompts") else value
         path = self.folder / OUTPUTS / METADATA

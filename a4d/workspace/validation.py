@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import Any
 
 from a4d.errors import A4DError, OutsideError, WorkspaceError
 from a4d.io.containment import contained
+from a4d.io.files import read_json
+from a4d.io.tensor_files import read_tensor_header
 from a4d.workspace.decision import examine
 from a4d.workspace.entries import ENTRIES, METADATA, PARTIAL, RUN_NAME, STAGES, misplaced
 from a4d.workspace.journal import JOURNAL, open_for_reading
@@ -90,9 +91,12 @@ def _check_frames(workspace: Workspace, report: Report) -> None:
     if not path.is_file():
         return
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         frames = content["frames"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except A4DError as error:
+        report.problems.append(error.problem)
+        return
+    except KeyError:
         report.problems.append("transforms.json: no JSON object with a list 'frames'")
         return
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
@@ -204,23 +208,7 @@ def _check_scene(folder: Path, report: Report) -> None:
         report.problems.append(error.problem)
     tensors = folder / "tensors.safetensors"
     if tensors.is_file():
-        problem = _safetensors_problem(tensors)
-        if problem:
-            report.problems.append(f"{name}/tensors.safetensors: {problem}")
-
-
-def _safetensors_problem(path: Path) -> str:
-    """What is wrong with a safetensors file by its header, which is checked against the file's length."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        size = path.stat().st_size
-        if length > size - 8:
-            return "the header is longer than the file"
         try:
-            header = json.loads(file.read(length))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return "the header is damaged"
-    if 8 + length + max(ends, default=0) != size:
-        return "the file is truncated"
-    return ""
+            read_tensor_header(tensors)
+        except A4DError as error:
+            report.problems.append(error.problem)

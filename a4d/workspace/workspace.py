@@ -12,6 +12,7 @@ from a4d import __version__
 from a4d.config import load_yaml, to_yaml
 from a4d.errors import ConfigError, MissingInputError, WorkspaceError
 from a4d.io.containment import contained
+from a4d.naming import as_argument
 from a4d.workspace.entries import METADATA, PARTIAL, RUN_NAME, STAGES, require_sound
 from a4d.workspace.files import FileStamp, write_whole
 from a4d.workspace.record import RECORD, Record, damage, read_document
@@ -114,6 +115,11 @@ class Workspace:
         return cls(path, metadata)
 
     @property
+    def argument(self) -> str:
+        """Its path as it stands in a command that the user is told to run."""
+        return as_argument(self.path)
+
+    @property
     def name(self) -> str:
         """What it is called now: its folder's name, without `.a4d`."""
         return self.path.resolve().name.removesuffix(PARTIAL).removesuffix(SUFFIX)
@@ -157,9 +163,9 @@ class Workspace:
             finished = [record.name for record in records if record.name in scenes]
             name = finished[-1] if finished else next(reversed(scenes), None)
         if name is None:
-            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.path}` first")
+            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.argument}` first")
         if name not in scenes:
-            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.path}` first"
+            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.argument}` first"
             raise MissingInputError(f"{self.path} has no scene '{name}'", has)
         return scenes[name]
 

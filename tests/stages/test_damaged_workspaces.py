@@ -2,8 +2,11 @@
 
 import itertools
 import random
+import shlex
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from a4d.geometry.animating import AnimationOptions, animated_asset
 from a4d.geometry.assembly import primitive_from_mesh
 from a4d.geometry.cameras import orbit
 from a4d.geometry.primitives import creature
+from a4d.interruption import StopRequest
 from a4d.io.glb_asset import write_asset
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 12345\n"
@@ -92,8 +96,8 @@ def workspaces(a4d_in, tmp_path_factory) -> Path:
     views = orbit(torch.arange(4) * 90.0, torch.full((4,), 10.0), 2.8, 40.0, 32, 32)
     write_blender_capture(folder / "capture", creature(), {"train": views, "test": views[1]})
     bar = bending_bar(3, 1, 8)
-    options = AnimationOptions(tolerance=0)
-    write_asset(folder / "mesh.glb", animated_asset("bar", primitive_from_mesh(bar.meshes[0]), bar.trajectories, 0.1, options))  # fmt: skip
+    surface, exact = primitive_from_mesh(bar.meshes[0]), AnimationOptions(tolerance=0)
+    write_asset(folder / "mesh.glb", animated_asset("bar", surface, bar.trajectories, 0.1, exact))
     for command in (
         ("preprocess", "image.png", "--size", 48),
         ("estimate-pose", "image.a4d"),
@@ -131,7 +135,7 @@ def assert_no_bug(a4d_in, workspaces: Path, tmp_path: Path, kind: str, chosen: l
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_a_damaged_file_is_never_a_bug(a4d_in, workspaces: Path, tmp_path: Path, kind: str) -> None:
-    chosen = random.Random(kind).sample(list(trials(workspaces, kind)), 20)
+    chosen = random.Random(kind).sample(list(trials(workspaces, kind)), 12)
     assert_no_bug(a4d_in, workspaces, tmp_path, kind, chosen)
 
 
@@ -139,3 +143,54 @@ def test_a_damaged_file_is_never_a_bug(a4d_in, workspaces: Path, tmp_path: Path,
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_no_damage_of_any_file_is_a_bug_to_any_command(a4d_in, workspaces: Path, tmp_path: Path, kind: str) -> None:
     assert_no_bug(a4d_in, workspaces, tmp_path, kind, list(trials(workspaces, kind)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "command", "maker"),
+    [
+        ("image", "scenes/fit-static/tensors.safetensors", "export", "fit-static"),
+        ("image", "scenes/fit-static/scene.yaml", "evaluate", "fit-static"),
+        ("image", "transforms.json", "fit-static", "estimate-pose"),
+        ("capture", "images/00002.png", "fit-static", "preprocess"),
+        ("mesh", "ground_truth/morph.npz", "evaluate", "preprocess"),
+    ],
+)
+def test_the_message_names_the_file_and_the_command_that_makes_it_anew(
+    a4d_in, workspaces: Path, tmp_path: Path, kind: str, file: str, command: str, maker: str
+) -> None:
+    workspace = shutil.copytree(workspaces / f"{kind}.a4d", tmp_path / f"{kind}.a4d")
+    for damage in ("empty", "halved", "pointer"):
+        shutil.copy(workspaces / f"{kind}.a4d" / file, workspace / file)
+        DAMAGES[damage](workspace / file)
+        arguments = next(each for each in COMMANDS[kind] if each[0] == command)[1:]
+        (line,) = a4d_in(tmp_path, command, workspace.name, *arguments).err.splitlines()
+        assert f"{workspace.name}/{file}" in line
+        remedy = shlex.split(line.partition("Make it anew: `")[2].rstrip("`"))
+        assert remedy[:3] == ["a4d", maker, workspace.name]
+    done = a4d_in(tmp_path, *remedy[1:])
+    assert done.code == 0, done.err
+    assert a4d_in(tmp_path, "validate", workspace.name).code == 0
+
+
+def test_a_checkpoint_that_is_cut_is_no_checkpoint_and_one_of_something_else_is_refused(
+    a4d_in, workspaces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = shutil.copytree(workspaces / "image.a4d", tmp_path / "image.a4d")
+    command = ("fit-static", workspace.name, "--name", "again", *STATIC)
+
+    def stop(request: StopRequest, *, at_once: bool = False) -> AbstractContextManager[StopRequest]:
+        request.signal_number = signal.SIGTERM
+        return nullcontext(request)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StopRequest, "listening", stop)
+        assert a4d_in(tmp_path, *command).code == 75
+    checkpoint = workspace / "stages/again.partial/checkpoint/state.safetensors"
+    content = checkpoint.read_bytes()
+    for other in (content.replace(b"scene/means", b"scene/meant"), content.replace(b"step", b"stop")):
+        checkpoint.write_bytes(other)
+        (line,) = a4d_in(tmp_path, *command).err.splitlines()[-1:]
+        assert "state.safetensors is damaged" in line
+        assert f"Delete {workspace.name}/stages/again.partial" in line
+    checkpoint.write_bytes(content[: len(content) // 2])
+    assert a4d_in(tmp_path, *command).code == 0
