@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         outlive_readers()
         code = _run(sys.argv[1:])
-        ignore_requests()
-        return code
+    ignore_requests()
+    return code
 
 
 def _run(arguments: list[str]) -> int:
