@@ -81,11 +81,14 @@ class StopRequest:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals wait while the block runs; processes that it starts never get them: they end with this one."""
+    """Let all signals but SIGTERM wait while the block runs; processes that it starts never get them.
+
+    A terminal and a scheduler send theirs to every process, of which one alone has to answer.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM})
     try:
         yield
     finally:
