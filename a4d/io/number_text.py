@@ -1,0 +1,111 @@
+"""Numbers in the text of mesh files, parsed many at a time."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a4d.errors import InvalidInputError
+
+NOT_A_NUMBER = re.compile(rb"[+-]?(?:1\.#\w*|s?nan(?:\(\w*\))?)", re.IGNORECASE)
+"""How C libraries print what is no number; `1.#INF` is none that a mesh could use either."""
+DECIMAL_COMMA = re.compile(rb"[+-]?\d+,\d+")
+
+
+def leading_numbers(text: bytes) -> tuple[NDArray[np.float64], bool]:
+    """Numbers separated by white space, up to the first word that is none, and whether that is the end of the text."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)
+            return np.fromstring(text, np.float64, sep=" "), True
+    except (ValueError, DeprecationWarning):
+        numbers, words = list[float](), text.split()
+        for word in words:
+            number = _number(word)
+            if number is None:
+                break
+            numbers.append(number)
+        return np.array(numbers, np.float64), len(numbers) == len(words)
+
+
+def _number(word: bytes) -> float | None:
+    if NOT_A_NUMBER.fullmatch(word):
+        return np.nan
+    try:
+        return None if b"_" in word else float(word)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class NumberRows:
+    """Lines of numbers.
+
+    Args:
+        values: of all lines, one after the other.
+        counts: (N,) int64 how many each line has.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """(N,) where the values of each line begin."""
+        return np.cumsum(self.counts) - self.counts
+
+    def column(self, index: int, missing: float = np.nan) -> NDArray[np.float64]:
+        """(N,) the number at that place of each line."""
+        has_it = self.counts > index
+        if has_it.all():
+            return self.values[self.first + index]
+        column = np.full(len(self.counts), missing)
+        column[has_it] = self.values[self.first[has_it] + index]
+        return column
+
+    def columns(self, start: int, stop: int, missing: float = np.nan) -> NDArray[np.float64]:
+        """(N, stop - start) the numbers at those places of each line."""
+        return np.stack([self.column(index, missing) for index in range(start, stop)], axis=1)
+
+
+def word_counts(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the words of a text begin, and (N,) how many of them each of its lines has."""
+    characters = np.frombuffer(text + b"\n", np.uint8)
+    is_space = characters <= ord(" ")
+    starts = np.flatnonzero(~is_space & np.concatenate([[True], is_space[:-1]]))
+    ends = np.flatnonzero(characters == ord("\n"))
+    return starts, np.diff(np.searchsorted(starts, ends), prepend=0)
+
+
+def number_rows(
+    path: Path,
+    what: str,
+    lines: Sequence[bytes],  # without line ends
+) -> NumberRows:
+    """The numbers of lines that hold nothing else; any may be infinite or not a number.
+
+    Raises:
+        InvalidInputError: names the file, what the lines hold, and the first that holds something else.
+    """
+    if not lines:
+        return NumberRows(np.zeros(0), np.zeros(0, np.int64))
+    text = b"\n".join(lines)
+    _, counts = word_counts(text)
+    values, is_whole = leading_numbers(text)
+    if not is_whole or len(values) != counts.sum():
+        culprit = lines[min(int(np.searchsorted(np.cumsum(counts), len(values), "right")), len(lines) - 1)]
+        raise _no_numbers(path, what, culprit)
+    return NumberRows(values, counts)
+
+
+def _no_numbers(path: Path, what: str, line: bytes) -> InvalidInputError:
+    quoted = repr(line.decode("utf-8", errors="replace").strip()[:60])
+    if DECIMAL_COMMA.search(line):
+        return InvalidInputError(f"{path} has a {what} with decimal commas: {quoted}", "Write decimals with a point")
+    return InvalidInputError(f"{path} has a {what} that is no row of numbers: {quoted}", "Export it again")
