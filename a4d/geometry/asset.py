@@ -157,6 +157,7 @@ class Asset:
         materials: what the primitives refer to.
         clips: in the order of the file.
         missing_pictures: file names of pictures that materials would use but that do not exist.
+        left_out: what the file holds and the asset lacks, in words that can be listed, such as "the picture 'gone.png'".
     """
 
     name: str
@@ -168,6 +169,7 @@ class Asset:
     materials: tuple[Material, ...]
     clips: tuple[Clip, ...]
     missing_pictures: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def clip(self, name: str) -> Clip:
         """The first clip of that name.

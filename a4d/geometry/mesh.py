@@ -99,3 +99,12 @@ def first_in_place(
     _, place = torch.unique(((places - places.amin(0)) / grid).round().long(), dim=0, return_inverse=True)
     first = place.new_full((int(place.max()) + 1,), len(points))
     return first.scatter_reduce(0, place, torch.arange(len(points), device=points.device), "amin")[place]
+
+
+def smooth_normals(
+    positions: Tensor,  # (V, 3)
+    faces: Tensor,  # (F, 3)
+) -> Tensor:
+    """(V, 3) unit normals that do not know of seams: vertices at the same place share the mean over all their faces."""
+    places, index = positions.unique(dim=0, return_inverse=True)
+    return Mesh(places.double(), index[faces]).vertex_normals[index].to(positions)

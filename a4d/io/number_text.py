@@ -15,6 +15,7 @@ from a4d.errors import InvalidInputError
 
 NOT_A_NUMBER = re.compile(rb"[+-]?(?:1\.#\w*|s?nan(?:\(\w*\))?)", re.IGNORECASE)
 """How C libraries print what is no number; `1.#INF` is none that a mesh could use either."""
+COMMENT = re.compile(rb"[ \t]#[^\n]*")
 DECIMAL_COMMA = re.compile(rb"[+-]?\d+,\d+")
 
 
@@ -95,16 +96,22 @@ def number_rows(
     """
     if not lines:
         return NumberRows(np.zeros(0), np.zeros(0, np.int64))
-    text = b"\n".join(lines)
+    text = without_comments(b"\n".join(lines))
     _, counts = word_counts(text)
     values, is_whole = leading_numbers(text)
     if not is_whole or len(values) != counts.sum():
         culprit = lines[min(int(np.searchsorted(np.cumsum(counts), len(values), "right")), len(lines) - 1)]
-        raise _no_numbers(path, what, culprit)
+        raise no_numbers(path, what, culprit)
     return NumberRows(values, counts)
 
 
-def _no_numbers(path: Path, what: str, line: bytes) -> InvalidInputError:
+def without_comments(text: bytes) -> bytes:
+    """Lines of numbers without what is said behind them."""
+    return COMMENT.sub(b"", text) if b"#" in text else text
+
+
+def no_numbers(path: Path, what: str, line: bytes) -> InvalidInputError:
+    """The refusal of a line that should hold numbers."""
     quoted = repr(line.decode("utf-8", errors="replace").strip()[:60])
     if DECIMAL_COMMA.search(line):
         return InvalidInputError(f"{path} has a {what} with decimal commas: {quoted}", "Write decimals with a point")

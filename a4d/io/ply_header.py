@@ -41,7 +41,7 @@ class PlyElement:
 
 @dataclass(frozen=True)
 class PlyHeader:
-    """What a PLY file says of itself; the tables follow in order from byte `size`."""
+    """What a PLY file says of itself; the tables follow in order from byte `size`, the comments are free text."""
 
     encoding: str
     elements: tuple[PlyElement, ...]
@@ -65,13 +65,11 @@ def parse_ply_header(content: bytes, path: Path) -> PlyHeader:
     line_end = re.compile(rb"end_header[ \t]*(\r\n|\n|\r)").match(content, end + 1)
     if end < 0 or line_end is None:
         raise InvalidInputError(f"{path} is truncated inside its PLY header")
-    comments = list[str]()
     encoding, elements = "", list[tuple[str, int, list[PlyProperty]]]()
-    for line in content[:end].decode("utf-8", errors="replace").splitlines()[1:]:
+    lines = content[:end].decode("utf-8", errors="replace").splitlines()[1:]
+    for line in lines:
         match line.split():
-            case ["comment", *_]:
-                comments.append(line.strip().removeprefix("comment").strip())
-            case [] | ["obj_info", *_]:
+            case [] | ["comment" | "obj_info", *_]:
                 continue
             case ["format", name, _] if name in BYTE_ORDERS:
                 encoding = name
@@ -88,6 +86,6 @@ def parse_ply_header(content: bytes, path: Path) -> PlyHeader:
     for name, _, properties in elements:
         if len({p.name for p in properties}) != len(properties):
             raise InvalidInputError(f"{path} names a property of its PLY element {name!r} twice")
-    return PlyHeader(
-        encoding, tuple(PlyElement(n, c, tuple(p)) for n, c, p in elements), line_end.end(), tuple(comments)
-    )
+    comments = tuple(line[8:].strip() for line in map(str.strip, lines) if line.startswith("comment "))
+    tables = tuple(PlyElement(name, count, tuple(properties)) for name, count, properties in elements)
+    return PlyHeader(encoding, tables, line_end.end(), comments)

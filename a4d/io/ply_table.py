@@ -39,6 +39,16 @@ def read_ply_element(path: Path, name: str) -> tuple[PlyElement, dict[str, NDArr
     raise InvalidInputError(f"{path} has no PLY element {name!r}")
 
 
+def read_ply_header(path: Path) -> PlyHeader:
+    """What a PLY file says of itself.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is no PLY file, or its header breaks the format.
+    """
+    return parse_ply_header(read_bytes(path), path)
+
+
 def read_ply_tables(path: Path) -> tuple[PlyHeader, dict[str, PlyTable]]:
     """All tables of a PLY file by name, in ASCII or in either byte order.
 
