@@ -157,7 +157,7 @@ class Asset:
         materials: what the primitives refer to.
         clips: in the order of the file.
         missing_pictures: file names of pictures that materials would use but that do not exist.
-        left_out: what the file holds and the asset lacks, in words that can be listed, such as "the picture 'gone.png'".
+        left_out: what the file holds and the asset lacks, in words that can be listed: "the picture 'gone.png'".
     """
 
     name: str

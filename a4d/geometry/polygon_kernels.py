@@ -1,5 +1,8 @@
 """The kernel that cuts polygons into triangles, ear by ear."""
 
+# mypy: ignore-errors
+# Numba infers the types, and by rules of its own.
+
 import numpy as np
 from numba import njit
 

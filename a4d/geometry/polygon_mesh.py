@@ -56,16 +56,14 @@ class PolygonMesh:
         without texture coordinates (0, 0), those without a colour opaque white.
         """
         # In the precision that primitives have, so that what it cannot hold is found there.
-        with np.errstate(over="ignore", invalid="ignore"):
-            positions = self.positions.astype(np.float32)
-            triangles = triangulate(positions[self.corners].astype(np.float64), self.counts)
+        positions = self.positions.astype(np.float32)
+        triangles = triangulate(positions[self.corners].astype(np.float64), self.counts)
         materials = self.materials[triangles.polygons]
         smooth = None
         if self.normals is None or (self.normals.index < 0).any():
             faces = self.corners[triangles.corners]
-            is_finite = np.isfinite(positions).all(axis=1)
-            sound = torch.from_numpy(faces[is_finite[faces].all(axis=1)])
-            smooth = smooth_normals(torch.from_numpy(positions), sound).numpy()
+            sound = faces[np.isfinite(positions[faces]).all(axis=(1, 2))]
+            smooth = smooth_normals(torch.from_numpy(positions), torch.from_numpy(sound)).numpy()
         used = np.unique(materials).tolist()
         chosen = [triangles.corners if len(used) == 1 else triangles.corners[materials == index] for index in used]
         return [

@@ -56,7 +56,9 @@ def _larger(
     fans, polygon = _fans(first, counts)
     crosses = _crosses(points, fans)
     # Newell's: twice the area, along the normal of the plane that fits best.
-    normals = np.stack([np.bincount(polygon, crosses[:, axis], len(counts)) for axis in range(3)], axis=1)
+    normals: NDArray[np.float64] = np.stack(
+        [np.bincount(polygon, crosses[:, axis], len(counts)) for axis in range(3)], axis=1
+    )
     sizes = np.linalg.norm(normals, axis=1)
     is_covered = _is_covered(crosses, polygon, normals)
     # What has no area to speak of has no side to be seen from either.

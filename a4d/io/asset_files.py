@@ -34,14 +34,14 @@ def asset_files(path: Path) -> list[Path]:
 
 
 def belonging(path: Path, name: str, folder: Path | None = None) -> Path | None:
-    """The file that a mesh file means by a name.
+    r"""The file that a mesh file means by a name.
 
     Exporters write the separators of their system, the letters of a disk that knows no case, or the place on the disk
     of somebody else: of the parts of such a name the most that lead to a file are taken.
 
     Args:
         path: of the mesh file.
-        name: relative or not, with `/` or `\\`.
+        name: relative or not, with `/` or `\`.
         folder: where the name stands, below that of the mesh file; it is looked in first.
 
     Returns:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.assembly import static_asset
 from a4d.geometry.asset import Asset, Primitive
@@ -63,7 +65,8 @@ def read_asset(path: Path) -> Asset:
     if suffix == ".bvh":
         return capsule_asset(path.stem, read_bvh(path))
     if suffix in STILL:
-        asset = _still(path, STILL[suffix](path))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is mended or refused below
+            asset = _still(path, STILL[suffix](path))
     elif suffix in GLTF_SUFFIXES:
         asset = read_gltf(path)
     else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.arrays import numpy_from_tensor, require_finite
-from a4d.io.ply_table import read_ply_element, write_ply_tables
+from a4d.io.ply_table import read_ply_table, write_ply_tables
 
 SH_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of `f_rest_*` properties to the degree of the spherical harmonics."""
@@ -66,7 +66,8 @@ def read_gaussian_ply(path: Path) -> Gaussians:
         InvalidInputError: no PLY, truncated, no Gaussians (a mesh or a point cloud), or not finite.
         UsageError: SuperSplat's compressed variant.
     """
-    element, columns = read_ply_element(path, "vertex")
+    table = read_ply_table(path, "vertex")
+    element, columns = table.element, table.columns
     if "packed_position" in columns:
         raise UsageError(
             f"{path} is a compressed splat PLY, which is not read here", "Convert it: splat-transform IN.ply OUT.ply"

@@ -79,8 +79,7 @@ def require_corners(
     Raises:
         InvalidInputError: one does not.
     """
-    with np.errstate(invalid="ignore"):
-        indices = corners.astype(np.int64)
+    indices = corners.astype(np.int64)
     wrong = corners[(indices != corners) | (indices < 0) | (indices >= count)]
     if len(wrong):
         problem = f"{path} has a face that names vertex {wrong[0]:g}, of {count} numbered from 0"

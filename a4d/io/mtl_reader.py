@@ -240,8 +240,9 @@ class MaterialReader:
 
 def _colour(value: str, missing: float) -> tuple[float, float, float]:
     """Linear light of a stated colour, which is sRGB; one number stands for a grey."""
-    numbers = [found for found in map(number, value.split()) if found is not None]
-    if not numbers or value.split()[0].lower() in ("spectral", "xyz"):
+    words = value.lower().split()
+    numbers = [found for found in map(number, words) if found is not None]
+    if not numbers or words[0] in ("spectral", "xyz"):
         return missing, missing, missing
     stated = np.array((numbers * 3)[:3] if len(numbers) < 3 else numbers[:3])
     red, green, blue = linear_from_srgb(stated.clip(0, None)).tolist()
@@ -255,8 +256,8 @@ def _share(statements: Mapping[str, str], keyword: str, missing: float) -> float
 
 
 def _opacity(statements: Mapping[str, str]) -> float:
-    """`d`, else what `Tr` leaves of it."""
-    return _share(statements, "d", 1.0) if "d" in statements else 1 - _share(statements, "tr", 0.0)
+    """`d`, else what `Tr` leaves; some programs write as `Tr 1`, without `d`, what is opaque."""
+    return _share(statements, "d", 1.0) if "d" in statements else (1 - _share(statements, "tr", 0.0)) or 1.0
 
 
 def _roughness(statements: Mapping[str, str]) -> float:

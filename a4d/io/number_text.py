@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from a4d.errors import InvalidInputError
 
@@ -21,18 +20,32 @@ DECIMAL_COMMA = re.compile(rb"[+-]?\d+,\d+")
 
 def leading_numbers(text: bytes) -> tuple[NDArray[np.float64], bool]:
     """Numbers separated by white space, up to the first word that is none, and whether that is the end of the text."""
+    numbers = _parsed(text, np.float64)
+    if numbers is not None:
+        return numbers, True
+    found, words = list[float](), text.split()
+    for word in words:
+        number = _number(word)
+        if number is None:
+            break
+        found.append(number)
+    return np.array(found, np.float64), len(found) == len(words)
+
+
+def leading_indices(text: bytes) -> tuple[NDArray, bool]:
+    """The same for numbers that should be whole, which are parsed faster and come as int64 if they are."""
+    numbers = _parsed(text, np.int64)
+    return (numbers, True) if numbers is not None else leading_numbers(text)
+
+
+def _parsed(text: bytes, kind: DTypeLike) -> NDArray | None:
+    """All numbers of a text, or None where it holds something else."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)
-            return np.fromstring(text, np.float64, sep=" "), True
+            return np.fromstring(text, kind, sep=" ")
     except (ValueError, DeprecationWarning):
-        numbers, words = list[float](), text.split()
-        for word in words:
-            number = _number(word)
-            if number is None:
-                break
-            numbers.append(number)
-        return np.array(numbers, np.float64), len(numbers) == len(words)
+        return None
 
 
 def _number(word: bytes) -> float | None:
@@ -87,21 +100,21 @@ def word_counts(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def number_rows(
     path: Path,
     what: str,
-    lines: Sequence[bytes],  # without line ends
+    text: bytes,  # of one line or more; none where it is empty
 ) -> NumberRows:
-    """The numbers of lines that hold nothing else; any may be infinite or not a number.
+    """The numbers of lines that hold nothing else but comments; any may be infinite or not a number.
 
     Raises:
         InvalidInputError: names the file, what the lines hold, and the first that holds something else.
     """
-    if not lines:
+    if not text:
         return NumberRows(np.zeros(0), np.zeros(0, np.int64))
-    text = without_comments(b"\n".join(lines))
+    text = without_comments(text)
     _, counts = word_counts(text)
     values, is_whole = leading_numbers(text)
     if not is_whole or len(values) != counts.sum():
-        culprit = lines[min(int(np.searchsorted(np.cumsum(counts), len(values), "right")), len(lines) - 1)]
-        raise no_numbers(path, what, culprit)
+        culprit = min(int(np.searchsorted(np.cumsum(counts), len(values), "right")), len(counts) - 1)
+        raise no_numbers(path, what, text.split(b"\n")[culprit])
     return NumberRows(values, counts)
 
 

@@ -17,7 +17,7 @@ from a4d.io.asset_files import belonging
 from a4d.io.files import read_bytes
 from a4d.io.mesh_file import PLAIN, MeshFile, colour_fractions, many, opaque, per_vertex
 from a4d.io.mtl_reader import MaterialReader, parse_library, plain_text
-from a4d.io.number_text import NumberRows, leading_numbers, no_numbers, number_rows, without_comments, word_counts
+from a4d.io.number_text import NumberRows, leading_indices, no_numbers, number_rows, without_comments, word_counts
 from a4d.io.texture_files import TextureFiles
 
 CONTINUED = re.compile(rb"\\ *\n")
@@ -35,20 +35,32 @@ LEFT_OUT = {
     b"curv2": ("free-form curve", "free-form curves"),
     b"surf": ("free-form surface", "free-form surfaces"),
 }
+BLOCKS = (b"f ", b"v ", b"vt", b"vn")
+"""How the lines begin that fill files: faces, vertices, texture coordinates and normals."""
 POLYPAINT = b"#MRGB"
 """The comment in which ZBrush keeps colours, eight hexadecimal digits for each vertex: mask, red, green, blue."""
 
 
 @dataclass
-class _Statements:
-    """The lines of a file by what they say, without their first word."""
+class _Rows:
+    """The lines of one kind, without their first word, in blocks as they stand together."""
 
-    vertices: list[bytes] = field(default_factory=list)
-    uvs: list[bytes] = field(default_factory=list)
-    normals: list[bytes] = field(default_factory=list)
-    faces: list[bytes] = field(default_factory=list)
+    blocks: list[bytes] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def text(self) -> bytes:
+        """All of them, one a line."""
+        return b"\n".join(self.blocks)
+
+
+@dataclass
+class _Statements:
+    """The lines of a file by what they say."""
+
+    rows: dict[bytes, _Rows] = field(default_factory=lambda: {keyword: _Rows() for keyword in BLOCKS})
     seen: list[tuple[int, int, int, int]] = field(default_factory=list)
-    """Where the numbers of vertices, texture coordinates and normals before a face change: that face, and these."""
+    """At the first face of each block: its number, and those of vertices, texture coordinates and normals before it."""
     materials: list[tuple[int, str]] = field(default_factory=list)
     """The first face of each run of one material, and its name."""
     libraries: list[str] = field(default_factory=list)
@@ -57,29 +69,41 @@ class _Statements:
 
     @classmethod
     def of(cls, content: bytes) -> _Statements:
-        """Sort the lines of a file."""
-        found, is_seen = cls(), False
-        places = {b"v": found.vertices, b"vt": found.uvs, b"vn": found.normals}
-        for line in _normalised(content).split(b"\n"):
-            keyword, _, rest = line.partition(b" ")
-            if keyword in places:
-                places[keyword].append(rest)
-                is_seen = False
-            elif keyword in (b"f", b"fo"):
-                if not is_seen:
-                    counts = (len(found.vertices), len(found.uvs), len(found.normals))
-                    found.seen.append((len(found.faces), *counts))
-                    is_seen = True
-                found.faces.append(rest)
-            elif keyword == b"usemtl":
-                found.materials.append((len(found.faces), plain_text(rest).strip()))
-            elif keyword == b"mtllib":
-                found.libraries.append(plain_text(rest).strip())
-            elif keyword == POLYPAINT:
-                found.polypaint.append(rest)
-            elif not keyword.startswith(b"#") and keyword not in IGNORED:
-                found.others[keyword] = found.others.get(keyword, 0) + 1
+        """Sort the lines of a file, many that begin alike at a time."""
+        found, text = cls(), _normalised(content)
+        characters = np.frombuffer(text + b"\n\n", np.uint8)
+        starts = np.concatenate([[0], np.flatnonzero(characters[:-1] == ord("\n")) + 1])
+        # Two characters tell all kinds that fill files; the last start is behind the end.
+        kinds = characters[starts[:-1]].astype(np.uint16) << 8 | characters[starts[:-1] + 1]
+        edges = np.flatnonzero(np.diff(kinds)) + 1
+        for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(kinds)], strict=True):
+            found._take(text[starts[first] : starts[last] - 1], last - first)
         return found
+
+    def _take(self, block: bytes, count: int) -> None:
+        """Sort lines that all begin with the same two characters."""
+        keyword = block[:2]
+        if keyword not in BLOCKS:
+            for line in block.split(b"\n"):
+                self._take_line(line)
+            return
+        if keyword == b"f ":
+            numbers = (self.rows[other].count for other in BLOCKS)
+            self.seen.append(tuple(numbers))  # type: ignore[arg-type]
+        rows = self.rows[keyword]
+        rows.blocks.append(block.replace(b"\n" + keyword, b"\n")[2:])
+        rows.count += count
+
+    def _take_line(self, line: bytes) -> None:
+        keyword, _, rest = line.partition(b" ")
+        if keyword == b"usemtl":
+            self.materials.append((self.rows[b"f "].count, plain_text(rest).strip()))
+        elif keyword == b"mtllib":
+            self.libraries.append(plain_text(rest).strip())
+        elif keyword == POLYPAINT:
+            self.polypaint.append(rest)
+        elif not keyword.startswith(b"#") and keyword not in IGNORED:
+            self.others[keyword] = self.others.get(keyword, 0) + 1
 
 
 def _normalised(content: bytes) -> bytes:
@@ -88,7 +112,7 @@ def _normalised(content: bytes) -> bytes:
         content = content.decode("utf-16", errors="replace").encode()
     content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\t", b" ")
     content = CONTINUED.sub(b" ", content) if b"\\" in content else content
-    return INDENTED.sub(b"\n", content).lstrip()
+    return INDENTED.sub(b"\n", content).lstrip().replace(b"\nfo ", b"\nf ")
 
 
 def read_obj(path: Path) -> MeshFile:
@@ -99,28 +123,32 @@ def read_obj(path: Path) -> MeshFile:
         InvalidInputError: it is damaged, has no faces, or a face names a vertex that does not exist.
     """
     statements = _Statements.of(read_bytes(path))
-    if not statements.faces:
-        what = many(len(statements.vertices), "vertex", "vertices")
+    faces, vertices, uvs, normals = (statements.rows[keyword] for keyword in BLOCKS)
+    if not faces.count:
+        what = many(vertices.count, "vertex", "vertices")
         raise InvalidInputError(f"{path} holds {what} and no faces", "Points and lines alone make no surface")
-    rows = number_rows(path, "vertex", statements.vertices)
+    rows = number_rows(path, "vertex", vertices.text)
     if (rows.counts < 3).any():
-        line = statements.vertices[int((rows.counts < 3).argmax())]
+        line = vertices.text.split(b"\n")[int((rows.counts < 3).argmax())]
         raise no_numbers(path, "vertex of three coordinates", line)
-    faces = _Faces.of(path, statements)
-    left_out = list(_left_out(statements, faces))
+    corners = _Corners.of(path, statements)
+    left_out = list(_left_out(statements, corners))
     materials, chosen = _materials(path, statements, left_out)
-    uvs = number_rows(path, "texture coordinate", statements.uvs).columns(0, 2, missing=0.0) * (1, -1) + (0, 1)
-    normals = number_rows(path, "normal", statements.normals).columns(0, 3, missing=0.0)
+    uv_rows, normal_rows = number_rows(path, "texture coordinate", uvs.text), number_rows(path, "normal", normals.text)
     mesh = PolygonMesh(
         rows.columns(0, 3),
-        faces.vertices,
-        faces.counts,
+        corners.vertices,
+        corners.counts,
         chosen,
-        CornerAttribute(normals, faces.normals) if (faces.normals >= 0).any() else None,
-        CornerAttribute(uvs, faces.uvs) if (faces.uvs >= 0).any() else None,
-        per_vertex(_colours(rows, statements), faces.vertices),
+        _attribute(normal_rows.columns(0, 3, missing=0.0), corners.normals),
+        _attribute(uv_rows.columns(0, 2, missing=0.0) * (1, -1) + (0, 1), corners.uvs),
+        per_vertex(_colours(rows, statements), corners.vertices),
     )
     return MeshFile(mesh, materials, tuple(left_out))
+
+
+def _attribute(values: NDArray[np.float64], index: NDArray[np.int64]) -> CornerAttribute | None:
+    return CornerAttribute(values, index) if (index >= 0).any() else None
 
 
 def material_libraries(path: Path) -> Iterator[Path]:
@@ -147,18 +175,18 @@ def _libraries(path: Path, value: str) -> dict[str, Path | None]:
     return {name: belonging(path, name) for name in (*names, " ".join(words)) if name}
 
 
-def _left_out(statements: _Statements, faces: _Faces) -> Iterator[str]:
+def _left_out(statements: _Statements, corners: _Corners) -> Iterator[str]:
     others = dict(statements.others)
     for keyword, (singular, plural) in LEFT_OUT.items():
         if keyword in others:
             yield many(others.pop(keyword), singular, plural)
     if others:
         yield many(sum(others.values()), "line of an unknown kind", "lines of unknown kinds")
-    small = int((faces.counts < 3).sum())
+    small = int((corners.counts < 3).sum())
     if small:
         yield many(small, "face of fewer than three corners", "faces of fewer than three corners")
-    if faces.strays:
-        yield many(faces.strays, "texture coordinate or normal that", "texture coordinates or normals that") + (
+    if corners.strays:
+        yield many(corners.strays, "texture coordinate or normal that", "texture coordinates or normals that") + (
             " a face names and the file lacks"
         )
 
@@ -176,21 +204,23 @@ def _materials(
                 known |= {title: (library, lines) for title, lines in parse_library(library).items()}
     alike = {title.casefold(): title for title in known}
     starts = [(0, ""), *statements.materials]
-    used = {name: 0 for (start, name), (end, _) in _runs(starts, len(statements.faces)) if end > start}
+    used = {name: 0 for (start, name), (end, _) in _runs(starts, statements.rows[b"f "].count) if end > start}
     materials = list[Material]()
     for name in used:
         title = name if name in known else alike.get(name.casefold())
+        if not name and len(known) == 1:  # what names no material means the only one
+            title = next(iter(known))
         used[name] = len(materials)
         if title is None:
             materials.append(PLAIN)
-            if known:
+            if known and name:
                 left_out.append(f"the material {name!r}, which no library has")
         else:
             library, lines = known[title]
             materials.append(MaterialReader(library.parent, textures).material(title, lines))
     left_out += textures.left_out
-    chosen = np.zeros(len(statements.faces), np.int64)
-    for (start, name), (end, _) in _runs(starts, len(statements.faces)):
+    chosen = np.zeros(statements.rows[b"f "].count, np.int64)
+    for (start, name), (end, _) in _runs(starts, statements.rows[b"f "].count):
         chosen[start:end] = used.get(name, 0)
     return tuple(materials), chosen
 
@@ -218,7 +248,7 @@ def _colours(rows: NumberRows, statements: _Statements) -> NDArray[np.float64] |
 
 
 @dataclass(frozen=True)
-class _Faces:
+class _Corners:
     """Polygons whose corners name a vertex and, or with -1 not, texture coordinates and a normal.
 
     Args:
@@ -236,28 +266,29 @@ class _Faces:
     strays: int
 
     @classmethod
-    def of(cls, path: Path, statements: _Statements) -> _Faces:
+    def of(cls, path: Path, statements: _Statements) -> _Corners:
         """Parse all faces at once.
 
         Raises:
             InvalidInputError: one is no list of corners, or names a vertex that does not exist.
         """
-        text = without_comments(b"\n".join(statements.faces)) + b"\n"
+        lines = statements.rows[b"f "]
+        text = without_comments(lines.text) + b"\n"
         # A number in every place that slashes make, 0 for what is left out.
         text = text.replace(b"//", b"/0/").replace(b"/ ", b" ").replace(b"/\n", b"\n")
         starts, counts = word_counts(text)
-        counts = counts[: len(statements.faces)]
+        counts = counts[: lines.count]
         slashes = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("/"))
         fields = 1 + np.bincount(np.searchsorted(starts, slashes, "right") - 1, minlength=len(starts))
-        numbers, is_whole = leading_numbers(text.replace(b"/", b" "))
+        numbers, is_whole = leading_indices(text.replace(b"/", b" "))
         polygon = np.repeat(np.arange(len(counts)), counts)
         if not is_whole or len(numbers) != fields.sum() or fields.max(initial=1) > 3:
-            corner = np.searchsorted(np.cumsum(fields), len(numbers), "right") if len(numbers) < fields.sum() else (
-                fields.argmax()
-            )  # fmt: skip
-            raise no_numbers(path, "face", statements.faces[polygon[min(corner, len(polygon) - 1)]])
+            corner = int(np.searchsorted(np.cumsum(fields), len(numbers), "right"))
+            corner = corner if corner < len(polygon) else int(fields.argmax())
+            line = lines.text.split(b"\n")[int(polygon[corner])] if len(polygon) else b""
+            raise no_numbers(path, "face", line)
         first = np.cumsum(fields) - fields
-        totals = (len(statements.vertices), len(statements.uvs), len(statements.normals))
+        totals = [statements.rows[keyword].count for keyword in BLOCKS[1:]]
         seen = np.array(statements.seen, np.int64)
         run = np.searchsorted(seen[:, 0], polygon, "right") - 1
         indices = []

@@ -48,8 +48,8 @@ def read_off(path: Path) -> MeshFile:
         )
     if not face_count:
         raise InvalidInputError(f"{path} holds {count} vertices and no faces", "Points alone make no surface")
-    vertices = number_rows(path, "vertex", lines[1 : count + 1])
-    faces = number_rows(path, "face", lines[count + 1 : count + 1 + face_count])
+    vertices = number_rows(path, "vertex", b"\n".join(lines[1 : count + 1]))
+    faces = number_rows(path, "face", b"\n".join(lines[count + 1 : count + 1 + face_count]))
     return MeshFile(_mesh(path, vertices, faces, has_normals, has_uvs))
 
 

@@ -1,4 +1,4 @@
-"""Polygon meshes in PLY files: faces of any number of corners, triangle strips, and the many names of their properties."""
+"""Reading polygon meshes from PLY files: faces of any number of corners, strips, and properties of many names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_gaussian(names: Iterable[str]) -> bool:
 
 
 def vertex_colours(table: PlyTable) -> NDArray[np.float64] | None:
-    """(N, 3), or (N, 4) with alpha: sRGB in [0, 1] of records, by whatever names and types; None where there are none."""
+    """(N, 3), or (N, 4) with alpha: sRGB in [0, 1] of records, under any of the usual names, or None."""
     for prefix in PREFIXES:
         for channels in CHANNELS:
             names = [prefix + channel for channel in channels]
@@ -89,18 +89,18 @@ def _faces(tables: dict[str, PlyTable]) -> PlyLists | None:
 def _strips(path: Path, tables: dict[str, PlyTable], count: int) -> NDArray[np.int64]:
     """(F, 3) the triangles of strips, in which -1 begins a new one."""
     table = tables.get("tristrips")
-    triangles = [np.zeros((0, 3), np.int64)]
+    none = np.zeros((0, 3), np.int64)
+    triangles = [none]
     for lists in table.lists.values() if table else ():
         ends = np.flatnonzero(np.isin(np.arange(len(lists.values)), np.cumsum(lists.counts)[:-1]))
         for strip in np.split(lists.values, ends):
             for run in np.split(strip, np.flatnonzero(strip == -1)):
                 corners = require_corners(path, run[run != -1], count)
-                faces = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1) if len(corners) > 2 else []
-                if len(faces):
-                    faces[1::2] = faces[1::2, [0, 2, 1]]
-                    # Strips are joined by triangles without area, which are no part of the surface.
-                    a, b, c = faces.T
-                    triangles.append(faces[(a != b) & (b != c) & (c != a)])
+                faces = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1) if len(corners) > 2 else none
+                faces[1::2] = faces[1::2, [0, 2, 1]]
+                # Strips are joined by triangles without area, which are no part of the surface.
+                a, b, c = faces.T
+                triangles.append(faces[(a != b) & (b != c) & (c != a)])
     return np.concatenate(triangles)
 
 
@@ -157,10 +157,12 @@ def _corner_uvs(faces: PlyTable | None, counts: NDArray[np.int64]) -> CornerAttr
     if lists is None or not len(lists.values):
         return None
     has_them = lists.counts == 2 * counts
-    values = lists.values[np.repeat(has_them, lists.counts)].astype(np.float64).reshape(-1, 2)
+    stated = lists.values[np.repeat(has_them, lists.counts)].astype(np.float32)
+    # A pair of them is compared as the one number that its bytes make.
+    _, first, same = np.unique(stated.view(np.uint64), return_index=True, return_inverse=True)
     index = np.full(int(counts.sum()), -1)
-    index[np.repeat(has_them, counts)] = np.arange(len(values))
-    return CornerAttribute(values * (1, -1) + (0, 1), index)
+    index[np.repeat(has_them, counts)] = same
+    return CornerAttribute(stated.reshape(-1, 2)[first] * (1.0, -1.0) + (0.0, 1.0), index)
 
 
 def _textured(path: Path, header: PlyHeader, tables: dict[str, PlyTable], mesh: PolygonMesh) -> MeshFile:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
-from a4d.io.number_text import leading_numbers
+from a4d.io.number_text import leading_numbers, word_counts
 from a4d.io.ply_header import PlyElement
 
 
@@ -43,16 +43,24 @@ class PlyTable:
 
 @dataclass(frozen=True)
 class Words:
-    """The numbers of an ASCII body; positions count words."""
+    """The numbers of an ASCII body; positions count words.
+
+    Args:
+        numbers: up to the end, or to the first word that is none.
+        is_whole: whether they go to the end.
+        lines: (L + 1,) where each line with something in it begins, and the end.
+    """
 
     numbers: NDArray[np.float64]
     is_whole: bool
+    lines: NDArray[np.int64]
 
     @classmethod
     def of(cls, text: bytes) -> Words:
-        """Parse up to the end, or to the first word that is no number."""
+        """Parse a body."""
         numbers, is_whole = leading_numbers(text)
-        return cls(numbers, is_whole)
+        _, counts = word_counts(text.replace(b"\r", b"\n"))
+        return cls(numbers, is_whole, np.concatenate([[0], np.cumsum(counts[counts > 0])]))
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -106,8 +114,7 @@ def read_table(body: Words | Bytes, position: int, element: PlyElement, path: Pa
         columns = {p.name: np.zeros(0, p.type) for p in element.properties if not p.count_type}
         nothing = PlyLists(np.zeros(0, np.int64), np.zeros(0, np.int64))
         return PlyTable(element, columns, {p.name: nothing for p in element.properties if p.count_type}), position
-    layout = _Layout.of(element, body)
-    starts, counts = layout.places(body, position, element, path)
+    starts, counts, end = _Layout.of(element, body).places(body, position, element, path)
     columns, lists, part, offset = dict[str, NDArray](), dict[str, PlyLists](), 0, 0
     for p in element.properties:
         if p.count_type is None:
@@ -119,8 +126,7 @@ def read_table(body: Words | Bytes, position: int, element: PlyElement, path: Pa
         first = starts[:, part] + offset + body.size(p.count_type)
         lists[p.name] = PlyLists(lengths, body.values(np.repeat(first, lengths) + within * body.size(p.type), p.type))
         part, offset = part + 1, 0
-    end = starts[-1, -1] + layout.tail
-    return PlyTable(element, columns, lists), int(end)
+    return PlyTable(element, columns, lists), end
 
 
 @dataclass(frozen=True)
@@ -149,31 +155,55 @@ class _Layout:
 
     def places(
         self, body: Words | Bytes, position: int, element: PlyElement, path: Path
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(N, L + 1) where each part of each record begins, and (N, L) the lengths of its lists."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """(N, L + 1) where each part of each record begins, (N, L) the lengths of its lists, and where all end."""
+        by_lines = self._places_in_lines(body, position, element.count) if isinstance(body, Words) else None
+        if by_lines is not None:
+            return by_lines
         one = self._lengths(body, position, 1, element, path)
-        first_end = self._starts(position, one)[:, -1] + self.tail
-        if not len(one) or first_end[0] > len(body):
+        before = self._starts(position, one)
+        if not len(one) or before[0, -1] + self.tail > len(body):
             raise _unreadable(body, path, element, 0)
-        size = int(first_end[0]) - position
+        size = int(before[0, -1]) + self.tail - position
         available = (len(body) - position) // size
-        shifts = np.arange(min(available, element.count)) * size
+        shifts = np.arange(min(available, element.count))[:, None] * size
+        starts, lengths = before + shifts, np.broadcast_to(one, (len(shifts), len(self.lists)))
         # Mostly all lists are of one length.
-        before = self._starts(position, one)[0]
         is_alike = all(
-            (body.values(before[part] + scalars + shifts, kind) == one[0, part]).all()
+            (body.values(starts[:, part] + scalars, kind) == one[0, part]).all()
             for part, (scalars, kind, _, _) in enumerate(self.lists)
         )
-        if is_alike and (not self.lists or available >= element.count):
-            starts, lengths = before + shifts[:, None], np.broadcast_to(one, (len(shifts), len(self.lists)))
-        else:
+        if self.lists and not (is_alike and available >= element.count):
             lengths = self._lengths(body, position, element.count, element, path)
             starts = self._starts(position, lengths)
             is_there = starts[:, -1] + self.tail <= len(body)
             starts, lengths = starts[is_there], lengths[is_there]
         if len(starts) < element.count:
             raise _unreadable(body, path, element, len(starts))
-        return starts, lengths
+        return starts, lengths, int(starts[-1, -1]) + self.tail
+
+    def _places_in_lines(
+        self, body: Words, position: int, count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], int] | None:
+        """The places of records that have a line each, as is the custom; more may stand in it than is declared."""
+        first = int(np.searchsorted(body.lines, position))
+        if first + count >= len(body.lines) or body.lines[first] != position or body.lines[first + count] > len(body):
+            return None
+        starts, ends = [body.lines[first : first + count]], body.lines[first + 1 : first + count + 1]
+        lengths = list[NDArray[np.int64]]()
+        for scalars, _, width, size in self.lists:
+            place = starts[-1] + scalars
+            if (place >= ends).any():
+                return None
+            stated = body.numbers[place]
+            # Compared before they are made whole numbers, which might not hold them.
+            if not ((stated >= 0) & (stated < ends - place) & (stated == np.floor(stated))).all():
+                return None
+            lengths.append(stated.astype(np.int64))
+            starts.append(place + width + lengths[-1] * size)
+        if (starts[-1] + self.tail > ends).any():
+            return None
+        return np.stack(starts, axis=1), np.array(lengths, np.int64).reshape(-1, count).T, int(ends[-1])
 
     def _starts(
         self,

@@ -10,22 +10,18 @@ from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
 from a4d.io.files import read_bytes, write_bytes
-from a4d.io.ply_header import BYTE_ORDERS, PlyElement, PlyHeader, parse_ply_header
+from a4d.io.ply_header import BYTE_ORDERS, PlyHeader, parse_ply_header
 from a4d.io.ply_records import Bytes, PlyTable, Words, read_table
 
 PLY_TYPES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float"}
 
 
-def read_ply_element(path: Path, name: str) -> tuple[PlyElement, dict[str, NDArray]]:
+def read_ply_table(path: Path, name: str) -> PlyTable:
     """One table of a PLY file, in ASCII or in either byte order.
 
     Args:
         path: the file.
         name: of the element, usually `vertex`.
-
-    Returns:
-        the element's description, and its scalar properties as (count,) arrays by name; lists are left out. ASCII
-        numbers come as float64 whatever type is declared.
 
     Raises:
         MissingInputError: there is no such file.
@@ -35,7 +31,7 @@ def read_ply_element(path: Path, name: str) -> tuple[PlyElement, dict[str, NDArr
     header = parse_ply_header(content, path)
     for table in _tables(content, header, path):
         if table.element.name == name:
-            return table.element, table.columns
+            return table
     raise InvalidInputError(f"{path} has no PLY element {name!r}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.mesh import same_places
 from a4d.geometry.polygon_mesh import PolygonMesh
 from a4d.io.files import read_bytes
 from a4d.io.mesh_file import MeshFile, many
@@ -32,10 +33,10 @@ def read_stl(path: Path) -> MeshFile:
     corners, left_out = _of_text(path, content) if is_text else _of_binary(path, content, count)
     if not len(corners):
         raise InvalidInputError(f"{path} holds no triangles", "Export it again")
-    # Not a number is unlike itself: what is at no place is no place in common either.
-    positions, index = np.unique(corners.reshape(-1, 3).astype(np.float32), axis=0, return_inverse=True)
+    points = corners.reshape(-1, 3).astype(np.float32)
+    first, index = same_places(points)
     faces = len(corners)
-    mesh = PolygonMesh(positions.astype(np.float64), index.reshape(-1), np.full(faces, 3), np.zeros(faces, np.int64))
+    mesh = PolygonMesh(points[first].astype(np.float64), index, np.full(faces, 3), np.zeros(faces, np.int64))
     return MeshFile(mesh, left_out=left_out)
 
 
@@ -60,7 +61,7 @@ def _of_text(path: Path, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
         whole = min(len(vertices) // 3, sum(line.startswith(b"endfacet") for line in words))
         problem = f"{path} is truncated or damaged: it begins {facets} triangles and holds {whole} whole ones"
         raise InvalidInputError(problem, "Copy or download it again")
-    rows = number_rows(path, "vertex", vertices)
+    rows = number_rows(path, "vertex", b"\n".join(vertices))
     if (rows.counts != 3).any():
         raise InvalidInputError(f"{path} has a vertex without three coordinates", "Export it again")
     return rows.values.reshape(-1, 3, 3), ()

@@ -80,8 +80,8 @@ class Accessors:
             component type, or float32 where normalised. Read-only.
 
         Raises:
-            InvalidInputError: it does not exist, does not fit its buffer view, or holds floats that are not finite where these
-                could not be mended.
+            InvalidInputError: it does not exist, does not fit its buffer view, or holds floats that are not finite and
+                belong to no surface.
         """
         if index not in self._decoded:
             self._decoded[index] = self._decode(index)
