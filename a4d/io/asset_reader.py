@@ -127,8 +127,9 @@ def _words(damage: Damage) -> Iterator[str]:
     if damage.faces:
         yield many(damage.faces, "face") + " with a corner at no finite place"
     if damage.normals:
-        yield many(damage.normals, "normal") + " that are zero or not finite, replaced by the faces' own"
+        replaced = "normal without a direction, replaced by that of its faces"
+        yield many(damage.normals, replaced, "normals without a direction, replaced by those of their faces")
     if damage.uvs:
-        yield many(damage.uvs, "texture coordinate") + " that are not finite"
+        yield many(damage.uvs, "texture coordinate that is not finite", "texture coordinates that are not finite")
     if damage.colours:
-        yield many(damage.colours, "vertex colour") + " that are not finite"
+        yield many(damage.colours, "vertex colour that is not finite", "vertex colours that are not finite")

@@ -82,7 +82,7 @@ def require_corners(
     indices = corners.astype(np.int64)
     wrong = corners[(indices != corners) | (indices < 0) | (indices >= count)]
     if len(wrong):
-        problem = f"{path} has a face that names vertex {wrong[0]:g}, of {count} numbered from 0"
+        problem = f"{path} has a face that names vertex {wrong[0]:.15g}, of {count} numbered from 0"
         raise InvalidInputError(problem, "Copy the file again, or export it anew")
     return indices
 

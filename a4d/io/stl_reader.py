@@ -15,6 +15,8 @@ from a4d.io.number_text import number_rows
 
 HEADER = 80
 """Bytes of free text before a binary file's count."""
+BEGINNING = 4096
+"""Bytes in which a text begins its first triangle, or ends."""
 FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -28,8 +30,11 @@ def read_stl(path: Path) -> MeshFile:
     content = read_bytes(path)
     count = int.from_bytes(content[HEADER : HEADER + 4], "little")
     is_exact = len(content) == HEADER + 4 + count * FACET.itemsize
-    # Binary files may begin with "solid" as well, and text need not have the length that its own letters spell.
-    is_text = content.lstrip()[:5].lower() == b"solid" and not is_exact and b"\0" not in content[:HEADER]
+    # Binary files may begin with "solid" as well.
+    beginning = content[:BEGINNING].lower()
+    is_text = (
+        beginning.lstrip().startswith(b"solid") and not is_exact and (b"facet" in beginning or b"end" in beginning)
+    )
     corners, left_out = _of_text(path, content) if is_text else _of_binary(path, content, count)
     if not len(corners):
         raise InvalidInputError(f"{path} holds no triangles", "Export it again")
