@@ -41,6 +41,9 @@ ADVICE = {
 Y_UP_FORMATS = (".glb", ".gltf", ".bvh")
 """Those in which +Y is up and +Z the front, by their specification or by custom."""
 
+MOST_CORNERS = 50_000
+"""Of a face; the time to cut one that is not convex grows with the square of their number."""
+
 MOST_LOST = 0.5
 """Share of the faces that may be at no finite place in a file that is still taken for a mesh."""
 
@@ -81,6 +84,10 @@ def read_asset(path: Path) -> Asset:
 
 def _still(path: Path, file: MeshFile) -> Asset:
     """The primitives of a mesh at one node, each with a material of its own."""
+    largest = int(file.mesh.counts.max(initial=0))
+    if largest > MOST_CORNERS:
+        problem = f"{path} has a face of {largest} corners, more than {MOST_CORNERS}"
+        raise InvalidInputError(problem, "Triangulate it on export")
     primitives, materials = list[Primitive](), list[Material]()
     for primitive in file.mesh.primitives():
         dressed, material = _dressed(primitive, file.materials[primitive.material])

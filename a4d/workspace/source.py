@@ -20,6 +20,7 @@ SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
     **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
 }
+SPLATS = frozenset({".splat", ".spz", ".ksplat", ".sog"})
 CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
 
 
@@ -185,6 +186,9 @@ def recognise(target: str) -> RawInput:
         return RawInput(kind=_kind_of_folder(path), path=path)
     if path.name.startswith("transforms") and path.suffix == ".json":
         return RawInput(kind="capture", path=path.resolve().parent)
+    if path.suffix.lower() in SPLATS:
+        remedy = "Give the images that it was made from, or a mesh of the same subject"
+        raise InvalidInputError(f"{target} is a Gaussian splat, of which nothing is made here", remedy)
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise InvalidInputError(
