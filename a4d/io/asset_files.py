@@ -11,6 +11,8 @@ from a4d.errors import A4DError
 
 SEPARATORS = re.compile(r"[/\\]+")
 DRIVE = re.compile(r"[A-Za-z]:")
+MOST_PARTS = 64
+"""Of a name; each may mean a look through a folder."""
 
 
 def asset_files(path: Path) -> list[Path]:
@@ -49,7 +51,7 @@ def belonging(path: Path, name: str, folder: Path | None = None) -> Path | None:
     """
     parts = [part for part in SEPARATORS.split(name.strip().strip("\"'")) if part and not DRIVE.fullmatch(part)]
     root = path.parent
-    for start in range(len(parts)):
+    for start in range(len(parts) if len(parts) <= MOST_PARTS else 0):
         for base in dict.fromkeys([folder or root, root]):
             file = _followed(base, parts[start:])
             if file is not None and _is_inside(root, file):
