@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from a4d.export.subject import Subject
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
+
+AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
+"""What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
@@ -52,7 +56,9 @@ class Export(Config):
     tolerance: float = Field(default=1e-3, ge=0, description="metres by which leaving out frames may move a vertex")
     bones: int = Field(default=24, ge=1, le=256, description="at most, with --animation bones")
     moments: int | None = Field(default=None, ge=1, description="frames of a moving scene; the clip's if not given")
-    clip: str | None = Field(default=None, description="which animation of a given mesh is sampled; the first if none")
+    clip: str | None = Field(
+        default=None, description="name or number of a given mesh's animation to sample; the first if not given"
+    )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
     )
@@ -117,7 +123,7 @@ class Job:
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
-    stem = config.stem or work.workspace.metadata.name
+    stem = config.stem or work.workspace.name
     job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
     formats = config.formats
     if formats == "auto":
@@ -126,7 +132,26 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     for name in formats.split(","):
         metrics.update(WRITERS[name](job))
+    _warn_of_left_out(job, formats.split(","))
     return metrics
+
+
+def _warn_of_left_out(job: Job, formats: list[str]) -> None:
+    from a4d.export.left_out import lacking
+    from a4d.geometry.left_out import left_out_warning
+
+    source = job.work.workspace.metadata.source
+    name = Path(source.path).name if source else job.stem
+    warning = left_out_warning(name, {format_: lacking(job.subject, format_) for format_ in formats})
+    if warning is not None:
+        job.work.warn(warning)
+
+
+def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[str]:
+    """Files that bear the workspace's name are made anew where it has been renamed."""
+    stem = config.stem or workspace.name
+    is_named_so = re.compile(re.escape(f"exports/{stem}") + f"({AFTER_STEM})").fullmatch
+    return [] if all(map(is_named_so, outputs)) else [f"the workspace is now called {stem}"]
 
 
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:
@@ -242,6 +267,7 @@ STAGE = Stage(
     config=Export,
     run=run,
     inputs=inputs,
+    outdated=outdated,
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
     memory_knobs=("resolution", "size", "texture"),

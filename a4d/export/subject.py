@@ -114,6 +114,7 @@ class Subject:
         moments: of a moving subject; a still one has one.
         surface_options: how it becomes a surface.
         file_from_world: (4, 4) similarity that takes the scene into the frame of the files.
+        left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Subject:
     moments: Moments = Moments()
     surface_options: SurfaceOptions = SurfaceOptions()
     file_from_world: Tensor | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_moving(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from a4d.geometry.left_out import quoted
 from a4d.geometry.material import Material, TextureMap
 from a4d.io.arrays import numpy_from_tensor
 from a4d.io.colour import linear_from_srgb
@@ -153,7 +154,7 @@ class MaterialReader:
         """
         maps = map_statements(statements)
         for keyword in UNUSED & maps.keys():
-            self.textures.left_out.append(f"the {keyword} {maps[keyword].name!r} of material {name!r}")
+            self.textures.left_out.append(f"the {keyword} {quoted(maps[keyword].name)} of material {quoted(name)}")
         material = replace(
             PLAIN,
             name=name,
@@ -188,7 +189,9 @@ class MaterialReader:
             opacity = opacity or 1.0
         if not opacity:
             # Programs that confuse opacity and transparency make everything vanish.
-            self.textures.left_out.append(f"the opacity of material {material.name!r}, at which nothing would be seen")
+            self.textures.left_out.append(
+                f"the opacity of material {quoted(material.name)}, at which nothing would be seen"
+            )
             opacity = 1.0
         is_opaque = opacity == 1 and alpha is None
         return replace(
@@ -234,7 +237,7 @@ class MaterialReader:
             if float(image[..., 2].mean()) > 0.7 > float(image[..., :2].mean()):
                 scale = maps[use].numbers("-bm", 1.0)[0]
                 return replace(material, normal_map=replace(found, image=image), normal_scale=scale)
-            self.textures.left_out.append(f"the heights {maps[use].name!r} of material {material.name!r}")
+            self.textures.left_out.append(f"the heights {quoted(maps[use].name)} of material {quoted(material.name)}")
         return material
 
 

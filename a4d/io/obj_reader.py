@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.left_out import quoted
 from a4d.geometry.material import Material
 from a4d.geometry.polygon_mesh import CornerAttribute, PolygonMesh
 from a4d.io.asset_files import belonging
@@ -199,7 +200,7 @@ def _materials(
     for value in dict.fromkeys(statements.libraries):
         for name, library in _libraries(path, value).items():
             if library is None:
-                left_out.append(f"the material library {name!r}, which is missing")
+                left_out.append(f"the material library {quoted(name)}, which is missing")
             else:
                 known |= {title: (library, lines) for title, lines in parse_library(library).items()}
     alike = {title.casefold(): title for title in known}
@@ -214,7 +215,7 @@ def _materials(
         if title is None:
             materials.append(PLAIN)
             if known and name:
-                left_out.append(f"the material {name!r}, which no library has")
+                left_out.append(f"the material {quoted(name)}, which no library has")
         else:
             library, lines = known[title]
             materials.append(MaterialReader(library.parent, textures).material(title, lines))

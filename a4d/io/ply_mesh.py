@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.left_out import quoted
 from a4d.geometry.polygon_mesh import CornerAttribute, PolygonMesh
 from a4d.io.mesh_file import PLAIN, MeshFile, colour_fractions, many, opaque, per_face, per_vertex, require_corners
 from a4d.io.ply_header import PlyHeader
@@ -177,7 +178,7 @@ def _textured(path: Path, header: PlyHeader, tables: dict[str, PlyTable], mesh: 
         chosen = np.nan_to_num(number, nan=0.0).clip(0, len(names) - 1).astype(np.int64)
         mesh = replace(mesh, materials=chosen)
     others = [
-        many(table.element.count, f"record of the element {name!r}", f"records of the element {name!r}")
+        many(table.element.count, f"record of the element {quoted(name)}", f"records of the element {quoted(name)}")
         for name, table in tables.items()
         if name not in ("vertex", "face", "tristrips") and table.element.count
     ]

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.left_out import quoted
 from a4d.geometry.material import TextureMap, Wrap
 from a4d.io.asset_files import belonging
 from a4d.io.images import check_size, read_image, unreadable
@@ -48,10 +49,10 @@ class TextureFiles:
         """
         file = belonging(self.path, name, folder)
         if file is None:
-            self._leave_out(f"the picture {name!r}, which is missing")
+            self._leave_out(f"the picture {quoted(name)}, which is missing")
             return None
         if file.suffix.lower() in UNREAD:
-            self._leave_out(f"the picture {file.name!r}, whose format is not read")
+            self._leave_out(f"the picture {quoted(file.name)}, whose format is not read")
             return None
         if file not in self._read:
             is_targa = file.suffix.lower() == ".tga"

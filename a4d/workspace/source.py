@@ -81,6 +81,7 @@ class SourceAsset(BaseModel):
         front: axis of the source that became +Z.
         axes: who said so: the user, the file's format, or a guess from the shape.
         clips: all animations of the source.
+        left_out: what the file holds besides, and nothing here shows.
         lighting: of the frames: base colours alone, or shaded.
         rendered: what the frames show, in their order.
     """
@@ -92,6 +93,16 @@ class SourceAsset(BaseModel):
     front: str
     axes: Literal["given", "format", "guessed"]
     clips: list[ClipFacts] = []
+    left_out: list[str] = []
+
+    def clip_name(self, wanted: str | None) -> str | None:
+        """The name of the animation that is meant, by its name or number; what fits none stays as it is."""
+        from a4d.geometry.animation import named_index
+
+        names = [clip.name for clip in self.clips]
+        index = None if wanted is None else named_index(names, wanted)
+        return wanted if index is None else names[index]
+
     lighting: Literal["unlit", "shaded"] = "unlit"
     rendered: list[RenderedClip] = []
 

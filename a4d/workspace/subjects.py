@@ -11,6 +11,7 @@ from torch import Tensor
 from a4d.export.placing import UpAxis, frame_of_files
 from a4d.export.subject import GivenAsset, Moments, Subject, SurfaceOptions
 from a4d.geometry.asset import Asset
+from a4d.geometry.left_out import unshown_clips
 from a4d.geometry.placement import placed
 from a4d.io.asset_reader import read_asset
 from a4d.io.transforms_json import read_transforms
@@ -62,7 +63,7 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         UsageError: the given mesh has no clip of that name.
     """
     target_from_frame = frame_of_files(request.up, request.scale)
-    name = workspace.metadata.name
+    name = workspace.name
     if is_given_mesh(workspace, request.scene):
         in_world = load_asset(workspace)
         in_file = in_world if request.frame == "world" else read_asset(workspace.source_path())
@@ -75,7 +76,17 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
     matrix = target_from_frame
     if request.frame == "source" and workspace.metadata.asset is not None:
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
-    return Subject(name, scene, None, moments, request.surface, None if _is_identity(matrix) else matrix)
+    file_from_world = None if _is_identity(matrix) else matrix
+    return Subject(name, scene, None, moments, request.surface, file_from_world, _left_out(workspace))
+
+
+def _left_out(workspace: Workspace) -> tuple[str, ...]:
+    """What the mesh of a workspace holds and its frames never showed."""
+    facts = workspace.metadata.asset
+    if facts is None:
+        return ()
+    shown = [entry.clip for entry in facts.rendered if entry.clip is not None]
+    return (*facts.left_out, *unshown_clips([clip.name for clip in facts.clips], shown))
 
 
 def _is_identity(matrix: Tensor) -> bool:

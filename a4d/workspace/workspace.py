@@ -16,6 +16,7 @@ from a4d.workspace.source import Source, SourceAsset
 
 METADATA = "workspace.yaml"
 FORMAT_VERSION = 1
+SUFFIX = ".a4d"
 PARTIAL = ".partial"
 ENTRIES = frozenset(
     {
@@ -43,7 +44,7 @@ class Metadata(BaseModel):
     """`workspace.yaml`; fields of a newer a4d are kept when it is rewritten.
 
     Args:
-        name: the workspace's name; its folder may be renamed.
+        name: under which it was made; its folder may have been renamed since.
         created_by: the a4d version that made it.
         source: what it was made from; None for one that was put together by hand.
         prompts: texts by role, such as `subject` and `motion`.
@@ -124,6 +125,11 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         write_whole(path / METADATA, metadata.text())
         return cls(path, metadata)
+
+    @property
+    def name(self) -> str:
+        """What it is called now: its folder's name, without `.a4d`."""
+        return self.path.resolve().name.removesuffix(PARTIAL).removesuffix(SUFFIX)
 
     def require(self, relative: str, remedy: str) -> Path:
         """A file or folder that a stage cannot do without; `remedy` names the command that makes it.
