@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from a4d.errors import A4DError, ExitCode
 from a4d.runtime import prepare_process
@@ -30,9 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.DONE
     except A4DError as error:
         return _fail(str(error), error.exit_code, debug=debug)
-    except Exception as error:  # the last resort: whatever else happens is a bug, and the user gets one line
-        return _fail(f"a bug: {type(error).__name__}: {error} (--debug shows where)", ExitCode.BUG, debug=debug)
+    except Exception as error:  # the last resort
+        return _fail_unexpectedly(error, debug=debug)
     return ExitCode.DONE
+
+
+def _fail_unexpectedly(error: Exception, *, debug: bool) -> int:
+    """What a disk can do to any command is said as such; whatever else happens is a bug, and the user gets one line."""
+    from a4d.workspace.files import storage_error
+
+    if storage := storage_error(error, Path.cwd()):
+        return _fail(str(storage), storage.exit_code, debug=debug)
+    return _fail(f"a bug: {type(error).__name__}: {error} (--debug shows where)", ExitCode.BUG, debug=debug)
 
 
 def _fail(message: str, code: int, *, debug: bool) -> int:

@@ -35,8 +35,8 @@ def make_console(*, quiet: bool = False) -> Console:
 
 
 def print_result(text: str) -> None:
-    """Write a result to standard output."""
-    sys.stdout.write(f"{text}\n")
+    """Write a result to standard output; bytes in names that are no text are spelt as in JSON."""
+    sys.stdout.write(f"{text.encode('utf-8', 'backslashreplace').decode()}\n")
 
 
 def print_json(value: Any) -> None:

@@ -57,6 +57,10 @@ class InvalidInputError(A4DError):
     exit_code = ExitCode.INVALID
 
 
+class OutsideError(InvalidInputError):
+    """A path in a file, or a link, that leads out of the folder that it may speak of."""
+
+
 class SurfaceVanishedError(InvalidInputError):
     """An implicit surface that has no inside left, or that leaves its grid."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from a4d.errors import A4DError
+from a4d.io.containment import stays_inside
 
 SEPARATORS = re.compile(r"[/\\]+")
 DRIVE = re.compile(r"[A-Za-z]:")
@@ -54,7 +55,7 @@ def belonging(path: Path, name: str, folder: Path | None = None) -> Path | None:
     for start in range(len(parts) if len(parts) <= MOST_PARTS else 0):
         for base in dict.fromkeys([folder or root, root]):
             file = _followed(base, parts[start:])
-            if file is not None and _is_inside(root, file):
+            if file is not None and stays_inside(root, file):
                 return file
     return None
 
@@ -75,13 +76,6 @@ def _followed(folder: Path, parts: list[str]) -> Path | None:
             return None
         place = place if part == "." else place / part
     return place if place.is_file() else None
-
-
-def _is_inside(root: Path, file: Path) -> bool:
-    try:
-        return file.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):
-        return False
 
 
 def _of_obj(path: Path) -> Iterator[Path | None]:

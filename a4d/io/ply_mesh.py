@@ -108,7 +108,7 @@ def _strips(path: Path, tables: dict[str, PlyTable], count: int) -> NDArray[np.i
 def _no_mesh(path: Path, vertices: PlyTable) -> InvalidInputError:
     count = vertices.element.count
     if is_gaussian(vertices.columns):
-        problem = f"{path} is a Gaussian splat of {count} Gaussians, not a mesh"
+        problem = f"{path} is a Gaussian splat of {many(count, 'Gaussian')}, not a mesh"
         return InvalidInputError(problem, "Give the images that it was made from, or a mesh of the same subject")
     problem = f"{path} is a point cloud: it holds {many(count, 'point')} and no faces"
     return InvalidInputError(problem, "Make a surface of it first, for example in MeshLab by Screened Poisson")

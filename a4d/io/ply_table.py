@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +66,13 @@ def _tables(content: bytes, header: PlyHeader, path: Path) -> Iterator[PlyTable]
         yield table
 
 
-def write_ply_tables(path: Path, tables: Mapping[str, NDArray]) -> None:
+def write_ply_tables(path: Path, tables: Mapping[str, NDArray], comments: Iterable[str] = ()) -> None:
     """Write a little-endian binary PLY file.
 
     Args:
         path: the file.
         tables: structured arrays by element name; a field of shape (n,) becomes a list of that fixed length.
+        comments: one a line, behind the tables' description, where readers that count on its place don't stumble.
 
     Raises:
         WorkspaceError: it cannot be written.
@@ -95,4 +96,5 @@ def write_ply_tables(path: Path, tables: Mapping[str, NDArray]) -> None:
             if table.dtype[field].shape:
                 packed[f"{field} count"] = table.dtype[field].shape[0]
         bodies.append(packed.tobytes())
-    write_bytes(path, ("\n".join([*lines, "end_header"]) + "\n").encode("ascii"), *bodies)
+    lines += [*(f"comment {comment}" for comment in comments), "end_header"]
+    write_bytes(path, ("\n".join(lines) + "\n").encode("ascii"), *bodies)

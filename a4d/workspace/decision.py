@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -58,17 +59,30 @@ def make_plan(stage: Stage, workspace: Workspace, config: Config, seed: int) -> 
 def examine(workspace: Workspace, record: Record, records: Mapping[str, Record]) -> Findings:
     """Compare a finished run's inputs and outputs with the files as they are.
 
-    An output that a later run took over is as it should be.
+    An output that a later run took over is as it should be. Of inputs outside of the workspace, which the record alone
+    names, only the size is looked at.
     """
     root = workspace.path
+    inside = [root / path for path in record.input_paths if not Path(path).is_absolute()]
     known = {item.path: item for item in (*record.inputs, *record.outputs)}
     later = [other for other in records.values() if other.finished > record.finished]
     outputs = [item for item in record.outputs if not any(other.took_over(item.path) for other in later)]
     return Findings(
-        inputs=_input_changes(record, stamps_of(root, [root / path for path in record.input_paths], known)),
+        inputs=_input_changes(record, [*stamps_of(root, inside, known), *_seen_outside(record)]),
         missing=[item.path for item in outputs if not (root / item.path).is_file()],
         edited=[item.path for item in outputs if _edited(root, item)],
     )
+
+
+def _seen_outside(record: Record) -> list[FileStamp]:
+    """The inputs outside of the workspace that are still there; one of another size has another, unknown content."""
+    seen = []
+    for item in record.inputs:
+        if Path(item.path).is_absolute():
+            with suppress(OSError):
+                changed = Path(item.path).stat().st_size != item.size
+                seen.append(item.model_copy(update={"sha256": ""}) if changed else item)
+    return seen
 
 
 def _input_changes(record: Record, present: Sequence[FileStamp]) -> list[str]:
@@ -93,8 +107,10 @@ def _input_changes(record: Record, present: Sequence[FileStamp]) -> list[str]:
 
 
 def _edited(root: Path, item: FileStamp) -> bool:
-    path = root / item.path
-    return path.is_file() and stamp(path, item.path, item).sha256 != item.sha256
+    try:
+        return (root / item.path).is_file() and stamp(root / item.path, item.path, item).sha256 != item.sha256
+    except FileNotFoundError:  # a later run is just replacing it
+        return False
 
 
 def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: bool) -> Decision:

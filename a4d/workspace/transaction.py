@@ -14,14 +14,13 @@ from typing import Any
 from a4d import __version__
 from a4d.config import Config, to_yaml
 from a4d.errors import WorkspaceError
+from a4d.workspace.entries import METADATA, require_output
 from a4d.workspace.files import discard, files_below, is_below, stamp, write_whole
-from a4d.workspace.journal import JOURNAL, Journal, complete_commit
+from a4d.workspace.journal import JOURNAL, OUTPUTS, RUN_FILES, Journal, complete_commit
 from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
-from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
+from a4d.workspace.workspace import Metadata, Workspace
 
 PLAN = "plan.json"
-OUTPUTS = "outputs"
-RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "previews")
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +123,7 @@ class Transaction:
         self.warnings.append(message)
 
     def _staged(self, relative: str) -> Path:
-        parts = PurePosixPath(relative).parts
-        if not parts or parts[0] not in ENTRIES - {"stages", METADATA} or ".." in parts:
-            raise ValueError(f"{relative!r} is no place in a workspace")
-        return self.folder / OUTPUTS / relative
+        return self.folder / OUTPUTS / require_output(relative)
 
     def commit(
         self,
