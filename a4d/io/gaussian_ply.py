@@ -13,7 +13,7 @@ from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.arrays import numpy_from_tensor, require_finite
-from a4d.io.ply_table import read_ply_comments, read_ply_element, write_ply_tables
+from a4d.io.ply_table import read_ply_header, read_ply_table, write_ply_tables
 
 SH_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of `f_rest_*` properties to the degree of the spherical harmonics."""
@@ -85,7 +85,8 @@ def read_gaussian_ply(path: Path, up: UpAxis | None = None) -> Gaussians:
         InvalidInputError: no PLY, truncated, no Gaussians (a mesh or a point cloud), or not finite.
         UsageError: SuperSplat's compressed variant.
     """
-    element, columns = read_ply_element(path, "vertex")
+    table = read_ply_table(path, "vertex")
+    element, columns = table.element, table.columns
     if "packed_position" in columns:
         raise UsageError(
             f"{path} is a compressed splat PLY, which is not read here", "Convert it: splat-transform IN.ply OUT.ply"
@@ -123,5 +124,5 @@ def read_gaussian_ply(path: Path, up: UpAxis | None = None) -> Gaussians:
 
 
 def _noted_up(path: Path) -> UpAxis:
-    noted = [UP_NOTES[comment] for comment in read_ply_comments(path) if comment in UP_NOTES]
+    noted = [UP_NOTES[comment] for comment in read_ply_header(path).comments if comment in UP_NOTES]
     return noted[0] if noted else SPLATS_UP

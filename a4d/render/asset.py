@@ -31,6 +31,9 @@ MOST_LAYERS = 8
 
 OPAQUE = 0.999
 
+SHORTEST_NORMAL = 1e-6
+"""Of the interpolated normals, which are of unit length at the corners."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -226,8 +229,14 @@ class SurfaceSamples:
         return None if bool((self.surface.colours == 1).all()) else self.interpolate(self.surface.colours)
 
     def normals(self, chosen: Tensor) -> Tensor:
-        """(K, 3) unit."""
-        return normalize(self.interpolate(self.surface.normals, chosen), dim=-1)
+        """(K, 3) unit; the face's own where those of its corners are zero or cancel out."""
+        normals = self.interpolate(self.surface.normals, chosen)
+        is_lost = normals.norm(dim=-1) < SHORTEST_NORMAL
+        if bool(is_lost.any()):
+            a, b, c = self.surface.vertices[self.corners[chosen][is_lost]].double().unbind(1)
+            own = normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-300)
+            normals[is_lost] = own.to(normals)
+        return normalize(normals, dim=-1)
 
     def toward_eye(self, chosen: Tensor) -> Tensor:
         """(K, 3) unit."""

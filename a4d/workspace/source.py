@@ -25,6 +25,7 @@ SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(FILM_SUFFIXES, "video"),
     **dict.fromkeys(MESH_SUFFIXES, "mesh"),
 }
+SPLATS = frozenset({".splat", ".spz", ".ksplat", ".sog"})
 CAPTURE_MARKS = ("transforms*.json", "sparse")
 
 
@@ -248,6 +249,9 @@ def recognise(target: str) -> RawInput:
         return RawInput(kind=_kind_of_folder(path), path=path)
     if path.name.startswith("transforms") and path.suffix == ".json":
         return RawInput(kind="capture", path=path.absolute().parent)
+    if path.suffix.lower() in SPLATS:
+        remedy = "Give the images that it was made from, or a mesh of the same subject"
+        raise InvalidInputError(f"{target} is a Gaussian splat, of which nothing is made here", remedy)
     kind = _kind_of_file(path)
     if kind is None:
         raise InvalidInputError(

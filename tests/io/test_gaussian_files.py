@@ -12,7 +12,7 @@ from a4d.geometry.file_frames import UpAxis
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import gaussian_properties, read_gaussian_ply, write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
-from a4d.io.ply_table import read_ply_element
+from a4d.io.ply_table import read_ply_table
 from a4d.io.splat import read_splat, write_splat
 from a4d.render.gaussians import render_gaussians
 
@@ -55,7 +55,7 @@ def test_ply_bytes_are_those_of_the_reference_layout(tmp_path):
 def test_higher_harmonics_are_stored_channel_after_channel(tmp_path):
     gaussians = random_gaussians(2, degree=3)
     write_gaussian_ply(tmp_path / "three.ply", gaussians, up="y")
-    _, columns = read_ply_element(tmp_path / "three.ply", "vertex")
+    columns = read_ply_table(tmp_path / "three.ply", "vertex").columns
     assert len(columns) == 62
     # Coefficient 7 of green: 15 reds come first, then coefficients 1 to 6 of green.
     assert columns["f_rest_21"][1] == gaussians.sh[1, 7, 1].item()
@@ -115,7 +115,7 @@ def test_what_other_programs_note_of_axes_is_not_believed(tmp_path):
 def test_ply_reader_goes_by_name(tmp_path, encoding):
     gaussians = random_gaussians(5, degree=1)
     write_gaussian_ply(tmp_path / "g.ply", gaussians, up="y")
-    _, columns = read_ply_element(tmp_path / "g.ply", "vertex")
+    columns = read_ply_table(tmp_path / "g.ply", "vertex").columns
     names = [name for name in reversed(gaussian_properties(1)) if name not in ("nx", "ny", "nz")]
     lines = ["ply", f"format {encoding} 1.0", "comment other writers order differently", "element vertex 5"]
     lines += ["property uchar selected", *(f"property float {name}" for name in names), "end_header"]

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from a4d.geometry.posing import deform
 from a4d.io.gltf.reader import read_gltf
-from a4d.io.ply_table import read_ply_element
+from a4d.io.ply_table import read_ply_table
 from a4d.io.splat import RECORD
 
 HALF_A_TURN_ABOUT_Z = np.array([-1.0, -1.0, 1.0])
@@ -38,7 +38,7 @@ def figure(fitted: Path, tmp_path: Path) -> Path:
 
 def red_and_blue_of_ply(path: Path) -> list[np.ndarray]:
     """The middle of the red and of the blue Gaussians, in the file's own axes."""
-    _, columns = read_ply_element(path, "vertex")
+    columns = read_ply_table(path, "vertex").columns
     is_red = columns["f_dc_0"] > columns["f_dc_2"]
     places = np.stack([columns[axis] for axis in "xyz"], axis=1)
     return [places[is_red].mean(axis=0), places[~is_red].mean(axis=0)]
