@@ -102,7 +102,7 @@ def make_console(*, quiet: bool = False) -> Console:
 
 
 def print_result(text: str) -> None:
-    """Write a result to standard output."""
+    """Write a result to standard output; bytes in names that are no text are spelt as in JSON."""
     sys.stdout.write(f"{harmless(text)}\n")
     sys.stdout.flush()
 

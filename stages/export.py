@@ -65,7 +65,9 @@ class Export(Config):
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
     )
-    up: Literal["y", "z"] = Field(default="y", description="axis that points up in meshes and Gaussians")
+    up: Literal["y", "-y", "z", "-z"] | None = Field(
+        default=None, description="axis that points up; -y in files of Gaussians and y in those of meshes if not given"
+    )
     scale: float = Field(default=1.0, gt=0, description="applied to meshes and Gaussians")
     films: str = Field(
         default="auto",
@@ -77,6 +79,11 @@ class Export(Config):
     elevation: float = Field(default=15.0, ge=-90, le=90, description="degrees above the subject")
     azimuth: float = Field(default=0.0, description="degrees from the front where a turn begins, and of a sweep")
     background: Literal["white", "grey", "black"] = Field(default="white", description="behind the subject in videos")
+
+    @field_validator("up", mode="before")
+    @classmethod
+    def _without_plus(cls, value: Any) -> Any:
+        return value.removeprefix("+") if isinstance(value, str) else value
 
     @field_validator("formats")
     @classmethod
@@ -274,5 +281,5 @@ STAGE = Stage(
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
     memory_knobs=("resolution", "size", "texture"),
-    code_version=2,
+    code_version=3,
 )

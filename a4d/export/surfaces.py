@@ -58,8 +58,8 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
 def _likeness(path: Path, subject: Subject) -> float:
     """PSNR in dB, over black, of the file against the scene, from four sides at the first moment."""
     asset, time = read_gltf(path), subject.moments.times[0]
-    if subject.file_from_world is not None:
-        asset = placed(asset, torch.linalg.inv(subject.file_from_world))
+    if subject.mesh_from_world is not None:
+        asset = placed(asset, torch.linalg.inv(subject.mesh_from_world))
     renderer, surface = AssetRenderer(asset), deform(asset, asset.clips[0] if asset.clips else None)
     cameras = turntable_cameras(subject.radius_at(time), 4, 15.0, LIKENESS_SIZE)
     pairs = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +90,16 @@ def parse_ply_header(content: bytes, path: Path) -> PlyHeader:
         if len({p.name for p in properties}) != len(properties):
             raise InvalidInputError(f"{path} names a property of its PLY element {name!r} twice")
     return PlyHeader(encoding, tuple(PlyElement(n, c, tuple(p)) for n, c, p in elements), line_end + 1)
+
+
+def read_ply_comments(path: Path) -> list[str]:
+    """The comments in the header of a PLY file.
+
+    Raises:
+        MissingInputError: there is no such file.
+    """
+    header = read_bytes(path).partition(b"end_header")[0].decode("latin-1")
+    return [line.removeprefix("comment ").strip() for line in header.splitlines() if line.startswith("comment ")]
 
 
 def read_ply_element(path: Path, name: str) -> tuple[PlyElement, dict[str, NDArray]]:
@@ -185,12 +195,13 @@ def _binary_table(
     return {p.name: np.array(columns[p.name], p.type) for p in element.properties if not p.count_type}, position
 
 
-def write_ply_tables(path: Path, tables: Mapping[str, NDArray]) -> None:
+def write_ply_tables(path: Path, tables: Mapping[str, NDArray], comments: Iterable[str] = ()) -> None:
     """Write a little-endian binary PLY file.
 
     Args:
         path: the file.
         tables: structured arrays by element name; a field of shape (n,) becomes a list of that fixed length.
+        comments: one a line, behind the tables' description, where readers that count on its place don't stumble.
 
     Raises:
         WorkspaceError: it cannot be written.
@@ -214,4 +225,5 @@ def write_ply_tables(path: Path, tables: Mapping[str, NDArray]) -> None:
             if table.dtype[field].shape:
                 packed[f"{field} count"] = table.dtype[field].shape[0]
         bodies.append(packed.tobytes())
-    write_bytes(path, ("\n".join([*lines, "end_header"]) + "\n").encode("ascii"), *bodies)
+    lines += [*(f"comment {comment}" for comment in comments), "end_header"]
+    write_bytes(path, ("\n".join(lines) + "\n").encode("ascii"), *bodies)

@@ -77,11 +77,28 @@ class Shot:
     seconds: Tensor
 
 
-def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, Any], Mesh]:
+@dataclass(frozen=True)
+class PlacedMesh:
+    """A mesh as it stands at rest in the unit ball.
+
+    Args:
+        file: as it was given.
+        surface: in the workspace's world.
+        world_from_source: (4, 4) float64 similarity.
+        orientation: of the source.
+    """
+
+    file: Path
+    surface: Mesh
+    world_from_source: Tensor
+    orientation: Orientation
+
+
+def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, Any], PlacedMesh]:
     """Place a mesh in the unit ball as it stands at rest, and leave it to others to show it.
 
     Returns:
-        facts for the record, and the surface in its place.
+        facts for the record, and the mesh in its place.
 
     Raises:
         InvalidInputError: the mesh cannot be read.
@@ -98,7 +115,8 @@ def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, A
     facts = _facts(source, world_from_source, orientation, found)
     work.describe(asset=facts.model_dump(mode="json"))
     rest = deform(placed(source, world_from_source))
-    return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, rest.mesh
+    placed_mesh = PlacedMesh(path, rest.mesh, world_from_source, orientation)
+    return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, placed_mesh
 
 
 def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None, console: Console) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from test_glb_extensions import painted
 from test_surfaces import waving
 from test_textured import ring
 
-from a4d.export.placing import frame_of_files
 from a4d.export.subject import GivenAsset, Subject
 from a4d.export.surfaces import write_glb
+from a4d.geometry.file_frames import frame_of_files
 from a4d.io.gltf.reader import read_gltf
 
 
@@ -23,7 +23,7 @@ def test_every_kind_of_exported_glb_keeps_the_rules(tmp_path: Path) -> None:
     subjects = {
         "morph": waving(),
         "bones": waving("bones"),
-        "bones in another frame": replace(waving("bones"), file_from_world=frame_of_files("z", 3.0)),
+        "bones in another frame": replace(waving("bones"), frame_from_world=frame_of_files("z", 3.0)),
         "textured morph": waving(texture=128),
         "textured bones": waving("bones", texture=128),
         "all pictures": Subject("ring", None, GivenAsset(textured, textured)),
