@@ -115,14 +115,17 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     from a4d.scenes.seed import Seed
     from a4d.workspace.assets import still_asset
 
-    gaussians = load_scene(workspace.scene(config.from_scene)).gaussians() if config.from_scene else None
+    static = load_scene(workspace.scene(config.from_scene)) if config.from_scene else None
+    gaussians = None if static is None else static.gaussians()
     asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
     if asset is None and gaussians is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
             f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
         )
-    return Seed(asset=asset, gaussians=None if gaussians is None else gaussians.detach())
+    if static is None or gaussians is None:
+        return Seed(asset=asset)
+    return Seed(asset=asset, gaussians=gaussians.detach(), footprint=static.footprint)
 
 
 def observed_clip(workspace: Workspace, clip: str | None) -> Frames:

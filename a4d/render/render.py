@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 Shading = Literal["albedo", "lambertian", "normal", "shaded", "textureless"]
@@ -28,3 +30,14 @@ class Render:
     depth: Tensor
     normal: Tensor | None = None
     visible: Tensor | None = None
+
+    def __getitem__(self, views: Tensor) -> Render:
+        """The images of some of the cameras."""
+        parts: list[Any] = [getattr(self, field.name) for field in fields(self)]
+        return Render(*(None if part is None else part[views] for part in parts))
+
+
+def concatenated(renders: Sequence[Render]) -> Render:
+    """Images of one scene from several batches of cameras, of one size, as one."""
+    parts: list[Any] = [[getattr(render, field.name) for render in renders] for field in fields(Render)]
+    return Render(*(None if part[0] is None else torch.cat(part) for part in parts))
