@@ -13,6 +13,7 @@ from a4d.errors import MissingInputError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
 from a4d.workspace.pace import Pace, paced
+from a4d.workspace.quality import Gate, judge
 from a4d.workspace.sampled_views import SampleConfig, sampled_frames
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
@@ -21,6 +22,15 @@ from a4d.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from a4d.scenes.seed import Seed
     from a4d.views import Frames
+
+
+GATES = (
+    Gate("volume_change", 0.05, 0.2, "the volume changes by {value:.0%} over the clip"),
+    Gate("strain_rms", 0.1, 0.2, "the surface is stretched by {value:.0%} on average"),
+    Gate("iou_worst", 0.8, 0.6, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
+    Gate("motion_followed", 0.5, 0.25, "of what moves in the frames, {value:.0%} is followed", at_least=True),
+)
+"""When a motion is doubted, and when nobody goes on with it unasked."""
 
 
 class FitDynamic(fitting.Fitting):
@@ -88,6 +98,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         UsageError: the scene would take its own place.
         MissingInputError: the workspace knows no shape, or its frames do not move.
     """
+    from a4d.evaluation.following import figures_of_motion
     from a4d.randomness import generator
     from a4d.scenes import scene_class
 
@@ -102,6 +113,8 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
             work, scene, config.sample, config.prompt or "", fitting.placement(config, runtime), runtime
         )
     metrics: dict[str, Any] = fitting.fit(work, config, scene, frames, runtime)
+    metrics |= figures_of_motion(scene, frames)
+    judge(work, metrics, GATES)
     return metrics
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,11 +33,23 @@ class Render:
 
     def __getitem__(self, views: Tensor) -> Render:
         """The images of some of the cameras."""
-        parts: list[Any] = [getattr(self, field.name) for field in fields(self)]
-        return Render(*(None if part is None else part[views] for part in parts))
+        return Render(
+            self.rgb[views],
+            self.alpha[views],
+            self.depth[views],
+            None if self.normal is None else self.normal[views],
+            None if self.visible is None else self.visible[views],
+        )
 
 
 def concatenated(renders: Sequence[Render]) -> Render:
     """Images of one scene from several batches of cameras, of one size, as one."""
-    parts: list[Any] = [[getattr(render, field.name) for render in renders] for field in fields(Render)]
-    return Render(*(None if part[0] is None else torch.cat(part) for part in parts))
+    normals = [render.normal for render in renders if render.normal is not None]
+    visible = [render.visible for render in renders if render.visible is not None]
+    return Render(
+        torch.cat([render.rgb for render in renders]),
+        torch.cat([render.alpha for render in renders]),
+        torch.cat([render.depth for render in renders]),
+        torch.cat(normals) if normals else None,
+        torch.cat(visible) if visible else None,
+    )
