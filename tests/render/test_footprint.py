@@ -1,6 +1,5 @@
 """A scene is as large at every size of images as it was fitted."""
 
-import dataclasses
 import math
 
 import pytest
@@ -97,13 +96,13 @@ def test_a_scene_learns_and_keeps_its_pixels(tmp_path) -> None:
     scene.see_pixels(coarse)
     scene.save(tmp_path)
     assert GaussianScene.load(tmp_path).footprint == pytest.approx(coarse)
-    before = scene.render(camera(FITTED)).alpha
+    before = scene.render(camera(FITTED)).alpha.detach()
     scene.see_pixels(2 * coarse)
     assert scene.footprint == pytest.approx(coarse)
     scene.see_pixels(fine)
     assert scene.footprint == pytest.approx(fine)
     # What finer pixels dilate less, the Gaussians are wider themselves.
-    after = scene.render(camera(FITTED)).alpha
+    after = scene.render(camera(FITTED)).alpha.detach()
     assert float(after.mean()) == pytest.approx(float(before.mean()), rel=0.01)
     assert float(
         render_fitted(dataclasses.replace(ball()), camera(FITTED), footprint=fine).alpha.mean()
