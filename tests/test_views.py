@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from a4d.stages.distill import Distill, inputs
 from painting import gallery
 
 from a4d.errors import ConfigError, MissingInputError
 from a4d.views import Frames, build_views
+from a4d.workspace.workspace import Metadata, Workspace
 
 
 def views(**spec: object):
@@ -168,9 +170,6 @@ def test_an_unknown_kind_of_views_is_named() -> None:
 
 @pytest.mark.parametrize(("kind", "reads"), [("observed", True), ("moments", True), ("orbit", False)])
 def test_what_view_sets_say_they_read_is_loaded_and_hashed(tmp_path, kind, reads) -> None:
-    from a4d.stages.distill import Distill, inputs
-    from a4d.workspace.workspace import Metadata, Workspace
-
     config = Distill(
         scene={"kind": "gaussians"}, views={"clip": {"kind": kind}}, optimiser={"rates": {}},
         objectives=[{"kind": "photometric", "views": "clip"}],
