@@ -1,7 +1,9 @@
-"""Fit a static scene to every picture below folders and print how faithful each is: python tests/bench/pictures.py FOLDER...
+"""Fit a static scene to every picture below folders and print how faithful each is.
 
-A line per picture, with its own outline and with the whole picture, then the worst, the median and the best of those that
-could be read.
+    python tests/bench/pictures.py FOLDER...
+
+A line per picture, against what was cut out of it and against all of it, then the least, the median and the most of all
+that could be read.
 """
 
 from __future__ import annotations
