@@ -52,12 +52,14 @@ class Moment:
 
 
 @torch.no_grad()
-def figures_of_motion(scene: Scene, frames: Frames) -> dict[str, Any]:
+def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = None) -> dict[str, Any]:
     """What can be said of a fitted motion without knowing the true one.
 
     Args:
         scene: deforms and moves, on any device.
         frames: that it was fitted to, of several moments.
+        drawn_over: grey of the background in [0, 1] of frames whose alpha was only guessed from it; their colours over
+            it are then all that counts for what was followed.
 
     Returns:
         `volume_change`, of all moments the one farthest from 0; `strain_rms` and `strain_largest`, over edges and over
@@ -76,7 +78,7 @@ def figures_of_motion(scene: Scene, frames: Frames) -> dict[str, Any]:
     strains = (squares.sum(dim=(1, 2)) / max(edges, 1)).sqrt().tolist()
     volumes = _volumes(scene, paths, faces)
     changes = [float(volume / volumes[0] - 1) if float(volumes[0]) > 0 else 0.0 for volume in volumes[1:]]
-    seen = [_Seen.of(scene, frames, time, times[0]) for time in times[1:]]
+    seen = [_Seen.of(scene, frames, (time, times[0]), drawn_over) for time in times[1:]]
     moments = [
         Moment(time, each.iou, each.psnr, change, strain)
         for time, each, change, strain in zip(times[1:], seen, changes, strains, strict=True)
@@ -137,22 +139,26 @@ class _Seen:
     weight: float
 
     @classmethod
-    def of(cls, scene: Scene, frames: Frames, time: float, rest: float) -> _Seen:
+    def of(cls, scene: Scene, frames: Frames, moments: tuple[float, float], drawn_over: float | None) -> _Seen:
+        """A moment, and how the scene at another one, that of rest, would do in its place."""
         assert frames.times is not None
-        device = next(scene.parameters()).device
+        device, level = next(scene.parameters()).device, drawn_over or 0.0
+        channels = 4 if drawn_over is None else 3
         ious: list[float] = []
         totals = torch.zeros(4, dtype=torch.float64)
         for index in frames.select("train"):
-            if float(frames.times[index]) != time:
+            if float(frames.times[index]) != moments[0]:
                 continue
             rgba, camera = frames.rgba[index].to(device), frames.cameras[index].to(device)
-            truth = torch.cat([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], dim=-1)
-            moving, still = (_premultiplied(scene, ViewBatch(camera, torch.tensor([at]), torch.zeros(1, 3)).to(device))
-                             for at in (time, rest))  # fmt: skip
+            truth = torch.cat([rgba[..., :3] * rgba[..., 3:] + level * (1 - rgba[..., 3:]), rgba[..., 3:]], dim=-1)
+            background = torch.full((1, 3), level)
+            moving, still = (
+                _shown(scene, ViewBatch(camera, torch.tensor([at]), background).to(device)) for at in moments
+            )
             ious.append(mask_iou(moving[..., 3], truth[..., 3]))
             cover = torch.maximum(moving[..., 3], truth[..., 3]) > 0
-            squares = (moving[..., :3].clamp(0, 1) - truth[..., :3])[cover].square()
-            soft = [blurred((image - truth)[None], SOFT).square().sum() for image in (still, moving)]
+            squares = (moving[..., :3] - truth[..., :3])[cover].square()
+            soft = [blurred((image - truth)[None, ..., :channels], SOFT).square().sum() for image in (still, moving)]
             parts = [squares.sum(), cover.sum() * 3, *soft]
             totals += torch.stack([part.double().cpu() for part in parts])
         error, pixels, moved, missed = totals.tolist()
@@ -160,7 +166,7 @@ class _Seen:
         return cls(sum(ious) / max(len(ious), 1), min(quality, HIGHEST_PSNR), moved, missed, pixels / 3)
 
 
-def _premultiplied(scene: Scene, batch: ViewBatch) -> Tensor:
-    """(H, W, 4) what a single camera sees over black."""
+def _shown(scene: Scene, batch: ViewBatch) -> Tensor:
+    """(H, W, 4) what a single camera sees over a background, and its coverage."""
     render = scene.render(batch.cameras, batch.times, batch.background)
-    return torch.cat([render.rgb[0], render.alpha[0]], dim=-1)
+    return torch.cat([render.rgb[0].clamp(0, 1), render.alpha[0]], dim=-1)
