@@ -43,7 +43,7 @@ GATES_OF_SAMPLES = (
     Gate("volume_change", 0.05, 0.15, "the volume changes by {value:.0%} over the clip"),
     Gate("strain_rms", 0.07, 0.15, "the surface is strained by {value:.0%} on average"),
 )
-"""The same of a motion that a prior draws, whose outlines are ragged, and which means no strain; chosen on a walking fox."""
+"""The same of a motion that a prior draws: its outlines are ragged, and no strain is meant. Chosen on a walking fox."""
 
 
 class FitDynamic(fitting.Fitting):
