@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from a4d.documents import parse_json
+from a4d.errors import InvalidInputError
 from a4d.io.files import atomic_path
+from a4d.io.tensor_files import read_tensors
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -36,10 +38,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     if not path.is_file():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        tensors, texts = read_tensors(path)
+        facts = parse_json(texts.get("facts", ""), f"the header of {path}")
+    except InvalidInputError:
         return None
+    return (tensors, facts) if isinstance(facts, dict) else None
 
 
 def scene_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
+from a4d.frame_order import FrameOrder
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
@@ -126,7 +127,7 @@ class Views(Config, ABC):
     """Whether what is sampled depends on the workspace's images."""
 
     kind: str
-    batch: int = Field(default=1, ge=1)
+    batch: int = Field(default=1, ge=1, le=4096)
     background: Background = "black"
     shading: Shading | dict[Shading, Number] | None = Field(
         default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
@@ -185,8 +186,12 @@ class ObservedViews(Views):
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
-    patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
-    run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
+    patch: int | None = Field(
+        default=None, ge=8, le=8192, description="pixels of a square part drawn anew each step; None: all"
+    )
+    run: int = Field(
+        default=1, ge=1, le=4096, description="frames that follow each other and stay together: a ring or a clip"
+    )
 
     @model_validator(mode="after")
     def _check_runs(self) -> ObservedViews:
@@ -197,19 +202,17 @@ class ObservedViews(Views):
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """The next frames of the epoch's order, or the next runs of them; frames that make no whole run are left out.
 
+        Frames of several sizes come in batches of one size each.
+
         Raises:
             MissingInputError: the split has no frames.
             ConfigError: it has fewer frames than a run.
         """
         frames, indices = self._frames(frames)
-        runs = len(indices) // self.run
-        if runs == 0:
+        sizes = [(frames.cameras[index].width, frames.cameras[index].height) for index in indices]
+        chosen = FrameOrder(indices, sizes, self.run, self.split).batch(self.batch // self.run, step, seed)
+        if not chosen:
             raise ConfigError(f"{len(indices)} frames of split '{self.split}' make no run of {self.run}")
-        chosen = []
-        for position in range(step * self.batch // self.run, (step + 1) * self.batch // self.run):
-            epoch, place = divmod(position, runs)
-            first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
-            chosen += indices[first : first + self.run]
         batch = self._batch(frames, chosen, self.backgrounds(step, seed), step)
         if self.patch is None:
             return batch
@@ -335,10 +338,14 @@ class OrbitViews(Views):
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
     relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
-    size: int = Field(default=128, ge=8)
+    size: int = Field(default=128, ge=8, le=4096)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
-    ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
-    frames: int | None = Field(default=None, ge=2, description="moments that each camera sees, from 0 to 1 of the clip")
+    ring: int = Field(
+        default=1, ge=1, le=4096, description="views evenly around the axis that share all but their azimuth"
+    )
+    frames: int | None = Field(
+        default=None, ge=2, le=1024, description="moments that each camera sees, from 0 to 1 of the clip"
+    )
 
     @model_validator(mode="after")
     def _check_rings(self) -> OrbitViews:

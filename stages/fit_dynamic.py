@@ -50,11 +50,15 @@ class FitDynamic(fitting.Fitting):
     """Everything that decides a moving scene; a profile fills in what is not given."""
 
     from_scene: str | None = Field(default=None, description="static scene of the subject; new Gaussians if not given")
-    clip: str | None = Field(default=None, description="which of a mesh's rendered animations; the first if not given")
+    clip: str | None = Field(
+        default=None, description="which rendered animation, by name or number; the first if not given"
+    )
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
     scene: Spec
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
-    moments: int = Field(default=16, ge=2, description="of the clip, by which these schedules go; those that it has")
+    moments: int = Field(
+        default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
+    )
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +153,7 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     if asset is None and gaussians is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
-            f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
+            f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
     if static is None or gaussians is None:
         return Seed(asset=asset)

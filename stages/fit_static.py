@@ -67,9 +67,11 @@ class SeedConfig(Config):
 class ProxyConfig(Config):
     """Renders of the first guess that stand in for observations where there are none."""
 
-    count: int = Field(default=24, ge=1)
-    size: int = Field(default=256, ge=16)
-    elevations: list[float] = Field(default=[-15.0, 15.0, 45.0], description="degrees, one ring of views each")
+    count: int = Field(default=24, ge=1, le=1000)
+    size: int = Field(default=256, ge=16, le=4096)
+    elevations: list[float] = Field(
+        default=[-15.0, 15.0, 45.0], min_length=1, max_length=1000, description="degrees, one ring of views each"
+    )
 
 
 class FitStatic(Fitting):
@@ -224,17 +226,15 @@ def _given(workspace: Workspace, config: SeedConfig) -> Seed:
 def _carved(frames: Frames, config: SeedConfig) -> Seed:
     import torch
 
-    from a4d.geometry.cameras import concatenate
     from a4d.geometry.visual_hull import surface_colours, visual_hull
     from a4d.scenes.seed import Seed
 
     train = frames.select("train")
-    rgba = torch.stack([frames.rgba[i] for i in train])
-    cameras = concatenate([frames.cameras[i] for i in train])
+    rgba, cameras = [frames.rgba[i] for i in train], [frames.cameras[i] for i in train]
     bounds = torch.tensor([[-config.radius] * 3, [config.radius] * 3])
-    hull = visual_hull(rgba[..., 3], cameras, bounds, config.resolution)
+    hull = visual_hull([image[..., 3] for image in rgba], cameras, bounds, config.resolution)
     points, normals = hull.surface()
-    colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
+    colours = surface_colours(points, normals, [image[..., :3] for image in rgba], cameras, hull.spacing)
     return Seed(points=points, colours=colours, radius=config.radius, solid=hull)
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from a4d.config import Config, Spec, parse, unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
+from a4d.io.containment import contained
 from a4d.objectives.objective import Objective
 from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, locate, with_bases
@@ -40,7 +41,7 @@ class ReleasedPrior(Config):
     )
     adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
     size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
-    views: int | None = Field(default=None, ge=1, description="of a sample; None is what it was trained for")
+    views: int | None = Field(default=None, ge=1, le=64, description="of a sample; None is what it was trained for")
     condition_frame_time_zero: bool | None = Field(
         default=None, description="tell first frames that they carry no noise; None is how it was trained"
     )
@@ -66,11 +67,17 @@ class FramesPrior(Config):
 
     kind: Literal["exact"] = "exact"
     split: Literal["train", "test", "all", "proxy"] = "train"
-    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    size: int | None = Field(
+        default=None, ge=8, le=4096, description="pixels of the longer side; None keeps the image's own"
+    )
     background: Literal["black", "white", "grey"] = "black"
-    views: int = Field(default=1, ge=1, description="clips, or single frames, that follow each other make an example")
-    frames: int = Field(default=1, ge=1, description="frames that follow each other make a clip")
-    clean_frames: int = Field(default=0, ge=0, description="leading frames of a clip that are told and not judged")
+    views: int = Field(
+        default=1, ge=1, le=64, description="clips, or single frames, that follow each other make an example"
+    )
+    frames: int = Field(default=1, ge=1, le=1024, description="frames that follow each other make a clip")
+    clean_frames: int = Field(
+        default=0, ge=0, le=1024, description="leading frames of a clip that are told and not judged"
+    )
     posed: bool = Field(default=True, description="choose the example that was seen from the same side")
 
 
@@ -119,8 +126,12 @@ def adapter_folders(configs: Mapping[str, PriorConfig], root: Path) -> list[Path
 
 
 def adapter_folder(name: str, root: Path) -> Path:
-    """The folder of one adapter."""
-    return Path(name).expanduser() if "/" in name else root / name
+    """The folder of one adapter.
+
+    Raises:
+        OutsideError: the name leads out of `root`.
+    """
+    return Path(name).expanduser() if "/" in name else contained(root, name)
 
 
 def build_priors(

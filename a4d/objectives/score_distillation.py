@@ -61,9 +61,9 @@ class ScoreDistillation(Objective):
     weighting: Weighting | None = None
     normalise: Literal["images", "samples"] = "images"
     clip: float | None = Field(default=None, gt=0)
-    patch: int | None = Field(default=None, ge=8, description="render in patches of this side, to save memory")
+    patch: int | None = Field(default=None, ge=8, le=4096, description="render in patches of this side, to save memory")
     geometry_latents: int | None = Field(
-        default=None, ge=8, description="shrink normals and mask to this side in place of encoding the colours"
+        default=None, ge=8, le=1024, description="shrink normals and mask to this side in place of encoding the colours"
     )
 
     @model_validator(mode="after")

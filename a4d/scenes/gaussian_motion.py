@@ -49,7 +49,7 @@ class GaussianMotionConfig(Config):
     place: Literal["surface", "vertices"] = Field(
         default="surface", description="of Gaussians on a mesh: spread evenly, or one at each vertex as in Animate3D"
     )
-    count: int = Field(default=6000, ge=1, description="Gaussians spread over a mesh")
+    count: int = Field(default=6000, ge=1, le=100_000_000, description="Gaussians spread over a mesh")
     opacity: float = Field(default=0.95, gt=0, lt=1, description="of Gaussians spread over a mesh")
     size: float = Field(default=0.6, gt=0, description="radius of these over the mean distance to the nearest three")
     motion: HexplaneMotionConfig | NodeMotionConfig = Field(
@@ -254,7 +254,7 @@ class GaussianMotionScene(Scene):
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""
         write_scene(folder, self.config, self.state_dict())
-        write_gaussian_ply(folder / "gaussians.ply", self.rest.to("cpu"))
+        write_gaussian_ply(folder / "gaussians.ply", self.rest.to("cpu"), up="y")
         if self.surface is not None:
             self.surface.save(folder / SURFACE)
 

@@ -48,7 +48,9 @@ class GaussianSceneConfig(Config):
     """What a Gaussian scene is made of besides its tensors."""
 
     kind: Literal["gaussians"] = "gaussians"
-    count: int = Field(default=20_000, ge=1, description="Gaussians to start with; given points are thinned to it")
+    count: int = Field(
+        default=20_000, ge=1, le=100_000_000, description="Gaussians to start with; given points are thinned to it"
+    )
     opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
     place: Literal["surface", "vertices"] = Field(
         default="surface", description="where a mesh's Gaussians begin: count of them on its surface, or one per vertex"
@@ -201,7 +203,7 @@ class GaussianScene(Scene):
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and the standard `gaussians.ply`."""
         write_scene(folder, self.config, {name: getattr(self, name) for name in PARAMETERS})
-        write_gaussian_ply(folder / "gaussians.ply", self.gaussians().detach().to("cpu"))
+        write_gaussian_ply(folder / "gaussians.ply", self.gaussians().detach().to("cpu"), up="y")
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> GaussianScene:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import Field
 
-from a4d.config import Config, Spec, digest, parse, plain, unknown_key
+from a4d.config import Config, Spec, digest, load_yaml, parse, plain, unknown_key
 from a4d.errors import ConfigError, MissingInputError, UsageError
 from a4d.priors.placement import Offload, Placement
 from a4d.runtime import Runtime
@@ -80,8 +79,7 @@ def profile_values(folder: Path, stage: str, profile: str, workspace: Workspace)
     file = folder / f"{profile}.yaml"
     if not file.is_file():
         raise unknown_key(f"profile: {profile}", profile, (path.stem for path in folder.glob(f"{stage}-*.yaml")))
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {**values, "profile": profile, "prompt": workspace.metadata.subject}
+    return {**load_yaml(file), "profile": profile, "prompt": workspace.metadata.subject}
 
 
 def complete_fitting(config: FittingType) -> FittingType:
