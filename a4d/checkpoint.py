@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from a4d.documents import parse_json
 from a4d.errors import InvalidInputError
 from a4d.io.files import atomic_path
+from a4d.io.tensor_files import read_tensors
 
 
 def save_state(path: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
@@ -43,10 +44,11 @@ def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
         return None
     parts: dict[str, dict[str, Tensor]] = {}
     try:
-        with safe_open(path, framework="pt") as file:
-            for label in file.keys():  # noqa: SIM118
-                part, _, name = label.partition(":")
-                parts.setdefault(part, {})[name] = file.get_tensor(label)
-            return parts, json.loads(file.metadata()["facts"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        raise InvalidInputError(f"{path} is damaged", "Remove it to start anew, or train --from its weights") from None
+        tensors, texts = read_tensors(path)
+        facts: dict[str, Any] = parse_json(texts.get("facts", ""), f"the header of {path}")
+    except InvalidInputError as error:
+        raise InvalidInputError(error.problem, "Remove it to start anew, or train --from its weights") from None
+    for label, tensor in tensors.items():
+        part, _, name = label.partition(":")
+        parts.setdefault(part, {})[name] = tensor
+    return parts, facts

@@ -6,23 +6,59 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from a4d.errors import ConfigError
+from a4d.documents import parse_json, parse_yaml
+from a4d.errors import ConfigError, InvalidInputError
 
 Spec = dict[str, Any]
 """A nested configuration whose `kind` says which class reads it; validated when it is built."""
 
 
+LARGEST = 1e12
+"""No setting has a use for a number beyond it; one that memory or a loop depends on has a lower limit of its own."""
+
+LARGEST_FILE = 1 << 25
+"""Bytes of a file of settings."""
+
+
 class Config(BaseModel):
-    """Base of every configuration: frozen, finite numbers, and an unknown key is an error."""
+    """Base of every configuration: frozen, numbers of at most `LARGEST`, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _bounded(cls, value: Any) -> Any:
+        for number in _numbers(value):
+            if not abs(number) <= LARGEST:
+                raise ValueError(f"numbers beyond {LARGEST:g} are not taken")
+        return value
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """The numbers of a setting; those of a nested configuration are its own affair."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _numbers(list(value))
+        yield from _numbers(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item)
 
 
 ConfigType = TypeVar("ConfigType", bound=Config)
@@ -49,6 +85,12 @@ class Schedule(Config):
             return {{"from": "start", "to": "end"}.get(key, key): item for key, item in value.items()}
         return value
 
+    @model_validator(mode="after")
+    def _has_a_ratio(self) -> Schedule:
+        if self.curve == "exponential" and not (self.start and self.end and self.end / self.start > 0):
+            raise ValueError("an exponential schedule goes between two numbers of one sign, neither of them 0")
+        return self
+
     def at(self, step: int) -> float:
         """The value at an iteration counted from 0; before `delay` the first, and after all changes the last."""
         since, period = max(step - self.delay, 0), max(self.steps, 1)
@@ -73,6 +115,25 @@ Number = Annotated[float | Schedule, BeforeValidator(_read_schedule)]
 def value_at(number: float | Schedule, step: int) -> float:
     """The value of a number or schedule at an iteration counted from 0."""
     return number.at(step) if isinstance(number, Schedule) else number
+
+
+def within(low: float, high: float) -> Callable[[float | Schedule], float | Schedule]:
+    """A check that a number, or all that a schedule may be, lies between two limits, which are included."""
+
+    def check(number: float | Schedule) -> float | Schedule:
+        if not all(low <= value <= high for value in _extremes(number)):
+            raise ValueError(f"must lie between {low:g} and {high:g}")
+        return number
+
+    return check
+
+
+def _extremes(number: float | Schedule | None) -> Iterator[float]:
+    """The number, or the ends of a schedule and of those that follow on it."""
+    if isinstance(number, Schedule):
+        yield from (number.start, number.end, *_extremes(number.then))
+    elif number is not None:
+        yield number
 
 
 def parse(model: type[ConfigType], values: Mapping[str, Any], where: str = "") -> ConfigType:
@@ -143,19 +204,26 @@ def to_yaml(values: Any) -> str:
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; an empty file is an empty mapping.
+    """Read a mapping from YAML, or from a `.json` file; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: the file is missing, unreadable, not YAML, or not a mapping.
+        ConfigError: the file is missing, unreadable, no document as `a4d.documents` takes them, or not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from None
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        at = f" at line {line + 1}" if line is not None else ""
-        raise ConfigError(f"{path} is not valid YAML{at}") from None
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a text file: byte {error.start} is no UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    if len(content) > LARGEST_FILE:
+        raise ConfigError(f"{path} is over {LARGEST_FILE >> 20} MB large, far more than settings need")
+    parse_document = parse_json if path.suffix.lower() == ".json" else parse_yaml
+    try:
+        values = parse_document(text, str(path))
+    except InvalidInputError as error:
+        raise ConfigError(error.problem, error.remedy) from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -174,9 +242,9 @@ def set_value(values: dict[str, Any], assignment: str) -> None:
     if not separator or not all(keys):
         raise ConfigError(f"--set {assignment!r} is not of the form key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None
+        value = parse_yaml(text, f"--set {path}")
+    except InvalidInputError as error:
+        raise ConfigError(error.problem, error.remedy) from None
     node: Any = values
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
@@ -199,7 +267,7 @@ def set_value(values: dict[str, Any], assignment: str) -> None:
 def digest(values: Any) -> str:
     """SHA-256 of plain values, independent of key order."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()  # paths may hold bytes that are no text
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

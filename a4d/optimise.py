@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def optimise(problem: Problem, config: LoopConfig, folder: Path, runtime: Runtim
 
     Raises:
         Interrupted: a scheduler asked to stop; a checkpoint is left.
+        InvalidInputError: there is a checkpoint of something else.
         DivergenceError: an objective became infinite or not a number.
         ConfigError: a rate or a view set names a group that there is not.
     """
@@ -164,13 +166,15 @@ class _Loop:
         stored = self._stored()
         self.done = 0
         if stored is not None:
-            self.done = int(stored[1]["step"])
-            for name, trainable in problem.learning().items():
-                trainable.restore(stored[0].get(name, {}), self.done)
+            with self._refusing_damage():
+                self.done = int(stored[1]["step"])
+                for name, trainable in problem.learning().items():
+                    trainable.restore(stored[0][name], self.done)
         problem.hold_all_but(config.optimiser.rates)
         self.optimisers = adam(problem.groups(), config.optimiser)
         if stored is not None:
-            self.optimisers.restore(stored[0].get("optimiser", {}))
+            with self._refusing_damage():
+                self.optimisers.restore(stored[0].get("optimiser", {}))
         self.figures.log.truncate(self.done)
 
     def _stored(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
@@ -184,6 +188,15 @@ class _Loop:
         """Write the checkpoint."""
         parts = {name: trainable.state_dict() for name, trainable in self.problem.learning().items()}
         save_state(self.checkpoint, {**parts, "optimiser": self.optimisers.state()}, {"step": done})
+
+    @contextmanager
+    def _refusing_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInputError(
+                f"{self.checkpoint} is damaged: it does not fit the run", f"Delete {self.folder} to begin anew"
+            ) from error
 
     def run(self) -> dict[str, float]:
         """All steps that are left, with checkpoints and previews; the last figures."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+LARGEST_SEED = 2**63 - 1
+
 
 def generator(seed: int, *key: str | int) -> torch.Generator:
     """A CPU generator whose whole sequence follows from the seed and the key, such as a purpose and a step."""

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
+from a4d.frame_order import FrameOrder
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
+from a4d.render.footprint import pixel_sizes
 from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
@@ -121,8 +123,11 @@ class ViewBatch:
 class Views(Config, ABC):
     """Base of all view sets: a batch of cameras, times and backgrounds per step."""
 
+    reads_frames: ClassVar[bool] = False
+    """Whether what is sampled depends on the workspace's images."""
+
     kind: str
-    batch: int = Field(default=1, ge=1)
+    batch: int = Field(default=1, ge=1, le=4096)
     background: Background = "black"
     shading: Shading | dict[Shading, Number] | None = Field(
         default=None, description="how the scene is shown: one way, or the chances of several; null is the scene's own"
@@ -138,6 +143,10 @@ class Views(Config, ABC):
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
+
+    @abstractmethod
+    def finest_pixel(self, frames: Frames | None) -> float:
+        """Metres that the smallest pixel is wide at the subject; see `a4d.render.footprint.pixel_sizes`."""
 
     @property
     def shadings(self) -> tuple[Shading, ...]:
@@ -176,11 +185,16 @@ class Views(Config, ABC):
 class ObservedViews(Views):
     """Frames of the workspace, every one once per epoch in an order that the seed decides."""
 
+    reads_frames = True
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
-    patch: int | None = Field(default=None, ge=8, description="pixels of a square part drawn anew each step; None: all")
-    run: int = Field(default=1, ge=1, description="frames that follow each other and stay together: a ring or a clip")
+    patch: int | None = Field(
+        default=None, ge=8, le=8192, description="pixels of a square part drawn anew each step; None: all"
+    )
+    run: int = Field(
+        default=1, ge=1, le=4096, description="frames that follow each other and stay together: a ring or a clip"
+    )
 
     @model_validator(mode="after")
     def _check_runs(self) -> ObservedViews:
@@ -191,19 +205,17 @@ class ObservedViews(Views):
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """The next frames of the epoch's order, or the next runs of them; frames that make no whole run are left out.
 
+        Frames of several sizes come in batches of one size each.
+
         Raises:
             MissingInputError: the split has no frames.
             ConfigError: it has fewer frames than a run.
         """
         frames, indices = self._frames(frames)
-        runs = len(indices) // self.run
-        if runs == 0:
+        sizes = [(frames.cameras[index].width, frames.cameras[index].height) for index in indices]
+        chosen = FrameOrder(indices, sizes, self.run, self.split).batch(self.batch // self.run, step, seed)
+        if not chosen:
             raise ConfigError(f"{len(indices)} frames of split '{self.split}' make no run of {self.run}")
-        chosen = []
-        for position in range(step * self.batch // self.run, (step + 1) * self.batch // self.run):
-            epoch, place = divmod(position, runs)
-            first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
-            chosen += indices[first : first + self.run]
         batch = self._batch(frames, chosen, self.backgrounds(step, seed), step)
         if self.patch is None:
             return batch
@@ -224,6 +236,16 @@ class ObservedViews(Views):
         frames, indices = self._frames(frames)
         return self._batch(frames, indices[:1], self.backgrounds(0, 0)[:1])
 
+    def finest_pixel(self, frames: Frames | None) -> float:
+        """Of the frames of the split, at the last size."""
+        frames, indices = self._frames(frames)
+        cameras = [frames.cameras[index] for index in indices]
+        sizes = [self._size(LAST_STEP) or max(camera.width, camera.height) for camera in cameras]
+        return min(
+            float(pixel_sizes(camera)) * max(1.0, max(camera.width, camera.height) / size)
+            for camera, size in zip(cameras, sizes, strict=True)
+        )
+
     def every_frame(self, frames: Frames | None) -> Iterator[ViewBatch]:
         """Each frame of the split once, alone, in the workspace's order."""
         frames, indices = self._frames(frames)
@@ -236,14 +258,18 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
+    def _size(self, step: int) -> int | None:
+        """Pixels of the longer side at a step."""
+        if self.size is None:
+            return None
+        size = value_at(self.size, step)
+        # Few sizes, each of which is made once.
+        return SIZE_STEP * max(1, round(size / SIZE_STEP)) if isinstance(self.size, Schedule) else round(size)
+
     def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
         """Some frames at the size of a step, or at the last size."""
-        at = LAST_STEP if step is None else step
-        size = None if self.size is None else value_at(self.size, at)
-        if isinstance(self.size, Schedule):
-            # Few sizes, each of which is made once.
-            size = SIZE_STEP * max(1, round(value_at(self.size, at) / SIZE_STEP))
-        parts = [frames.reduced(i, None if size is None else round(size)) for i in indices]
+        size = self._size(LAST_STEP if step is None else step)
+        parts = [frames.reduced(i, size) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -315,10 +341,14 @@ class OrbitViews(Views):
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
     relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
-    size: int = Field(default=128, ge=8)
+    size: int = Field(default=128, ge=8, le=4096)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
-    ring: int = Field(default=1, ge=1, description="views evenly around the axis that share all but their azimuth")
-    frames: int | None = Field(default=None, ge=2, description="moments that each camera sees, from 0 to 1 of the clip")
+    ring: int = Field(
+        default=1, ge=1, le=4096, description="views evenly around the axis that share all but their azimuth"
+    )
+    frames: int | None = Field(
+        default=None, ge=2, le=1024, description="moments that each camera sees, from 0 to 1 of the clip"
+    )
 
     @model_validator(mode="after")
     def _check_rings(self) -> OrbitViews:
@@ -360,6 +390,13 @@ class OrbitViews(Views):
         distance = self._distance(half, fov, 0)
         cameras = orbit(torch.tensor([30.0]), torch.tensor([15.0]), distance, fov, self.size, self.size)
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
+
+    def finest_pixel(self, frames: Frames | None) -> float:
+        """From the nearest and narrowest cameras, at the end."""
+        nearest = torch.zeros(1)
+        fov = float(_between(self.fov, nearest, LAST_STEP))
+        distance = self._distance(nearest, fov, LAST_STEP)
+        return float(pixel_sizes(orbit(nearest, nearest, distance, fov, self.size, self.size)))
 
 
 KINDS: dict[str, type[Views]] = {"moments": MomentViews, "observed": ObservedViews, "orbit": OrbitViews}

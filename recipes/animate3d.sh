@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A mesh and a motion in words to an animated mesh (Animate3D).
-#   bash recipes/animate3d.sh MODEL "MOTION TEXT" [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...]
+#   bash recipes/animate3d.sh MODEL "MOTION TEXT" [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
 # compact (the default without CUDA) asks the small prior that ships with the package; paper asks MV-VDM on a GPU, whose
 # weights `a4d weights fetch animate3d` fetches, or which lie in the folders that --weights names.
+# A motion that the scene cannot follow ends the recipe with exit code 7, its result kept; --accept goes on with it.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
 # A4D_FIT_STATIC, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, such as "--set sample.steps=50".
 set -euo pipefail
@@ -10,19 +11,22 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
 
 usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-profile="" weights="" positional=()
+profile="" weights="" accept="" positional=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --profile) [ $# -ge 2 ] || usage; profile="$2"; shift 2 ;;
     --profile=*) profile="${1#*=}"; shift ;;
     --weights) [ $# -ge 2 ] || usage; weights="$2"; shift 2 ;;
     --weights=*) weights="${1#*=}"; shift ;;
+    --accept) accept=--accept; shift ;;
+    --) shift; positional+=("$@"); break ;;
     --*) usage ;;
     *) positional+=("$1"); shift ;;
   esac
 done
 [ "${#positional[@]}" -eq 2 ] || usage
-model="${positional[0]}" motion="${positional[1]}" file="$(basename "${positional[0]}")"
+model="${positional[0]}" motion="${positional[1]}"
+case "$model" in -*) model="./$model" ;; esac
 [ -n "${motion// /}" ] || usage
 ready_environment
 [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
@@ -30,16 +34,16 @@ settings="$root/recipes/animate3d/$profile"
 [ -d "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
 
 # Every motion is a scene of its own, so that another text never costs the one before.
-name="${file%.*}.a4d"
-scene="$(printf %s "$motion" | tr '[:upper:]' '[:lower:]' | tr -cs a-z0-9 - | cut -c 1-48)"
-scene="${scene#-}" scene="${scene%-}" scene="${scene:-motion}"
+name="./$(python -m a4d.naming file "$model").a4d"
+scene="$(python -m a4d.naming text "$motion")"
 [ "$profile" = compact ] || scene="$scene-$profile"
 fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
   local stage="$1" own
   own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
-  a4d "$stage" "$name" --config "$settings/$stage.yaml" --weights "$weights" "${@:2}" ${A4D_OPTIONS:-} ${!own:-}
+  run a4d "$stage" "$name" --config "$settings/$stage.yaml" ${weights:+--weights "$weights"} $accept "${@:2}" \
+    ${A4D_OPTIONS:-} ${!own:-}
 }
-a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
+run a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
 fit fit-static
 fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
 moving="$scene"
@@ -47,7 +51,7 @@ if [ -e "$settings/distill.yaml" ]; then
   moving="$scene-distilled"
   fit distill --name "$moving" --from "$scene" --prompt "$motion"
 fi
-a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
+run a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
   --frame source --tolerance 0.004 ${A4D_EXPORT:-}
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$scene"* >&2

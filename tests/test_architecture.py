@@ -13,12 +13,15 @@ if sys.version_info >= (3, 11):
 ROOT = Path(__file__).parents[1]
 
 LAYERS = [
-    {"errors", "config", "runtime", "console", "randomness", "__init__"},
+    {
+        *("errors", "documents", "config", "interruption", "runtime", "memory", "console", "naming", "kernel_cache"),
+        *("randomness", "__init__"),
+    },
     {"geometry"},
     {"io", "pixels", "framing", "matting", "render", "metrics", "metrics_log", "optimisers", "trainable"},
     {"datasets"},
     {"scenes", "priors"},
-    {"objectives", "views", "checkpoint"},
+    {"objectives", "views", "frame_order", "checkpoint"},
     {"optimise", "training", "export", "evaluation"},
     {"workspace"},
     {"stages"},

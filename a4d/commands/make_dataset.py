@@ -16,6 +16,7 @@ from a4d.commands.dataset_jobs import AssetJob, Job, ProceduralJob, render_all
 from a4d.config import load_yaml
 from a4d.console import make_console, print_json, print_result
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
+from a4d.randomness import LARGEST_SEED
 
 if TYPE_CHECKING:
     from a4d.datasets.asset_clips import Recording
@@ -37,14 +38,16 @@ class Lighting(str, Enum):
 class RecordingOptions:
     """How subjects are filmed."""
 
-    views: Annotated[int, typer.Option(help="Cameras evenly around the subject.", min=1)] = 16
-    frames: Annotated[int, typer.Option(help="Frames of a clip.", min=1)] = 48
-    fps: Annotated[float, typer.Option(help="Frames per second.", min=0.1)] = 24.0
+    views: Annotated[int, typer.Option(help="Cameras evenly around the subject.", min=1, max=1000)] = 16
+    frames: Annotated[int, typer.Option(help="Frames of a clip.", min=1, max=10_000)] = 48
+    fps: Annotated[float, typer.Option(help="Frames per second.", min=0.1, max=1000)] = 24.0
     size: Annotated[int, typer.Option(help="Pixels of the square frame's side.", min=16, max=4096)] = 256
     elevation: Annotated[tuple[float, float], typer.Option(help="Degrees above the subject, from and to.")] = (0, 30)
-    radius: Annotated[float, typer.Option(help="Metres from the subject's middle to the cameras.", min=1.01)] = 3.0
+    radius: Annotated[
+        float, typer.Option(help="Metres from the subject's middle to the cameras.", min=1.01, max=1e6)
+    ] = 3.0
     fov: Annotated[float, typer.Option(help="Vertical field of view in degrees.", min=1, max=150)] = 40.0
-    seed: Annotated[int, typer.Option(help="Seed of cameras and of drawn animations.", min=0)] = 0
+    seed: Annotated[int, typer.Option(help="Seed of cameras and of drawn animations.", min=0, max=LARGEST_SEED)] = 0
 
     def __post_init__(self) -> None:
         """Check what the bounds of single options do not.
@@ -68,7 +71,9 @@ class AssetOptions:
     """What only assets have."""
 
     lighting: Annotated[Lighting, typer.Option(help="auto shades what has no colours of its own.")] = Lighting.auto
-    clips: Annotated[int, typer.Option(help="Most animations of one asset; of more, some are drawn.", min=1)] = 6
+    clips: Annotated[
+        int, typer.Option(help="Most animations of one asset; of more, some are drawn.", min=1, max=10_000)
+    ] = 6
     captions: Annotated[Path | None, typer.Option(help="YAML or JSON: texts by asset, or by asset and animation.")] = (
         None
     )
@@ -95,12 +100,14 @@ def make_dataset(
         list[Path] | None, typer.Argument(help="Assets, folders of them, or a .txt file that lists them.")
     ] = None,
     procedural: Annotated[
-        int | None, typer.Option(help="As many generated, jointed objects in place of assets.", min=1)
+        int | None, typer.Option(help="As many generated, jointed objects in place of assets.", min=1, max=1_000_000)
     ] = None,
     options: RecordingOptions,
     of_assets: AssetOptions,
     images: Annotated[bool, typer.Option("--images", help="Every frame as a PNG with alpha, too.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes; as many as there are cores if none.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; as many as there are cores if none.", min=1, max=256)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Render again, also with other settings.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import shlex
 import sys
 import types
 from collections.abc import Callable
@@ -13,13 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-import yaml
 from pydantic.fields import FieldInfo
 
 from a4d.commands import table
 from a4d.commands.options import with_signature
 from a4d.console import format_metrics, make_console, print_json, print_result
-from a4d.errors import UsageError
+from a4d.documents import parse_yaml
+from a4d.errors import InvalidInputError, QualityError, UsageError
+from a4d.naming import as_argument
+from a4d.randomness import LARGEST_SEED
 from a4d.workspace.runner import Options, Outcome, execute, merge_values, resolved_config
 from a4d.workspace.stage import Stage
 
@@ -45,10 +46,15 @@ class RunControl:
         typer.Option(help="Name of the run and of what it makes; the stage's name if none.", rich_help_panel=CONTROL),
     ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=CONTROL)] = "auto"
-    seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0, rich_help_panel=CONTROL)] = 0
+    seed: Annotated[
+        int, typer.Option(help="Seed of every random number.", min=0, max=LARGEST_SEED, rich_help_panel=CONTROL)
+    ] = 0
     force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = (
         False
     )
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Go on with a result that misses a gate.", rich_help_panel=CONTROL)
+    ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=CONTROL)
     ] = False
@@ -107,6 +113,11 @@ def run_stage(stage: Stage, target: str, control: RunControl, flags: dict[str, A
         print_json(asdict(outcome))
     elif not control.quiet:
         print_result(describe(outcome))
+    if outcome.missed and not control.accept:
+        raise QualityError(
+            f"{outcome.name}: {'; '.join(outcome.missed)}",
+            f"The result is kept; look at it in {outcome.workspace}, then go on with --accept, or try other settings",
+        )
 
 
 def describe(outcome: Outcome) -> str:
@@ -117,9 +128,9 @@ def describe(outcome: Outcome) -> str:
         lines += [f"  writes  {path}" for path in outcome.outputs]
         return "\n".join(lines)
     if outcome.status == "up to date":
-        return f"{outcome.name} is up to date in {outcome.workspace}"
+        return f"{outcome.name} is up to date in {as_argument(outcome.workspace)}"
     metrics = format_metrics(outcome.metrics)
-    return f"{outcome.name} done in {outcome.seconds:.1f} s: {shlex.quote(outcome.workspace)}" + (
+    return f"{outcome.name} done in {outcome.seconds:.1f} s: {as_argument(outcome.workspace)}" + (
         f"  {metrics}" if metrics else ""
     )
 
@@ -170,6 +181,6 @@ def _read_flag(field: FieldInfo, value: Any) -> Any:
     if value in choices:
         return choices[value]
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
+        return parse_yaml(value, "")
+    except InvalidInputError:
         return value

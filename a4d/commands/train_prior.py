@@ -81,7 +81,9 @@ class WholeModelOptions:
         bool,
         typer.Option("--evaluate", help="Print figures on held-out objects; train nothing.", rich_help_panel=WHOLE),
     ] = False
-    objects: Annotated[int, typer.Option(help="Of which the figures are.", min=1, rich_help_panel=WHOLE)] = 32
+    objects: Annotated[
+        int, typer.Option(help="Of which the figures are.", min=1, max=10_000, rich_help_panel=WHOLE)
+    ] = 32
 
     def settings(self, weights: str | None) -> dict[str, dict[str, Any]]:
         """What is given of the settings of a model's file, in their nesting."""

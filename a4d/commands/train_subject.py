@@ -34,12 +34,15 @@ class TrainPrior(Config):
     token: str = Field(default="<subject>", min_length=1)
     initial: str = "object"
     prompt: str = "a photo of the subject"
-    rank: int = Field(default=4, ge=1)
+    rank: int = Field(default=4, ge=1, le=1024)
     image_dropout: float = Field(default=0.1, ge=0, le=1)
     iterations: int = Field(default=2000, ge=1)
-    batch: int = Field(default=1, ge=1, description="samples that a step sees")
+    batch: int = Field(default=1, ge=1, le=1024, description="samples that a step sees")
     run: int | None = Field(
-        default=None, ge=1, description="images that follow each other and make a sample; None is what the prior takes"
+        default=None,
+        ge=1,
+        le=1024,
+        description="images that follow each other and make a sample; None is what the prior takes",
     )
     rate: float | None = Field(default=None, gt=0, description="None is 5e-3 for a token and 1e-4 for adapters")
     split: Literal["train", "test", "all"] = "train"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a4d.errors import BackendUnavailableError
+from a4d.errors import BackendUnavailableError, InvalidInputError, MissingInputError
+from a4d.io.tensor_files import read_tensor_header, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,38 +45,46 @@ def check_weights(path: Path) -> None:
     if path.suffix != ".safetensors":
         read_weights(path)
         return
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "numpy") as file:
-            whole = len(file.keys()) > 0
-    except (SafetensorError, OSError):
+        whole = bool(read_tensor_header(path).shapes)
+    except (InvalidInputError, MissingInputError):
         whole = False
     if not whole:
-        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again")
+        raise _incomplete(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError):
-        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again") from None
-    return tensors
+        return read_tensors(path)[0]
+    except InvalidInputError:
+        raise _incomplete(path) from None
+
+
+def _incomplete(path: Path) -> BackendUnavailableError:
+    return BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again")
 
 
 def _read_pytorch(path: Path) -> Any:
     import torch
 
+    if zipfile.is_zipfile(path) and _is_compressed(path):
+        raise BackendUnavailableError(f"{path} is a compressed archive, which no checkpoint is", "Fetch it again")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (the one place)
     except Exception as error:  # a foreign file may fail in any way at all
         if "weights_only" in str(error) or "Unsupported" in str(error):
             problem = f"{path} holds a pickle payload besides tensors, which is not read"
             raise BackendUnavailableError(problem, "Convert it to .safetensors, or use another mirror") from None
-        raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again") from None
+        raise _incomplete(path) from None
+
+
+def _is_compressed(path: Path) -> bool:
+    """Whether an archive may hold more than its own size; a damaged one is left to the reader."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _tensors(values: Any, path: Path) -> dict[str, Tensor]:
@@ -82,6 +92,10 @@ def _tensors(values: Any, path: Path) -> dict[str, Tensor]:
     tensors = dict(_named(nested, ""))
     if not tensors:
         raise BackendUnavailableError(f"{path} holds no tensors by name")
+    for name, tensor in tensors.items():
+        # A tensor may repeat its numbers without end, and would take the memory as soon as it is copied.
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise BackendUnavailableError(f"{path} has a tensor '{name:.60}' of more numbers than it stores")
     return tensors
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from a4d.documents import parse_json
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+
+LFS_POINTER = b"version https://git-lfs.github.com/"
+"""What a file begins with in whose place Git keeps the address of its content."""
 
 _terminal = threading.Lock()
 
@@ -61,14 +65,21 @@ def read_bytes(path: Path) -> bytes:
 
     Raises:
         MissingInputError: there is no such file.
-        InvalidInputError: it is a folder, or may not be read.
+        InvalidInputError: it is a folder, may not be read, or is a pointer of Git LFS.
     """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingInputError(f"{path} does not exist") from error
     except OSError as error:
         raise InvalidInputError(f"cannot read {path}: {error.strerror or error}") from error
+    _refuse_pointer(path, content)
+    return content
+
+
+def _refuse_pointer(path: Path, beginning: bytes) -> None:
+    if beginning.startswith(LFS_POINTER):
+        raise InvalidInputError(f"{path} is a pointer of Git LFS and not the file itself", "Run `git lfs pull`")
 
 
 def read_text(path: Path) -> str:
@@ -89,12 +100,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingInputError: there is no such file.
-        InvalidInputError: it is no JSON, or its top level is not an object.
+        InvalidInputError: it is no JSON as `a4d.documents` takes it, or its top level is not an object.
     """
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path} is not valid JSON: {error}") from error
+    content = parse_json(read_text(path), str(path))
     if not isinstance(content, dict):
         raise InvalidInputError(f"{path} holds no JSON object at its top level")
     return content
@@ -105,7 +113,7 @@ def require_file(path: Path) -> None:
 
     Raises:
         MissingInputError: nothing is there.
-        InvalidInputError: it is a folder, a device, empty, or not readable for this user.
+        InvalidInputError: it is a folder, a device, empty, a pointer of Git LFS, or not readable for this user.
     """
     try:
         if not path.exists():
@@ -116,19 +124,24 @@ def require_file(path: Path) -> None:
             raise InvalidInputError(f"{path} is empty")
         if not os.access(path, os.R_OK):
             raise InvalidInputError(f"{path} may not be read by this user")
+        with path.open("rb") as file:
+            _refuse_pointer(path, file.read(len(LFS_POINTER)))
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"cannot read {path}: {error}") from None
 
 
 @contextmanager
-def muted_terminal() -> Iterator[None]:
-    """Discard what C libraries write to standard error while the block runs; one thread at a time."""
-    with _terminal:
+def muted_terminal() -> Iterator[IO[bytes]]:
+    """Keep what C libraries write to standard error off the terminal while the block runs; one thread at a time.
+
+    Yields:
+        The file that their words go to.
+    """
+    with _terminal, tempfile.TemporaryFile() as words:
         terminal = os.dup(2)
         try:
-            with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-                os.dup2(nothing.fileno(), 2)
-            yield
+            os.dup2(words.fileno(), 2)
+            yield words
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)

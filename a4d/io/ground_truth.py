@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +94,37 @@ def read_ground_truth(path: Path) -> GroundTruth:
     """
     require_file(path)
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return GroundTruth(**{name: content[name] for name in ARRAYS})
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(f"{path} holds no ground truth that can be read: {error}") from error
+        with zipfile.ZipFile(path) as archive:
+            return GroundTruth(**{name: _read_array(archive, name) for name in ARRAYS})
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path} holds no ground truth that can be read: {error.problem}") from None
+    except Exception as error:  # a damaged archive provokes nearly every type there is
+        raise InvalidInputError(f"{path} is damaged: it is no archive of arrays that can be read") from error
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """One array of an `.npz`, of which no more is taken than the archive stores.
+
+    Raises:
+        InvalidInputError: it is missing, compressed, damaged, of Python objects or without the numbers it promises.
+    """
+    try:
+        member = archive.getinfo(f"{name}.npy")
+    except KeyError:
+        raise InvalidInputError(f"it has no '{name}'") from None
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise InvalidInputError(f"'{name}' is compressed")
+    with archive.open(member) as stream:
+        read_header = (
+            np.lib.format.read_array_header_1_0
+            if np.lib.format.read_magic(stream) == (1, 0)
+            else (np.lib.format.read_array_header_2_0)
+        )
+        shape, is_fortran, dtype = read_header(stream)
+        if dtype.hasobject or dtype.names:
+            raise InvalidInputError(f"'{name}' holds Python objects")
+        content = stream.read()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
+        raise InvalidInputError(f"'{name}' of shape {shape!s:.60} has {len(content)} bytes")
+    values = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+    return values.copy()

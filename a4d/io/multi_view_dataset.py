@@ -29,6 +29,7 @@ from torch import Tensor
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP, Cameras, opencv_from_opengl, orbit
 from a4d.io.capture import PosedCapture
+from a4d.io.containment import contained
 from a4d.io.files import natural_key, read_json, write_text
 from a4d.io.ground_truth import GroundTruth, read_ground_truth, write_ground_truth
 from a4d.io.images import read_depth, read_image, write_depth, write_image
@@ -239,14 +240,17 @@ def read_entries(root: Path) -> list[ClipEntry]:
     Raises:
         MissingInputError: there is no index.
         InvalidInputError: the index is damaged, or none of its clips is there.
+        OutsideError: a subject's name leads out of the data set.
     """
     if not (root / INDEX).is_file():
         raise MissingInputError(f"{root} is no data set of multi-view videos: it has no {INDEX}")
     entries = []
     for uid, clips in sorted(read_json(root / INDEX).items()):
         for name, entry in sorted(clips.items()) if isinstance(clips, dict) else ():
-            folder = root / "videos" / uid / name
-            if name.isdigit() and isinstance(entry, dict) and folder.is_dir():
+            if not name.isdigit() or not isinstance(entry, dict):
+                continue
+            folder = contained(root, f"videos/{uid}/{name}")
+            if folder.is_dir():
                 entries.append(_entry(root, folder, uid, int(name), entry))
     if not entries:
         raise InvalidInputError(f"{root / INDEX} names no clip that is there", "Unpack the archives into videos/")
@@ -336,7 +340,7 @@ def read_cameras(entry: ClipEntry, width: int, height: int) -> Cameras:
     return orbit(azimuth, torch.full((count,), entry.elevation), ORIGINAL_RADIUS, ORIGINAL_FOV, width, height)
 
 
-def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
+def stored_cameras(file: Path, count: int, width: int, height: int, turn: Tensor | None = None) -> Cameras:
     """The cameras of `count` views, as `transforms.json` has them, for images of a size.
 
     A file that does not say that +Y is up has +Z up and its front toward -Y, as nerfstudio's.
@@ -346,6 +350,7 @@ def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
         count: views.
         width: in pixels.
         height: in pixels.
+        turn: (4, 4) rotation of the file's axes; None brings the axis that it says is up to +Y.
 
     Raises:
         InvalidInputError: it is damaged, or not of so many views.
@@ -363,9 +368,9 @@ def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
         lenses = torch.tensor([_lens(entry, width, height) for entry in entries])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InvalidInputError(f"{file} holds no cameras of {count} views: {error}") from error
-    if content.get("up_axis") != "+y":
-        poses = Y_UP_FROM_Z_UP.to(poses) @ poses
-    return Cameras(opencv_from_opengl(poses).float(), lenses, width, height)
+    if turn is None:
+        turn = torch.eye(4) if content.get("up_axis") == "+y" else Y_UP_FROM_Z_UP
+    return Cameras(opencv_from_opengl(turn.to(poses) @ poses).float(), lenses, width, height)
 
 
 def _lens(entry: Mapping[str, Any], width: int, height: int) -> tuple[float, float, float, float]:

@@ -27,7 +27,9 @@ class Arap(Objective):
     views: str
     points: Followed = Field(default="gaussians", description="what is followed")
     neighbours: int = Field(default=3, ge=2, le=64, description="nearest Gaussians or nodes, or along mesh edges")
-    nodes: int = Field(default=512, ge=1, description="Gaussians or vertices drawn each step; of nodes all take part")
+    nodes: int = Field(
+        default=512, ge=1, le=1_000_000, description="Gaussians or vertices drawn each step; of nodes all take part"
+    )
     reduction: Literal["mean", "sum"] = "mean"
     tolerance: float | None = Field(
         default=None, gt=0, description="strain from which on the mean grows by strain, not its square: joints bend"

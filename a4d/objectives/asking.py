@@ -62,9 +62,9 @@ class PriorObjective(Objective):
         default=None, description="scene of the workspace whose render conditions the prior; None: the scene's own"
     )
     t: tuple[Number, Number] = Field(default=(0.02, 0.98), description="shares of the noise schedule, ends included")
-    patch: int | None = Field(default=None, ge=8, description="render in patches of this side, to save memory")
+    patch: int | None = Field(default=None, ge=8, le=4096, description="render in patches of this side, to save memory")
     geometry_latents: int | None = Field(
-        default=None, ge=8, description="shrink normals and mask to this side in place of encoding the colours"
+        default=None, ge=8, le=1024, description="shrink normals and mask to this side in place of encoding the colours"
     )
 
     @model_validator(mode="after")

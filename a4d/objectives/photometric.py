@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from a4d.config import Number, value_at
+from a4d.config import Number, value_at, within
 from a4d.objectives.objective import Objective, Step
 from a4d.render.blur import blurred
 from a4d.render.ssim import ssim
 
 Norm = Literal["l1", "l2"]
+Deviation = Annotated[Number, AfterValidator(within(0, 1024))]
 
 
 def difference(rendered: Tensor, observed: Tensor, norm: Norm, deviation: float) -> Tensor:
@@ -31,7 +32,9 @@ class Photometric(Objective):
     views: str
     ssim: float = Field(default=0.2, ge=0, le=1, description="share of the structural term")
     norm: Norm = Field(default="l1", description="mean absolute difference, or mean square")
-    blur: Number = Field(default=0.0, description="pixels, deviation of the difference's Gaussian blur, but for SSIM")
+    blur: Deviation = Field(
+        default=0.0, description="pixels, deviation of the difference's Gaussian blur, but for SSIM"
+    )
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over views, pixels and channels."""
@@ -48,7 +51,7 @@ class Mask(Objective):
     kind: Literal["mask"] = "mask"
     views: str
     norm: Norm = Field(default="l1", description="mean absolute difference, or mean square")
-    blur: Number = Field(default=0.0, description="pixels, deviation of the difference's Gaussian blur")
+    blur: Deviation = Field(default=0.0, description="pixels, deviation of the difference's Gaussian blur")
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over views and pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from a4d.config import Config, Spec, parse, unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
+from a4d.io.containment import contained
 from a4d.objectives.asking import PriorObjective
 from a4d.objectives.objective import Objective
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, locate, with_bases
@@ -31,6 +32,8 @@ from a4d.views import Frames, ObservedViews
 class ReleasedPrior(Config):
     """A model of the catalogue, and how it computes."""
 
+    reads_frames: ClassVar[bool] = False
+
     kind: str
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         default=None, description="None is half precision on CUDA and single on the CPU"
@@ -46,7 +49,7 @@ class ReleasedPrior(Config):
         description="what of it learns in the run, at the rate PRIOR/lora; kept in `adapters/RUN/PRIOR`",
     )
     size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
-    views: int | None = Field(default=None, ge=1, description="of a sample; None is what it was trained for")
+    views: int | None = Field(default=None, ge=1, le=64, description="of a sample; None is what it was trained for")
     condition_frame_time_zero: bool | None = Field(
         default=None, description="tell first frames that they carry no noise; None is how it was trained"
     )
@@ -68,13 +71,21 @@ OPTIONS = ("size", "views", "condition_frame_time_zero")
 class FramesPrior(Config):
     """The ideal denoiser of the workspace's own frames: a recipe can be tried with it before weights are fetched."""
 
+    reads_frames: ClassVar[bool] = True
+
     kind: Literal["exact"] = "exact"
     split: Literal["train", "test", "all", "proxy"] = "train"
-    size: int | None = Field(default=None, ge=8, description="pixels of the longer side; None keeps the image's own")
+    size: int | None = Field(
+        default=None, ge=8, le=4096, description="pixels of the longer side; None keeps the image's own"
+    )
     background: Literal["black", "white", "grey"] = "black"
-    views: int = Field(default=1, ge=1, description="clips, or single frames, that follow each other make an example")
-    frames: int = Field(default=1, ge=1, description="frames that follow each other make a clip")
-    clean_frames: int = Field(default=0, ge=0, description="leading frames of a clip that are told and not judged")
+    views: int = Field(
+        default=1, ge=1, le=64, description="clips, or single frames, that follow each other make an example"
+    )
+    frames: int = Field(default=1, ge=1, le=1024, description="frames that follow each other make a clip")
+    clean_frames: int = Field(
+        default=0, ge=0, le=1024, description="leading frames of a clip that are told and not judged"
+    )
     posed: bool = Field(default=True, description="choose the example that was seen from the same side")
 
 
@@ -128,10 +139,15 @@ def adapter_folders(configs: Mapping[str, PriorConfig], root: Path) -> list[Path
 
 
 def adapter_folder(name: str, root: Path, prior: str) -> Path:
-    """The folder of one adapter: of what a run taught the prior of this name, or of one that was trained alone."""
+    """The folder of one adapter: of what a run taught the prior of this name, or of one that was trained alone.
+
+    Raises:
+        OutsideError: the name leads out of `root`.
+    """
     if "/" in name:
         return Path(name).expanduser()
-    return root / name / prior if (root / name / prior).is_dir() else root / name
+    folder = contained(root, name)
+    return folder / prior if (folder / prior).is_dir() else folder
 
 
 def build_priors(

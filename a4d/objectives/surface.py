@@ -86,7 +86,7 @@ class MaterialSmoothness(SurfaceObjective):
     """Mean absolute change of the material from random points of the surface to others near them (nvdiffrec)."""
 
     kind: Literal["material-smoothness"] = "material-smoothness"
-    points: int = Field(default=4096, ge=1, description="drawn anew each step")
+    points: int = Field(default=4096, ge=1, le=1_000_000, description="drawn anew each step")
     distance: float = Field(default=0.01, gt=0, description="metres; standard deviation of the step along each axis")
     channels: Literal["albedo", "roughness-metallic", "bump", "all"] = "all"
 

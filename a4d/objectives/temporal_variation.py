@@ -18,7 +18,9 @@ class TemporalVariation(Objective):
     """Mean squared change of a field's features between neighbouring instants (Animate124, section 3.2)."""
 
     kind: Literal["temporal-variation"] = "temporal-variation"
-    points: int = Field(default=10_000, ge=1, description="random points of the field's cube, drawn anew each step")
+    points: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="random points of the field's cube, drawn anew each step"
+    )
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over points, pairs of instants and levels.

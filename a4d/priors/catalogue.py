@@ -7,10 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import Field, model_validator
 
-from a4d.config import Config, parse, unknown_key
+from a4d.config import Config, load_yaml, parse, unknown_key
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
@@ -52,7 +51,7 @@ class Entry(Config):
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, Entry]:
     """All entries by name."""
-    values = yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8"))
+    values = load_yaml(Path(__file__).with_name("catalogue.yaml"))
     return {name: parse(Entry, entry, name) for name, entry in values.items()}
 
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from a4d.config import Config
 
 Spacing = Literal["leading", "trailing"]
-Pixels = Annotated[int, Field(ge=16)]
+Pixels = Annotated[int, Field(ge=16, le=4096)]
 
 
 def _both_sides(value: object) -> object:
@@ -23,8 +23,8 @@ Size = Annotated[tuple[Pixels, Pixels], BeforeValidator(_both_sides)]
 class SamplingSettings(Config):
     """What a prior draws well is what it was trained on, so that every prior comes with settings of its own."""
 
-    views: int = Field(ge=1, description="cameras evenly around the subject")
-    frames: int = Field(ge=2, description="moments of the clip")
+    views: int = Field(ge=1, le=64, description="cameras evenly around the subject")
+    frames: int = Field(ge=2, le=1024, description="moments of the clip")
     seconds: float = Field(gt=0, description="length of the clip")
     periodic: bool = Field(default=False, description="the clip repeats: after its last moment comes the first again")
     size: Size = Field(
@@ -49,7 +49,7 @@ class SamplingSettings(Config):
         description="factor of the subject's colours as the prior sees them, so that what is "
         "as bright as a white background stands out from it",
     )
-    steps: int = Field(ge=1, description="of the sampler, a round")
+    steps: int = Field(ge=1, le=1000, description="of the sampler, a round")
     guidance_scale: float = Field(description="for prompt and first frames together")
     spacing: Spacing = Field(description="of the sampler's timesteps")
     free_init: int = Field(ge=1, le=10, description="rounds of sampling, the later ones from the low frequencies")

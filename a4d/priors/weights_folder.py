@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
-from a4d.io.checkpoints import PYTORCH_SUFFIXES
+from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError, MissingInputError
+from a4d.io.checkpoints import PYTORCH_SUFFIXES, read_weights
+from a4d.io.files import read_json
 from a4d.priors.components import LatentEncoder, TextEncoder
 from a4d.priors.placement import Placement
 from a4d.priors.schedule import NoiseSchedule, schedule_from_diffusers
@@ -54,12 +54,11 @@ class WeightsFolder:
         """
         path = self.path / component / name
         try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            return read_json(path)
+        except MissingInputError:
             raise BackendUnavailableError(f"{self.path} has no {Path(component) / name}", REMEDY) from None
-        except (OSError, ValueError):
+        except InvalidInputError:
             raise BackendUnavailableError(f"{path} is damaged or not fully downloaded", REMEDY) from None
-        return values
 
     def model(self, component: str, model: Any, expected: Mapping[str, Any] | None = None) -> Any:
         """A frozen component in its place.
@@ -97,6 +96,17 @@ class WeightsFolder:
                 f"{folder} is incomplete or another architecture: {len(wrong)} tensors do not fit, first {wrong[0]}"
             )
         return self.placed(loaded)
+
+    def tensors(self, component: str) -> dict[str, torch.Tensor]:
+        """A component's tensors by their stored names, from all of its files.
+
+        Raises:
+            BackendUnavailableError: there are none, or a file is damaged.
+        """
+        state: dict[str, torch.Tensor] = {}
+        for path in weight_files(self.path / component):
+            state.update(read_weights(path))
+        return state
 
     def placed(self, model: nn.Module) -> Any:
         """A model frozen and in its place, where the libraries move it without a word."""

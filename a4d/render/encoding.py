@@ -219,7 +219,7 @@ class FrequencyConfig(Config):
     """Sines and cosines of doubling frequencies."""
 
     kind: Literal["frequency"] = "frequency"
-    dimensions: int = Field(default=3, ge=1)
+    dimensions: int = Field(default=3, ge=1, le=4)
     frequencies: int = Field(default=10, ge=1, le=32)
     include_input: bool = False
 

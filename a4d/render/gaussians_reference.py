@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.gaussians import SH_DEGREE_0, Gaussians
+from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.spherical_harmonics import sh_basis
 from a4d.geometry.transforms import rotation_from_quaternion, transform_points
 from a4d.render.render import Render
 
 NEAR_DEPTH = 0.01
 """Metres; a Gaussian whose centre is nearer is skipped."""
 DILATION = 0.3
-"""Square pixels added to both screen variances, so that no splat slips between pixel centres."""
+"""Square pixels added to both screen variances unless told otherwise, so that no splat slips between pixel centres."""
 FRUSTUM_MARGIN = 0.15
 """Image widths beyond the border at which the projection is linearised for centres that lie further out."""
 ALPHA_MAX = 0.999
@@ -64,12 +65,13 @@ def render(
     normals: Tensor | None,  # (B, N, 3) world, unit length
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels
+    dilations: Tensor,  # (B,) square pixels
 ) -> Render:
     """The backend `reference` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
     views = []
     for view in range(len(cameras)):
         probe = None if screen_probe is None else screen_probe[view]
-        splats = project(gaussians, cameras[view], sh_degree, probe)
+        splats = project(gaussians, cameras[view], sh_degree, probe, float(dilations[view]))
         features = [splats.colours, splats.depths[:, None]]
         if normals is not None:
             features.append(normals[view][splats.indices])
@@ -84,7 +86,13 @@ def render(
     return Render(rgb, alpha, depth, None if normals is None else normal, visible)
 
 
-def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe: Tensor | None = None) -> Splats:
+def project(
+    gaussians: Gaussians,
+    camera: Cameras,
+    sh_degree: int,
+    screen_probe: Tensor | None = None,
+    dilation: float = DILATION,
+) -> Splats:
     """What one camera sees of the Gaussians: the EWA projection (Zwicker et al. 2001, section 5) and their colours.
 
     Args:
@@ -92,24 +100,30 @@ def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe:
         camera: one camera.
         sh_degree: highest degree of the spherical harmonics that are evaluated.
         screen_probe: (N, 2) pixels, added to the projected means.
+        dilation: square pixels, added to both screen variances.
 
     Returns:
         V splats sorted by depth; equal depths keep the order of the Gaussians.
     """
     indices = is_valid(gaussians, sh_degree).nonzero().squeeze(1)
     with torch.no_grad():
-        splats = _splats(gaussians, indices, camera, sh_degree, screen_probe)
+        splats = _splats(gaussians, indices, camera, sh_degree, screen_probe, dilation)
         size = splats.means.new_tensor([camera.width, camera.height])
         is_inside = ((splats.means + splats.extents > 0) & (splats.means - splats.extents < size)).all(-1)
         is_resolved = (torch.cat([splats.means.abs(), splats.extents], dim=-1) < REACH_MAX).all(-1)
         is_opaque = (splats.depths >= NEAR_DEPTH) & (splats.opacities >= ALPHA_MIN)
         is_visible = is_opaque & is_inside & is_resolved & splats.colours.isfinite().all(-1)
     order = splats.depths[is_visible].argsort(stable=True)
-    return _splats(gaussians, indices[is_visible][order], camera, sh_degree, screen_probe)
+    return _splats(gaussians, indices[is_visible][order], camera, sh_degree, screen_probe, dilation)
 
 
 def _splats(
-    gaussians: Gaussians, indices: Tensor, camera: Cameras, sh_degree: int, screen_probe: Tensor | None
+    gaussians: Gaussians,
+    indices: Tensor,
+    camera: Cameras,
+    sh_degree: int,
+    screen_probe: Tensor | None,
+    dilation: float,
 ) -> Splats:
     """The projection of the Gaussians of some indices, whether or not they are visible."""
     camera_from_world = camera.camera_from_world[0].to(gaussians.means)
@@ -132,8 +146,8 @@ def _splats(
     x, y = (jacobian @ camera_from_world[:3, :3] @ axes).unbind(1)
     xx, xy, yy = (x * x).sum(-1), (x * y).sum(-1), (y * y).sum(-1)
     # The determinant of the dilated covariance as a sum of squares, which no rounding makes negative.
-    determinants = torch.linalg.cross(x, y).square().sum(-1) + DILATION * (xx + yy) + DILATION**2
-    xx, yy = xx + DILATION, yy + DILATION
+    determinants = torch.linalg.cross(x, y).square().sum(-1) + dilation * (xx + yy) + dilation**2
+    xx, yy = xx + dilation, yy + dilation
     inverse_covariances = torch.stack([yy, -xy, xx], dim=-1) / determinants[:, None]
     squared_reach = 2 * (gaussians.opacities.detach() / ALPHA_MIN).log().clamp(min=0)
     extents = (squared_reach[:, None] * torch.stack([xx, yy], dim=-1).detach()).sqrt()
@@ -207,38 +221,3 @@ def view_dependent_colours(sh: Tensor, offsets: Tensor, degree: int) -> Tensor:
     """
     basis = sh_basis(torch.nn.functional.normalize(offsets, dim=-1), degree)
     return ((basis[..., None] * sh[:, : basis.shape[1]]).sum(dim=1) + 0.5).clamp(min=0)
-
-
-def sh_basis(directions: Tensor, degree: int) -> Tensor:
-    """Real spherical harmonics with the signs and the order of the 3DGS file format.
-
-    Args:
-        directions: (N, 3) unit vectors.
-        degree: 0 to 3.
-
-    Returns:
-        (N, (degree + 1)^2).
-    """
-    x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-    bands = [
-        [torch.full_like(x, SH_DEGREE_0)],
-        [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x],
-        [
-            1.0925484305920792 * x * y,
-            -1.0925484305920792 * y * z,
-            0.31539156525252005 * (2 * zz - xx - yy),
-            -1.0925484305920792 * x * z,
-            0.5462742152960396 * (xx - yy),
-        ],
-        [
-            -0.5900435899266435 * y * (3 * xx - yy),
-            2.890611442640554 * x * y * z,
-            -0.4570457994644658 * y * (4 * zz - xx - yy),
-            0.3731763325901154 * z * (2 * zz - 3 * xx - 3 * yy),
-            -0.4570457994644658 * x * (4 * zz - xx - yy),
-            1.445305721320277 * z * (xx - yy),
-            -0.5900435899266435 * x * (xx - 3 * yy),
-        ],
-    ]
-    return torch.stack([value for band in bands[: degree + 1] for value in band], dim=-1)

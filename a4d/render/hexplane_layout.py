@@ -39,7 +39,10 @@ class HexplaneConfig(Config):
     kind: Literal["hexplane"] = "hexplane"
     features: int = Field(default=16, ge=1, le=128, description="features per level")
     resolutions: tuple[tuple[Resolution, Resolution, Resolution, Resolution], ...] = Field(
-        default=((50, 50, 50, 8), (100, 100, 100, 16)), min_length=1, description="vertices along x, y, z, t per level"
+        default=((50, 50, 50, 8), (100, 100, 100, 16)),
+        min_length=1,
+        max_length=32,
+        description="vertices along x, y, z, t per level",
     )
 
 

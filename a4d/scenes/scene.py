@@ -119,6 +119,13 @@ class Scene(Trainable):
         """Like `render` over black, with the depth of the first surface where light also comes from behind it."""
         return self.render(cameras, times)
 
+    def see_pixels(self, size: float) -> None:
+        """Learn how fine the images are that the scene is about to be compared with.
+
+        Args:
+            size: metres that the smallest pixel is wide at the subject, see `a4d.render.footprint.pixel_sizes`.
+        """
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and standard forms of this scene into an existing folder."""
@@ -163,6 +170,11 @@ class Scene(Trainable):
         time: float = 0.0,
     ) -> Tensor | None:
         """(N, 3) sRGB in [0, 1] without light and shadow, or None where only images tell a point's colour."""
+        return None
+
+    @property
+    def footprint(self) -> float | None:
+        """Metres that a pixel was wide with which the Gaussians were fitted, or None where nobody knows."""
         return None
 
     def gaussians(self, time: float = 0.0) -> Gaussians | None:

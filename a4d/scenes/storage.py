@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from a4d.config import Config, ConfigType, load_yaml, parse, plain, to_yaml
+from a4d.errors import InvalidInputError
+from a4d.io.tensor_files import read_tensors
 
 SETTINGS, TENSORS = "scene.yaml", "tensors.safetensors"
 
@@ -27,6 +29,13 @@ def read_scene(
 
     Raises:
         ConfigError: the configuration is missing, or is not one of this kind of scene.
+        MissingInputError: there are no tensors.
+        InvalidInputError: they are damaged, or one of them is not finite.
     """
     config = parse(model, load_yaml(folder / SETTINGS), str(folder / SETTINGS))
-    return config, load_file(folder / TENSORS, device=str(device))
+    path = folder / TENSORS
+    tensors = read_tensors(path, device)[0]
+    for name, values in tensors.items():
+        if values.is_floating_point() and not values.isfinite().all():
+            raise InvalidInputError(f"{path} is damaged: '{name}' holds numbers that are not finite")
+    return config, tensors

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import yaml
-
-from a4d.config import Config, overlaid, parse, set_value
+from a4d.config import Config, load_yaml, overlaid, parse, set_value
 from a4d.training.trainer import Batches, Trainee, TrainingConfig
 
 
@@ -61,7 +59,7 @@ class Model(Generic[TrainingType]):
         Raises:
             ConfigError: a key is unknown or a value out of range.
         """
-        values = yaml.safe_load(self.defaults.read_text(encoding="utf-8"))
+        values = load_yaml(self.defaults)
         cuda, continued = values.pop("cuda", {}), values.pop("continued", {})
         if device.startswith("cuda"):
             values = overlaid(values, cuda)

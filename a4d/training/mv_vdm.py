@@ -43,11 +43,11 @@ class ClipData(Config):
     """What a sample is, and which clips are trained on."""
 
     path: Path | None = Field(default=None, description="folder of the data set")
-    samples: int = Field(default=1, ge=1)
-    views: int = Field(default=4, ge=1)
-    frames: int = Field(default=16, ge=2)
+    samples: int = Field(default=1, ge=1, le=1024)
+    views: int = Field(default=4, ge=1, le=64)
+    frames: int = Field(default=16, ge=2, le=1024)
     stride: int = Field(default=3, ge=1, description="frames of the film from one of the sample to the next")
-    size: int = Field(default=256, ge=8, multiple_of=8)
+    size: int = Field(default=256, ge=8, le=2048, multiple_of=8)
     text_dropout: float = Field(default=0.1, ge=0, le=1)
     held_out: int = Field(default=8, ge=1)
 
@@ -55,8 +55,8 @@ class ClipData(Config):
 class Validation(Config):
     """What is shown of held-out clips."""
 
-    clips: int = Field(default=2, ge=1)
-    steps: int = Field(default=25, ge=1)
+    clips: int = Field(default=2, ge=1, le=1024)
+    steps: int = Field(default=25, ge=1, le=1000)
     guidance_scale: float = 7.5
 
 

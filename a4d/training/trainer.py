@@ -61,7 +61,9 @@ class TrainingConfig(Config):
     clip: float = Field(default=1.0, gt=0)
     average: float = Field(default=0.999, ge=0, lt=1, description="share of the running average that a step keeps")
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    workers: int = Field(default=0, ge=0, description="processes that make batches; 0 makes them in between steps")
+    workers: int = Field(
+        default=0, ge=0, le=256, description="processes that make batches; 0 makes them in between steps"
+    )
     compile: bool = Field(default=False, description="torch.compile, which pays after some minutes")
     state_dtype: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of checkpoints; bfloat16 halves them and gives up resuming bit by bit"

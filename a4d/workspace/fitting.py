@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import Field
 
-from a4d.config import Config, Spec, digest, parse, plain, unknown_key
+from a4d.config import Config, Spec, digest, load_yaml, parse, plain, unknown_key
 from a4d.errors import ConfigError, MissingInputError, UsageError
 from a4d.priors.placement import Offload, Placement
 from a4d.runtime import Runtime
@@ -80,8 +79,7 @@ def profile_values(folder: Path, stage: str, profile: str, workspace: Workspace)
     file = folder / f"{profile}.yaml"
     if not file.is_file():
         raise unknown_key(f"profile: {profile}", profile, (path.stem for path in folder.glob(f"{stage}-*.yaml")))
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {**values, "profile": profile, "prompt": workspace.metadata.subject}
+    return {**load_yaml(file), "profile": profile, "prompt": workspace.metadata.subject}
 
 
 def complete_fitting(config: FittingType) -> FittingType:
@@ -180,8 +178,13 @@ def placement(config: Fitting, runtime: Runtime) -> Placement:
 
 def reads_frames(config: Fitting) -> bool:
     """Whether views or priors are made of the workspace's images."""
-    return any(spec["kind"] == "observed" for spec in config.views.values()) or any(
-        spec["kind"] == "exact" for spec in config.priors.values()
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import prior_configs
+    from a4d.views import build_views
+
+    priors = prior_configs(config.priors, build_objectives(config.objectives)).values()
+    return any(views.reads_frames for views in build_views(config.views).values()) or any(
+        prior.reads_frames for prior in priors
     )
 
 
@@ -223,8 +226,11 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         preview_seconds=config.preview_seconds,
     )
     scene.to(runtime.device)
+    views = build_views(config.views)
+    if views:
+        scene.see_pixels(min(each.finest_pixel(frames) for each in views.values()))
     learning = build_trainables(configs, priors, runtime.seed)
-    problem = Problem(scene, build_views(config.views), objectives, frames, priors, frozen, learning)
+    problem = Problem(scene, views, objectives, frames, priors, frozen, learning)
     metrics = optimise(problem, loop, work.folder, runtime)
     scene.save(work.scene())
     if learning:

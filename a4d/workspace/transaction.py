@@ -14,14 +14,13 @@ from typing import Any
 from a4d import __version__
 from a4d.config import Config, to_yaml
 from a4d.errors import WorkspaceError
+from a4d.workspace.entries import METADATA, require_output
 from a4d.workspace.files import discard, files_below, is_below, stamp, write_whole
-from a4d.workspace.journal import JOURNAL, Journal, complete_commit
+from a4d.workspace.journal import JOURNAL, OUTPUTS, RUN_FILES, Journal, complete_commit
 from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
-from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
+from a4d.workspace.workspace import Metadata, Workspace
 
 PLAN = "plan.json"
-OUTPUTS = "outputs"
-RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "previews")
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +38,7 @@ class Transaction:
         backends: the implementation that was used for each operation, for the record; filled in by the stage.
         weights: the weight files that took part, for the record; filled in by the stage.
         warnings: what the user was told, for the record.
+        missed: quality gates that the result misses, in words, for the record.
     """
 
     workspace: Workspace
@@ -49,6 +49,7 @@ class Transaction:
     backends: dict[str, str] = field(default_factory=dict)
     weights: list[Weights] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
     _replaced: list[str] = field(default_factory=list)
     _metadata: dict[str, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -123,11 +124,12 @@ class Transaction:
         logger.warning(message)
         self.warnings.append(message)
 
+    def miss(self, message: str) -> None:
+        """Keep on record why nobody should go on with the result unasked; it is kept all the same."""
+        self.missed.append(message)
+
     def _staged(self, relative: str) -> Path:
-        parts = PurePosixPath(relative).parts
-        if not parts or parts[0] not in ENTRIES - {"stages", METADATA} or ".." in parts:
-            raise ValueError(f"{relative!r} is no place in a workspace")
-        return self.folder / OUTPUTS / relative
+        return self.folder / OUTPUTS / require_output(relative)
 
     def commit(
         self,
@@ -142,10 +144,11 @@ class Transaction:
         """Put every output in its place and write the record.
 
         Raises:
+            MissingInputError: the workspace has gone away meanwhile.
             OSError: the disk is full or read-only; the workspace is as it was.
         """
         staged = self.folder / OUTPUTS
-        self._stage_metadata()
+        self._stage_metadata(Workspace.open(self.workspace.path).metadata)
         files = [(file, file.relative_to(staged).as_posix()) for file in files_below(staged)]
         record = Record(
             **self.plan.model_dump(),
@@ -160,6 +163,7 @@ class Transaction:
             replaced_folders=self._replaced,
             metrics={key: _plain(value) for key, value in metrics.items()},
             warnings=self.warnings,
+            missed=self.missed,
             finished=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
             seconds=round(time.monotonic() - self._began, 3),
             peak_memory_mb=round(peak_memory_mb, 1),
@@ -172,10 +176,10 @@ class Transaction:
         self.workspace.metadata = Workspace.open(self.workspace.path).metadata
         return record
 
-    def _stage_metadata(self) -> None:
+    def _stage_metadata(self, metadata: Metadata) -> None:
         if not self._metadata:
             return
-        present = Workspace.open(self.workspace.path).metadata.model_dump()
+        present = metadata.model_dump()
         for key, value in self._metadata.items():
             present[key] = {**present[key], **value} if key in ("notes", "prompts") else value
         path = self.folder / OUTPUTS / METADATA
@@ -206,6 +210,10 @@ class Transaction:
 
 def _plain(value: Any) -> Any:
     """A metric as JSON can hold it: numbers of array libraries as Python's, infinite and undefined ones as None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

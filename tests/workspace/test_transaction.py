@@ -156,7 +156,7 @@ def test_a_future_version_and_damaged_files_are_refused_by_name(workspace):
     file.write_text(good)
     Transaction.begin(workspace, "run", Config(), plan_of()).commit({})
     record = workspace.path / "stages/run/record.json"
-    for damage, message in (("{", "cannot read"), ("{}", "damaged at 'stage'")):
+    for damage, message in (("{", "not valid JSON at line 1"), ("{}", "damaged at 'stage'")):
         record.write_text(damage)
         with pytest.raises(WorkspaceError, match=message):
             workspace.read_records()

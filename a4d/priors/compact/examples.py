@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from a4d.config import Config
@@ -27,6 +30,9 @@ WAY_STRIDE = 2
 LARGE = ("clean", "still", "way")
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Recipe(Config):
     """What batches are made of.
 
@@ -43,16 +49,16 @@ class Recipe(Config):
         text_length: words.
     """
 
-    images: int = 64
-    size: int = 64
-    moving_share: float = 0.75
-    frames: tuple[int, ...] = (1, 1, 2, 4)
-    period: int = 8
-    known_share: float = 0.5
-    pair_share: float = 0.1
-    text_dropout: float = 0.1
-    free_share: float = 0.0
-    text_length: int = 16
+    images: int = Field(default=64, ge=1, le=16_384)
+    size: int = Field(default=64, ge=8, le=1024)
+    moving_share: Share = 0.75
+    frames: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(default=(1, 1, 2, 4), min_length=1, max_length=64)
+    period: int = Field(default=8, ge=1, le=1024)
+    known_share: Share = 0.5
+    pair_share: Share = 0.1
+    text_dropout: Share = 0.1
+    free_share: Share = 0.0
+    text_length: int = Field(default=16, ge=1, le=1024)
 
 
 class ProceduralBatches:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle, pixel_unshuffle, silu
 
@@ -48,16 +49,16 @@ class CompactConfig(Config):
         text_width: channels of a word.
     """
 
-    size: int = 64
-    patch: int = 4
-    fine_width: int = 48
-    width: int = 128
-    blocks: int = 3
-    heads: int = 4
-    embedding: int = 192
-    words: int = 128
-    text_length: int = 16
-    text_width: int = 128
+    size: int = Field(default=64, ge=8, le=1024)
+    patch: int = Field(default=4, ge=1, le=64)
+    fine_width: int = Field(default=48, ge=1, le=4096)
+    width: int = Field(default=128, ge=1, le=4096)
+    blocks: int = Field(default=3, ge=0, le=64)
+    heads: int = Field(default=4, ge=1, le=64)
+    embedding: int = Field(default=192, ge=1, le=8192)
+    words: int = Field(default=128, ge=1, le=100_000)
+    text_length: int = Field(default=16, ge=1, le=1024)
+    text_width: int = Field(default=128, ge=1, le=4096)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from a4d.config import parse, plain
-from a4d.errors import BackendUnavailableError, ConfigError
+from a4d.documents import parse_json
+from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError, MissingInputError
 from a4d.io.files import atomic_path
+from a4d.io.tensor_files import read_tensors
 from a4d.priors.compact.network import CompactConfig, CompactNetwork
 
 FORMAT = "a4d-compact-1"
@@ -40,15 +41,16 @@ def load_network(path: Path) -> tuple[CompactNetwork, dict[str, Any]]:
         BackendUnavailableError: the file is missing, damaged, or no compact network.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise BackendUnavailableError(f"{path} is not a compact prior of this version")
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        config = parse(CompactConfig, json.loads(header["config"]))
+        tensors, header = read_tensors(path)
+        if header.get("format") != FORMAT:
+            raise BackendUnavailableError(f"{path} is not a compact prior of this version")
+        config = parse(CompactConfig, parse_json(header.get("config", ""), f"the header of {path}"))
+        facts = parse_json(header.get("facts", "{}"), f"the header of {path}")
         with torch.device("meta"):
             network = CompactNetwork(config)
-        network.load_state_dict(tensors, assign=True)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    except (MissingInputError, InvalidInputError, ConfigError) as error:
+        raise BackendUnavailableError(f"{path} cannot be loaded as a compact prior: {error.problem}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
         raise BackendUnavailableError(f"{path} cannot be loaded as a compact prior: {error!s:.120}") from None
-    return network.requires_grad_(False).eval(), json.loads(header.get("facts", "{}"))
+    return network.requires_grad_(False).eval(), facts
