@@ -29,7 +29,7 @@ from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
 from a4d.scenes.motion import Motion
 from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
 from a4d.scenes.node_motion import NodeMotion, NodeMotionConfig
-from a4d.scenes.scene import AssetOptions, Followed, Scene
+from a4d.scenes.scene import AssetOptions, Followed, Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
@@ -113,6 +113,14 @@ class GaussianMotionScene(Scene):
         scene = cls(config, rest, surface)
         scene.motion.initialise(generator)
         return scene
+
+    @classmethod
+    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> GaussianMotionScene:
+        """The Gaussians of a still scene, which may move from now on and do not yet."""
+        gaussians = start.gaussians()
+        if gaussians is None or start.is_moving:
+            raise cannot_become(start, cls)
+        return cls.begin(over, Seed(gaussians=gaussians.detach(), footprint=start.footprint), generator)
 
     def _build_motion(self, config: HexplaneMotionConfig | NodeMotionConfig) -> Motion:
         if isinstance(config, NodeMotionConfig):

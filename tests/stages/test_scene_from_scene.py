@@ -10,8 +10,9 @@ from blender_capture import write_blender_capture
 from a4d.config import load_yaml
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import orbit
+from a4d.geometry.posing import deform
 from a4d.geometry.primitives import creature, paint
-from a4d.io.mesh_reader import read_mesh
+from a4d.io.asset_reader import read_asset
 from a4d.randomness import generator
 from a4d.scenes import begin_from, load_scene
 
@@ -73,7 +74,7 @@ def test_a_static_field_comes_to_move_and_leaves_as_a_file_per_moment(a4d, still
     assert result.code == 0, result.err
     files = sorted((still / "exports").rglob("*.obj"))
     assert len(files) >= 2
-    meshes = [read_mesh(file) for file in files]
+    meshes = [deform(read_asset(file)) for file in files]
     assert all(len(mesh.faces) > 50 for mesh in meshes)
 
 
@@ -95,3 +96,22 @@ def test_what_a_field_cannot_become_is_named(a4d, still: Path) -> None:
     assert (result.code, len(result.err.splitlines())) == (3, 1), result.err
     assert "scene.tmie" in result.err
     assert load_yaml(still / "scenes" / "still" / "scene.yaml")["kind"] == "field"
+
+
+def test_still_gaussians_come_to_move(a4d) -> None:
+    azimuth = torch.arange(4) * 90.0
+    cameras = orbit(azimuth, torch.full((4,), 10.0), 2.6, 40.0, 24, 24)
+    write_blender_capture(Path("animal"), paint(creature(resolution=24)), {"train": cameras})
+    few = write_settings({"scene": {"kind": "gaussians", "count": 60}, "iterations": 2})
+    assert a4d("fit-static", "animal", "--name", "still", "--config", few).code == 0
+    scene = {"kind": "gaussian_motion", "motion": {"kind": "nodes", "nodes": 8, "keys": 3}}
+    moving = {**MOVING, "scene": scene, "objectives": [{"kind": "arap", "views": "clips"}]}
+    moving["optimiser"] = {"rates": {"shifts": 1e-3}}
+    result = a4d("distill", "animal.a4d", "--name", "moving", "--config", write_settings(moving))
+    assert result.code == 0, result.err
+    before, after = (load_scene(Path("animal.a4d/scenes") / name) for name in ("still", "moving"))
+    assert after.is_moving
+    assert after.footprint == before.footprint
+    torch.testing.assert_close(after.gaussians(0.5).means.detach(), before.gaussians().means.detach())
+    with pytest.raises(ConfigError, match="does not become"):
+        begin_from(after, {"kind": "gaussian_motion", **scene}, generator(0))
