@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from a4d.geometry.mesh import Mesh, sample_surface
-from a4d.geometry.signed_distance import nearest_faces
+from a4d.geometry.surfaces.signed_distance import nearest_faces
 
 
 def psnr(image: Tensor, reference: Tensor) -> float:

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from a4d.config import Config, Spec
 from a4d.errors import UsageError
+from a4d.fitting import fitting
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace import fitting
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -79,7 +79,7 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     Raises:
         UsageError: the scene would take its own place.
     """
-    from a4d.workspace.frames import load_frames
+    from a4d.contents.frames import load_frames
 
     if config.from_scene == work.name:
         raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")

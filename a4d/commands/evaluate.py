@@ -13,7 +13,7 @@ from a4d.console import format_value, print_json, print_result, print_table
 from a4d.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
-    from a4d.workspace.shapes import ShapeSource
+    from a4d.contents.shapes import ShapeSource
     from a4d.workspace.workspace import Workspace
 
 
@@ -59,9 +59,9 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a scene or a mesh: views (PSNR, SSIM, IoU), surfaces, paths of points, and joints."""
+    from a4d.contents.shapes import ShapeSource, has_ground_truth
     from a4d.runtime import resolve_device
     from a4d.workspace.remedies import naming_the_run
-    from a4d.workspace.shapes import ShapeSource, has_ground_truth
 
     own, given = _workspace(target), _workspace(against or target)
     if own is None and against is None:
@@ -106,9 +106,9 @@ def _workspace(path: Path) -> Workspace | None:
 
 
 def _compare_views(folder: Path, truth: Workspace, split: str, device: str) -> dict[str, Any]:
+    from a4d.contents.frames import load_frames
     from a4d.evaluation.views import compare_views
     from a4d.scenes import load_scene
-    from a4d.workspace.frames import load_frames
 
     scene, frames = load_scene(folder, device), load_frames(truth)
     if truth.metadata.asset is not None and frames.times is not None and not scene.is_moving:
@@ -121,9 +121,9 @@ def _compare_shapes(
     candidate: ShapeSource, reference: ShapeSource | None, given: Workspace | None, options: ShapeOptions, device: str
 ) -> dict[str, Any]:
     """Against another scene or file, or where there is none against what the given workspace has recorded."""
+    from a4d.contents.shapes import load_shape, moments_of, true_shape
     from a4d.evaluation.alignment import align
     from a4d.evaluation.comparison import compare_shapes
-    from a4d.workspace.shapes import load_shape, moments_of, true_shape
 
     if reference is not None:
         times = moments_of(reference, options.moments, device)

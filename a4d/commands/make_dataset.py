@@ -113,7 +113,7 @@ def make_dataset(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> None:
     """Render assets to multi-view videos in MV-Video's layout, with cameras; run it again to go on where it stopped."""
-    from a4d.io.multi_view_dataset import write_index
+    from a4d.io.captures.multi_view_dataset import write_index
 
     if (procedural is None) == (not inputs):
         raise UsageError(
@@ -169,7 +169,7 @@ def find_assets(inputs: list[Path]) -> Iterator[Path]:
 
 def name_assets(paths: list[Path]) -> dict[str, Path]:
     """Assets by what they are called in the data set: their files' names, numbered where they are equal."""
-    from a4d.workspace.mesh_views import file_name
+    from a4d.intake.mesh_views import file_name
 
     taken = set[str]()
     return {file_name(path.stem, taken): path for path in paths}

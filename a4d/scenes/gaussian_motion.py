@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from a4d.config import Config, Spec, parse
 from a4d.errors import ConfigError
-from a4d.geometry.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.deformation.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
+from a4d.geometry.deformation.node_graph import node_graph
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.node_graph import node_graph
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.randomness import generator as random_generator
 from a4d.render.footprint import render_fitted

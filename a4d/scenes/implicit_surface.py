@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from a4d.config import Config
-from a4d.geometry.isosurface.extraction import EXTRACTIONS, ExtractedSurface, Extraction
-from a4d.geometry.isosurface.flexicubes import CubeWeights
-from a4d.geometry.isosurface.signs import kept_in_grid
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.signed_distance import distance_to_mesh
+from a4d.geometry.surfaces.isosurface.extraction import EXTRACTIONS, ExtractedSurface, Extraction
+from a4d.geometry.surfaces.isosurface.flexicubes import CubeWeights
+from a4d.geometry.surfaces.isosurface.signs import kept_in_grid
+from a4d.geometry.surfaces.signed_distance import distance_to_mesh
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
 from a4d.scenes.seed_volume import Distances, SeedVolume

@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec, parse, value_at
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.optimisers import Optimisers
 from a4d.render.encoding import progressive_level_weights
 from a4d.render.mesh_gradients import view_mesh

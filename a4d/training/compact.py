@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from a4d.io.images import write_image
+from a4d.io.pictures.images import write_image
 from a4d.priors.compact.diffusion import compact_schedule, diffusion_loss, noisy_levels, task_of
 from a4d.priors.compact.evaluation import evaluate, passes
 from a4d.priors.compact.examples import Batch, ProceduralBatches, Recipe

@@ -15,8 +15,8 @@ from torch.nn.functional import mse_loss
 from a4d.config import Config
 from a4d.errors import ConfigError, InvalidInputError, UsageError
 from a4d.geometry.cameras import Cameras
-from a4d.io.multi_view_dataset import GREY, ClipEntry, FrameChoice, read_clip, read_entries
-from a4d.io.video import write_video
+from a4d.io.captures.multi_view_dataset import GREY, ClipEntry, FrameChoice, read_clip, read_entries
+from a4d.io.films.video import write_video
 from a4d.priors.catalogue import find, locate
 from a4d.priors.components import resized
 from a4d.priors.mv_vdm.assembly import (

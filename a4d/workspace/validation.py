@@ -12,8 +12,8 @@ from a4d.errors import A4DError, OutsideError, WorkspaceError
 from a4d.io.containment import contained
 from a4d.io.files import read_json
 from a4d.io.tensor_files import read_tensor_header
-from a4d.workspace.decision import examine
 from a4d.workspace.entries import ENTRIES, METADATA, PARTIAL, RUN_NAME, STAGES, misplaced
+from a4d.workspace.freshness import examine
 from a4d.workspace.journal import JOURNAL, open_for_reading
 from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.remedies import command_of

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from a4d.geometry.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.asset import Influences
+from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
+from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.primitives import box
-from a4d.geometry.skeleton import Motion, Skeleton
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
-from a4d.io.glb_asset import write_asset
+from a4d.io.assets.glb_asset import write_asset
 
 FRAMES = 9
 
