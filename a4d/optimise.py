@@ -21,7 +21,7 @@ from a4d.errors import InvalidInputError, QualityError
 from a4d.io.pictures.images import write_image
 from a4d.metrics import psnr
 from a4d.metrics_log import MetricsLog
-from a4d.objectives.objective import Objective, Step
+from a4d.objectives.objective import Objective, Step, observing
 from a4d.optimisers import OptimiserConfig, adam, clip_gradients
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
@@ -29,7 +29,8 @@ from a4d.render.render import Render
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
 from a4d.trainable import Trainable
-from a4d.views import Frames, ObservedViews, ViewBatch, Views
+from a4d.views import Frames, ViewBatch, Views
+from a4d.views.observed import ObservedViews
 
 
 class LoopConfig(Config):
@@ -73,11 +74,15 @@ class Problem:
 
         Raises:
             ConfigError: views want a shading that the scene does not have, or a group is named that it has not.
+            MissingInputError: the frames lack a channel that views or objectives want.
         """
+        self.views = observing(self.views, self.objectives)
         for name, views in self.views.items():
             for shading in views.shadings:
                 self.scene.require_shading(shading, f"views.{name}.shading")
             self.scene.require_groups(views.reaches or (), f"views.{name}.reaches")
+        for views in self.views.values():
+            views.require_channels(self.frames)
         for index, objective in enumerate(self.objectives):
             self.scene.require_groups(objective.reaches or (), f"objectives.{index}.reaches")
 
@@ -235,13 +240,15 @@ class _Loop:
             problem.frozen,
         )  # fmt: skip
         active = [objective for objective in problem.objectives if objective.turns.includes(index, seed)]
+        # Whoever looks at whole clips comes first: what others choose of them is then rendered already.
+        active.sort(key=lambda objective: objective.frames != "all")
         for objective in active:
             objective.announce(step)
         losses: dict[str, Tensor] = {}
         total: Tensor | None = None
         for objective in active:
             with problem.scene.reaching(objective.reaches):
-                value = objective(step.reaching(objective.reaches))
+                value = objective(step.reaching(objective.reaches).choosing(objective.frames))
             losses[objective.label] = value.detach()
             weighted = value * value_at(objective.weight, index)
             total = weighted if total is None else total + weighted

@@ -169,7 +169,7 @@ def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
     from a4d.contents.frames import load_frames
 
     frames = load_frames(workspace, clip)
-    if frames.times is None or len(frames.times.unique()) < 2:
+    if frames.times is None or len(frames.moments) < 2:
         raise MissingInputError(
             f"the frames of {workspace.path} do not move",
             "Run `a4d preprocess` on an animated mesh with --clip, or let a prior make them: --sample.prior NAME",

@@ -123,7 +123,7 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     frames = load_frames(work.workspace)
     if config.frame is not None:
         frames = choose_frame(work, frames, config.frame)
-    elif frames.times is not None and len(at_rest := frames.at(float(frames.times.min()))) > 1:
+    elif frames.times is not None and len(at_rest := frames.at(0)) > 1:
         # Several cameras saw the first moment: it stands for what moves afterwards.
         frames = at_rest
     seed = make_seed(work.workspace, frames, config.seed)
@@ -228,14 +228,16 @@ def _carved(frames: Frames, config: SeedConfig) -> Seed:
 
     from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
     from a4d.scenes.seed import Seed
+    from a4d.views.recent import Made
 
-    train = frames.select("train")
-    rgba, cameras = [frames.rgba[i] for i in train], [frames.cameras[i] for i in train]
+    train = frames.subset(frames.select("train"))
+    masks = Made(len(train), lambda index: train.rgba[index][..., 3])
+    colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     bounds = torch.tensor([[-config.radius] * 3, [config.radius] * 3])
-    hull = visual_hull([image[..., 3] for image in rgba], cameras, bounds, config.resolution)
+    hull = visual_hull(masks, train.cameras, bounds, config.resolution)
     points, normals = hull.surface()
-    colours = surface_colours(points, normals, [image[..., :3] for image in rgba], cameras, hull.spacing)
-    return Seed(points=points, colours=colours, radius=config.radius, solid=hull)
+    seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
+    return Seed(points=points, colours=seen, radius=config.radius, solid=hull)
 
 
 def _modelled(workspace: Workspace) -> Seed:

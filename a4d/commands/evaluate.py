@@ -113,7 +113,7 @@ def _compare_views(folder: Path, truth: Workspace, split: str, device: str) -> d
     scene, frames = load_scene(folder, device), load_frames(truth)
     if truth.metadata.asset is not None and frames.times is not None and not scene.is_moving:
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
-        frames = frames.at(0.0)
+        frames = frames.at(0)
     return compare_views(scene, frames, split)
 
 

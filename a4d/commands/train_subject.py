@@ -96,7 +96,7 @@ def _pictures(config: TrainPrior, prior: Prior, frames: Frames, device: str) -> 
 
     from a4d.geometry.cameras import concatenate
     from a4d.priors.personalisation import Pictures
-    from a4d.views import ObservedViews
+    from a4d.views.observed import ObservedViews
 
     views = ObservedViews(split=config.split, background=config.background)
     batches = [batch.to(device) for batch in views.every_frame(frames)]

@@ -8,19 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from a4d.contents.channels import read_channels
+from a4d.contents.stored_pictures import StoredPictures
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Cameras
 from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import read_transforms
-from a4d.io.pictures.images import read_depth, read_image
+from a4d.io.pictures.images import read_depth
 from a4d.views import Frames
+from a4d.views.recent import Recent
 from a4d.workspace.workspace import Workspace
 
 DEPTH_SUFFIX = ".png"
 
 
 def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
-    """The frames of `transforms.json`; the image of each is read into memory.
+    """The frames of `transforms.json`; each image is read once to check it, and then when it is asked for.
 
     Args:
         workspace: with cameras.
@@ -28,24 +31,27 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
 
     Raises:
         MissingInputError: there are no cameras yet, or an image is missing.
-        InvalidInputError: an image is damaged or not of its camera's size.
+        InvalidInputError: an image is damaged or not of its camera's size; one that changes later raises this when it
+            is asked for.
     """
     path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.argument}` first")
-    capture = _of_clip(read_transforms(path), path, _named(workspace, clip))
-    rgba, cameras, names = [], [], []
+    whole = read_transforms(path)
+    indices = _of_clip(whole, path, _named(workspace, clip))
+    capture = whole.subset(indices)
+    recent = Recent()
+    rgba = StoredPictures(capture.images, recent)
+    cameras, names = [], []
     for index, image in enumerate(capture.images):
-        pixels = read_image(image)
         width, height = capture.sizes[index].tolist()
-        if pixels.shape[:2] != (height, width):
+        if rgba.sizes[index] != (width, height):
             raise InvalidInputError(f"{image} is not {width}x{height} pixels as its camera in {path}")
-        rgba.append(torch.from_numpy(_with_alpha(pixels)))
         pose = torch.from_numpy(capture.world_from_camera[index : index + 1]).float()
         intrinsics = torch.from_numpy(capture.intrinsics[index : index + 1]).float()
         cameras.append(Cameras(pose, intrinsics, width, height))
         names.append(image.stem)
     splits = ["test" if split == "test" else "train" for split in capture.splits or [""] * len(capture)]
     times = None if capture.times is None else torch.from_numpy(capture.times).float()
-    return Frames(rgba, cameras, times, names, splits)
+    return Frames(rgba, cameras, times, names, splits, read_channels(workspace, capture, indices), recent)
 
 
 def count_moments(workspace: Workspace, clip: str | None = None) -> int | None:
@@ -57,8 +63,9 @@ def count_moments(workspace: Workspace, clip: str | None = None) -> int | None:
     path = workspace.path / "transforms.json"
     if not path.is_file():
         return None
-    times = _of_clip(read_transforms(path), path, _named(workspace, clip)).times
-    return None if times is None else len(np.unique(times))
+    capture = read_transforms(path)
+    times = capture.times
+    return None if times is None else len(np.unique(times[_of_clip(capture, path, _named(workspace, clip))]))
 
 
 def _named(workspace: Workspace, clip: str | None) -> str | None:
@@ -67,24 +74,19 @@ def _named(workspace: Workspace, clip: str | None) -> str | None:
     return clip if asset is None else asset.clip_name(clip)
 
 
-def _of_clip(capture: PosedCapture, path: Path, clip: str | None) -> PosedCapture:
+def _of_clip(capture: PosedCapture, path: Path, clip: str | None) -> list[int]:
+    """Indices of the frames of a clip; of all where there is but one."""
     if capture.clips is None:
-        return capture
+        return list(range(len(capture)))
     wanted = capture.clips[0] if clip is None else clip
     chosen = [index for index, name in enumerate(capture.clips) if name == wanted]
     if not chosen:
         known = ", ".join(dict.fromkeys(capture.clips))
         raise MissingInputError(f"{path} has no frames of a clip '{wanted}'", f"It has {known}")
-    return capture.subset(chosen)
+    return chosen
 
 
 def load_depth(workspace: Workspace, name: str) -> Tensor | None:
     """(H, W) the depth map of a frame, relative and larger where nearer, or None where the workspace holds none."""
     path = workspace.path / "depth" / f"{name}{DEPTH_SUFFIX}"
     return torch.from_numpy(read_depth(path)) if path.is_file() else None
-
-
-def _with_alpha(pixels: np.ndarray) -> np.ndarray:
-    if pixels.shape[2] == 4:
-        return pixels
-    return np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1)

@@ -70,15 +70,16 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
     """
     if not isinstance(scene, Deforming) or frames.times is None:
         return {}
-    times: list[float] = frames.times[frames.select("train")].unique().tolist()
-    if len(times) < 2:
+    seen_at: list[int] = frames.moment_of[frames.select("train")].unique().tolist()
+    if len(seen_at) < 2:
         return {}
+    times: list[float] = frames.moments[seen_at].tolist()
     paths, faces = _paths(scene, times)
     squares, edges = edge_strains(paths, faces)
     strains = (squares.sum(dim=(1, 2)) / max(edges, 1)).sqrt().tolist()
     volumes = _volumes(scene, paths, faces)
     changes = [float(volume / volumes[0] - 1) if float(volumes[0]) > 0 else 0.0 for volume in volumes[1:]]
-    seen = [_Seen.of(scene, frames, (time, times[0]), drawn_over) for time in times[1:]]
+    seen = [_Seen.of(scene, frames, moment, times[0], drawn_over) for moment in seen_at[1:]]
     moments = [
         Moment(time, each.iou, each.psnr, change, strain)
         for time, each, change, strain in zip(times[1:], seen, changes, strains, strict=True)
@@ -139,21 +140,21 @@ class _Seen:
     weight: float
 
     @classmethod
-    def of(cls, scene: Scene, frames: Frames, moments: tuple[float, float], drawn_over: float | None) -> _Seen:
-        """A moment, and how the scene at another one, that of rest, would do in its place."""
-        assert frames.times is not None
+    def of(cls, scene: Scene, frames: Frames, moment: int, rest: float, drawn_over: float | None) -> _Seen:
+        """A moment by its index, and how the scene at another time, that of rest, would do in its place."""
+        times = float(frames.moments[moment]), rest
         device, level = next(scene.parameters()).device, drawn_over or 0.0
         channels = 4 if drawn_over is None else 3
         ious: list[float] = []
         totals = torch.zeros(4, dtype=torch.float64)
         for index in frames.select("train"):
-            if float(frames.times[index]) != moments[0]:
+            if int(frames.moment_of[index]) != moment:
                 continue
             rgba, camera = frames.rgba[index].to(device), frames.cameras[index].to(device)
             truth = torch.cat([rgba[..., :3] * rgba[..., 3:] + level * (1 - rgba[..., 3:]), rgba[..., 3:]], dim=-1)
             background = torch.full((1, 3), level)
             moving, still = (
-                _shown(scene, ViewBatch(camera, torch.tensor([at]), background).to(device)) for at in moments
+                _shown(scene, ViewBatch(camera, torch.tensor([at]), background).to(device)) for at in times
             )
             ious.append(mask_iou(moving[..., 3], truth[..., 3]))
             cover = torch.maximum(moving[..., 3], truth[..., 3]) > 0

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from a4d.config import Config, Spec, digest, load_yaml, parse, plain, unknown_key
 from a4d.errors import ConfigError, MissingInputError, UsageError
+from a4d.io.frame_channels import channel_entry
 from a4d.priors.placement import Offload, Placement
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
@@ -18,8 +19,6 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from a4d.objectives.objective import Objective
     from a4d.scenes.scene import Scene
     from a4d.views import Frames
@@ -157,18 +156,23 @@ def _weight_folders(config: Fitting) -> dict[str, Path]:
 
 
 def folders_read(workspace: Workspace, config: Fitting) -> list[Path]:
-    """The folders of the adapters that priors use and of the scenes that they are shown: they decide the result.
+    """What decides the result beside frames and files: adapters, scenes that priors are shown, channels of the frames.
 
     Raises:
         MissingInputError: there is no such scene.
+        ConfigError: there is no channel of a name that views or objectives want.
     """
     from a4d.objectives import build_objectives
+    from a4d.objectives.objective import observing
     from a4d.objectives.priors import adapter_folders, frozen_scenes, prior_configs
+    from a4d.views import build_views
 
     objectives = build_objectives(config.objectives)
     configs = prior_configs(config.priors, objectives)
     scenes = [workspace.scene(name) for name in frozen_scenes(objectives)]
-    return scenes + adapter_folders(configs, workspace.path / ADAPTERS)
+    seen = observing(build_views(config.views), objectives).values()
+    channels = dict.fromkeys(channel_entry(name) for views in seen for name in views.channels_read)
+    return scenes + adapter_folders(configs, workspace.path / ADAPTERS) + [workspace.path / each for each in channels]
 
 
 def placement(config: Fitting, runtime: Runtime) -> Placement:
@@ -239,15 +243,15 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         for name, trainable in learning.items():
             (adapters / name).mkdir()
             trainable.save(adapters / name)
-    return metrics | rigidity(scene, None if frames is None else frames.times)
+    return metrics | rigidity(scene, frames)
 
 
-def rigidity(scene: Scene, times: Tensor | None) -> dict[str, float]:
+def rigidity(scene: Scene, frames: Frames | None) -> dict[str, float]:
     """How far a moving scene is from keeping its shape; empty for one whose points cannot be followed.
 
     Args:
         scene: looked at where it moves.
-        times: (F,) of the frames, in [0, 1], or None for evenly spaced ones.
+        frames: at whose moments it is looked at; evenly spaced ones where there are none.
     """
     import torch
 
@@ -256,7 +260,7 @@ def rigidity(scene: Scene, times: Tensor | None) -> dict[str, float]:
 
     if not isinstance(scene, Deforming) or not scene.is_moving:
         return {}
-    moments = torch.linspace(0, 1, REPORTED_MOMENTS) if times is None else times.unique()
+    moments = torch.linspace(0, 1, REPORTED_MOMENTS) if frames is None or frames.times is None else frames.moments
     mesh = scene.mesh()
     with torch.no_grad():
         paths = scene.moved_points("gaussians" if mesh is None else "vertices", [0.0, *moments[moments > 0].tolist()])

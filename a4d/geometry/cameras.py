@@ -90,6 +90,27 @@ class Cameras:
         shift = self.intrinsics.new_tensor([0.0, 0.0, left, top])
         return Cameras(self.world_from_camera, self.intrinsics - shift, width, height)
 
+    def deflected(
+        self,
+        shift: Tensor,  # (B, 3) world, metres
+        tilt: Tensor,  # (B, 3) world
+    ) -> Cameras:
+        """The same cameras with a vector added to the origins of an image's rays, and one to their directions.
+
+        Directions are those of `rays`, of unit depth; with the same vector added to all they still meet a flat image.
+        """
+        x, y, z = torch.einsum("bji,bj->bi", self.world_from_camera[:, :3, :3], tilt).unbind(-1)
+        fx, fy, cx, cy = self.intrinsics.unbind(-1)
+        pose = rigid_from_parts(self.world_from_camera[:, :3, :3], self.positions + shift)
+        lens = torch.stack([fx * (1 + z), fy * (1 + z), cx - x * fx, cy - y * fy], dim=-1)
+        return Cameras(pose, lens, self.width, self.height)
+
+    def through(self, pixels: Tensor) -> Cameras:
+        """A camera of its own for each of some pixels (B, K, 2), columns and rows: B K of a single pixel."""
+        each = torch.arange(len(self), device=self.intrinsics.device).repeat_interleave(pixels.shape[1])
+        corners = torch.cat([torch.zeros_like(pixels), pixels], dim=-1).flatten(0, 1).to(self.intrinsics)
+        return Cameras(self.world_from_camera[each], self.intrinsics[each] - corners, 1, 1)
+
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Pixel coordinates and depths of world points.
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +14,7 @@ from a4d.errors import InvalidInputError
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.posing import deform, pose
-from a4d.io.files import atomic_path, require_file
+from a4d.io.array_files import read_arrays, write_arrays
 
 ARRAYS = ("seconds", "vertices", "faces", "joint_names", "joint_parents", "world_from_joint")
 
@@ -81,8 +78,7 @@ def write_ground_truth(path: Path, truth: GroundTruth) -> None:
     Raises:
         WorkspaceError: the file cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: getattr(truth, name) for name in ARRAYS})
+    write_arrays(path, {name: getattr(truth, name) for name in ARRAYS})
 
 
 def read_ground_truth(path: Path) -> GroundTruth:
@@ -92,39 +88,8 @@ def read_ground_truth(path: Path) -> GroundTruth:
         MissingInputError: there is no such file.
         InvalidInputError: it is damaged, holds Python objects, or lacks an array.
     """
-    require_file(path)
+    arrays = read_arrays(path, ARRAYS, "ground truth")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return GroundTruth(**{name: _read_array(archive, name) for name in ARRAYS})
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path} holds no ground truth that can be read: {error.problem}") from None
-    except Exception as error:  # a damaged archive provokes nearly every type there is
-        raise InvalidInputError(f"{path} is damaged: it is no archive of arrays that can be read") from error
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """One array of an `.npz`, of which no more is taken than the archive stores.
-
-    Raises:
-        InvalidInputError: it is missing, compressed, damaged, of Python objects or without the numbers it promises.
-    """
-    try:
-        member = archive.getinfo(f"{name}.npy")
-    except KeyError:
-        raise InvalidInputError(f"it has no '{name}'") from None
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise InvalidInputError(f"'{name}' is compressed")
-    with archive.open(member) as stream:
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if np.lib.format.read_magic(stream) == (1, 0)
-            else (np.lib.format.read_array_header_2_0)
-        )
-        shape, is_fortran, dtype = read_header(stream)
-        if dtype.hasobject or dtype.names:
-            raise InvalidInputError(f"'{name}' holds Python objects")
-        content = stream.read()
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
-        raise InvalidInputError(f"'{name}' of shape {shape!s:.60} has {len(content)} bytes")
-    values = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
-    return values.copy()
+        return GroundTruth(**arrays)
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is damaged: {error}") from error

@@ -41,10 +41,10 @@ class Arap(Objective):
         Raises:
             ConfigError: the scene does not deform, or has no such points.
         """
-        scene, times = step.scene, step.batch(self.views).times
-        if not isinstance(scene, Deforming) or times is None:
+        scene, batch = step.scene, step.batch(self.views)
+        if not isinstance(scene, Deforming) or batch.times is None:
             raise ConfigError(f"the objective arap needs a scene that deforms over time, not '{scene.kind}'")
-        moments: list[float] = times.unique().tolist()
+        moments: list[float] = batch.distinct_times.tolist()
         around = scene.neighbourhoods(self.points, self.neighbours)
         if self.points == "nodes":
             rest, places, rotations = scene.node_frames(moments)

@@ -23,7 +23,7 @@ from a4d.priors.prompts import blended_view_conditioning, view_prompts
 from a4d.priors.protocol import Conditioning, Prior, Query, frame_mask, sample_count
 from a4d.randomness import generator
 from a4d.render.render import Render
-from a4d.views import ObservedViews
+from a4d.views.observed import ObservedViews
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,9 @@ class PriorObjective(Objective):
         """
         reference = self.reference or (_only_observed(step) if prior.needs_reference else None)
         if reference is not None:
-            batch = step.batch(reference)
+            batch = step.choosing("all").batch(reference)
+            if batch.pixels is not None:
+                raise ConfigError(f"views '{reference}' show single pixels and no picture", "Leave out `pixels`")
             return batch.rgb[:1].expand(samples, -1, -1, -1), batch.cameras[:1]
         shown = rgb.detach() if self.frozen is None else step.render_frozen(self.frozen, self.views).rgb
         if prior.clean_frames:

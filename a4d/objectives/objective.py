@@ -15,6 +15,8 @@ from a4d.config import Config, Number, unknown_key, value_at
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.metrics import psnr
+from a4d.objectives.frame_choice import FrameChoice, chosen_rows
+from a4d.objectives.pixel_renders import render_pixels
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.render.render import Render
@@ -38,6 +40,7 @@ class Step:
         priors: the run's diffusion priors by name.
         frozen: scenes by name that stay as they are.
         reached: groups of the scene that gradients of this step's renders reach; None is all that learn.
+        chosen: the frames of a clip that are looked at.
         shared: what was computed in this step for whoever asks, by what it answers.
         wanted: what objectives announced that they would ask, by the same keys.
     """
@@ -51,14 +54,19 @@ class Step:
     priors: Mapping[str, Prior] = field(default_factory=dict)
     frozen: Mapping[str, Scene] = field(default_factory=dict)
     reached: tuple[str, ...] | None = None
+    chosen: FrameChoice = "all"
     shared: dict[Hashable, Any] = field(default_factory=dict)
     wanted: dict[Hashable, Any] = field(default_factory=dict)
-    _batches: dict[str, ViewBatch] = field(default_factory=dict)
-    _renders: dict[tuple[str, tuple[str, ...] | None], Render] = field(default_factory=dict)
+    _batches: dict[tuple[str, str], ViewBatch] = field(default_factory=dict)
+    _renders: dict[tuple[str, str, tuple[str, ...] | None], Render] = field(default_factory=dict)
 
     def reaching(self, groups: Sequence[str] | None) -> Step:
         """The same step for an objective whose gradients reach some groups of the scene; None is all that learn."""
         return self if groups is None else replace(self, reached=tuple(groups))
+
+    def choosing(self, frames: FrameChoice) -> Step:
+        """The same step for an objective that looks at some frames of a clip alone."""
+        return self if frames == self.chosen else replace(self, chosen=frames)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What a key stands for in this step, made when it is first asked for."""
@@ -68,16 +76,26 @@ class Step:
         return made
 
     def batch(self, name: str) -> ViewBatch:
-        """This step's sample of a view set.
+        """This step's sample of a view set, or what is chosen of its clips.
 
         Raises:
-            ConfigError: there is no such view set.
+            ConfigError: there is no such view set, or frames of a clip are chosen that it has not.
         """
         if name not in self.views:
             raise ConfigError(f"no view set is called '{name}'", f"There are: {', '.join(self.views)}")
-        if name not in self._batches:
-            self._batches[name] = self.views[name].sample(self.index, self.seed, self.frames).to(self.device)
-        return self._batches[name]
+        key = (name, str(self.chosen))
+        if key not in self._batches:
+            if self.chosen == "all":
+                batch = self.views[name].sample(self.index, self.seed, self.frames).to(self.device)
+            else:
+                batch = self.choosing("all").batch(name)[self._rows(name)]
+            self._batches[key] = batch
+        return self._batches[key]
+
+    def _rows(self, name: str) -> Tensor:
+        """Indices of the views that are chosen of this step's sample."""
+        whole = self.choosing("all").batch(name)
+        return chosen_rows(self.chosen, whole, generator(self.seed, "frames", name, self.index), f"views '{name}'")
 
     def prior(self, name: str) -> Prior:
         """A diffusion prior of this run.
@@ -90,10 +108,13 @@ class Step:
         return self.priors[name]
 
     def render(self, name: str) -> Render:
-        """The scene as this step's sample of a view set sees it."""
-        key = (name, self._reached_by(name))
+        """The scene as this step's sample of a view set sees it, or what is chosen of its clips."""
+        key, whole = ((name, chosen, self._reached_by(name)) for chosen in (str(self.chosen), "all"))
         if key not in self._renders:
-            self._renders[key] = self.render_from(self.batch(name).cameras, name)
+            if whole in self._renders:
+                self._renders[key] = self._renders[whole][self._rows(name).to(self.device)]
+            else:
+                self._renders[key] = self.render_from(self.batch(name).cameras, name)
         return self._renders[key]
 
     def _reached_by(self, name: str) -> tuple[str, ...] | None:
@@ -122,15 +143,29 @@ class Step:
         batch = self.batch(name)
         shading = self.views[name].drawn_shading(self.index, self.seed)
         with scene.reaching(self._reached_by(name)):
-            return scene.render_shaded(cameras, batch.times, batch.background, shading)
+            if batch.pixels is None:
+                return scene.render_shaded(cameras, batch.times, batch.background, shading)
+            return render_pixels(scene, batch, shading)
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
         return {
-            name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name].rgb)
-            for (name, _), render in self._renders.items()
-            if self._batches[name].rgba is not None
+            name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name, chosen].rgb)
+            for (name, chosen, _), render in self._renders.items()
+            if self._batches[name, chosen].rgba is not None
         }
+
+
+def observing(views: Mapping[str, Views], objectives: Sequence[Objective]) -> dict[str, Views]:
+    """View sets whose batches hold what objectives read of them.
+
+    Raises:
+        ConfigError: a channel is asked of views that observe nothing.
+    """
+    wanted: dict[str, list[str]] = {name: [] for name in views}
+    for objective in objectives:
+        wanted.get(str(getattr(objective, "views", "")), []).extend(objective.observes)
+    return {name: each.observing(wanted[name]) for name, each in views.items()}
 
 
 class Turns(Config):
@@ -167,6 +202,14 @@ class Objective(Config, ABC):
     reaches: list[str] | None = Field(
         default=None, description="groups of the scene that its gradient reaches; null is all that have a rate"
     )
+    frames: FrameChoice = Field(
+        default="all", description="of each clip that it looks at: all, first, their indices, or how many at random"
+    )
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """Channels of the frames that it reads of its view set's batches, beside the colours."""
+        return ()
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from a4d.config import Number, value_at, within
+from a4d.errors import ConfigError
 from a4d.objectives.objective import Objective, Step
 from a4d.render.blur import blurred
 from a4d.render.ssim import ssim
@@ -37,7 +38,13 @@ class Photometric(Objective):
     )
 
     def __call__(self, step: Step) -> Tensor:
-        """Mean over views, pixels and channels."""
+        """Mean over views, pixels and channels.
+
+        Raises:
+            ConfigError: structure or blur is asked of pixels that are no neighbours.
+        """
+        if (self.ssim or self.blur) and step.batch(self.views).pixels is not None:
+            raise ConfigError(f"views '{self.views}' show single pixels, without structure", "Set ssim and blur to 0")
         rendered, observed = step.render(self.views).rgb, step.batch(self.views).rgb
         plain = difference(rendered, observed, self.norm, value_at(self.blur, step.index))
         if self.ssim == 0:

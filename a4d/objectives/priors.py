@@ -26,7 +26,8 @@ from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
 from a4d.randomness import generator
 from a4d.trainable import Trainable
-from a4d.views import Frames, ObservedViews
+from a4d.views import Frames
+from a4d.views.observed import ObservedViews
 
 
 class ReleasedPrior(Config):

@@ -79,6 +79,7 @@ class FieldScene(Scene):
     config_class = FieldSceneConfig
     config: FieldSceneConfig
     shadings = get_args(FieldShading)
+    follows_rays = True
     steps_done: Tensor
 
     def __init__(self, config: FieldSceneConfig) -> None:

@@ -49,6 +49,8 @@ class Scene(Trainable):
     kind: ClassVar[str]
     config_class: ClassVar[type[Config]]
     shadings: ClassVar[tuple[Shading, ...]] = ()
+    follows_rays: ClassVar[bool] = False
+    """Whether each pixel is rendered on its own, so that few of them cost little."""
     config: Config
 
     @classmethod

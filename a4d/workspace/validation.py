@@ -57,6 +57,7 @@ def validate(path: Path) -> Report:
     _check_entries(workspace, report)
     _check_source(workspace, report)
     _check_frames(workspace, report)
+    _check_channels(workspace, report)
     _check_ground_truth(workspace, report)
     _check_records(workspace, report)
     for scene in sorted(workspace.path.glob("scenes/*/")):
@@ -74,6 +75,20 @@ def _check_source(workspace: Workspace, report: Report) -> None:
     source = workspace.metadata.source
     if source is not None and source.path and not (workspace.path / source.path).exists():
         report.problems.append(f"{source.path}: the source named in workspace.yaml is missing")
+
+
+def _check_channels(workspace: Workspace, report: Report) -> None:
+    from a4d.io.frame_channels import channel_problems
+
+    path = workspace.path / "transforms.json"
+    if report.problems or not path.is_file():
+        return
+    content = read_json(path)
+    sizes = {
+        Path(frame["file_path"]).stem: tuple(frame.get(key, content.get(key)) for key in SIZE_KEYS)
+        for frame in content["frames"]
+    }
+    report.problems += channel_problems(workspace.path, sizes)
 
 
 def _check_ground_truth(workspace: Workspace, report: Report) -> None:

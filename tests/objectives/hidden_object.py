@@ -27,7 +27,8 @@ from a4d.runtime import Runtime
 from a4d.scenes import scene_class
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
-from a4d.views import OrbitViews, ViewBatch, Views
+from a4d.views import ViewBatch, Views
+from a4d.views.orbit import OrbitViews
 
 SIZE, RADIUS, FOV = 64, 2.6, 40.0
 SPOT = Path(__file__).resolve().parents[3] / "shared" / "data" / "meshes_misc" / "nvdiffrec" / "spot" / "spot.obj"

@@ -23,7 +23,8 @@ from a4d.priors.schedule import noise_schedule
 from a4d.render.render import Render
 from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
-from a4d.views import Frames, OrbitViews, build_views
+from a4d.views import Frames, build_views
+from a4d.views.orbit import OrbitViews
 
 SIZE = 16
 

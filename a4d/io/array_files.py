@@ -1,0 +1,75 @@
+"""Archives of arrays, `.npz`, uncompressed and without objects: nothing of a file is believed before it is checked."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a4d.errors import InvalidInputError
+from a4d.io.files import atomic_path, require_file
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name, all or none.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path, names: Sequence[str], what: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays of these names.
+
+    Args:
+        path: the archive.
+        names: of the arrays that it must hold.
+        what: they are, for messages.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is damaged, holds Python objects, or lacks an array.
+    """
+    require_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_array(archive, name) for name in names}
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path} holds no {what} that can be read: {error.problem}") from None
+    except Exception as error:  # a damaged archive provokes nearly every type there is
+        raise InvalidInputError(f"{path} is damaged: it is no archive of arrays that can be read") from error
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """One array of an `.npz`, of which no more is taken than the archive stores.
+
+    Raises:
+        InvalidInputError: it is missing, compressed, damaged, of Python objects or without the numbers it promises.
+    """
+    try:
+        member = archive.getinfo(f"{name}.npy")
+    except KeyError:
+        raise InvalidInputError(f"it has no '{name}'") from None
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise InvalidInputError(f"'{name}' is compressed")
+    with archive.open(member) as stream:
+        read_header = (
+            np.lib.format.read_array_header_1_0
+            if np.lib.format.read_magic(stream) == (1, 0)
+            else (np.lib.format.read_array_header_2_0)
+        )
+        shape, is_fortran, dtype = read_header(stream)
+        if dtype.hasobject or dtype.names:
+            raise InvalidInputError(f"'{name}' holds Python objects")
+        content = stream.read()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
+        raise InvalidInputError(f"'{name}' of shape {shape!s:.60} has {len(content)} bytes")
+    values = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+    return values.copy()
