@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field, field_validator
 
 from a4d.config import Config
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.runtime import Runtime
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
@@ -23,6 +24,9 @@ BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
+
+TEXEL_BYTES = 64
+"""Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
 
 
 class Export(Config):
@@ -115,6 +119,12 @@ class Job:
     def folder(self, suffix: str) -> Path:
         """Where a folder of files is staged."""
         return self.work.replace(f"exports/{self.stem}_{suffix}")
+
+
+def memory(config: Export) -> list[Demand]:
+    """The texture that is baked, and a picture of a film."""
+    texture = TEXEL_BYTES * config.texture**2 if config.texture else 0
+    return [Demand("texture", texture, on_device=False), Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
@@ -246,6 +256,7 @@ STAGE = Stage(
     inputs=inputs,
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
+    memory=memory,
     memory_knobs=("resolution", "size", "texture"),
     code_version=2,
 )

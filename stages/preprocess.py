@@ -11,6 +11,7 @@ from pydantic import Field
 
 from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.runtime import Runtime
 from a4d.workspace.given_views import GivenViews, take_views
 from a4d.workspace.mesh_views import take_mesh, take_mesh_at_rest
@@ -47,6 +48,11 @@ class Preprocess(GivenViews):
     max_size: int = Field(default=1600, ge=16, le=16_384, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
+
+
+def memory(config: Preprocess) -> list[Demand]:
+    """One square picture; what a mesh's clip takes is known when it has been read."""
+    return [Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
 def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
@@ -293,6 +299,7 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
+    memory=memory,
     memory_knobs=("size", "max_size", "frames"),
     code_version=2,
 )
