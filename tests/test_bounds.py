@@ -19,7 +19,6 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-import a4d
 from a4d import memory
 from a4d.commands.table import COMMANDS, STAGES
 from a4d.config import Config, parse
@@ -211,7 +210,7 @@ def test_an_extreme_setting_ends_before_anything_is_written(
     assert (result.code, result.out, len(result.err.splitlines())) == (EXTREMES[setting], "", 1), result.err
     assert [path.name for path in Path().iterdir()] == ["creature.png"]
     if result.code == ExitCode.OUT_OF_MEMORY:
-        section = setting.split("=")[0].split(".")[0]
+        section = setting.split("=", maxsplit=1)[0].split(".", maxsplit=1)[0]
         assert "4 GB are free on this machine" in result.err
         assert f"Lower {section}." in result.err
 
