@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from a4d.errors import A4DError
 
-LIBRARY = re.compile(rb"^\s*mtllib[ \t]+(.+?)\s*$", re.MULTILINE)
-PICTURE = re.compile(rb"^\s*(?:map_\w+|bump|norm|disp|decal|refl)[ \t]+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
-TEXTURE_COMMENT = re.compile(rb"^comment TextureFile[ \t]+(.+?)\s*$", re.MULTILINE)
+LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+([^\r\n]+)", re.MULTILINE)
+PICTURE = re.compile(rb"^[ \t]*(?:map_\w+|bump|norm|disp|decal|refl)[ \t]+([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
+TEXTURE_COMMENT = re.compile(rb"^comment TextureFile[ \t]+([^\r\n]+)", re.MULTILINE)
 PLY_HEADER = 65536
 """Bytes; no header of sense is longer."""
 
@@ -79,4 +79,4 @@ def _of_ply(path: Path) -> Iterator[str]:
 
 
 def _text(value: bytes) -> str:
-    return value.decode("utf-8", errors="replace")
+    return value.strip().decode("utf-8", errors="replace")

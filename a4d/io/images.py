@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from a4d.errors import InvalidInputError, MissingInputError
+from a4d.io.complaints import complaint
 from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
 from a4d.pixels import Array, shrink
 
@@ -174,7 +175,7 @@ def unreadable(path: Path, error: Exception) -> InvalidInputError:
         return InvalidInputError(f"{path} is far larger than {PIXEL_LIMIT // 1_000_000} megapixels", "Reduce it first")
     if isinstance(error, UnidentifiedImageError):
         return InvalidInputError(f"{path} is damaged or not a picture", f"Known are {', '.join(FORMATS)}")
-    return InvalidInputError(f"{path} is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+    return InvalidInputError(f"{path} is damaged: {complaint(error)}")
 
 
 def _finite(values: Array) -> Array:

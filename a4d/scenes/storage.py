@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from a4d.config import Config, ConfigType, Number, load_yaml, parse, plain, to_yaml, unknown_key, value_at
+from a4d.errors import InvalidInputError
 from a4d.io.tensor_files import read_tensors
 
 SETTINGS, TENSORS = "scene.yaml", "tensors.safetensors"
@@ -30,10 +31,14 @@ def read_scene(
     Raises:
         ConfigError: the configuration is missing, or is not one of this kind of scene.
         MissingInputError: there are no tensors.
-        InvalidInputError: their file is damaged.
+        InvalidInputError: their file is damaged, or a number in it is not finite.
     """
     config = parse(model, load_yaml(folder / SETTINGS), str(folder / SETTINGS))
-    return config, read_tensors(folder / TENSORS, device)[0]
+    tensors = read_tensors(folder / TENSORS, device)[0]
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InvalidInputError(f"{folder / TENSORS} is damaged: '{name:.60}' holds what is no finite number")
+    return config, tensors
 
 
 def rated_groups(rates: Mapping[str, Number], parameters: Mapping[str, list[nn.Parameter]]) -> list[dict[str, Any]]:
