@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from a4d.errors import A4DError, ExitCode
-from a4d.runtime import prepare_process
+from a4d.interruption import ending_at_once, ignore_requests
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code."""
-    prepare_process()
-    from a4d.cli import app
+    """Run a command line and return its exit code; without `arguments` it is this process's, which ends with it."""
+    with ending_at_once():  # before anything that takes time to import
+        if arguments is not None:
+            return _run(list(arguments))
+        from a4d.console import outlive_readers
 
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+        outlive_readers()
+        code = _run(sys.argv[1:])
+        ignore_requests()
+        return code
+
+
+def _run(arguments: list[str]) -> int:
+    from a4d.runtime import prepare_process
+
+    prepare_process()
+    from a4d.cli import run
+
     debug = "--debug" in arguments
     try:
-        app(args=arguments, prog_name="a4d")
+        return run(arguments)
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else ExitCode.DONE
     except KeyboardInterrupt:
         return _fail("interrupted", ExitCode.CTRL_C, debug=debug)
-    except BrokenPipeError:
-        # Whoever read the output has enough; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
     except A4DError as error:
         return _fail(str(error), error.exit_code, debug=debug)
-    except Exception as error:  # the last resort: whatever else happens is a bug, and the user gets one line
-        return _fail(f"a bug: {type(error).__name__}: {error} (--debug shows where)", ExitCode.BUG, debug=debug)
+    except Exception as error:  # the last resort
+        return _fail_unexpectedly(error, debug=debug)
     return ExitCode.DONE
 
 
+def _fail_unexpectedly(error: Exception, *, debug: bool) -> int:
+    """What a disk can do to any command is said as such; whatever else happens is a bug, and the user gets one line."""
+    from a4d.workspace.files import storage_error
+
+    if storage := storage_error(error, Path("the output")):
+        return _fail(str(storage), storage.exit_code, debug=debug)
+    return _fail(f"a bug: {type(error).__name__}: {error} (--debug shows where)", ExitCode.BUG, debug=debug)
+
+
 def _fail(message: str, code: int, *, debug: bool) -> int:
+    from a4d.console import harmless
+
     if debug:
-        traceback.print_exc()
-    sys.stderr.write(f"a4d: {' '.join(message.split())}\n")
+        import traceback
+
+        sys.stderr.write(harmless(traceback.format_exc()))
+    if message:
+        sys.stderr.write(f"a4d: {harmless(' '.join(message.split()))}\n")
     return code
 
 

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from a4d import __version__
 from a4d.commands import table
 from a4d.commands.options import with_options
-from a4d.errors import ExitCode
+from a4d.errors import ExitCode, UsageError
+from a4d.interruption import StopRequest, ending_of
 
 STAGE_PANEL, COMMAND_PANEL = "Stages", "Tools"
+
+Rejection = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+"""What Typer raises at arguments that it cannot take; it has no public name for it."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code.
+
+    Raises:
+        UsageError: an argument is none that the command takes; it says nothing where the help was printed instead.
+        A4DError: what the command raises.
+    """
+    try:
+        return app(args=arguments, prog_name="a4d", standalone_mode=False) or ExitCode.DONE
+    except Rejection as error:
+        raise UsageError(error.format_message()) from error
 
 
 class LazyGroup(TyperGroup):
@@ -36,20 +54,41 @@ def load_command(name: str) -> Any:
 
 
 def command_of(name: str, function: Callable[..., None]) -> Any:
-    """A function as a command that Typer can run by itself, and that Ctrl-C ends with its own exit code."""
+    """A function as a command that Typer can run by itself, and that signals end with their own exit codes."""
     run = with_options(function)
 
     @functools.wraps(run)
     def command(**given: Any) -> None:
         try:
-            run(**given)
+            with StopRequest().listening(at_once=True):
+                run(**given)
         except KeyboardInterrupt:
-            typer.echo("a4d: interrupted", err=True)
-            raise typer.Exit(ExitCode.CTRL_C) from None
+            raise ending_of(signal.SIGINT) from None
 
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    single.command(name)(command)
+    single.command(name, cls=CommandWithoutBlanks)(command)
     return typer.main.get_command(single)
+
+
+class CommandWithoutBlanks(TyperCommand):
+    """A command that takes no empty argument: a path of no letters would be the working folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments.
+
+        Raises:
+            UsageError: one is empty, or blank.
+        """
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in self.params:
+            value = given.get(parameter.name)
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(text, str) and not text.strip():
+                    name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name.upper()
+                    raise UsageError(f"{name} is empty")
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO, cast
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,6 +23,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -29,14 +31,80 @@ PLAIN_SECONDS = 30.0
 """Without a terminal, progress is a line every so often."""
 
 
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+"""All that a terminal obeys rather than shows, that turns the direction of reading, or that is no character at all."""
+
+
+def harmless(text: str) -> str:
+    """A text of unknown origin as a terminal may show it: what it would obey is spelt as in JSON."""
+    return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class SafeConsole(Console):
+    """A console that takes what it is told as letters: neither as markup nor as orders to the terminal."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False, **settings})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield what is shown, part by part; rich's own control codes are marked as such."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
+
+
+class OpenEnded:
+    """A stream whose reader may leave: what nobody reads any more goes nowhere, and the work goes on.
+
+    Args:
+        stream: as Python opened it.
+        loss: the errors that mean that nobody reads.
+    """
+
+    def __init__(self, stream: TextIO, loss: type[OSError] = BrokenPipeError) -> None:
+        self._stream, self._loss = stream, loss
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or forget."""
+        try:
+            return self._stream.write(text)
+        except self._loss:
+            self._redirect()
+            return len(text)
+
+    def flush(self) -> None:
+        """Let go of what is buffered."""
+        try:
+            self._stream.flush()
+        except self._loss:
+            self._redirect()
+
+    def _redirect(self) -> None:
+        """Lead the stream nowhere, for Python itself writes at exit what is left in it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def outlive_readers() -> None:
+    """Let this process end as it would where `| head` closes its output early, or where it was given none."""
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  (until the end)
+    sys.stdout = cast("TextIO", OpenEnded(sys.stdout or nowhere))
+    # A full disk costs the messages; that a result could not be written has to be known.
+    sys.stderr = cast("TextIO", OpenEnded(sys.stderr or nowhere, OSError))
+
+
 def make_console(*, quiet: bool = False) -> Console:
     """The console for messages and progress; `NO_COLOR` and the like are respected, and quiet it shows nothing."""
-    return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    return SafeConsole(stderr=True, quiet=quiet, soft_wrap=True)
 
 
 def print_result(text: str) -> None:
     """Write a result to standard output."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{harmless(text)}\n")
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
@@ -50,12 +118,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console = Console(highlight=False)
+        table.add_row(*(Text(harmless(cell)) for cell in row))  # before it is measured
+    console = SafeConsole()
     if not console.is_terminal:
         console.width = 1000
     if title:
-        console.print(title, style="bold", markup=False)
+        console.print(title, style="bold")
     console.print(table)
 
 
@@ -89,7 +157,7 @@ class ConsoleHandler(logging.Handler):
         """Show one message."""
         style = "yellow" if record.levelno >= logging.WARNING else "dim" if record.levelno < logging.INFO else ""
         prefix = "warning: " if record.levelno == logging.WARNING else ""
-        self.console.print(f"{prefix}{escape(record.getMessage())}", style=style)
+        self.console.print(f"{prefix}{record.getMessage()}", style=style)
 
 
 class RateColumn(ProgressColumn):
@@ -116,12 +184,12 @@ class StageProgress(Progress):
     def __init__(self, console: Console) -> None:
         super().__init__(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             RateColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}", style="dim"),
+            TextColumn("{task.fields[losses]}", style="dim", markup=False),
             console=console,
             transient=True,
             disable=console.quiet or not console.is_interactive,
@@ -151,7 +219,7 @@ class StageProgress(Progress):
         left = f"{task.time_remaining:.0f} s left" if task.time_remaining is not None else ""
         done = f"{task.completed:.0f}/{task.total:.0f}" if task.total is not None else f"{task.completed:.0f}"
         parts = (task.description, done, _rate(task), left, task.fields.get("losses", ""))
-        self.console.print("  ".join(part for part in parts if part), markup=False)
+        self.console.print("  ".join(part for part in parts if part))
 
 
 def progress(console: Console) -> StageProgress:

@@ -57,6 +57,10 @@ class InvalidInputError(A4DError):
     exit_code = ExitCode.INVALID
 
 
+class OutsideError(InvalidInputError):
+    """A path in a file, or a link, that leads out of the folder that it may speak of."""
+
+
 class SurfaceVanishedError(InvalidInputError):
     """An implicit surface that has no inside left, or that leaves its grid."""
 
@@ -95,3 +99,9 @@ class Interrupted(A4DError):  # noqa: N818  (an interruption is not an error)
     """The run was asked to stop and left a checkpoint to resume from."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class Cancelled(A4DError):  # noqa: N818  (likewise)
+    """The user pressed Ctrl-C."""
+
+    exit_code = ExitCode.CTRL_C

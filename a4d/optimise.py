@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from a4d.checkpoint import load_checkpoint, restore_optimiser, save_checkpoint, scene_state
 from a4d.config import Config, Number, value_at
 from a4d.console import progress
-from a4d.errors import QualityError
+from a4d.errors import InvalidInputError, QualityError
 from a4d.io.images import write_image
 from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step
@@ -131,6 +132,7 @@ def optimise(problem: Problem, config: LoopConfig, folder: Path, runtime: Runtim
 
     Raises:
         Interrupted: a scheduler asked to stop; a checkpoint is left.
+        InvalidInputError: there is a checkpoint of something else.
         DivergenceError: an objective became infinite or not a number.
     """
     return _Loop(problem, config, folder, runtime).run()
@@ -146,8 +148,9 @@ class _Loop:
         self.done = 0
         if stored is not None:
             tensors, facts = stored
-            self.done = int(facts["step"])
-            problem.scene.restore(scene_state(tensors), self.done)
+            with self._refusing_damage():
+                self.done = int(facts["step"])
+                problem.scene.restore(scene_state(tensors), self.done)
         self.optimiser = torch.optim.Adam(
             problem.scene.parameter_groups(config.optimiser.rates),
             betas=config.optimiser.betas,
@@ -155,8 +158,18 @@ class _Loop:
             fused=True,
         )
         if stored is not None:
-            restore_optimiser(self.optimiser, stored[0])
+            with self._refusing_damage():
+                restore_optimiser(self.optimiser, stored[0])
         self.log.truncate(self.done)
+
+    @contextmanager
+    def _refusing_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInputError(
+                f"{self.checkpoint} is damaged: it does not fit the run", f"Delete {self.folder} to begin anew"
+            ) from error
 
     def run(self) -> dict[str, float]:
         """All steps that are left, with checkpoints and previews; the last figures."""

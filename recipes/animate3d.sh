@@ -17,12 +17,14 @@ while [ $# -gt 0 ]; do
     --profile=*) profile="${1#*=}"; shift ;;
     --weights) [ $# -ge 2 ] || usage; weights="$2"; shift 2 ;;
     --weights=*) weights="${1#*=}"; shift ;;
+    --) shift; positional+=("$@"); break ;;
     --*) usage ;;
     *) positional+=("$1"); shift ;;
   esac
 done
 [ "${#positional[@]}" -eq 2 ] || usage
-model="${positional[0]}" motion="${positional[1]}" file="$(basename "${positional[0]}")"
+model="${positional[0]}" motion="${positional[1]}"
+case "$model" in -*) model="./$model" ;; esac
 [ -n "${motion// /}" ] || usage
 ready_environment
 [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
@@ -30,16 +32,16 @@ settings="$root/recipes/animate3d/$profile"
 [ -d "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
 
 # Every motion is a scene of its own, so that another text never costs the one before.
-name="${file%.*}.a4d"
-scene="$(printf %s "$motion" | tr '[:upper:]' '[:lower:]' | tr -cs a-z0-9 - | cut -c 1-48)"
-scene="${scene#-}" scene="${scene%-}" scene="${scene:-motion}"
+name="./$(python -m a4d.naming file "$model").a4d"
+scene="$(python -m a4d.naming text "$motion")"
 [ "$profile" = compact ] || scene="$scene-$profile"
 fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
   local stage="$1" own
   own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
-  a4d "$stage" "$name" --config "$settings/$stage.yaml" --weights "$weights" "${@:2}" ${A4D_OPTIONS:-} ${!own:-}
+  run a4d "$stage" "$name" --config "$settings/$stage.yaml" ${weights:+--weights "$weights"} "${@:2}" \
+    ${A4D_OPTIONS:-} ${!own:-}
 }
-a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
+run a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
 fit fit-static
 fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
 moving="$scene"
@@ -47,7 +49,7 @@ if [ -e "$settings/distill.yaml" ]; then
   moving="$scene-distilled"
   fit distill --name "$moving" --from "$scene" --prompt "$motion"
 fi
-a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
+run a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
   --frame source --tolerance 0.004 ${A4D_EXPORT:-}
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$scene"* >&2

@@ -10,11 +10,12 @@ if [ $# -ge 1 ]; then
   image="$1"
 else
   image="creature.png"
-  python "$root/examples/make_creature.py" "$image"
+  run python "$root/examples/make_creature.py" "$image"
 fi
 
-name="$(basename "${image%.*}").a4d"
-a4d fit-static "$image"
-a4d export "$name"
+case "$image" in -*) image="./$image" ;; esac
+name="./$(python -m a4d.naming file "$image").a4d"
+run a4d fit-static "$image"
+run a4d export "$name"
 echo "Done. Open these:" >&2
 ls -1 "$name"/exports >&2

@@ -50,7 +50,7 @@ def run(work: Transaction, config: EstimatePose, runtime: Runtime) -> dict[str, 
 def _keep(workspace: Workspace) -> dict[str, Any]:
     from a4d.io.transforms_json import read_transforms
 
-    path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.path}` first")
+    path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
     return {"cameras": len(read_transforms(path)), "method": "given"}
 
 
@@ -94,7 +94,9 @@ def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     assert config.cameras is not None
     images = _images(work.workspace)
     files = work.workspace.metadata.notes.get("files") or [image.name for image in images]
-    capture = read_capture(config.cameras, work.workspace.source_path())
+    # The pictures often lie in a folder beside that of the cameras; their sizes alone are read.
+    beside = (config.cameras if config.cameras.is_dir() else config.cameras.parent).absolute().parent
+    capture = read_capture(config.cameras, work.workspace.source_path(), root=beside)
     index_of = {path.name: index for index, path in enumerate(capture.images)}
     found = [(image, index_of[name]) for image, name in zip(images, files, strict=True) if name in index_of]
     _require_enough(len(found), len(images), config)
@@ -131,7 +133,7 @@ def _straighten(work: Transaction, images: list[Path], steps: Mapping[Path, Undi
     if workspace.metadata.notes.get("straightened"):
         raise UsageError(
             f"the images of {workspace.path} have been straightened for other cameras already",
-            f"Take them in anew: `a4d preprocess {workspace.path} --force`",
+            f"Take them in anew: `a4d preprocess {workspace.argument} --force`",
         )
     folder = work.replace("images")
     for image in images:
@@ -163,10 +165,10 @@ METHODS: dict[str, Callable[[Transaction, EstimatePose], dict[str, Any]]] = {
 
 
 def _images(workspace: Workspace) -> list[Path]:
-    folder = workspace.require("images", f"Run `a4d preprocess {workspace.path}` first")
+    folder = workspace.require("images", f"Run `a4d preprocess {workspace.argument}` first")
     images = sorted(folder.glob("*.png"))
     if not images:
-        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.path}` first")
+        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.argument}` first")
     return images
 
 

@@ -42,7 +42,8 @@ class Export(Config):
     )
     stem: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=r"^[^\W_][\w.-]*$",
+        max_length=100,
         description="name of the files without a suffix; the workspace's if not given",
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")

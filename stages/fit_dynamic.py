@@ -133,7 +133,7 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     if asset is None and gaussians is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
-            f"Run `a4d fit-static {workspace.path}`, then go on with --from fit-static",
+            f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
     return Seed(asset=asset, gaussians=None if gaussians is None else gaussians.detach())
 

@@ -13,12 +13,8 @@ from typing import Any
 
 import pytest
 
-from a4d.runtime import cache_folder, prepare_process
+from a4d.runtime import prepare_process
 
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # Numba's cache is not made for two processes that compile the same function for different types at a time: an entry
-    # of its index might then name the other one's code.
-    os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(cache_folder(), f"kernels-{worker}"))
 # Before anything imports torch: waiting threads that spin would take the cores from those that work.
 prepare_process()
 

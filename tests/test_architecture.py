@@ -13,7 +13,10 @@ if sys.version_info >= (3, 11):
 ROOT = Path(__file__).parents[1]
 
 LAYERS = [
-    {"errors", "documents", "config", "runtime", "memory", "console", "randomness", "__init__"},
+    {
+        *("errors", "documents", "config", "interruption", "runtime", "memory", "console", "naming", "kernel_cache"),
+        *("randomness", "__init__"),
+    },
     {"geometry"},
     {"io", "pixels", "framing", "matting", "render", "metrics"},
     {"datasets"},

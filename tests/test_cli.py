@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -260,7 +262,7 @@ def test_version_completion_and_a_closed_pipe():
     pipe = f"set -o pipefail; {sys.executable} -m a4d --help | true"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     closed = subprocess.run(["bash", "-c", pipe], env=environment, capture_output=True, text=True, timeout=60)
-    assert closed.stderr == ""
+    assert (closed.returncode, closed.stderr) == (0, "")
 
 
 def test_the_tables_of_commands_name_things_that_exist():
@@ -268,3 +270,91 @@ def test_the_tables_of_commands_name_things_that_exist():
         module = table.COMMANDS[name][0].partition(":")[0].replace(".", "/")
         if (ROOT / f"{module}.py").exists():
             assert cli.load_command(name).name == name
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("preprocess", "{}"), "TARGET"),
+        (("fit-static", "{}", "--force"), "TARGET"),
+        (("preprocess", "picture.png", "--mask", "{}"), "--mask"),
+        (("preprocess", "picture.png", "--mask={}"), "--mask"),
+        (("preprocess", "picture.png", "--set", "copies=1", "--set", "{}"), "--set"),
+        (("info", "{}"), "WORKSPACE"),
+        (("make-dataset", "a.glb", "{}", "--output", "set"), "INPUTS"),
+        (("make-dataset", "a.glb", "--output", "{}"), "--output"),
+    ],
+)
+def test_nothing_is_no_argument(a4d, tmp_path, arguments, named, blank):
+    code, out, err = a4d(*(argument.format(blank) for argument in arguments))
+    assert (code, out, err) == (2, "", f"a4d: {named} is empty\n")
+    assert os.listdir(tmp_path) == ["picture.png"]
+
+
+def commands_in(text):
+    """What a message says to run."""
+    return [shlex.split(command)[1:] for command in re.findall(r"`(a4d [^`]*)`", text)]
+
+
+@pytest.mark.parametrize("stem", ["-x", "--help", "my fox", "$(touch x)", "it's", "[red]fox"])
+def test_a_file_of_any_name_becomes_a_workspace_and_commands_that_are_named_can_be_run(a4d, tmp_path, stem):
+    (tmp_path / f"{stem}.png").write_bytes(b"pixels")
+    code, out, err = a4d("preprocess", f"./{stem}.png", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert shlex.split(out.partition(": ")[2].partition("  ")[0]) == [as_given(f"{stem}.a4d")]
+    assert (tmp_path / f"{stem}.a4d" / "workspace.yaml").is_file()
+    code, out, err = a4d("evaluate", f"./{stem}.a4d")
+    assert code == ExitCode.MISSING_INPUT
+    ((stage, target),) = commands_in(err)
+    assert (stage, target) == ("fit-static", as_given(f"{stem}.a4d"))
+    assert a4d(stage, target, "--device", "cpu")[0] == 0
+    assert f"{stem}.a4d" in a4d("info", target)[1]
+
+
+def as_given(name):
+    return f"./{name}" if name.startswith("-") else name
+
+
+def test_names_that_are_too_long_are_shortened_or_refused(a4d, tmp_path):
+    for letter in "aé":
+        name = letter * (240 // len(letter.encode()))
+        (tmp_path / f"{name}.png").write_bytes(b"pixels")
+        assert a4d("fit-static", f"{name}.png", "--device", "cpu")[0] == 0
+        assert a4d("fit-static", f"{name}.png")[1].startswith("count is up to date in ")
+    words = "supercalifragilistic " * 30
+    assert a4d("preprocess", f"{words}one", "--dry-run")[0] == 0
+    assert a4d("preprocess", f"{words}one", "--dry-run")[1] != a4d("preprocess", f"{words}two", "--dry-run")[1]
+    long = "x" * 300
+    for arguments, expected in (
+        (("preprocess", f"{long}.png"), ExitCode.MISSING_INPUT),
+        (("fit-static", "picture.png", "--name", long), ExitCode.USAGE),
+        (("preprocess", "picture.png", "--config", long), ExitCode.INVALID),
+        (("info", long), ExitCode.INVALID),
+    ):
+        code, out, err = a4d(*arguments)
+        assert (code, out, err.count("\n")) == (expected, "", 1), err
+    assert a4d("fit-static", "picture.png", "--name", "лиса-бежит", "--device", "cpu")[0] == 0
+
+
+def test_what_is_in_a_name_cannot_order_the_terminal_about(a4d, tmp_path):
+    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202egnp.exe"
+    (tmp_path / f"{evil}.png").write_bytes(b"bad")
+    (tmp_path / "good.png").write_bytes(b"pixels")
+    shown = [
+        a4d("preprocess", f"{evil}.png"),
+        a4d("preprocess", f"{evil}.jpeg"),
+        a4d("preprocess", "good.png", f"{evil}"),
+        a4d("preprocess", "good.png", "--debug", "--matting", evil),
+        a4d("info", evil),
+        a4d(evil),
+    ]
+    assert all(code in (2, 3, 4) for code, _, _ in shown)
+    (tmp_path / f"{evil}.png").write_bytes(b"pixels")
+    shown += [a4d("fit-static", f"{evil}.png", "--device", "cpu"), a4d("fit-static", f"{evil}.png", "--json")]
+    shown += [a4d("info", f"{evil}.a4d"), a4d("info", f"{evil}.a4d", "--json")]
+    assert [code for code, _, _ in shown[6:]] == [0] * 4
+    for _, out, err in shown:
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", out + err)
+        assert re.search(r"\\(u00|x)1b]0;title", out + err)
+    assert json.loads(shown[-1][1])["path"] == f"{evil}.a4d"

@@ -1,13 +1,27 @@
 """What the user sees while a loop runs, on a terminal and off it."""
 
 import io
+import json
+import logging
+import os
+import re
 import time
 
 import pytest
 from rich.console import Console
 
 from a4d import console as module
-from a4d.console import format_size, make_console, print_table, progress
+from a4d.console import (
+    ConsoleHandler,
+    OpenEnded,
+    SafeConsole,
+    format_size,
+    make_console,
+    print_json,
+    print_result,
+    print_table,
+    progress,
+)
 
 
 def count(console, steps=4):
@@ -57,3 +71,58 @@ def test_a_table_in_a_pipe_is_not_cut(capsys):
     assert out.startswith("a [title]\n")
     assert long in out
     assert "[not markup]" in out
+
+
+EVIL = "a[red]b\x1b[2J\u202ec\x9bd"
+SPELT = "a[red]b\\u001b[2J\\u202ec\\u009bd"
+
+
+def test_a_terminal_shows_foreign_text_and_does_not_obey_it(capsys):
+    stream = io.StringIO()
+    console = make_console()
+    console.file = stream
+    handler = ConsoleHandler(console, logging.INFO)
+    handler.emit(logging.LogRecord("a4d", logging.WARNING, "", 0, EVIL, (), None))
+    assert stream.getvalue() == f"warning: {SPELT}\n"
+    print_table(("a",), [(EVIL,)], title=EVIL)
+    print_result(EVIL)
+    print_json({"name": EVIL})
+    out = capsys.readouterr().out
+    assert out.count(SPELT) == 4
+    assert "\x1b" not in out
+    assert json.loads(out.splitlines()[-1])["name"] == EVIL
+
+
+def test_a_bar_shows_foreign_text_and_does_not_obey_it():
+    stream = io.StringIO()
+    console = SafeConsole(file=stream, force_terminal=True, width=150, color_system=None)
+    with progress(console) as bar:
+        bar.update(bar.add_task(EVIL, total=2), losses=EVIL)
+    shown = re.sub(r"\x1b\[(\?25[lh]|2K|1A)|\r", "", stream.getvalue())
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert shown.count("a[red]b") >= 2
+
+
+class Closed(io.StringIO):
+    """A stream that nobody reads, on a file of its own."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+
+    def fileno(self):
+        return self.descriptor
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    flush = write
+
+
+def test_a_reader_that_leaves_costs_the_output_alone(tmp_path):
+    closed = Closed(tmp_path / "pipe")
+    stream = OpenEnded(closed)
+    assert stream.write("text") == 4
+    assert os.readlink(f"/proc/self/fd/{closed.descriptor}") == os.devnull
+    assert not stream.isatty()

@@ -11,9 +11,10 @@ from painting import Painting, gallery
 from rich.console import Console
 
 from a4d.errors import ConfigError, Interrupted
+from a4d.interruption import StopRequest
 from a4d.objectives import build_objectives
 from a4d.optimise import DivergenceError, LoopConfig, Problem, optimise
-from a4d.runtime import Runtime, StopRequest
+from a4d.runtime import Runtime
 from a4d.views import build_views
 
 RATES = {"pixels": {"from": 0.1, "to": 0.01, "steps": 60, "curve": "exponential"}}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from a4d.console import progress
-from a4d.errors import A4DError
+from a4d.errors import A4DError, OutOfMemoryError
+from a4d.interruption import end_with, held_back
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from rich.console import Console
 
     from a4d.datasets.asset_clips import Recording
@@ -150,8 +155,10 @@ def render_all(jobs: Sequence[Job], workers: int | None, force: bool, console: C
         workers: processes; None is as many as there are cores.
         force: render also what is there.
         console: shows progress, and warns of assets that fail.
+
+    Raises:
+        OutOfMemoryError: a process was killed.
     """
-    import multiprocessing
     import os
 
     tally = Tally()
@@ -162,24 +169,45 @@ def render_all(jobs: Sequence[Job], workers: int | None, force: bool, console: C
         def finished(job: Job, result: Rendered) -> None:
             tally.add(job.uid, result)
             if result.failure:
-                console.print(f"warning: {result.failure}", style="yellow", markup=False)
+                console.print(f"warning: {result.failure}", style="yellow")
             bar.advance(task)
 
         if count == 1:
             for job in jobs:
                 finished(job, job.render(force))
             return tally
-        # Forked processes would share the threads' locks of numba and torch.
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_prepare) as pool:
-            waiting: dict[Future[Rendered], Job] = {pool.submit(job.render, force): job for job in jobs}
-            while waiting:
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    finished(waiting.pop(future), future.result())
+        try:
+            _render_beside(jobs, count, force, finished)
+        except BrokenProcessPool:
+            raise OutOfMemoryError(
+                "a process that rendered was killed, as it is when memory runs out",
+                "It needs less with fewer --workers",
+            ) from None
     return tally
 
 
-def _prepare() -> None:
+def _render_beside(jobs: Sequence[Job], count: int, force: bool, finished: Callable[[Job, Rendered], None]) -> None:
+    """Do jobs in processes that end with this one."""
+    import multiprocessing
+
+    from a4d.kernel_cache import cache_folder
+
+    cache_folder()  # whatever there is to say of it is said here, and not by each of them
+    # Forked processes would share the threads' locks of numba and torch.
+    context = multiprocessing.get_context("spawn")
+    lifeline, held = context.Pipe(duplex=False)
+    with ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(lifeline,)) as pool, held:
+        with held_back():
+            waiting: dict[Future[Rendered], Job] = {pool.submit(job.render, force): job for job in jobs}
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                finished(waiting.pop(future), future.result())
+
+
+def _prepare(lifeline: Connection) -> None:
     """One thread per process: there is a process per core."""
+    end_with(lifeline)
+    logging.getLogger("a4d.kernel_cache").setLevel(logging.ERROR)
     from a4d.runtime import prepare_process
 
     prepare_process()

@@ -15,7 +15,7 @@ import typer
 
 from a4d import __version__
 from a4d.console import format_size, make_console, print_json, print_result, print_table
-from a4d.runtime import cache_folder
+from a4d.kernel_cache import cache_folder
 from a4d.workspace.files import files_below
 
 LIBRARIES = (
@@ -146,11 +146,12 @@ def _ffmpeg() -> dict[str, Any]:
 
 def _caches() -> dict[str, dict[str, Any]]:
     home = os.environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface")  # noqa: PTH111, PTH118
-    folders = {"a4d": cache_folder(), "kernels": os.environ.get("NUMBA_CACHE_DIR", ""), "weights": home}
+    folders = {"kernels": cache_folder(), "weights": Path(home)}
     return {
-        name: {"path": folder, "bytes": sum(file.stat().st_size for file in files_below(Path(folder)))}
-        for name, folder in folders.items()
+        name: {"path": str(folder), "bytes": sum(file.stat().st_size for file in files_below(folder))}
         if folder
+        else {"path": "", "bytes": 0}
+        for name, folder in folders.items()
     }
 
 
@@ -171,7 +172,8 @@ def _print(facts: dict[str, Any]) -> None:
     print_table(("optional", "state", "for"), rows)
     print_result("")
     print_table(
-        ("cache", "size", "path"), [(k, format_size(v["bytes"]), v["path"]) for k, v in facts["caches"].items()]
+        ("cache", "size", "path"),
+        [(k, format_size(v["bytes"]), v["path"] or "nowhere") for k, v in facts["caches"].items()],
     )
     for target, seconds in facts.get("warm_up_seconds", {}).items():
         print_result(f"\nwarmed up {target} in {seconds:.2f} s")

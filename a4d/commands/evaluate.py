@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -59,6 +60,7 @@ def evaluate(
 ) -> None:
     """Score a scene or a mesh: views (PSNR, SSIM, IoU), surfaces, paths of points, and joints."""
     from a4d.runtime import resolve_device
+    from a4d.workspace.remedies import naming_the_run
     from a4d.workspace.shapes import ShapeSource, has_ground_truth
 
     own, given = _workspace(target), _workspace(against or target)
@@ -79,12 +81,15 @@ def evaluate(
             f"{against or target} holds no shape to compare with",
             "Give --against a mesh file or a workspace that was made from a mesh, or --against-scene",
         )
-    if own is not None and given is not None and reference is None and compare != "shape":
-        facts |= _compare_views(own.scene(scene), given, split, place)
-    elif compare == "views":
-        raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
-    if is_known and compare != "views":
-        facts |= _compare_shapes(candidate, reference, given, shapes, place)
+    with ExitStack() as stack:
+        for workspace in filter(None, (own, given)):
+            stack.enter_context(naming_the_run(workspace))
+        if own is not None and given is not None and reference is None and compare != "shape":
+            facts |= _compare_views(own.scene(scene), given, split, place)
+        elif compare == "views":
+            raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
+        if is_known and compare != "views":
+            facts |= _compare_shapes(candidate, reference, given, shapes, place)
     if json:
         print_json(facts)
     else:

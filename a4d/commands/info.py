@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,7 +79,11 @@ def _scene_facts(folder: Path) -> dict[str, Any]:
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in files_below(folder))
+    total = 0
+    for file in files_below(folder):
+        with suppress(FileNotFoundError):  # a writer has replaced it since
+            total += file.stat().st_size
+    return total
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import shlex
 import sys
 import types
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from a4d.commands.options import with_signature
 from a4d.console import format_metrics, make_console, print_json, print_result
 from a4d.documents import parse_yaml
 from a4d.errors import InvalidInputError, UsageError
+from a4d.naming import as_argument
 from a4d.randomness import LARGEST_SEED
 from a4d.workspace.runner import Options, Outcome, execute, merge_values, resolved_config
 from a4d.workspace.stage import Stage
@@ -120,9 +120,9 @@ def describe(outcome: Outcome) -> str:
         lines += [f"  writes  {path}" for path in outcome.outputs]
         return "\n".join(lines)
     if outcome.status == "up to date":
-        return f"{outcome.name} is up to date in {outcome.workspace}"
+        return f"{outcome.name} is up to date in {as_argument(outcome.workspace)}"
     metrics = format_metrics(outcome.metrics)
-    return f"{outcome.name} done in {outcome.seconds:.1f} s: {shlex.quote(outcome.workspace)}" + (
+    return f"{outcome.name} done in {outcome.seconds:.1f} s: {as_argument(outcome.workspace)}" + (
         f"  {metrics}" if metrics else ""
     )
 

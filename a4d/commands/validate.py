@@ -10,7 +10,6 @@ import typer
 
 from a4d.console import print_json, print_result
 from a4d.errors import WorkspaceError
-from a4d.workspace.journal import open_for_reading
 from a4d.workspace.validation import validate as check
 
 
@@ -19,7 +18,7 @@ def validate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a workspace against the specification of its format; every problem is listed, and the exit code is 3."""
-    report = check(open_for_reading(workspace))
+    report = check(workspace)
     if json:
         print_json({"workspace": str(workspace), "valid": not report.problems, **asdict(report)})
     else:

@@ -72,7 +72,7 @@ def _fetch(names: list[str]) -> list[dict[str, Any]]:
 
         def announce(offer: Offer) -> None:
             place = f"{offer.source.repository} at {offer.commit[:12]}"
-            console.print(f"{name}: {format_size(offer.bytes)}, {licence}, from {place}", markup=False)
+            console.print(f"{name}: {format_size(offer.bytes)}, {licence}, from {place}")
             if offer.source.revision is None:
                 console.print(f"warning: no commit of {offer.source.repository} is pinned; this is its newest")
 

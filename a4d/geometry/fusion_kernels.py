@@ -1,7 +1,9 @@
 """Kernels of depth fusion, parallel over image rows, voxel slabs and vertices."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 STEEPEST = 6.0
 """Slope of a surface against the image plane beyond which a pixel is taken for a depth edge (80 degrees)."""

@@ -1,7 +1,9 @@
 """Kernels of the visual hull, parallel over voxel slabs and points."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")

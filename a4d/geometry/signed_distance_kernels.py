@@ -4,7 +4,9 @@ The nodes lie in heap order, the children of node n being 2n + 1 and 2n + 2; the
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 Vector = tuple[float, float, float]
 

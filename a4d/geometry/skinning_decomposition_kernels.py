@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 ATOMS = 8
 """Upper bound of the influences per vertex, and one more while they are exchanged."""

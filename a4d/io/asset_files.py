@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from posixpath import normpath
 from urllib.parse import unquote
 
 from a4d.errors import A4DError
+from a4d.io.containment import contained
 
 LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+([^\r\n]+)", re.MULTILINE)
 PICTURE = re.compile(rb"^[ \t]*(?:map_\w+|bump|norm|disp|decal|refl)[ \t]+([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
@@ -35,14 +38,12 @@ def asset_files(path: Path) -> list[Path]:
 
 def _inside(folder: Path, names: Iterable[str], path: Path) -> list[Path]:
     """Existing files below a folder, each once."""
-    root, found = folder.resolve(), dict[Path, None]()
+    found = dict[Path, None]()
     for name in names:
-        try:
-            target = (root / name.replace("\\", "/")).resolve()
-            if target.is_relative_to(root) and target.is_file() and target != path.resolve():
-                found[folder / target.relative_to(root)] = None
-        except (OSError, ValueError, RuntimeError):
-            continue
+        with suppress(A4DError, OSError):
+            target = contained(folder, normpath(name.replace("\\", "/")))
+            if target.is_file() and target != path:
+                found[target] = None
     return list(found)
 
 

@@ -21,6 +21,7 @@ from a4d.io.colmap_model import (
     read_colmap_model,
     write_colmap_model,
 )
+from a4d.io.containment import contained
 
 UNREADABLE_MODELS = ("FOV", "THIN_PRISM_FISHEYE")
 MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")
@@ -40,8 +41,8 @@ def read_colmap(folder: Path, images_folder: Path | None = None, skip_missing: b
 
     Args:
         folder: of the model or of the project around it (`sparse/0` and the like are found).
-        images_folder: that the model's image names are relative to; `images` beside the model or up to three levels
-            above it if absent.
+        images_folder: that the model's image names are relative to; if absent `images` beside the model or above it,
+            but within `folder`.
         skip_missing: leave out images that are not on disk instead of refusing.
 
     Returns:
@@ -49,28 +50,29 @@ def read_colmap(folder: Path, images_folder: Path | None = None, skip_missing: b
 
     Raises:
         MissingInputError: no model, no images folder, or images missing.
+        OutsideError: an image's name leads out of the images' folder.
         InvalidInputError: damaged files, or a camera model without a counterpart here.
     """
     model_folder = find_colmap_model(folder)
     if model_folder is None:
         raise MissingInputError(f"{folder} holds no COLMAP model", "It needs cameras and images as .bin or .txt")
     model = read_colmap_model(model_folder)
-    images_folder = images_folder or _find_images_folder(model_folder)
+    images_folder = images_folder or _find_images_folder(model_folder, folder)
     entries = sorted(model.images, key=lambda image: image.name)
-    missing = [images_folder / entry.name for entry in entries if not (images_folder / entry.name).is_file()]
+    files = [contained(images_folder, entry.name) for entry in entries]
+    missing = [file for file in files if not file.is_file()]
     if missing and not skip_missing:
         raise missing_images(model_folder, missing)
-    entries = [entry for entry in entries if (images_folder / entry.name).is_file()]
+    entries = [entry for entry, file in zip(entries, files, strict=True) if file.is_file()]
     if not entries:
         raise InvalidInputError(f"{model_folder} has no images with cameras")
     return _capture(model_folder, model, entries, images_folder)
 
 
-def _find_images_folder(model_folder: Path) -> Path:
-    parents = [model_folder.resolve(), *model_folder.resolve().parents][:4]
-    for parent in parents:
-        if (parent / "images").is_dir():
-            return parent / "images"
+def _find_images_folder(model_folder: Path, root: Path) -> Path:
+    for parent in (model_folder, *model_folder.parents):
+        if parent.is_relative_to(root) and (parent / "images").is_dir():
+            return contained(root, (parent / "images").relative_to(root).as_posix())
     raise MissingInputError(f"no folder `images` beside or above {model_folder}", "Name the folder of the images")
 
 

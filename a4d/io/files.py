@@ -14,6 +14,9 @@ from typing import Any
 from a4d.documents import parse_json
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
 
+LFS_POINTER = b"version https://git-lfs.github.com/"
+"""What a file begins with in whose place Git keeps the address of its content."""
+
 _terminal = threading.Lock()
 
 
@@ -61,14 +64,21 @@ def read_bytes(path: Path) -> bytes:
 
     Raises:
         MissingInputError: there is no such file.
-        InvalidInputError: it is a folder, or may not be read.
+        InvalidInputError: it is a folder, may not be read, or is a pointer of Git LFS.
     """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingInputError(f"{path} does not exist") from error
     except OSError as error:
         raise InvalidInputError(f"cannot read {path}: {error.strerror or error}") from error
+    _refuse_pointer(path, content)
+    return content
+
+
+def _refuse_pointer(path: Path, beginning: bytes) -> None:
+    if beginning.startswith(LFS_POINTER):
+        raise InvalidInputError(f"{path} is a pointer of Git LFS and not the file itself", "Run `git lfs pull`")
 
 
 def read_text(path: Path) -> str:
@@ -102,7 +112,7 @@ def require_file(path: Path) -> None:
 
     Raises:
         MissingInputError: nothing is there.
-        InvalidInputError: it is a folder, a device, empty, or not readable for this user.
+        InvalidInputError: it is a folder, a device, empty, a pointer of Git LFS, or not readable for this user.
     """
     try:
         if not path.exists():
@@ -113,6 +123,8 @@ def require_file(path: Path) -> None:
             raise InvalidInputError(f"{path} is empty")
         if not os.access(path, os.R_OK):
             raise InvalidInputError(f"{path} may not be read by this user")
+        with path.open("rb") as file:
+            _refuse_pointer(path, file.read(len(LFS_POINTER)))
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"cannot read {path}: {error}") from None
 

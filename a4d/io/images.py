@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.io.complaints import complaint
+from a4d.io.containment import require_inside
 from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
 from a4d.pixels import Array, shrink
 
@@ -122,6 +123,7 @@ def list_images(folder: Path | str) -> list[Path]:
     Raises:
         MissingInputError: there is no such folder.
         InvalidInputError: it is no folder, cannot be listed, or holds no picture.
+        OutsideError: a picture is a link that leads out of the folder.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -132,6 +134,7 @@ def list_images(folder: Path | str) -> list[Path]:
         raise InvalidInputError(f"cannot list {folder}: {error.strerror}") from None
     if not files:
         raise InvalidInputError(f"{folder} holds no pictures", f"Known suffixes are {' '.join(sorted(SUFFIXES))}")
+    require_inside(folder, files)
     return sorted(files, key=natural_key)
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP, Cameras, opencv_from_opengl, orbit
 from a4d.io.capture import PosedCapture
+from a4d.io.containment import contained
 from a4d.io.files import natural_key, read_json, write_text
 from a4d.io.ground_truth import GroundTruth, read_ground_truth, write_ground_truth
 from a4d.io.images import read_depth, read_image, write_depth, write_image
@@ -239,14 +240,17 @@ def read_entries(root: Path) -> list[ClipEntry]:
     Raises:
         MissingInputError: there is no index.
         InvalidInputError: the index is damaged, or none of its clips is there.
+        OutsideError: a subject's name leads out of the data set.
     """
     if not (root / INDEX).is_file():
         raise MissingInputError(f"{root} is no data set of multi-view videos: it has no {INDEX}")
     entries = []
     for uid, clips in sorted(read_json(root / INDEX).items()):
         for name, entry in sorted(clips.items()) if isinstance(clips, dict) else ():
-            folder = root / "videos" / uid / name
-            if name.isdigit() and isinstance(entry, dict) and folder.is_dir():
+            if not name.isdigit() or not isinstance(entry, dict):
+                continue
+            folder = contained(root, f"videos/{uid}/{name}")
+            if folder.is_dir():
                 entries.append(_entry(root, folder, uid, int(name), entry))
     if not entries:
         raise InvalidInputError(f"{root / INDEX} names no clip that is there", "Unpack the archives into videos/")

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from a4d.errors import InvalidInputError, UsageError
+from a4d.io.containment import require_inside
 from a4d.io.files import natural_key
 from a4d.io.images import list_images, read_image
 from a4d.io.multi_view_dataset import CAMERAS, INDEX, read_entries
@@ -75,6 +76,7 @@ class MultiViewFolder:
             UsageError: a data set has several.
             InvalidInputError: there are no two views, or a view is a GIF.
             MissingInputError: there is no such folder.
+            OutsideError: a view is a link that leads out of the folder.
         """
         if (folder / INDEX).is_file():
             clips = [entry.folder for entry in read_entries(folder)]
@@ -93,6 +95,7 @@ class MultiViewFolder:
         if len(found) < 2:
             raise InvalidInputError(f"{folder} holds no views of a clip", "Name them view_0.mp4, view_1.mp4 ...")
         pictures = sorted((folder / "images").glob("*.png"), key=natural_key)
+        require_inside(folder, (*found, *pictures))
         whole = pictures if len(pictures) % len(found) == 0 else []
         return cls(folder, tuple(sorted(found, key=natural_key)), tuple(whole))
 
@@ -132,8 +135,8 @@ class MultiViewFolder:
             InvalidInputError: the index is damaged.
         """
         folder = self.path.resolve()
-        for root in folder.parents[2:3]:
-            if (root / INDEX).is_file():
+        for videos, root in zip(folder.parents[1:2], folder.parents[2:3], strict=False):
+            if videos.name == "videos" and (root / INDEX).is_file():
                 for entry in read_entries(root):
                     if entry.folder.resolve() == folder:
                         return entry.elevation, entry.azimuth

@@ -8,15 +8,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import join, normpath
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from a4d.errors import InvalidInputError, MissingInputError
+from a4d.errors import InvalidInputError, MissingInputError, OutsideError
 from a4d.geometry.cameras import opencv_from_opengl
 from a4d.io.capture import Lens, PosedCapture, fitted_intrinsics, image_size, missing_images
+from a4d.io.containment import contained
 from a4d.io.files import read_json, write_text
 from a4d.io.ply import PointCloud, read_point_cloud, write_point_cloud
 
@@ -51,7 +53,7 @@ def find_transforms(folder: Path) -> list[Path]:
     return [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]
 
 
-def read_transforms(path: Path, skip_missing: bool = False) -> PosedCapture:
+def read_transforms(path: Path, skip_missing: bool = False, root: Path | None = None) -> PosedCapture:
     """Read a capture.
 
     Axes on disk are OpenGL's. Frames override the file's camera values; what is absent comes from the image itself. An
@@ -61,9 +63,11 @@ def read_transforms(path: Path, skip_missing: bool = False) -> PosedCapture:
     Args:
         path: one file, or a folder with `transforms.json` or with one file per split.
         skip_missing: leave out frames whose image is not on disk instead of refusing.
+        root: the folder that holds all that the file may name; the file's own if absent.
 
     Raises:
         MissingInputError: no such file, or an image or point cloud that it names is missing.
+        OutsideError: it names a file outside of `root`, or one that is a link out of it.
         InvalidInputError: damaged, or a value out of range; the message names file, frame and key.
     """
     files = find_transforms(path) if path.is_dir() else [path]
@@ -72,7 +76,7 @@ def read_transforms(path: Path, skip_missing: bool = False) -> PosedCapture:
     frames, missing, points, up_axes = list[_Frame](), list[Path](), None, []
     world_from_source = depth_unit = None
     for file in files:
-        document = _Document(file)
+        document = _Document(file, root or file.parent)
         frames += document.frames(missing)
         points = points or document.points()
         up_axes.append(document.up_axis)
@@ -126,8 +130,9 @@ def _times(path: Path, times: list[float | None]) -> NDArray[np.float64] | None:
 class _Document:
     """One file and the meaning of its keys."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path) -> None:
         self.path = path
+        self._root = root
         self._content = read_json(path)
         applied = self._matrix(self._content.get("applied_transform"), "applied_transform", np.eye(4))
         if abs(np.linalg.det(applied[:3, :3])) < 1e-9:
@@ -258,7 +263,13 @@ class _Document:
     def _sibling(self, name: Any, key: str) -> Path:
         if not isinstance(name, str) or not name or "\0" in name:
             raise InvalidInputError(f"{self.path}: {key} is missing or no text")
-        return self.path.parent / name.replace("\\", "/")
+        place = os.path.relpath(self.path.parent, self._root)
+        try:
+            return contained(self._root, normpath(join(place, name.replace("\\", "/"))))
+        except OutsideError as error:
+            raise OutsideError(
+                f"{self.path}: {key} {name!r} leads out of {self._root}", "What it names must lie below that folder"
+            ) from error
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str | None:

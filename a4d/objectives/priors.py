@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from a4d.config import Config, Spec, parse, unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
+from a4d.io.containment import contained
 from a4d.objectives.objective import Objective
 from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, locate, with_bases
@@ -121,8 +122,12 @@ def adapter_folders(configs: Mapping[str, PriorConfig], root: Path) -> list[Path
 
 
 def adapter_folder(name: str, root: Path) -> Path:
-    """The folder of one adapter."""
-    return Path(name).expanduser() if "/" in name else root / name
+    """The folder of one adapter.
+
+    Raises:
+        OutsideError: the name leads out of `root`.
+    """
+    return Path(name).expanduser() if "/" in name else contained(root, name)
 
 
 def build_priors(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from a4d.config import load_yaml, unknown_key
+from a4d.errors import ConfigError, InvalidInputError
 
 if TYPE_CHECKING:
     from a4d.scenes.scene import Scene
@@ -37,5 +38,14 @@ def load_scene(folder: Path, device: str = "cpu") -> Scene:
 
     Raises:
         ConfigError: the folder's `scene.yaml` is missing or names no known kind.
+        InvalidInputError: its tensors are damaged, or are not those of its `scene.yaml`.
     """
-    return scene_class(str(load_yaml(folder / "scene.yaml").get("kind"))).load(folder, device)
+    settings = folder / "scene.yaml"
+    kind = str(load_yaml(settings).get("kind"))
+    if kind not in KINDS:
+        raise ConfigError(f"{settings} names no known kind of scene: {kind!r:.40}", f"Known are {', '.join(KINDS)}")
+    try:
+        return scene_class(kind).load(folder, device)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidInputError(f"{folder / 'tensors.safetensors'} does not fit its scene.yaml: {reason}") from error

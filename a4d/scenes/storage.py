@@ -31,13 +31,14 @@ def read_scene(
     Raises:
         ConfigError: the configuration is missing, or is not one of this kind of scene.
         MissingInputError: there are no tensors.
-        InvalidInputError: their file is damaged, or a number in it is not finite.
+        InvalidInputError: they are damaged, or one of them is not finite.
     """
     config = parse(model, load_yaml(folder / SETTINGS), str(folder / SETTINGS))
-    tensors = read_tensors(folder / TENSORS, device)[0]
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InvalidInputError(f"{folder / TENSORS} is damaged: '{name:.60}' holds what is no finite number")
+    path = folder / TENSORS
+    tensors = read_tensors(path, device)[0]
+    for name, values in tensors.items():
+        if values.is_floating_point() and not values.isfinite().all():
+            raise InvalidInputError(f"{path} is damaged: '{name}' holds numbers that are not finite")
     return config, tensors
 
 

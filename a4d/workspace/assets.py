@@ -74,10 +74,11 @@ def load_ground_truth(workspace: Workspace, clip: str | None = None) -> GroundTr
     rendered = [entry for entry in _facts(workspace).rendered if clip is None or entry.clip == clip]
     if not rendered:
         raise MissingInputError(
-            f"{workspace.path} shows no clip '{clip}'", f"Run `a4d preprocess {workspace.path} --clip '{clip}' --force`"
+            f"{workspace.path} shows no clip '{clip}'",
+            f"Run `a4d preprocess {workspace.argument} --clip '{clip}' --force`",
         )
     return read_ground_truth(
-        workspace.require(rendered[0].ground_truth, f"Run `a4d preprocess {workspace.path} --force`")
+        workspace.require(rendered[0].ground_truth, f"Run `a4d preprocess {workspace.argument} --force`")
     )
 
 
@@ -86,6 +87,6 @@ def _facts(workspace: Workspace) -> SourceAsset:
     if facts is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh that was placed in its world",
-            f"Run `a4d preprocess {workspace.path}`, or make a workspace from a mesh",
+            f"Run `a4d preprocess {workspace.argument}`, or make a workspace from a mesh",
         )
     return facts

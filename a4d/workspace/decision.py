@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from a4d.config import Config, differences, parse, plain
 from a4d.errors import ConfigError, WorkspaceError
-from a4d.workspace.files import FileStamp, name_in, stamp, stamps_of
+from a4d.workspace.files import FileStamp, is_as_recorded, name_in, stamps_of
 from a4d.workspace.record import Plan, Record
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import can_resume
@@ -58,17 +59,32 @@ def make_plan(stage: Stage, workspace: Workspace, config: Config, seed: int) -> 
 def examine(workspace: Workspace, record: Record, records: Mapping[str, Record]) -> Findings:
     """Compare a finished run's inputs and outputs with the files as they are.
 
-    An output that a later run took over is as it should be.
+    An output that a later run took over is as it should be. Of inputs outside of the workspace, which the record alone
+    names, only the size is looked at.
     """
     root = workspace.path
+    inside = [root / path for path in record.input_paths if not Path(path).is_absolute()]
     known = {item.path: item for item in (*record.inputs, *record.outputs)}
     later = [other for other in records.values() if other.finished > record.finished]
     outputs = [item for item in record.outputs if not any(other.took_over(item.path) for other in later)]
+    changed = [item.path for item in outputs if not is_as_recorded(root / item.path, item)]
+    missing = [path for path in changed if not (root / path).is_file()]
     return Findings(
-        inputs=_input_changes(record, stamps_of(root, [root / path for path in record.input_paths], known)),
-        missing=[item.path for item in outputs if not (root / item.path).is_file()],
-        edited=[item.path for item in outputs if _edited(root, item)],
+        inputs=_input_changes(record, [*stamps_of(root, inside, known), *_seen_outside(record)]),
+        missing=missing,
+        edited=[path for path in changed if path not in missing],
     )
+
+
+def _seen_outside(record: Record) -> list[FileStamp]:
+    """The inputs outside of the workspace that are still there; one of another size has another, unknown content."""
+    seen = []
+    for item in record.inputs:
+        if Path(item.path).is_absolute():
+            with suppress(OSError):
+                changed = Path(item.path).stat().st_size != item.size
+                seen.append(item.model_copy(update={"sha256": ""}) if changed else item)
+    return seen
 
 
 def _input_changes(record: Record, present: Sequence[FileStamp]) -> list[str]:
@@ -90,11 +106,6 @@ def _input_changes(record: Record, present: Sequence[FileStamp]) -> list[str]:
         elif now[path] not in (before.get(path), own.get(path)):
             changes.append(f"{path} {'changed' if path in before else 'is new'}")
     return changes
-
-
-def _edited(root: Path, item: FileStamp) -> bool:
-    path = root / item.path
-    return path.is_file() and stamp(path, item.path, item).sha256 != item.sha256
 
 
 def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: bool) -> Decision:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
@@ -49,6 +50,14 @@ def stamp(path: Path, name: str, known: FileStamp | None = None) -> FileStamp:
     return FileStamp(path=name, sha256=sha256, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
+def is_as_recorded(path: Path, recorded: FileStamp) -> bool:
+    """Whether a file is there and holds what it held."""
+    try:
+        return path.is_file() and stamp(path, recorded.path, recorded).sha256 == recorded.sha256
+    except FileNotFoundError:  # a writer is just replacing it
+        return False
+
+
 def files_below(path: Path) -> list[Path]:
     """The file itself, or every file below a folder in sorted order; nothing where the path does not exist."""
     if path.is_file():
@@ -63,22 +72,26 @@ def is_below(path: str, folders: Iterable[str]) -> bool:
 
 def name_in(root: Path, path: Path) -> str:
     """A path as the records spell it: relative to the workspace where it lies in it, otherwise absolute."""
-    absolute = path.absolute()
-    root = root.absolute()
+    absolute, root = (Path(os.path.abspath(each)) for each in (path, root))  # noqa: PTH100  (takes `..` out, too)
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
 
 
 def stamps_of(root: Path, paths: Iterable[Path], known: Mapping[str, FileStamp]) -> list[FileStamp]:
-    """The content of files and folders, one entry per file; absent paths have none."""
+    """The content of files and folders, one entry per file; absent paths, and such as vanish meanwhile, have none."""
     files = {name_in(root, file): file for path in paths for file in files_below(path)}
-    return [stamp(file, name, known.get(name)) for name, file in files.items()]
+    stamps = []
+    for name, file in files.items():
+        with suppress(FileNotFoundError):
+            stamps.append(stamp(file, name, known.get(name)))
+    return stamps
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file that a reader sees either as it was or complete, also after a power cut."""
     staged = path.with_name(f".{path.name}.new")
     try:
-        with staged.open("w", encoding="utf-8") as file:
+        staged.unlink(missing_ok=True)
+        with staged.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -106,17 +119,30 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+_FREE = "Free some space, then run the same command again"
+_OWNED = "Check who owns the folder, or copy it to a place of your own"
+_MISPLACED = "a file stands where a folder belongs, or a folder where a file belongs"
+_AWAY = "Move what stands there away, then run the same command again"
 _STORAGE_ERRORS = {
-    errno.ENOSPC: ("the disk is full", "Free some space, then run the same command again"),
-    errno.EDQUOT: ("the disk quota is used up", "Free some space, then run the same command again"),
-    errno.EROFS: ("the file system is read-only", "Copy the workspace to a place where you may write"),
-    errno.EACCES: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
-    errno.EPERM: ("permission denied", "Check who owns the folder, or copy it to a place of your own"),
+    errno.ENOSPC: ("cannot write", "the disk is full", _FREE),
+    errno.EDQUOT: ("cannot write", "the disk quota is used up", _FREE),
+    errno.EROFS: ("cannot write", "the file system is read-only", "Copy the workspace to a place where you may write"),
+    errno.ENAMETOOLONG: ("cannot write", "the name is too long", "Choose a shorter one"),
+    errno.EFBIG: ("cannot write", "it is larger than the system allows", "Raise `ulimit -f`, or use another disk"),
+    errno.EACCES: ("cannot read or write", "permission denied", _OWNED),
+    errno.EPERM: ("cannot read or write", "permission denied", _OWNED),
+    errno.EIO: ("cannot read or write", "the disk fails", "Copy what is left to another disk, and go on there"),
+    errno.ESTALE: ("cannot read or write", "the network file system has lost it", "Run the same command again"),
+    errno.ENOENT: ("cannot read or write", "it is not there any more", "Run the same command again"),
+    errno.ENOTDIR: ("cannot read or write", _MISPLACED, _AWAY),
+    errno.EISDIR: ("cannot read or write", _MISPLACED, _AWAY),
+    errno.EEXIST: ("cannot read or write", _MISPLACED, _AWAY),
+    errno.ENOTEMPTY: ("cannot read or write", _MISPLACED, _AWAY),
 }
 
 
 def storage_error(error: BaseException, place: Path) -> WorkspaceError | None:
-    """A full or read-only disk as a user's error; None where the exception is something else.
+    """What a disk can do to a command as a user's error; None where the exception is something else.
 
     Libraries that write through native code lose the error number, so that their message is looked at, too.
     """
@@ -125,5 +151,5 @@ def storage_error(error: BaseException, place: Path) -> WorkspaceError | None:
         number = errno.ENOSPC
     if number not in _STORAGE_ERRORS:
         return None
-    problem, remedy = _STORAGE_ERRORS[number]
-    return WorkspaceError(f"cannot write {getattr(error, 'filename', None) or place}: {problem}", remedy)
+    failed, problem, remedy = _STORAGE_ERRORS[number]
+    return WorkspaceError(f"{failed} {getattr(error, 'filename', None) or place}: {problem}", remedy)

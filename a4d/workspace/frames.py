@@ -30,7 +30,7 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
         MissingInputError: there are no cameras yet, or an image is missing.
         InvalidInputError: an image is damaged or not of its camera's size.
     """
-    path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.path}` first")
+    path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.argument}` first")
     capture = _of_clip(read_transforms(path), path, clip)
     rgba, cameras, names = [], [], []
     for index, image in enumerate(capture.images):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from a4d.errors import WorkspaceError
+from a4d.errors import OutsideError, WorkspaceError
+from a4d.io.containment import contained
+from a4d.workspace.entries import METADATA, require_output
 from a4d.workspace.files import discard, move, storage_error
-from a4d.workspace.lock import locked
+from a4d.workspace.lock import acquire
 from a4d.workspace.record import RECORD, read_document
 from a4d.workspace.workspace import Workspace
 
 JOURNAL = "journal.json"
+OUTPUTS = "outputs"
+RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "previews")
+WAIT_SECONDS = 2.0
+"""How long a reader waits for a commit that is just being carried out."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +38,37 @@ class Journal(BaseModel):
     moves: list[tuple[str, str]]
     removals: list[str]
 
+    def require_own(self, workspace: Workspace, name: str) -> None:
+        """Check that a commit of this run could have written it: staged outputs and files of the run, and their places.
+
+        Raises:
+            ValueError: a path is another.
+            OutsideError: a link on the way to it leads out of the workspace.
+        """
+        staged, final = (path.relative_to(workspace.path).as_posix() for path in _folders(workspace, name))
+        run_files = {f"{staged}/{file}": f"{final}/{file}" for file in RUN_FILES}
+        for source, target in self.moves:
+            if run_files.get(source) != target and source != f"{staged}/{OUTPUTS}/{target}":
+                raise ValueError(f"{source!r} is not what the run would put at {target!r}")
+        for path in (*(target for _, target in self.moves), *self.removals):
+            if path not in (*run_files.values(), METADATA):
+                require_output(path)
+            contained(workspace.path, path)
+        if METADATA in self.removals:
+            raise ValueError(f"{METADATA!r} is never removed")
+
 
 def complete_commit(workspace: Workspace, name: str) -> None:
     """Carry out what the journal says, from wherever an earlier attempt stopped.
 
     The former record goes first and the new one comes last, so that a reader who finds a record finds its outputs.
+
+    Raises:
+        WorkspaceError: the journal is damaged, or names paths that are not the run's; nothing is done.
     """
-    folder = workspace.partial_folder(name)
-    final = workspace.stage_folder(name)
+    folder, final = _folders(workspace, name)
     if (folder / RECORD).exists():
-        journal = read_document(folder / JOURNAL, Journal)
+        journal = _read_journal(workspace, name)
         trash = folder / "trash"
         trash.mkdir(exist_ok=True)
         final.mkdir(exist_ok=True)
@@ -55,6 +83,20 @@ def complete_commit(workspace: Workspace, name: str) -> None:
         if path.name != JOURNAL:
             discard(path)
     discard(folder)
+
+
+def _folders(workspace: Workspace, name: str) -> tuple[Path, Path]:
+    return workspace.partial_folder(name), workspace.stage_folder(name)
+
+
+def _read_journal(workspace: Workspace, name: str) -> Journal:
+    path = workspace.partial_folder(name) / JOURNAL
+    journal = read_document(path, Journal)
+    try:
+        journal.require_own(workspace, name)
+    except (ValueError, OutsideError) as error:
+        raise WorkspaceError(f"{path} is not of this workspace's making: {error}", f"Delete {path.parent}") from None
+    return journal
 
 
 def _remove(root: Path, target: str, trash: Path) -> None:
@@ -91,16 +133,23 @@ def open_for_reading(path: Path) -> Workspace:
 
     Raises:
         MissingInputError: the folder does not exist or is no workspace.
-        WorkspaceError: `workspace.yaml` is damaged or of a future format version.
+        WorkspaceError: something in it leads out of it, `workspace.yaml` or a journal is damaged, or of a future format
+            version.
     """
     workspace = Workspace.open(path)
-    if interrupted_commits(workspace):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while interrupted_commits(workspace) and time.monotonic() < deadline:
         try:
-            with locked(path):
-                complete_interrupted_commits(workspace)
+            lock = acquire(path)
         except WorkspaceError:  # whoever holds the lock is just doing it
-            return workspace
+            time.sleep(WAIT_SECONDS / 100)
+            continue
         except OSError as error:
             if storage_error(error, path) is None:
                 raise
+            break
+        try:
+            complete_interrupted_commits(workspace)
+        finally:
+            lock.release()
     return Workspace.open(path)

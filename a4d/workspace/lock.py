@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ class Holder(BaseModel):
         pid: its process id there.
         started: when that process started, by which a reused process id is told apart.
         job: the scheduler's job id; empty outside one.
+        boot: identity of the machine's boot; empty where the system does not tell.
+        pid_namespace: in which the process id counts, as containers have their own; empty likewise.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -35,13 +38,38 @@ class Holder(BaseModel):
     pid: int
     started: str
     job: str = ""
+    boot: str = ""
+    pid_namespace: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}" + (f" (job {self.job})" if self.job else "")
 
     def is_dead(self) -> bool:
-        """Whether the process is certainly gone; nothing can be said about another machine's."""
-        return self.host == platform.node() and _process_start(self.pid) != self.started
+        """Whether the process is certainly gone; nothing can be said about another machine's or container's."""
+        if self.host != platform.node():
+            return False
+        if _differ(self.boot, _boot()):
+            return True
+        return not _differ(self.pid_namespace, _pid_namespace()) and _process_start(self.pid) != self.started
+
+
+def _differ(recorded: str, present: str) -> bool:
+    """Whether both are known and not the same."""
+    return bool(recorded and present) and recorded != present
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  (its target is no path)
+    except OSError:
+        return ""
 
 
 def _process_start(pid: int) -> str:
@@ -64,7 +92,12 @@ def _process_start(pid: int) -> str:
 def _myself() -> Holder:
     jobs = (os.environ.get(name) for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"))
     return Holder(
-        host=platform.node(), pid=os.getpid(), started=_process_start(os.getpid()), job=next(filter(None, jobs), "")
+        host=platform.node(),
+        pid=os.getpid(),
+        started=_process_start(os.getpid()),
+        job=next(filter(None, jobs), ""),
+        boot=_boot(),
+        pid_namespace=_pid_namespace(),
     )
 
 
@@ -114,11 +147,17 @@ def acquire(folder: Path) -> Lock:
     raise _held(folder, read_holder(folder))
 
 
+def _beside(folder: Path) -> Path:
+    """A name of one's own: process ids are shared between containers."""
+    return folder / f"{LOCK}.{secrets.token_hex(4)}"
+
+
 def _create(folder: Path) -> None:
     """Make the lock file appear with its content, so that a process killed in between leaves no nameless lock."""
     content = _myself().model_dump_json()
-    prepared = folder / f"{LOCK}.{os.getpid()}"
-    prepared.write_text(content, encoding="utf-8")
+    prepared = _beside(folder)
+    with prepared.open("x", encoding="utf-8") as file:
+        file.write(content)
     try:
         os.link(prepared, folder / LOCK)
     except FileExistsError:
@@ -142,7 +181,7 @@ def _take_away_if_dead(folder: Path) -> None:
             raise _held(folder, None)
     elif not holder.is_dead():
         raise _held(folder, holder)
-    aside = folder / f"{LOCK}.{os.getpid()}"
+    aside = _beside(folder)
     try:
         path.replace(aside)
     except FileNotFoundError:

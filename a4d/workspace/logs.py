@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from a4d.console import ConsoleHandler
+from a4d.console import ConsoleHandler, harmless
 
 
 @contextmanager
@@ -27,6 +27,12 @@ def logging_to(console: Console, level: int) -> Iterator[None]:
         root.setLevel(former)
 
 
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Spell what a terminal would obey, for that is where logs are read."""
+        return harmless(super().format(record))
+
+
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         """Stay silent: on a full disk the run itself reports it."""
@@ -36,7 +42,7 @@ class _LogFile(logging.FileHandler):
 def logging_into(path: Path) -> Iterator[None]:
     """Keep what the package logs, and what Python warns of, in a file while the block runs."""
     handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger("a4d"), logging.getLogger("py.warnings")]
     logging.captureWarnings(True)
     for each in loggers:

@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
+from a4d.io.containment import require_inner
 from a4d.io.files import read_json
+from a4d.workspace.entries import require_output
 from a4d.workspace.files import FileStamp, is_below, write_whole
 
 RECORD = "record.json"
@@ -59,6 +61,14 @@ class Plan(BaseModel):
     input_paths: list[str]
     inputs: list[FileStamp]
 
+    @field_validator("input_paths", "inputs")
+    @classmethod
+    def _check_inputs(cls, values: list[Any]) -> list[Any]:
+        for name in map(_path_of, values):
+            if not Path(name).is_absolute():
+                require_inner(name)
+        return values
+
     def identity(self) -> str:
         """A hash of everything but the paths of files outside the workspace, which may move without harm."""
         contents = sorted(("" if Path(item.path).is_absolute() else item.path, item.sha256) for item in self.inputs)
@@ -66,7 +76,11 @@ class Plan(BaseModel):
 
 
 class Record(Plan):
-    """The record of a finished run, `stages/NAME/record.json`; `FORMAT.md` describes every field."""
+    """The record of a finished run, `stages/NAME/record.json`; `FORMAT.md` describes every field.
+
+    Raises:
+        ValidationError: a field is missing, or an output is no place of a workspace that a run may write.
+    """
 
     name: str
     a4d_version: str
@@ -84,9 +98,20 @@ class Record(Plan):
     peak_memory_mb: float
     peak_gpu_memory_mb: float = 0.0
 
+    @field_validator("outputs", "replaced_folders")
+    @classmethod
+    def _check_outputs(cls, values: list[Any]) -> list[Any]:
+        for name in map(_path_of, values):
+            require_output(name)
+        return values
+
     def took_over(self, path: str) -> bool:
         """Whether this run wrote a path, or replaced the folder that it lay in."""
         return is_below(path, self.replaced_folders) or any(item.path == path for item in self.outputs)
+
+
+def _path_of(value: FileStamp | str) -> str:
+    return value if isinstance(value, str) else value.path
 
 
 def read_document(path: Path, model: type[Document]) -> Document:
@@ -100,11 +125,15 @@ def read_document(path: Path, model: type[Document]) -> Document:
     except (MissingInputError, InvalidInputError) as error:
         raise WorkspaceError(error.problem, f"Delete {path.parent} to make it anew") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise WorkspaceError(
-            f"{path} is damaged at '{key}': {first['msg'].lower()}", f"Delete {path.parent} to make it anew"
-        ) from None
+        raise WorkspaceError(f"{path} {damage(error)}", f"Delete {path.parent} to make it anew") from None
+
+
+def damage(error: ValidationError) -> str:
+    """The first of a document's mistakes, in words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"].lower()
+    return f"is damaged at '{key}': {reason}"
 
 
 def write_document(path: Path, document: BaseModel) -> None:

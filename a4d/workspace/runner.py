@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,19 +13,23 @@ from rich.console import Console
 
 from a4d.config import Config, load_yaml, plain, to_yaml
 from a4d.console import format_metrics
-from a4d.errors import A4DError, BackendUnavailableError, OutOfMemoryError, UsageError, WorkspaceError
+from a4d.errors import A4DError, BackendUnavailableError, UsageError, WorkspaceError
+from a4d.naming import MOST_BYTES, bounded
 from a4d.runtime import Runtime, peak_memory_bytes, resolve_device
 from a4d.workspace.decision import Decision, decide, make_plan
-from a4d.workspace.environment import is_out_of_memory, library_versions, peak_gpu_memory_bytes
-from a4d.workspace.files import discard, storage_error
-from a4d.workspace.journal import JOURNAL, complete_interrupted_commits
+from a4d.workspace.entries import METADATA, PARTIAL, RUN_NAME
+from a4d.workspace.environment import library_versions, peak_gpu_memory_bytes
+from a4d.workspace.failures import guarded, naming_the_disk
+from a4d.workspace.files import discard
+from a4d.workspace.journal import complete_interrupted_commits
 from a4d.workspace.lock import LOCK, Lock, acquire, locked
 from a4d.workspace.logs import logging_into, logging_to
 from a4d.workspace.record import Record
-from a4d.workspace.source import RawInput, recognise, require_same
+from a4d.workspace.remedies import naming_the_run
+from a4d.workspace.source import RawInput, is_there, recognise, require_same
 from a4d.workspace.stage import Stage
-from a4d.workspace.transaction import Transaction, abandon
-from a4d.workspace.workspace import METADATA, PARTIAL, Metadata, Workspace
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Metadata, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +129,7 @@ def locate(target: str) -> Place:
         A4DError: it is neither a workspace nor a raw input, or its workspace belongs to another input.
     """
     path = Path(target)
-    if path.suffix == ".a4d" or (len(target) < 1000 and (path / METADATA).is_file()):
+    if path.suffix == ".a4d" or is_there(path / METADATA):
         Workspace.open(path)
         return Place(path)
     raw = recognise(target)
@@ -163,24 +165,22 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
         KeyboardInterrupt: Ctrl-C.
     """
     name = options.name or stage.name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if not RUN_NAME.fullmatch(name):
         raise UsageError(f"--name '{name}' may have letters, digits, '-' and '_' only")
+    if bounded(name) != name:
+        raise UsageError(f"--name is longer than {MOST_BYTES} bytes")
     options = replace(options, name=name)
     place = locate(target)
     if options.dry_run:
         return _foresee(stage, place, options)
-    # A mistake in the settings should show before anything is written or a needed stage is run.
-    config = _resolved(stage, place.workspace(), options)
-    try:
+    workspace = place.workspace()
+    with naming_the_run(workspace), naming_the_disk(place.path):
+        # A mistake in the settings should show before anything is written or a needed stage is run.
+        config = _resolved(stage, workspace, options)
         if place.raw is None or place.exists():
             return _run_in_place(stage, place, options, console, find_stage)
         stage.require_all(config, resolve_device(options.device))
         return _run_in_new_workspace(stage, place, place.raw, options, console, find_stage)
-    except OSError as error:
-        storage = storage_error(error, place.path)
-        if storage is None:
-            raise
-        raise storage from error
 
 
 def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
@@ -262,6 +262,8 @@ def _run_in_new_workspace(
 def _new_workspace(place: Place, raw: RawInput) -> Iterator[tuple[Workspace, Lock]]:
     """Build a workspace under a temporary name; unless the block renames it, as after a bad input, it goes away."""
     temporary = place.path.with_name(f"{place.path.name}{PARTIAL}")
+    if temporary.is_symlink():
+        raise WorkspaceError(f"{temporary} is a link, where a workspace would be made", "Remove it")
     temporary.mkdir(exist_ok=True)
     with locked(temporary) as lock:
         try:
@@ -319,7 +321,7 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
     stage.require_all(config, runtime.device)
     again = record is not None and decision.action == "run"
     transaction = Transaction.begin(workspace, name, config, plan)
-    with _cleaning_up(stage, transaction), logging_into(transaction.folder / "log.txt"):
+    with guarded(stage, transaction), logging_into(transaction.folder / "log.txt"):
         with runtime.stop.listening(at_once=not stage.resumable):
             metrics = stage.run(transaction, config, runtime)
         record = transaction.commit(
@@ -349,42 +351,3 @@ def _outcome_of(workspace: Workspace, record: Record, decision: Decision, status
         peak_memory_mb=record.peak_memory_mb,
         warnings=record.warnings,
     )
-
-
-@contextmanager
-def _cleaning_up(stage: Stage, transaction: Transaction) -> Iterator[None]:
-    """Turn what a run may raise into an error with a remedy, and leave nothing but a checkpoint behind."""
-    workspace, name = transaction.workspace, transaction.name
-    try:
-        yield
-    except (A4DError, KeyboardInterrupt):
-        _abandon_without_checkpoint(transaction)
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            _abandon_without_checkpoint(transaction)
-            knobs = ", ".join(stage.memory_knobs) or "smaller images or fewer primitives"
-            raise OutOfMemoryError(f"{stage.name} ran out of memory", f"It needs less with {knobs}") from error
-        storage = storage_error(error, workspace.path)
-        if storage is not None:
-            _abandon_without_checkpoint(transaction)
-            raise storage from error
-        raise _report_bug(workspace, name, error) from error
-
-
-def _abandon_without_checkpoint(transaction: Transaction) -> None:
-    decided = (transaction.folder / JOURNAL).exists()
-    if not decided and not any(transaction.checkpoint.iterdir()):
-        abandon(transaction.workspace, transaction.name)
-
-
-def _report_bug(workspace: Workspace, name: str, error: Exception) -> A4DError:
-    """Keep the traceback: in the run's log, or beside a new workspace, which will not be kept."""
-    log = workspace.partial_folder(name) / "log.txt"
-    if workspace.path.suffix == PARTIAL:
-        text = log.read_text(encoding="utf-8")
-        log = workspace.path.with_suffix(".log")
-        log.write_text(text, encoding="utf-8")
-    with log.open("a", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
-    return A4DError(f"a bug in {name}: {type(error).__name__}: {error}", f"The traceback is in {log}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from a4d.config import digest
-from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
-from a4d.workspace.files import files_below, hash_file
+from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
+from a4d.io.containment import links_and_devices, require_inner, require_inside
+from a4d.naming import bounded, name_of_text
+from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
@@ -39,6 +40,13 @@ class Source(BaseModel):
     path: str = ""
     text: str = ""
     sha256: str
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, value: str) -> str:
+        if value and not is_below(require_inner(value), ["source"]):
+            raise ValueError(f"{value!r} is not below source/")
+        return value
 
 
 class ClipFacts(BaseModel):
@@ -68,7 +76,7 @@ class RenderedClip(BaseModel):
 
     clip: str | None = None
     seconds: list[float]
-    ground_truth: str
+    ground_truth: Annotated[str, AfterValidator(require_inner)]
 
 
 class SourceAsset(BaseModel):
@@ -108,9 +116,9 @@ class RawInput(BaseModel):
     def stem(self) -> str:
         """What the workspace is called: the file's or folder's name, or the first words of the text."""
         if self.path is None:
-            return "-".join(re.findall(r"\w+", self.text.lower())[:6])
+            return name_of_text(self.text)
         path = self.path.resolve()
-        return path.name if path.is_dir() else path.stem
+        return bounded(path.name if path.is_dir() else path.stem)
 
     @property
     def folder(self) -> Path:
@@ -119,22 +127,36 @@ class RawInput(BaseModel):
         return self.path if self.path.is_dir() else self.path.parent
 
     def files(self) -> list[Path]:
-        """The files that belong to it, for a mesh also its materials and pictures; none for a text."""
+        """The files that belong to it, for a mesh also its materials and pictures; none for a text.
+
+        Raises:
+            OutsideError: a folder holds a link that leads out of it.
+        """
         if self.path is None:
             return []
         if self.kind == "mesh":
             from a4d.io.asset_files import asset_files
 
             return asset_files(self.path)
+        if self.path.is_file():
+            return [self.path]
         if self.kind == "images":
-            return sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
+            files = sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
+            named = files
+        else:
+            files = [file for file in files_below(self.path) if self._is_part(file)]
+            named = [path for path in links_and_devices(self.path) if self._is_part(path)]
+        try:
+            require_inside(self.path, named)
+        except OutsideError as error:
+            error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {self.path} COPY`"
+            raise
+        return files
 
-        # A workspace that was made inside the folder is not part of what it was made from.
-        def foreign(file: Path) -> bool:
-            parts = file.relative_to(self.path or file).parts
-            return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
-
-        return [file for file in files_below(self.path) if foreign(file)]
+    def _is_part(self, path: Path) -> bool:
+        """Whether a file of the folder belongs to the input: a workspace that was made inside the folder does not."""
+        parts = path.relative_to(self.folder).parts
+        return not any(part.startswith(".") or part.endswith((".a4d", ".a4d.partial")) for part in parts)
 
     def sha256(self) -> str:
         """The identity of the content, by which a second command recognises the same input."""
@@ -163,6 +185,14 @@ class RawInput(BaseModel):
         return Source(kind=self.kind, path=path, text=self.text, sha256=self.sha256())
 
 
+def is_there(path: Path) -> bool:
+    """Whether something exists under a path, which may be a text: longer than a name, or with what no name has."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def recognise(target: str) -> RawInput:
     """Tell what a target is by its name and, for a folder, by what lies in it; no file is decoded.
 
@@ -173,11 +203,7 @@ def recognise(target: str) -> RawInput:
         InvalidInputError: it is there and is no kind of input.
     """
     path = Path(target)
-    try:
-        exists = path.exists()
-    except (OSError, ValueError):  # a text may be longer than a file name, or hold characters no path has
-        exists = False
-    if not exists:
+    if not is_there(path):
         if " " in target.strip() and path.suffix.lower() not in {*SUFFIXES, ".json", ".a4d"}:
             return RawInput(kind="text", text=target.strip())
         raise MissingInputError(f"there is no file or folder '{target}'", "A prompt is a text of two words or more")

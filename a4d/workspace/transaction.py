@@ -14,14 +14,13 @@ from typing import Any
 from a4d import __version__
 from a4d.config import Config, to_yaml
 from a4d.errors import WorkspaceError
+from a4d.workspace.entries import METADATA, require_output
 from a4d.workspace.files import discard, files_below, is_below, stamp, write_whole
-from a4d.workspace.journal import JOURNAL, Journal, complete_commit
+from a4d.workspace.journal import JOURNAL, OUTPUTS, RUN_FILES, Journal, complete_commit
 from a4d.workspace.record import RECORD, Plan, Record, Weights, read_document, write_document
-from a4d.workspace.workspace import ENTRIES, METADATA, Metadata, Workspace
+from a4d.workspace.workspace import Metadata, Workspace
 
 PLAN = "plan.json"
-OUTPUTS = "outputs"
-RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "previews")
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +123,7 @@ class Transaction:
         self.warnings.append(message)
 
     def _staged(self, relative: str) -> Path:
-        parts = PurePosixPath(relative).parts
-        if not parts or parts[0] not in ENTRIES - {"stages", METADATA} or ".." in parts:
-            raise ValueError(f"{relative!r} is no place in a workspace")
-        return self.folder / OUTPUTS / relative
+        return self.folder / OUTPUTS / require_output(relative)
 
     def commit(
         self,
@@ -142,10 +138,11 @@ class Transaction:
         """Put every output in its place and write the record.
 
         Raises:
+            MissingInputError: the workspace has gone away meanwhile.
             OSError: the disk is full or read-only; the workspace is as it was.
         """
         staged = self.folder / OUTPUTS
-        self._stage_metadata()
+        self._stage_metadata(Workspace.open(self.workspace.path).metadata)
         files = [(file, file.relative_to(staged).as_posix()) for file in files_below(staged)]
         record = Record(
             **self.plan.model_dump(),
@@ -172,10 +169,10 @@ class Transaction:
         self.workspace.metadata = Workspace.open(self.workspace.path).metadata
         return record
 
-    def _stage_metadata(self) -> None:
+    def _stage_metadata(self, metadata: Metadata) -> None:
         if not self._metadata:
             return
-        present = Workspace.open(self.workspace.path).metadata.model_dump()
+        present = metadata.model_dump()
         for key, value in self._metadata.items():
             present[key] = {**present[key], **value} if key in ("notes", "prompts") else value
         path = self.folder / OUTPUTS / METADATA

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from a4d.errors import A4DError
+from a4d.errors import A4DError, OutsideError, WorkspaceError
+from a4d.io.containment import contained
 from a4d.io.files import read_json
 from a4d.io.tensor_files import read_tensor_header
 from a4d.workspace.decision import examine
-from a4d.workspace.journal import JOURNAL
+from a4d.workspace.entries import ENTRIES, METADATA, PARTIAL, RUN_NAME, STAGES, misplaced
+from a4d.workspace.journal import JOURNAL, open_for_reading
 from a4d.workspace.record import RECORD, Record, read_document
-from a4d.workspace.workspace import ENTRIES, PARTIAL, Workspace
+from a4d.workspace.remedies import command_of
+from a4d.workspace.workspace import Workspace
 
 SIZE_KEYS = ("w", "h")
 FOCAL_KEYS = ("fl_x", "camera_angle_x")
+PATH_KEYS = ("file_path", "mask_path", "depth_file_path")
 
 
 @dataclass
@@ -32,12 +37,27 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
 
-def validate(workspace: Workspace) -> Report:
-    """Check everything that can be checked without computing."""
-    report = Report()
+def validate(path: Path) -> Report:
+    """Check everything that can be checked without computing, after completing an interrupted commit.
+
+    Where something leads out of the folder nothing else is looked at.
+
+    Raises:
+        MissingInputError: the folder does not exist or is no workspace.
+        WorkspaceError: `workspace.yaml` is damaged or of a future format version.
+    """
+    report = Report(list(misplaced(path)) if os.path.lexists(path / METADATA) else [])
+    if report.problems:
+        return report
+    workspace = Workspace.open(path)
+    try:
+        workspace = open_for_reading(path)
+    except WorkspaceError as error:
+        report.problems.append(error.problem)
     _check_entries(workspace, report)
     _check_source(workspace, report)
     _check_frames(workspace, report)
+    _check_ground_truth(workspace, report)
     _check_records(workspace, report)
     for scene in sorted(workspace.path.glob("scenes/*/")):
         _check_scene(scene, report)
@@ -56,6 +76,16 @@ def _check_source(workspace: Workspace, report: Report) -> None:
         report.problems.append(f"{source.path}: the source named in workspace.yaml is missing")
 
 
+def _check_ground_truth(workspace: Workspace, report: Report) -> None:
+    from a4d.io.ground_truth import read_ground_truth
+
+    for shown in workspace.metadata.asset.rendered if workspace.metadata.asset else []:
+        try:
+            read_ground_truth(contained(workspace.path, shown.ground_truth))
+        except A4DError as error:
+            report.problems.append(error.problem)
+
+
 def _check_frames(workspace: Workspace, report: Report) -> None:
     path = workspace.path / "transforms.json"
     if not path.is_file():
@@ -72,6 +102,12 @@ def _check_frames(workspace: Workspace, report: Report) -> None:
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         report.problems.append("transforms.json: 'frames' is no list of objects")
         return
+    points = content.get("ply_file_path")
+    if isinstance(points, str):
+        try:
+            contained(workspace.path, points)
+        except OutsideError as error:
+            report.problems.append(f"transforms.json: {error.problem}")
     count = workspace.metadata.frame_count
     if count is not None and count != len(frames):
         report.problems.append(f"transforms.json: {len(frames)} frames, and workspace.yaml says {count}")
@@ -91,13 +127,17 @@ def _frame_problem(root: Path, content: dict[str, Any], frame: dict[str, Any]) -
     time = frame.get("time", 0.0)
     if not isinstance(time, (int, float)) or not 0 <= time <= 1:
         return f"'time' is {time!r}, not in [0, 1]"
-    name = frame.get("file_path")
-    if not isinstance(name, str):
+    return _named_files_problem(root, frame, [frame.get(key, content.get(key)) for key in SIZE_KEYS])
+
+
+def _named_files_problem(root: Path, frame: dict[str, Any], size: list[Any]) -> str:
+    if not isinstance(frame.get("file_path"), str):
         return "no 'file_path'"
-    image = root / name
-    if not image.is_file():
-        return f"{name} is missing"
-    return _image_problem(image, [frame.get(key, content.get(key)) for key in SIZE_KEYS])
+    try:
+        image, *_ = [contained(root, frame[key]) for key in PATH_KEYS if isinstance(frame.get(key), str)]
+    except OutsideError as error:
+        return error.problem
+    return _image_problem(image, size) if image.is_file() else f"{frame['file_path']} is missing"
 
 
 def _is_rigid(matrix: Any) -> bool:
@@ -131,7 +171,10 @@ def _image_problem(image: Path, size: list[Any]) -> str:
 
 def _check_records(workspace: Workspace, report: Report) -> None:
     records: dict[str, Record] = {}
-    for folder in sorted((workspace.path / "stages").glob("*/")):
+    for folder in sorted((workspace.path / STAGES).glob("*/")):
+        if not RUN_NAME.fullmatch(folder.name.removesuffix(PARTIAL)):
+            report.warnings.append(f"stages/{folder.name}: not the name of a run; no stage reads it")
+            continue
         if folder.suffix == PARTIAL:
             state = (
                 "an interrupted commit; the next command completes it" if (folder / JOURNAL).exists() else "unfinished"
@@ -149,8 +192,9 @@ def _check_records(workspace: Workspace, report: Report) -> None:
         if record.name != name:
             report.problems.append(f"stages/{name}: its record is of a run named '{record.name}'")
         findings = examine(workspace, record, records)
-        report.problems += [f"{path}: missing, though '{name}' wrote it" for path in findings.missing]
-        report.problems += [f"{path}: not what '{name}' wrote" for path in findings.edited]
+        anew = f"`{command_of(workspace, record)}` makes it anew"
+        report.problems += [f"{path}: missing, though '{name}' wrote it; {anew}" for path in findings.missing]
+        report.problems += [f"{path}: not what '{name}' wrote; {anew}" for path in findings.edited]
         report.warnings += [f"stages/{name}: out of date: {change}" for change in findings.inputs]
 
 

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from a4d import __version__
 from a4d.config import load_yaml, to_yaml
 from a4d.errors import ConfigError, MissingInputError, WorkspaceError
+from a4d.io.containment import contained
+from a4d.naming import as_argument
+from a4d.workspace.entries import METADATA, PARTIAL, RUN_NAME, STAGES, require_sound
 from a4d.workspace.files import FileStamp, write_whole
-from a4d.workspace.record import RECORD, Record, read_document
+from a4d.workspace.record import RECORD, Record, damage, read_document
 from a4d.workspace.source import Source, SourceAsset
 
-METADATA = "workspace.yaml"
 FORMAT_VERSION = 1
-PARTIAL = ".partial"
-ENTRIES = frozenset(
-    {
-        METADATA,
-        "source",
-        "transforms.json",
-        "points.ply",
-        "images",
-        "depth",
-        "normal",
-        "flow",
-        "features",
-        "ground_truth",
-        "body.npz",
-        "scenes",
-        "adapters",
-        "exports",
-        "stages",
-    }
-)
-"""Everything that may lie at the top of a workspace."""
 
 
 class Metadata(BaseModel):
@@ -66,6 +48,13 @@ class Metadata(BaseModel):
     fps: float | None = None
     asset: SourceAsset | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if value in (".", "..") or "/" in value or "\0" in value:
+            raise ValueError(f"{value!r} cannot be the name of a file")
+        return value
+
     @property
     def subject(self) -> str | None:
         """What the workspace shows in words: its subject's prompt, which a text's workspace has from the start."""
@@ -90,11 +79,12 @@ class Workspace:
 
         Raises:
             MissingInputError: the folder does not exist or is no workspace.
-            WorkspaceError: `workspace.yaml` is damaged or of a future format version.
+            WorkspaceError: something in it leads out of it, or `workspace.yaml` is damaged or of a future version.
         """
         file = path / METADATA
-        if not file.is_file():
+        if not os.path.lexists(file):
             raise MissingInputError(f"{path} is no workspace: it has no {METADATA}", "`a4d preprocess INPUT` makes one")
+        require_sound(path)
         try:
             values = load_yaml(file)
         except ConfigError as error:
@@ -108,9 +98,7 @@ class Workspace:
         try:
             return cls(path, Metadata.model_validate(values))
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise WorkspaceError(f"{file} is damaged at '{key}': {first['msg'].lower()}") from None
+            raise WorkspaceError(f"{file} {damage(error)}") from None
 
     @classmethod
     def create(cls, path: Path, metadata: Metadata) -> Workspace:
@@ -125,13 +113,19 @@ class Workspace:
         write_whole(path / METADATA, metadata.text())
         return cls(path, metadata)
 
+    @property
+    def argument(self) -> str:
+        """Its path as it stands in a command that the user is told to run."""
+        return as_argument(self.path)
+
     def require(self, relative: str, remedy: str) -> Path:
         """A file or folder that a stage cannot do without; `remedy` names the command that makes it.
 
         Raises:
             MissingInputError: it is not there.
+            OutsideError: the path leads out of the workspace.
         """
-        path = self.path / relative
+        path = contained(self.path, relative)
         if not path.exists():
             raise MissingInputError(f"{path} is missing", remedy)
         return path
@@ -163,9 +157,9 @@ class Workspace:
             finished = [record.name for record in records if record.name in scenes]
             name = finished[-1] if finished else next(reversed(scenes), None)
         if name is None:
-            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.path}` first")
+            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.argument}` first")
         if name not in scenes:
-            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.path}` first"
+            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.argument}` first"
             raise MissingInputError(f"{self.path} has no scene '{name}'", has)
         return scenes[name]
 
@@ -175,8 +169,10 @@ class Workspace:
         Raises:
             WorkspaceError: one is damaged.
         """
-        files = sorted((self.path / "stages").glob(f"*/{RECORD}"))
-        return {file.parent.name: read_document(file, Record) for file in files if file.parent.suffix != PARTIAL}
+        files = sorted((self.path / STAGES).glob(f"*/{RECORD}"))
+        named = {file.parent.name: file for file in files if RUN_NAME.fullmatch(file.parent.name)}
+        # A run that is being committed takes its former record away.
+        return {name: read_document(file, Record) for name, file in named.items() if file.exists()}
 
     def known_stamps(self) -> dict[str, FileStamp]:
         """Files by the name and content that a record last saw, so that nothing is hashed twice."""
@@ -185,13 +181,21 @@ class Workspace:
 
     def stage_folder(self, name: str) -> Path:
         """Where the record and log of a finished run lie."""
-        return self.path / "stages" / name
+        return self.path / STAGES / name
 
     def partial_folder(self, name: str) -> Path:
         """Where a run keeps what is not finished."""
-        return self.path / "stages" / f"{name}{PARTIAL}"
+        return self.path / STAGES / f"{name}{PARTIAL}"
 
     def partials(self) -> list[str]:
         """The names of runs that were begun and not finished."""
-        folders = (self.path / "stages").glob(f"*{PARTIAL}")
-        return sorted(folder.name.removesuffix(PARTIAL) for folder in folders if any(folder.iterdir()))
+        folders = (self.path / STAGES).glob(f"*{PARTIAL}")
+        named = {folder.name.removesuffix(PARTIAL): folder for folder in folders}
+        return sorted(name for name, folder in named.items() if RUN_NAME.fullmatch(name) and _has_entries(folder))
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):  # the run that it belonged to is finished by now
+        return False

@@ -114,9 +114,9 @@ def test_binary_colmap_is_preferred_and_shrunk_images_keep_the_view(tmp_path):
 def test_missing_images_are_named_or_skipped(tmp_path):
     capture = orbit_capture(tmp_path)
     write_colmap(tmp_path / "sparse" / "0", capture, tmp_path / "images")
-    write_transforms(tmp_path / "json" / "transforms.json", capture)
+    write_transforms(tmp_path / "images" / "transforms.json", capture)
     capture.images[2].unlink()
-    for folder in (tmp_path, tmp_path / "json"):
+    for folder in (tmp_path, tmp_path / "images"):
         with pytest.raises(MissingInputError, match=r"1 images that do not exist: .*002\.png"):
             read_capture(folder)
         assert len(read_capture(folder, skip_missing=True)) == 3

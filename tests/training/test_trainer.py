@@ -14,7 +14,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from a4d.errors import ConfigError, Interrupted, InvalidInputError, QualityError
-from a4d.runtime import Runtime, StopRequest
+from a4d.interruption import StopRequest
+from a4d.runtime import Runtime
 from a4d.training.muon import Muon, orthogonalised
 from a4d.training.optimisers import Group, RateSchedule, build_optimisers, clip_gradients
 from a4d.training.state import load_state

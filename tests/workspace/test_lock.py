@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,10 @@ def holders():
     """Start processes that take the lock and keep it until the test ends."""
     started = []
 
-    def start(folder, job=""):
+    def start(folder, job="", before=()):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "SLURM_JOB_ID": job}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen([sys.executable, "-c", WAIT, str(folder)], env=environment, **pipes))
+        started.append(subprocess.Popen([*before, sys.executable, "-c", WAIT, str(folder)], env=environment, **pipes))
         return started[-1]
 
     yield start
@@ -74,6 +75,41 @@ def test_a_reused_process_id_is_told_apart_and_another_host_is_never_overruled(t
     assert not lock.exists()
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1", "job": "7"}))
     with pytest.raises(WorkspaceError, match=r"process 1 on elsewhere \(job 7\)"):
+        acquire(tmp_path)
+
+
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+
+
+def test_containers_with_one_host_name_do_not_overrule_each_other(tmp_path, holders):
+    if shutil.which("unshare") is None or subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode:
+        pytest.skip("pid namespaces may not be made here")
+    first, second = (holders(tmp_path, before=NAMESPACE) for _ in range(2))
+    lines = sorted(process.stdout.readline() for process in (first, second))
+    assert lines == ["", "held\n"]
+    # Seen from here the holder's process id is nobody's, or somebody else's, and says nothing.
+    with pytest.raises(WorkspaceError, match="is being written by process"):
+        acquire(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="the system tells no namespaces")
+def test_the_boot_and_the_namespace_decide_whether_a_process_id_can_be_judged(tmp_path):
+    lock = tmp_path / LOCK
+    acquire(tmp_path)
+    own = json.loads(lock.read_text())
+    gone = own | {"pid": 2**22 + 1, "started": "1"}
+    for changes, is_dead in (
+        ({}, True),
+        ({"boot": "another"}, True),
+        ({"boot": "another", "pid_namespace": "pid:[1]"}, True),
+        ({"pid_namespace": "pid:[1]"}, False),
+        ({"boot": "", "pid_namespace": ""}, True),  # of an a4d that did not know them
+        ({"boot": "another", "host": "elsewhere"}, False),
+    ):
+        lock.write_text(json.dumps(gone | changes))
+        assert read_holder(tmp_path).is_dead() == is_dead, changes
+    lock.write_text(json.dumps({key: own[key] for key in ("host", "pid", "started")}))
+    with pytest.raises(WorkspaceError, match=f"process {os.getpid()} "):
         acquire(tmp_path)
 
 

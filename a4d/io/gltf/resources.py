@@ -6,16 +6,18 @@ import base64
 import binascii
 import re
 from pathlib import Path
+from posixpath import normpath
 from urllib.parse import unquote, unquote_to_bytes
 
-from a4d.errors import InvalidInputError
+from a4d.errors import InvalidInputError, OutsideError
+from a4d.io.containment import contained
 from a4d.io.files import read_bytes
 
 DATA_HEADER = re.compile(r"[\w.+/-]*(;[\w.+-]+=[^;,]*)*(?P<base64>;base64)?", re.ASCII)
 """What stands between `data:` and the comma (RFC 2397)."""
 
-ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|/|.*[\\\0]", re.DOTALL)
-"""A scheme or drive, a root, or a character that separates or ends paths on some system."""
+FOREIGN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|.*[\\\0]", re.DOTALL)
+"""A scheme, or a character that separates or ends paths on some system."""
 
 
 def read_resource(path: Path, uri: str) -> bytes:
@@ -27,27 +29,21 @@ def read_resource(path: Path, uri: str) -> bytes:
 
     Raises:
         MissingInputError: the file does not exist.
-        InvalidInputError: the URI is malformed, absolute, or leads out of the folder, be it by a link.
+        InvalidInputError: the URI is malformed.
+        OutsideError: it is absolute, or leads out of the folder, be it by a link.
     """
     if uri[:5].lower() == "data:":
         return _embedded(path, uri)
     relative = unquote(uri)
-    if not relative or ABSOLUTE.match(relative):
-        raise _outside(path, uri)
-    folder = path.parent.resolve()
     try:
-        target = (folder / relative).resolve()
-    except (OSError, RuntimeError) as error:
-        raise _outside(path, uri) from error
-    if not target.is_relative_to(folder):
-        raise _outside(path, uri)
+        if not relative or FOREIGN.match(relative):
+            raise OutsideError("no relative path")
+        target = contained(path.parent, normpath(relative))
+    except OutsideError as error:
+        raise OutsideError(
+            f"{path}: the resource {shortened(uri)} is no file in the asset's folder", "Copy it there, or embed it"
+        ) from error
     return read_bytes(target)
-
-
-def _outside(path: Path, uri: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{path}: the resource {shortened(uri)} is no file in the asset's folder", "Copy it there, or embed it"
-    )
 
 
 def _embedded(path: Path, uri: str) -> bytes:

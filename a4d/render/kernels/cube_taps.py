@@ -2,7 +2,9 @@
 
 import math
 
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

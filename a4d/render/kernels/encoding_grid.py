@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
+
+from a4d.kernel_cache import njit
 
 CHUNK = 4096
 STRIP = 256

@@ -6,9 +6,10 @@ The order of the pairs of tile and splat is the same for any number of threads.
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from a4d.kernel_cache import njit
 from a4d.render.kernels.gaussian_projection import DEPTH
 
 UNSIGNED = np.uint64

@@ -11,7 +11,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 NEAR_DEPTH = 0.01
 DILATION = 0.3

@@ -21,9 +21,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from a4d.kernel_cache import njit
 
 FLOAT, INT, UNSIGNED = np.float32, np.int32, np.uint64
 

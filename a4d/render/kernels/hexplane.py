@@ -9,7 +9,9 @@ are vectorised whole. A plane of one row is a line, and its second coordinate is
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 CHUNK = 512
 STRIP = 32

@@ -7,8 +7,10 @@ two threads write to the same place and the result does not depend on their numb
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
+
+from a4d.kernel_cache import njit
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")

@@ -10,8 +10,10 @@ their common edge with exactly opposite signs, so that no pixel falls between th
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
+
+from a4d.kernel_cache import njit
 
 BAND = 8
 """Rows per band: small enough to share the work evenly, large enough that few triangles are in two bands."""

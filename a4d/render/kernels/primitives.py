@@ -8,7 +8,8 @@ no more to shade a point, and `looks` is (N, 9) float64: two colours, the patter
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from a4d.kernel_cache import njit
 
 BALL, BOX, CYLINDER, CONE, CAPSULE = range(5)
 PLAIN, STRIPES, CHECKS, SPOTS = range(4)

@@ -7,7 +7,9 @@ the cube [-bound, bound]³.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,8 +10,9 @@ to and fro; of several crossings on the way from one pixel to the next, the oute
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from a4d.kernel_cache import njit
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from a4d.kernel_cache import njit
 
 UNSIGNED = np.uint64
 REACH = 5
