@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
+from a4d.io.complaints import quoted
 from a4d.io.files import read_bytes, write_bytes
 
 NUMPY_TYPES = {
@@ -83,7 +84,7 @@ def parse_ply_header(content: bytes, path: Path) -> PlyHeader:
             case ["property", kind, name] if elements and kind in NUMPY_TYPES:
                 elements[-1][2].append(PlyProperty(name, NUMPY_TYPES[kind]))
             case _:
-                raise InvalidInputError(f"{path} has a PLY header line that makes no sense: {line.strip()[:60]!r}")
+                raise InvalidInputError(f"{path} has a PLY header line that makes no sense: {quoted(line.strip())}")
     if not encoding:
         raise InvalidInputError(f"{path} has a PLY header without a format line")
     for name, _, properties in elements:

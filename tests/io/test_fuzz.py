@@ -191,10 +191,10 @@ KINDS = {
     "cloud.ply": Kind(lambda path: trimesh.PointCloud(BALL.vertices.numpy()).export(path), read_point_cloud),
     "g.ply": Kind(lambda path: write_gaussian_ply(path, random_gaussians(3, degree=1)), read_gaussians),
     "g.splat": Kind(lambda path: write_splat(path, random_gaussians(3, degree=1)), read_gaussians),
-    "transforms.json": Kind(capture("json"), captured, ("transforms.json", ".png")),
+    "transforms.json": Kind(capture("json"), captured, ("transforms.json", "images", ".ply")),
     "points.ply": Kind(capture("json"), captured, ("points.ply",)),
     **{
-        f"sparse/0/{name}.{form}": Kind(capture(form), captured, (f"{name}.{form}", "sparse", ".png"))
+        f"sparse/0/{name}.{form}": Kind(capture(form), captured, (f"{name}.{form}", "sparse", "images", "longer than"))
         for form in ("bin", "txt")
         for name in ("cameras", "images", "points3D")
     },
