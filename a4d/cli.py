@@ -13,8 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 from a4d import __version__
 from a4d.commands import table
 from a4d.commands.options import with_options
-from a4d.errors import ExitCode, UsageError
-from a4d.interruption import StopRequest, ending_of
+from a4d.errors import ExitCode, UsageError, stopped_by
+from a4d.interruption import StopRequest
 
 STAGE_PANEL, COMMAND_PANEL = "Stages", "Tools"
 
@@ -63,7 +63,7 @@ def command_of(name: str, function: Callable[..., None]) -> Any:
             with StopRequest().listening(at_once=True):
                 run(**given)
         except KeyboardInterrupt:
-            raise ending_of(signal.SIGINT) from None
+            raise stopped_by(signal.SIGINT) from None
 
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     single.command(name, cls=CommandWithoutBlanks)(command)

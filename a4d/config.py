@@ -255,7 +255,7 @@ def set_value(values: dict[str, Any], assignment: str) -> None:
 def digest(values: Any) -> str:
     """SHA-256 of plain values, independent of key order."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()  # paths may hold bytes that are no text
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
 
 
@@ -105,3 +106,10 @@ class Cancelled(A4DError):  # noqa: N818  (likewise)
     """The user pressed Ctrl-C."""
 
     exit_code = ExitCode.CTRL_C
+
+
+def stopped_by(number: int) -> A4DError:
+    """What a signal ends a command with."""
+    if number == signal.SIGINT:
+        return Cancelled("interrupted")
+    return Interrupted("stopped on request", "Run the same command again to go on")

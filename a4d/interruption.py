@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop: it ends at once while nothing is begun, later in an orderly way."""
+"""Signals that ask a process to stop, once it has something to leave in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from a4d.errors import A4DError, Cancelled, ExitCode, Interrupted
+from a4d.errors import ExitCode, stopped_by
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -73,42 +73,22 @@ class StopRequest:
         if self.signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal_number is not None:
-            raise ending_of(self.signal_number)
+            raise stopped_by(self.signal_number)
 
     def _is_second(self) -> bool:
         return time.monotonic() - self._when > ECHO_SECONDS
 
 
-def ending_of(number: int) -> A4DError:
-    """What a signal ends a command with."""
-    if number == signal.SIGINT:
-        return Cancelled("interrupted")
-    return Interrupted("stopped on request", "Run the same command again to go on")
-
-
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """End the process at the first signal while the block runs, which holds nothing: it imports and reads arguments.
-
-    An exception would come out of the middle of an import, as whatever that makes of it.
-    """
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ending = ending_of(number)
-        os.write(2, f"a4d: {ending}\n".encode())
-        os._exit(ending.exit_code)
-
-    with _handling(end):
-        yield
-
-
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals wait while the block runs; processes that it starts never get them: they end with this one."""
+    """Let all signals but SIGTERM wait while the block runs; processes that it starts never get them.
+
+    A terminal and a scheduler send theirs to every process, of which one alone has to answer.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM})
     try:
         yield
     finally:
@@ -128,12 +108,6 @@ def end_with(parent: Connection) -> None:
         os._exit(ExitCode.INTERRUPTED)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def ignore_requests() -> None:
-    """Let a process that has its exit code already end with it."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -18,6 +18,15 @@ MOST_BYTES = 200
 TEXT_BYTES = 48
 
 
+def readable_name(name: str) -> str:
+    """A name as text: bytes that are not UTF-8 are read as Windows' Western letters, which old archives have."""
+    stored = os.fsencode(name)
+    try:
+        return stored.decode("utf-8")
+    except UnicodeDecodeError:
+        return stored.decode("cp1252", errors="replace")
+
+
 def bounded(name: str) -> str:
     """The name itself; one longer than `MOST_BYTES` is cut to that and ends in a digest of it all."""
     return name if len(os.fsencode(name)) <= MOST_BYTES else f"{_cut(name, MOST_BYTES - 9)}-{_digest(name)}"
@@ -51,5 +60,5 @@ def as_argument(path: Path | str) -> str:
 
 if __name__ == "__main__":
     kind, value = sys.argv[1:]
-    name = bounded(Path(value).stem) if kind == "file" else name_of_text(value)
+    name = bounded(Path(readable_name(value)).stem) if kind == "file" else name_of_text(value)
     sys.stdout.buffer.write(os.fsencode(name) + b"\n")

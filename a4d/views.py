@@ -14,6 +14,7 @@ from torch import Tensor
 
 from a4d.config import Config, Number, Schedule, Spec, parse, unknown_key, value_at
 from a4d.errors import ConfigError, MissingInputError
+from a4d.frame_order import FrameOrder
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
 from a4d.render.render import Shading
@@ -192,19 +193,17 @@ class ObservedViews(Views):
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """The next frames of the epoch's order, or the next runs of them; frames that make no whole run are left out.
 
+        Frames of several sizes come in batches of one size each.
+
         Raises:
             MissingInputError: the split has no frames.
             ConfigError: it has fewer frames than a run.
         """
         frames, indices = self._frames(frames)
-        runs = len(indices) // self.run
-        if runs == 0:
+        sizes = [(frames.cameras[index].width, frames.cameras[index].height) for index in indices]
+        chosen = FrameOrder(indices, sizes, self.run, self.split).batch(self.batch // self.run, step, seed)
+        if not chosen:
             raise ConfigError(f"{len(indices)} frames of split '{self.split}' make no run of {self.run}")
-        chosen = []
-        for position in range(step * self.batch // self.run, (step + 1) * self.batch // self.run):
-            epoch, place = divmod(position, runs)
-            first = self.run * int(torch.randperm(runs, generator=generator(seed, "order", self.split, epoch))[place])
-            chosen += indices[first : first + self.run]
         batch = self._batch(frames, chosen, self.backgrounds(step, seed), step)
         if self.patch is None:
             return batch

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from a4d.config import Config
-from a4d.errors import MissingInputError, QualityError, UsageError
+from a4d.errors import InvalidInputError, MissingInputError, QualityError, UsageError
 from a4d.runtime import Runtime
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from a4d.io.capture import PosedCapture
     from a4d.io.undistortion import Undistortion
+
+SHAPE_TOLERANCE = 0.02
+"""By which the ratio of a reduced picture's sides may differ from the whole's, which rounding to pixels explains."""
 
 
 class EstimatePose(Config):
@@ -64,14 +68,15 @@ def place_canonical(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     from a4d.io.transforms_json import write_transforms
 
     images = _images(work.workspace)
-    width, height = image_size(images[0])
-    camera = orbit(torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov, width, height)
+    sizes = [image_size(image) for image in images]
+    place = torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov
+    seen = {size: orbit(*place, *size) for size in set(sizes)}
     count = len(images)
     capture = PosedCapture(
         images=_staged_names(work, images),
-        world_from_camera=camera.world_from_camera.double().numpy().repeat(count, axis=0),
-        intrinsics=camera.intrinsics.double().numpy().repeat(count, axis=0),
-        sizes=np.array([[width, height]] * count, np.int64),
+        world_from_camera=np.concatenate([seen[size].world_from_camera.double().numpy() for size in sizes]),
+        intrinsics=np.concatenate([seen[size].intrinsics.double().numpy() for size in sizes]),
+        sizes=np.array(sizes, np.int64),
         times=np.linspace(0, 1, count) if count > 1 else None,
         up_axis="+y",
     )
@@ -83,40 +88,72 @@ def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     """Cameras that another program found for the same images, which are straightened if its lens was bent."""
     from dataclasses import replace
 
-    import numpy as np
-
     from a4d.io.canonical_frame import canonical_frame, transform_capture
-    from a4d.io.capture import image_size
+    from a4d.io.capture import CaptureChoice
     from a4d.io.capture_reader import read_capture
+    from a4d.io.image_matching import match_images
     from a4d.io.transforms_json import write_transforms
     from a4d.io.undistortion import without_distortion
 
     assert config.cameras is not None
-    images = _images(work.workspace)
-    files = work.workspace.metadata.notes.get("files") or [image.name for image in images]
+    images, source = _images(work.workspace), work.workspace.source_path()
     # The pictures often lie in a folder beside that of the cameras; their sizes alone are read.
     beside = (config.cameras if config.cameras.is_dir() else config.cameras.parent).absolute().parent
-    capture = read_capture(config.cameras, work.workspace.source_path(), root=beside)
-    index_of = {path.name: index for index, path in enumerate(capture.images)}
-    found = [(image, index_of[name]) for image, name in zip(images, files, strict=True) if name in index_of]
+    choice = CaptureChoice(source if source.is_dir() else source.parent, root=beside, unseen=True, warn=work.warn)
+    capture = read_capture(config.cameras, choice)
+    matches = match_images(_given_names(work.workspace, images), capture.images)
+    found = [(image, index) for image, index in zip(images, matches, strict=True) if index is not None]
     _require_enough(len(found), len(images), config)
-    chosen = capture.subset([index for _, index in found])
     kept = [image for image, _ in found]
-    sizes = np.array([image_size(image) for image in kept], np.int64)
-    scale = sizes / chosen.sizes
-    chosen = replace(
-        chosen,
-        images=_staged_names(work, kept),
-        intrinsics=chosen.intrinsics * np.concatenate([scale, scale], axis=1),
-        sizes=sizes,
-        masks=None,
-        depths=None,
-    )
+    chosen = _as_taken_in(work.workspace, kept, capture.subset([index for _, index in found]))
+    chosen = replace(chosen, images=_staged_names(work, kept), masks=None, depths=None)
     if chosen.is_distorted:
         chosen, steps = without_distortion(chosen)
         _straighten(work, images, dict(zip(kept, steps, strict=True)))
     write_transforms(work.output("transforms.json"), transform_capture(chosen, canonical_frame(chosen)))
     return {"cameras": len(found), "method": "import"}
+
+
+def _given_names(workspace: Workspace, images: list[Path]) -> list[PurePosixPath]:
+    """The images' names as they were given, below the folder that they were in; a film's are those of its frames."""
+    source = workspace.source_path()
+    if source.is_dir():
+        names = workspace.metadata.notes.get("files") or [image.name for image in images]
+        return [PurePosixPath(source.name, name) for name in names]
+    return [PurePosixPath(source.name if len(images) == 1 else image.name) for image in images]
+
+
+def _as_taken_in(workspace: Workspace, images: list[Path], capture: PosedCapture) -> PosedCapture:
+    """The cameras of pictures as preprocess left them: reduced, or a square around the subject.
+
+    Raises:
+        InvalidInputError: a camera is for a picture of another shape.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from a4d.framing import Crop
+    from a4d.io.capture import image_size
+
+    sizes = np.array([image_size(image) for image in images], np.int64)
+    noted = workspace.metadata.notes.get("crop")
+    crop = None if noted is None else Crop.model_validate(noted)
+    whole = sizes if crop is None else np.array([[crop.source_width, crop.source_height]] * len(images))
+    scale = whole / capture.sizes
+    for index, image in enumerate(images):
+        if abs(scale[index, 0] / scale[index, 1] - 1) > SHAPE_TOLERANCE:
+            width, height = capture.sizes[index]
+            raise InvalidInputError(
+                f"the camera of {capture.images[index].name} is for {width}x{height} pixels, and {image} was taken in "
+                f"from {whole[index, 0]}x{whole[index, 1]}",
+                "Give the cameras of these very pictures, as they are stored",
+            )
+    intrinsics = capture.intrinsics * np.concatenate([scale, scale], axis=1)
+    if crop is not None:
+        intrinsics[:, :2] *= crop.scale
+        intrinsics[:, 2:] = crop.frame_from_source(intrinsics[:, 2:])
+    return replace(capture, intrinsics=intrinsics, sizes=sizes)
 
 
 def _straighten(work: Transaction, images: list[Path], steps: Mapping[Path, Undistortion | None]) -> None:

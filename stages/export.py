@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from a4d.export.subject import Subject
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
+
+AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
+"""What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
@@ -59,11 +63,15 @@ class Export(Config):
     moments: int | None = Field(
         default=None, ge=1, le=10_000, description="frames of a moving scene; the clip's if not given"
     )
-    clip: str | None = Field(default=None, description="which animation of a given mesh is sampled; the first if none")
+    clip: str | None = Field(
+        default=None, description="name or number of a given mesh's animation to sample; the first if not given"
+    )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
     )
-    up: Literal["y", "z"] = Field(default="y", description="axis that points up in meshes and Gaussians")
+    up: Literal["y", "-y", "z", "-z"] | None = Field(
+        default=None, description="axis that points up; -y in files of Gaussians and y in those of meshes if not given"
+    )
     scale: float = Field(default=1.0, gt=0, description="applied to meshes and Gaussians")
     films: str = Field(
         default="auto",
@@ -75,6 +83,11 @@ class Export(Config):
     elevation: float = Field(default=15.0, ge=-90, le=90, description="degrees above the subject")
     azimuth: float = Field(default=0.0, description="degrees from the front where a turn begins, and of a sweep")
     background: Literal["white", "grey", "black"] = Field(default="white", description="behind the subject in videos")
+
+    @field_validator("up", mode="before")
+    @classmethod
+    def _without_plus(cls, value: Any) -> Any:
+        return value.removeprefix("+") if isinstance(value, str) else value
 
     @field_validator("formats")
     @classmethod
@@ -130,7 +143,7 @@ def memory(config: Export) -> list[Demand]:
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
-    stem = config.stem or work.workspace.metadata.name
+    stem = config.stem or work.workspace.name
     job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
     formats = config.formats
     if formats == "auto":
@@ -139,7 +152,26 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     for name in formats.split(","):
         metrics.update(WRITERS[name](job))
+    _warn_of_left_out(job, formats.split(","))
     return metrics
+
+
+def _warn_of_left_out(job: Job, formats: list[str]) -> None:
+    from a4d.export.left_out import lacking
+    from a4d.geometry.left_out import left_out_warning
+
+    source = job.work.workspace.metadata.source
+    name = Path(source.path).name if source else job.stem
+    warning = left_out_warning(name, {format_: lacking(job.subject, format_) for format_ in formats})
+    if warning is not None:
+        job.work.warn(warning)
+
+
+def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[str]:
+    """Files that bear the workspace's name are made anew where it has been renamed."""
+    stem = config.stem or workspace.name
+    is_named_so = re.compile(re.escape(f"exports/{stem}") + f"({AFTER_STEM})").fullmatch
+    return [] if all(map(is_named_so, outputs)) else [f"the workspace is now called {stem}"]
 
 
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:
@@ -255,9 +287,10 @@ STAGE = Stage(
     config=Export,
     run=run,
     inputs=inputs,
+    outdated=outdated,
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=2,
+    code_version=3,
 )

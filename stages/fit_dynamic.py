@@ -28,7 +28,9 @@ class FitDynamic(fitting.Fitting):
     """Everything that decides a moving scene; a profile fills in what is not given."""
 
     from_scene: str | None = Field(default=None, description="static scene of the subject; new Gaussians if not given")
-    clip: str | None = Field(default=None, description="which of a mesh's rendered animations; the first if not given")
+    clip: str | None = Field(
+        default=None, description="which rendered animation, by name or number; the first if not given"
+    )
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
     scene: Spec
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")

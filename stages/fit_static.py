@@ -203,17 +203,15 @@ def _given(workspace: Workspace, config: SeedConfig) -> Seed:
 def _carved(frames: Frames, config: SeedConfig) -> Seed:
     import torch
 
-    from a4d.geometry.cameras import concatenate
     from a4d.geometry.visual_hull import surface_colours, visual_hull
     from a4d.scenes.seed import Seed
 
     train = frames.select("train")
-    rgba = torch.stack([frames.rgba[i] for i in train])
-    cameras = concatenate([frames.cameras[i] for i in train])
+    rgba, cameras = [frames.rgba[i] for i in train], [frames.cameras[i] for i in train]
     bounds = torch.tensor([[-config.radius] * 3, [config.radius] * 3])
-    hull = visual_hull(rgba[..., 3], cameras, bounds, config.resolution)
+    hull = visual_hull([image[..., 3] for image in rgba], cameras, bounds, config.resolution)
     points, normals = hull.surface()
-    colours = surface_colours(points, normals, rgba[..., :3], cameras, hull.spacing)
+    colours = surface_colours(points, normals, [image[..., :3] for image in rgba], cameras, hull.spacing)
     return Seed(points=points, colours=colours, radius=config.radius, solid=hull)
 
 

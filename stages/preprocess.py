@@ -14,7 +14,7 @@ from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.runtime import Runtime
 from a4d.workspace.given_views import GivenViews, take_views
-from a4d.workspace.mesh_views import take_mesh, take_mesh_at_rest
+from a4d.workspace.mesh_views import PlacedMesh, take_mesh, take_mesh_at_rest
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from a4d.geometry.mesh import Mesh
     from a4d.io.capture import PosedCapture
     from a4d.io.multi_view_folder import MultiViewFolder
 
@@ -42,12 +41,16 @@ class Preprocess(GivenViews):
     margin: float = Field(default=0.1, ge=0, lt=0.45, description="free part of the frame on each side")
     start: int = Field(default=0, ge=0, description="first frame of a video, counted from 0")
     end: int | None = Field(default=None, ge=1, description="the frame after a video's last one")
+    strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
     fps: float | None = Field(
         default=None, gt=0, le=1000, description="frames per second to take from a video or an animation"
     )
     max_size: int = Field(default=1600, ge=16, le=16_384, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
+    model: str | None = Field(
+        default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
+    )
 
 
 def memory(config: Preprocess) -> list[Demand]:
@@ -68,13 +71,15 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
         raise UsageError("--depth applies to a single image")
     if config.clip is not None and source.kind != "mesh":
         raise UsageError(f"--clip applies to a mesh, and this input is of kind '{source.kind}'")
+    if config.model is not None and source.kind != "capture":
+        raise UsageError(f"--model applies to a COLMAP capture, and this input is of kind '{source.kind}'")
     if config.videos is not None and source.kind != "mesh":
         raise UsageError("--videos shows how a mesh moves", "Without a mesh, give the folder itself as the input")
     if source.kind == "mesh" and config.videos is not None:
         if config.clip not in (None, "none"):
             raise UsageError("--clip and --videos both say how the mesh moves", "Give one of them")
-        facts, surface = take_mesh_at_rest(work, config)
-        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), surface)}
+        facts, mesh = take_mesh_at_rest(work, config)
+        return {**facts, **_take_views(work, config, MultiViewFolder.find(config.videos), mesh)}
     if source.kind == "mesh":
         return take_mesh(work, config, config.size, config.fps, runtime.console)
     return TAKERS[source.kind](work, config)
@@ -86,7 +91,7 @@ def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
     from a4d.io.images import read_depth, read_image, write_depth, write_image
     from a4d.matting.matte import matte
 
-    image = read_image(work.workspace.source_path(), max_size=4 * config.size)
+    image = read_image(work.workspace.source_path(), max_size=4 * config.size, warn=work.warn)
     with naming(work.workspace.source_path()):
         found = matte(image, config.matting, config.mask)
     for note in found.notes:
@@ -104,31 +109,41 @@ def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
 def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """A video: every frame cut out; one crop for all, so that the subject's motion stays."""
     import numpy as np
-    from numpy.typing import NDArray
 
     from a4d.framing import crop_around, cut
-    from a4d.io.images import to_bytes, write_image
+    from a4d.io.images import read_image, write_image
     from a4d.io.video import read_video
     from a4d.matting.matte import matte
+    from a4d.workspace.disk_space import require_space
 
     path = work.workspace.source_path()
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
-    frames, methods, notes = list[NDArray[np.uint8]](), set[str](), set[str]()
-    for index, frame in enumerate(video.frames):
-        with naming(path, f"frame {index} of those taken"):
+    folder, files, methods, notes = work.replace("images"), list[Path](), set[str](), set[str]()
+    union: Image | None = None
+
+    def warn(message: str) -> None:
+        work.warn(message.replace(str(path), path.name))
+
+    # A clip does not fit into memory: it waits on the disk until it is known where the subject goes.
+    for frame in video.sound_frames(config.strict, warn):
+        with naming(path, f"frame {len(files)} of those taken"):
             found = matte(frame, config.matting)
-        frames.append(to_bytes(found.rgba))  # a clip of floats would not fit into memory
+        files.append(folder / f"{len(files):05d}.png")
+        write_image(files[-1], found.rgba)
+        if union is None:
+            require_space(folder, (video.count or 1) * files[-1].stat().st_size, "--fps, --start, --end or --size")
+            union = found.rgba[..., 3]
+        union = np.maximum(union, found.rgba[..., 3])
         methods.add(found.method)
         notes.update(found.notes)
-    union = np.max([frame[..., 3] for frame in frames], axis=0).astype(np.float32) / np.float32(255)
+    assert union is not None
     crop = crop_around(union, config.size, config.margin)
-    folder = work.replace("images")
-    for index, rgba in enumerate(frames):
-        write_image(folder / f"{index:05d}.png", cut(rgba.astype(np.float32) / np.float32(255), crop))
+    for file in files:
+        write_image(file, cut(read_image(file), crop))
     for note in sorted(notes):
         work.warn(note)
-    work.describe(frame_count=len(frames), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
-    return {"frames": len(frames), "fps": video.fps, "matting": ", ".join(sorted(methods))}
+    work.describe(frame_count=len(files), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
+    return {"frames": len(files), "fps": video.fps, "matting": ", ".join(sorted(methods))}
 
 
 def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
@@ -140,7 +155,7 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
     folder = work.replace("images")
     for index, path in enumerate(paths):
         with naming(path):
-            found = matte(read_image(path, config.max_size, upright=False), config.matting)
+            found = matte(read_image(path, config.max_size, upright=False, warn=work.warn), config.matting)
         write_image(folder / f"{index:05d}.png", found.rgba)
     work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths], "straightened": False})
     return {"frames": len(paths)}
@@ -149,14 +164,18 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
 def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """Photographs with cameras: undistorted, reduced, with alpha where it is known, in the canonical frame."""
     from a4d.io.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.capture import CaptureChoice
     from a4d.io.capture_reader import read_capture
     from a4d.io.multi_view_folder import MultiViewFolder, is_multi_view
-    from a4d.io.transforms_json import write_transforms
+    from a4d.io.transforms_json import find_transforms, write_transforms
 
     path = work.workspace.source_path()
     if is_multi_view(path):
         return _take_views(work, config, MultiViewFolder.find(path))
-    capture = read_capture(path, skip_missing=config.skip_missing)
+    if config.model is not None and find_transforms(path):
+        raise UsageError("--model names one of several COLMAP models, and this capture has a transforms.json")
+    choice = CaptureChoice(model=config.model, root=path, skip_missing=config.skip_missing, warn=work.warn)
+    capture = read_capture(path, choice)
     capture, masks = _take_photographs(work, config, capture)
     if config.canonical:
         capture = transform_capture(capture, canonical_frame(capture, masks))
@@ -169,7 +188,7 @@ def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
 
 
 def _take_views(
-    work: Transaction, config: Preprocess, clip: MultiViewFolder, surface: Mesh | None = None
+    work: Transaction, config: Preprocess, clip: MultiViewFolder, mesh: PlacedMesh | None = None
 ) -> dict[str, Any]:
     """Films of a moving subject from several sides, and how well a mesh stands where they show it."""
     from a4d.io.multi_view_folder import Excerpt
@@ -184,7 +203,7 @@ def _take_views(
         notes.update(found.notes)
         return found.rgba
 
-    facts = take_views(work, config, clip, excerpt, cut_out, surface)
+    facts = take_views(work, config, clip, excerpt, cut_out, mesh)
     for note in sorted(notes):
         work.warn(note)
     return facts
@@ -205,7 +224,7 @@ def _take_photographs(
     straight, steps = without_distortion(capture)
     folder, masks, names, sizes = work.replace("images"), list[Any](), list[Path](), list[tuple[int, int]]()
     for index, path in enumerate(capture.images):
-        pixels = read_image(path, upright=False)
+        pixels = read_image(path, upright=False, warn=work.warn)
         mask = None if capture.masks is None else capture.masks[index]
         if mask is not None:
             pixels = _as_rgba(
@@ -301,5 +320,5 @@ STAGE = Stage(
     writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
     memory=memory,
     memory_knobs=("size", "max_size", "frames"),
-    code_version=2,
+    code_version=3,
 )

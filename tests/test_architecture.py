@@ -21,7 +21,7 @@ LAYERS = [
     {"io", "pixels", "framing", "matting", "render", "metrics"},
     {"datasets"},
     {"scenes", "priors"},
-    {"objectives", "views", "checkpoint"},
+    {"objectives", "views", "frame_order", "checkpoint"},
     {"optimise", "training", "export", "evaluation"},
     {"workspace"},
     {"stages"},

@@ -32,6 +32,32 @@ def test_every_frame_comes_once_per_epoch_in_an_order_of_its_own() -> None:
     assert orders[0] != orders[1]
 
 
+def mixed(*sizes: int) -> Frames:
+    """A picture of each size, told apart by how red it is."""
+    parts = [gallery(1, size=size) for size in sizes]
+    for index, part in enumerate(parts):
+        part.rgba[0][..., 0] = index / len(sizes)
+    rgba, cameras = [part.rgba[0] for part in parts], [part.cameras[0] for part in parts]
+    return Frames(rgba, cameras, None, [str(index) for index in range(len(sizes))], ["train"] * len(sizes))
+
+
+def test_batches_are_of_one_size_and_every_frame_has_its_turn() -> None:
+    observed, frames = views(kind="observed", batch=2), mixed(16, 8, 16, 8, 16, 8, 16)
+    epochs = []
+    for epoch in range(3):
+        batches = [observed.sample(4 * epoch + step, 0, frames).rgba for step in range(4)]
+        assert sorted(batch.shape[1] for batch in batches) == [8, 8, 16, 16]
+        seen = [round(7 * float(rgba[0, 0, 0])) for batch in batches for rgba in batch]
+        assert set(seen) == set(range(7))
+        epochs.append(seen)
+    assert epochs[0] != epochs[1]
+    assert epochs[0] == [
+        round(7 * float(rgba[0, 0, 0])) for s in range(4) for rgba in observed.sample(s, 0, frames).rgba
+    ]
+    patches = views(kind="observed", batch=2, patch=8).sample(0, 0, frames)
+    assert patches.rgba.shape == (2, 8, 8, 4)
+
+
 def test_observations_are_composited_over_the_batch_background() -> None:
     observed, frames = views(kind="observed", background="random"), gallery(3)
     first, second = observed.sample(0, 0, frames), observed.sample(1, 0, frames)
@@ -151,12 +177,9 @@ def test_frames_of_a_split_that_is_empty_name_the_remedy() -> None:
         views(kind="observed", split="test").sample(0, 0, gallery(2))
 
 
-def test_frames_of_different_sizes_need_a_batch_of_one() -> None:
-    small, large = gallery(1, 8), gallery(1, 16)
-    frames = Frames(small.rgba + large.rgba, small.cameras + large.cameras, None, ["a", "b"], ["train", "train"])
-    assert views(kind="observed").sample(0, 0, frames).rgba.shape[0] == 1
+def test_a_run_of_several_sizes_has_no_batch() -> None:
     with pytest.raises(ConfigError, match="different sizes"):
-        views(kind="observed", batch=2).sample(0, 0, frames)
+        views(kind="observed", batch=2, run=2).sample(0, 0, mixed(8, 16))
 
 
 def test_an_unknown_kind_of_views_is_named() -> None:

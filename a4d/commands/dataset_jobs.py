@@ -196,7 +196,9 @@ def _render_beside(jobs: Sequence[Job], count: int, force: bool, finished: Calla
     # Forked processes would share the threads' locks of numba and torch.
     context = multiprocessing.get_context("spawn")
     lifeline, held = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(lifeline,)) as pool, held:
+    with held_back():  # it starts a process of Python's own, which lets signals through again
+        pool = ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(lifeline,))
+    with pool, held:
         with held_back():
             waiting: dict[Future[Rendered], Job] = {pool.submit(job.render, force): job for job in jobs}
         while waiting:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ShapeOptions:
     """How shapes are compared."""
 
-    clip: Annotated[str | None, typer.Option(help="Which animation; the first if not given.")] = None
+    clip: Annotated[str | None, typer.Option(help="Name or number of an animation; the first if not given.")] = None
     moments: Annotated[
         int, typer.Option(min=1, max=10_000, help="At how many moments at most shapes are compared.")
     ] = 8

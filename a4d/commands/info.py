@@ -60,7 +60,7 @@ def gather(workspace: Workspace) -> dict[str, Any]:
     ]
     return {
         "path": str(workspace.path),
-        "name": workspace.metadata.name,
+        "name": workspace.name,
         "source": workspace.metadata.source.model_dump() if workspace.metadata.source else None,
         "frames": workspace.metadata.frame_count,
         "runs": runs,

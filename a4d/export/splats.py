@@ -11,6 +11,7 @@ import torch
 from a4d.errors import QualityError, UsageError
 from a4d.export.subject import Subject
 from a4d.geometry.cameras import Cameras, turntable
+from a4d.geometry.file_frames import UpAxis
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
@@ -22,7 +23,7 @@ from a4d.render.gaussians import render_gaussians
 LOWEST_PSNR = {".ply": 40.0, ".splat": 30.0}
 """dB that a file must keep when it is read back and rendered."""
 
-WRITERS: dict[str, Callable[[Path, Gaussians], None]] = {".ply": write_gaussian_ply, ".splat": write_splat}
+WRITERS: dict[str, Callable[[Path, Gaussians, UpAxis], None]] = {".ply": write_gaussian_ply, ".splat": write_splat}
 
 
 def write_gaussian_file(path: Path, subject: Subject) -> dict[str, Any]:
@@ -36,8 +37,8 @@ def write_gaussian_file(path: Path, subject: Subject) -> dict[str, Any]:
         QualityError: the file does not look like the scene.
     """
     gaussians = _required(subject, subject.moments.times[0])
-    WRITERS[path.suffix](path, gaussians)
-    return {"gaussians": len(gaussians), f"{path.suffix[1:]}_psnr": _compare(path, gaussians)}
+    WRITERS[path.suffix](path, gaussians, subject.splats_up)
+    return {"gaussians": len(gaussians), f"{path.suffix[1:]}_psnr": _compare(path, gaussians, subject.splats_up)}
 
 
 def write_gaussian_files(folder: Path, subject: Subject) -> dict[str, Any]:
@@ -47,9 +48,9 @@ def write_gaussian_files(folder: Path, subject: Subject) -> dict[str, Any]:
         UsageError: the scene has no Gaussians.
         QualityError: a file does not look like the scene.
     """
-    times = subject.moments.times
-    paths = write_gaussian_sequence(folder, (_required(subject, time) for time in times))
-    quality = min(_compare(paths[index], _required(subject, times[index])) for index in {0, len(times) - 1})
+    times, up = subject.moments.times, subject.splats_up
+    paths = write_gaussian_sequence(folder, (_required(subject, time) for time in times), up)
+    quality = min(_compare(paths[index], _required(subject, times[index]), up) for index in {0, len(times) - 1})
     return {"ply_frames": len(paths), "ply_sequence_psnr": quality}
 
 
@@ -61,13 +62,13 @@ def _required(subject: Subject, time: float) -> Gaussians:
     return gaussians
 
 
-def _compare(path: Path, gaussians: Gaussians) -> float:
+def _compare(path: Path, gaussians: Gaussians, up: UpAxis) -> float:
     """PSNR in dB of four views, from what is read back."""
     cameras = _cameras(gaussians)
     degree = 0 if path.suffix == ".splat" else None
     with torch.no_grad():
         before = render_gaussians(gaussians, cameras, sh_degree=degree).rgb
-        after = render_gaussians(read_gaussians(path), cameras, sh_degree=degree).rgb
+        after = render_gaussians(read_gaussians(path, up), cameras, sh_degree=degree).rgb
     quality = psnr(after, before)
     lowest = LOWEST_PSNR[path.suffix]
     if quality < lowest:

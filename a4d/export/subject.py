@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from a4d.errors import UsageError
-from a4d.export.placing import move_gaussians
 from a4d.export.texturing import bake_scene
 from a4d.geometry.animating import AnimationOptions, animated_asset
 from a4d.geometry.animation import Clip
 from a4d.geometry.assembly import PLAIN, primitive_from_mesh
 from a4d.geometry.asset import Asset
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.file_frames import SPLATS_UP, UpAxis, frame_of_files, move_gaussians
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.material import Material
 from a4d.geometry.mesh import Mesh
@@ -113,7 +113,10 @@ class Subject:
         given: that asset.
         moments: of a moving subject; a still one has one.
         surface_options: how it becomes a surface.
-        file_from_world: (4, 4) similarity that takes the scene into the frame of the files.
+        frame_from_world: (4, 4) similarity that takes the scene to the size and place that it has in files, before
+            their formats' axes.
+        up: axis of the files that points up where the frame has +Y; None is the custom of each format.
+        left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
     """
 
     name: str
@@ -121,7 +124,9 @@ class Subject:
     given: GivenAsset | None = None
     moments: Moments = Moments()
     surface_options: SurfaceOptions = SurfaceOptions()
-    file_from_world: Tensor | None = None
+    frame_from_world: Tensor | None = None
+    up: UpAxis | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_moving(self) -> bool:
@@ -141,13 +146,25 @@ class Subject:
             )
         return self.scene
 
+    @property
+    def splats_up(self) -> UpAxis:
+        """The axis that points up in files of Gaussians."""
+        return self.up or SPLATS_UP
+
+    @property
+    def mesh_from_world(self) -> Tensor | None:
+        """(4, 4) similarity that takes the scene into the frame of mesh files; None where that is the world."""
+        frame = torch.eye(4, dtype=torch.float64) if self.frame_from_world is None else self.frame_from_world
+        matrix = frame_of_files(self.up or "y") @ frame
+        return None if torch.equal(matrix, torch.eye(4, dtype=matrix.dtype)) else matrix
+
     @cached_property
     def asset(self) -> Asset:
         """The subject with materials and motion, in the frame of the files; still where its topology changes."""
         if self.given is not None:
             return self.given.in_file
         asset = self._assembled() if self._own_asset is None else self._own_asset
-        return asset if self.file_from_world is None else placed(asset, self.file_from_world)
+        return asset if self.mesh_from_world is None else placed(asset, self.mesh_from_world)
 
     @property
     def is_assembled(self) -> bool:
@@ -182,12 +199,12 @@ class Subject:
         return Surface(posed, self.asset.materials)
 
     def gaussians(self, time: float) -> Gaussians | None:
-        """The scene's Gaussians in the frame of the files, or None where it has none."""
+        """The scene's Gaussians at the size and place of the files, +Y up, or None where it has none."""
         gaussians = None if self.scene is None else self.scene.gaussians(time)
         if gaussians is None:
             return None
         gaussians = gaussians.detach().to("cpu")
-        return gaussians if self.file_from_world is None else move_gaussians(gaussians, self.file_from_world)
+        return gaussians if self.frame_from_world is None else move_gaussians(gaussians, self.frame_from_world)
 
     def radius_at(self, time: float) -> float:
         """Of a ball around the world's origin that holds the subject at a time, metres."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from a4d.errors import QualityError
 from a4d.export.subject import Subject, Surface
 from a4d.geometry.asset import Asset
-from a4d.geometry.material import Material
+from a4d.geometry.material import PICTURE_FIELDS, Material
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.placement import placed
 from a4d.geometry.posing import deform
@@ -58,8 +58,8 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
 def _likeness(path: Path, subject: Subject) -> float:
     """PSNR in dB, over black, of the file against the scene, from four sides at the first moment."""
     asset, time = read_gltf(path), subject.moments.times[0]
-    if subject.file_from_world is not None:
-        asset = placed(asset, torch.linalg.inv(subject.file_from_world))
+    if subject.mesh_from_world is not None:
+        asset = placed(asset, torch.linalg.inv(subject.mesh_from_world))
     renderer, surface = AssetRenderer(asset), deform(asset, asset.clips[0] if asset.clips else None)
     cameras = turntable_cameras(subject.radius_at(time), 4, 15.0, LIKENESS_SIZE)
     pairs = [
@@ -183,11 +183,13 @@ def _require_same_materials(path: Path, expected: Surface, found: Surface) -> No
     used = expected.posed.materials.unique().tolist()
     for before, after in zip(used, found.posed.materials.unique().tolist(), strict=True):
         old, new = expected.materials[before], found.materials[after]
-        for name in ("base_colour_map", "metallic_roughness_map", "normal_map", "occlusion_map", "emission_map"):
+        for name in PICTURE_FIELDS:
             picture, again = getattr(old, name), getattr(new, name)
             is_lost = (picture is None) != (again is None)
             if is_lost or (picture is not None and picture.image.shape[:2] != again.image.shape[:2]):
                 raise QualityError(f"{path.name} reads back with another {name.replace('_', ' ')}")
+        if old.extensions.keys() != new.extensions.keys():
+            raise QualityError(f"{path.name} reads back with other extensions of material {old.name!r}")
 
 
 def _check_faces(path: Path, expected: int) -> None:

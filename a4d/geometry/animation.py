@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,7 +73,7 @@ class Clip:
     """A named animation.
 
     Args:
-        name: as in the file, or made of its number.
+        name: as in the file, or made of its number; no other clip of its asset bears it.
         channels: at most one counts per node and target: the last.
     """
 
@@ -83,6 +84,43 @@ class Clip:
     def duration(self) -> float:
         """Seconds from 0 to the last key."""
         return max((float(channel.curve.times[-1]) for channel in self.channels), default=0.0)
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Names of clips by which each can be asked for, such as "walk" and "walk (2)"; one without is "animation 1".
+
+    A name that stands alone stays, and no number makes another the same.
+    """
+    given = [name.strip() or f"animation {number}" for number, name in enumerate(names, start=1)]
+    taken, distinct = set(given), list[str]()
+    for name in given:
+        number, candidate = 2, name
+        if name in distinct:
+            while (candidate := f"{name} ({number})") in taken:
+                number += 1
+        taken.add(candidate)
+        distinct.append(candidate)
+    return distinct
+
+
+def named_index(names: Sequence[str], wanted: str) -> int | None:
+    """Which of several names is meant.
+
+    Args:
+        names: as `distinct_names` makes them.
+        wanted: one of them; else one but for letter case and the armature's name that exporters put in front, where
+            only one is; else a number, counted from 1.
+
+    Returns:
+        The index, or None where nothing fits.
+    """
+    if wanted in names:
+        return names.index(wanted)
+    near = [index for index, name in enumerate(names) if name.rpartition("|")[2].lower() == wanted.lower()]
+    if len(near) == 1:
+        return near[0]
+    number = int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 9 else 0
+    return number - 1 if 1 <= number <= len(names) else None
 
 
 def hermite(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from a4d.errors import UsageError
-from a4d.geometry.animation import Clip
+from a4d.geometry.animation import Clip, named_index
 from a4d.geometry.material import Material
 from a4d.geometry.skeleton import Skeleton
 
@@ -155,8 +155,8 @@ class Asset:
         meshes: also those that no instance shows.
         skins: also those that no instance uses.
         materials: what the primitives refer to.
-        clips: in the order of the file.
-        missing_pictures: file names of pictures that materials would use but that do not exist.
+        clips: in the order of the file, each with a name of its own.
+        left_out: what the file holds and the asset lacks, in words for a list, such as "the points of mesh 'cloud'".
     """
 
     name: str
@@ -167,19 +167,20 @@ class Asset:
     skins: tuple[Skin, ...]
     materials: tuple[Material, ...]
     clips: tuple[Clip, ...]
-    missing_pictures: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def clip(self, name: str) -> Clip:
-        """The first clip of that name.
+        """The clip that a name means; see `named_index`.
 
         Raises:
             UsageError: there is none; lists those there are.
         """
-        for clip in self.clips:
-            if clip.name == name:
-                return clip
-        known = ", ".join(clip.name for clip in self.clips) or "none"
-        raise UsageError(f"{self.name} has no clip {name!r}", f"Its clips: {known}")
+        names = [clip.name for clip in self.clips]
+        index = named_index(names, name)
+        if index is None:
+            known = f"{', '.join(names)}; a number counts from 1" if names else "none"
+            raise UsageError(f"{self.name} has no clip {name!r}", f"Its clips: {known}")
+        return self.clips[index]
 
     def skeleton(self, skin: int) -> Skeleton:
         """The joints of a skin alone, in the skin's order.

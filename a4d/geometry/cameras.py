@@ -77,6 +77,14 @@ class Cameras:
         scale = self.intrinsics.new_tensor([width / self.width, height / self.height] * 2)
         return Cameras(self.world_from_camera, self.intrinsics * scale, width, height)
 
+    def moved(self, target_from_source: Tensor) -> Cameras:
+        """The same cameras in another frame, by a (4, 4) similarity without mirroring."""
+        matrix = target_from_source.double()
+        poses = self.world_from_camera.double()
+        scale = torch.linalg.det(matrix[:3, :3]) ** (1 / 3)
+        moved = rigid_from_parts(matrix[:3, :3] / scale @ poses[:, :3, :3], transform_points(matrix, poses[:, :3, 3]))
+        return Cameras(moved.to(self.world_from_camera), self.intrinsics, self.width, self.height)
+
     def cropped(self, left: int, top: int, width: int, height: int) -> Cameras:
         """The same cameras seeing only a rectangle of their pixels."""
         shift = self.intrinsics.new_tensor([0.0, 0.0, left, top])

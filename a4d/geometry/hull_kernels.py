@@ -16,11 +16,12 @@ def _project(pose, lens, x, y, z) -> tuple[float, float, float]:
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def carve(masks, poses, lenses, start, spacing, tolerated, values) -> None:
+def carve(masks, sizes, poses, lenses, start, spacing, tolerated, values) -> None:
     """Decide which voxels are full.
 
     Args:
-        masks: (B, H, W) bool.
+        masks: (B, H, W) bool; of each, what is beyond its size does not count.
+        sizes: (B, 2) int64 height and width.
         poses: (B, 4, 4) float64 camera_from_world.
         lenses: (B, 4) float64 intrinsics.
         start: (3,) world position of the first voxel's centre.
@@ -28,7 +29,7 @@ def carve(masks, poses, lenses, start, spacing, tolerated, values) -> None:
         tolerated: share of the views that may show background where a full voxel is.
         values: (X, Y, Z) bool, filled.
     """
-    views, height, width = masks.shape
+    views = len(masks)
     for i in prange(values.shape[0]):
         for j in range(values.shape[1]):
             for k in range(values.shape[2]):
@@ -36,6 +37,7 @@ def carve(masks, poses, lenses, start, spacing, tolerated, values) -> None:
                 for n in range(views):
                     x, y, z = start[0] + i * spacing, start[1] + j * spacing, start[2] + k * spacing
                     u, v, depth = _project(poses[n], lenses[n], x, y, z)
+                    height, width = sizes[n, 0], sizes[n, 1]
                     if depth <= 0 or not (0 <= u < width and 0 <= v < height):
                         continue
                     seen += 1

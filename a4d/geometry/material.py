@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor
+
+PICTURE_FIELDS = (
+    "base_colour_map",
+    "normal_map",
+    "metallic_roughness_map",
+    "occlusion_map",
+    "emission_map",
+    "transmission_map",
+)
+"""Of a material."""
 
 Wrap = Literal["repeat", "clamp", "mirror"]
 AlphaMode = Literal["opaque", "mask", "blend"]
@@ -52,6 +63,10 @@ class Material:
         alpha_cutoff: the threshold of "mask".
         is_double_sided: back faces are seen, with reversed normals.
         is_unlit: the base colour is shown without shading.
+        transmission: share of the light that passes a thin wall instead of being scattered; metal lets none pass.
+        transmission_map: in red.
+        extensions: of the material, by name, that are kept for files alone: values as in JSON; in a reference to a
+            texture, `index` is the TextureMap.
     """
 
     name: str = ""
@@ -70,3 +85,11 @@ class Material:
     alpha_cutoff: float = 0.5
     is_double_sided: bool = False
     is_unlit: bool = False
+    transmission: float = 0.0
+    transmission_map: TextureMap | None = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether nothing behind the surface can be seen."""
+        return self.alpha_mode == "opaque" and not self.transmission

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,8 +69,8 @@ class Occupancy:
 
 
 def visual_hull(
-    masks: Tensor,  # (B, H, W) coverage in [0, 1]
-    cameras: Cameras,  # B views
+    masks: Tensor | Sequence[Tensor],  # B of (H, W) coverage in [0, 1], of any sizes
+    cameras: Cameras | Sequence[Cameras],  # B views, single ones where sizes differ
     bounds: Tensor,  # (2, 3) lowest and highest corner, world, metres
     resolution: int = 96,  # voxels along the longest side
     tolerated: float = 0.0,  # share of the views that may be wrong about a voxel
@@ -80,22 +81,28 @@ def visual_hull(
     one of the four pixels around its centre; it must be in the frame of at least one view.
 
     Raises:
-        InvalidInputError: the numbers of masks and cameras differ, or nothing is left.
+        InvalidInputError: the numbers of masks and cameras, or their sizes, differ, or nothing is left.
     """
-    if masks.shape != (len(cameras), cameras.height, cameras.width):
-        raise InvalidInputError(
-            f"masks of shape {tuple(masks.shape)} do not fit {len(cameras)} cameras "
-            f"of {cameras.width}x{cameras.height} pixels"
-        )
+    if len(masks) != len(cameras):
+        raise InvalidInputError(f"{len(masks)} masks do not fit {len(cameras)} cameras")
+    views = [cameras[index] for index in range(len(cameras))]
+    sizes = np.array([(view.height, view.width) for view in views], np.int64)
+    foreground = np.zeros((len(views), *sizes.max(axis=0)), np.bool_)
+    for index, (mask, view) in enumerate(zip(masks, views, strict=True)):
+        if mask.shape != (view.height, view.width):
+            raise InvalidInputError(
+                f"a mask of shape {tuple(mask.shape)} does not fit a camera of {view.width}x{view.height} pixels"
+            )
+        foreground[index, : view.height, : view.width] = (mask > 0.5).cpu().numpy()
     low, high = bounds.double().cpu()
     spacing = float((high - low).max()) / resolution
     counts = ((high - low) / spacing - 1e-6).ceil().int().tolist()
     values = np.empty(counts, np.bool_)
-    foreground = np.ascontiguousarray((masks > 0.5).cpu().numpy())
-    poses, lenses = (part.double().cpu().numpy() for part in (cameras.camera_from_world, cameras.intrinsics))
-    hull_kernels.carve(
-        foreground, np.ascontiguousarray(poses), lenses, (low + spacing / 2).numpy(), spacing, tolerated, values
+    poses, lenses = (
+        np.concatenate([part.double().cpu().numpy() for part in parts])
+        for parts in zip(*[(view.camera_from_world, view.intrinsics) for view in views], strict=True)
     )
+    hull_kernels.carve(foreground, sizes, poses, lenses, (low + spacing / 2).numpy(), spacing, tolerated, values)
     if not values.any():
         raise InvalidInputError("the masks have no common volume inside the bounds", "Check the cameras and masks")
     return Occupancy(torch.from_numpy(values), low.float(), spacing)
@@ -104,8 +111,8 @@ def visual_hull(
 def surface_colours(
     points: Tensor,  # (P, 3) world, metres
     normals: Tensor,  # (P, 3) unit, outward
-    images: Tensor,  # (B, H, W, 3) sRGB
-    cameras: Cameras,  # B views
+    images: Tensor | Sequence[Tensor],  # B of (H, W, 3) sRGB, of any sizes
+    cameras: Cameras | Sequence[Cameras],  # B views, single ones where sizes differ
     spacing: float,  # metres between neighbouring points
 ) -> Tensor:
     """(P, 3) colours averaged over the views that see a point; grey where none does.
@@ -115,8 +122,9 @@ def surface_colours(
     arrays = [np.ascontiguousarray(part.detach().cpu().numpy(), np.float64) for part in (points, normals)]
     total = np.zeros((len(points), 4))
     for index in range(len(cameras)):
-        pose = np.ascontiguousarray(cameras[index].camera_from_world[0].double().cpu().numpy())
-        lens = cameras.intrinsics[index].double().cpu().numpy()
+        camera = cameras[index]
+        pose = np.ascontiguousarray(camera.camera_from_world[0].double().cpu().numpy())
+        lens = camera.intrinsics[0].double().cpu().numpy()
         picture = np.ascontiguousarray(images[index].detach().float().cpu().numpy())
         nearest = np.full(picture.shape[:2], np.inf)
         hull_kernels.splat_depth(arrays[0], pose, lens, spacing, nearest)

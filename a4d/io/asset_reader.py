@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from a4d.errors import InvalidInputError
-from a4d.geometry.asset import Asset, CompositeMesh, Instance, MorphTargets, Primitive, TransformParts
+from a4d.errors import InvalidInputError, MissingInputError
+from a4d.geometry.assembly import static_asset
+from a4d.geometry.asset import Asset, Primitive
 from a4d.geometry.capsules import capsule_asset
-from a4d.geometry.material import Material, TextureMap
-from a4d.geometry.mesh import Mesh
+from a4d.geometry.material import Material
+from a4d.geometry.mending import Damage, mended
 from a4d.geometry.posing import deform
-from a4d.geometry.skeleton import Skeleton
-from a4d.io.arrays import require_finite
 from a4d.io.bvh import read_bvh
-from a4d.io.colour import linear_from_srgb
 from a4d.io.gltf.reader import SUFFIXES as GLTF_SUFFIXES
 from a4d.io.gltf.reader import read_gltf
-from a4d.io.images import read_image
-from a4d.io.mesh_parts import (
-    SUFFIXES,
-    colour_fractions,
-    is_placeholder,
-    load_parts,
-    refusing_damage,
-    require_mesh_file,
-    require_surface,
-)
+from a4d.io.mesh_file import MeshFile, many
+from a4d.io.obj_reader import read_obj
+from a4d.io.off_reader import read_off
+from a4d.io.ply_mesh import read_ply_mesh
+from a4d.io.stl_reader import read_stl
 
-NORMAL_MAPS = ("norm", "map_kn", "map_bump", "bump")
-"""Keys of an MTL file under which exporters name normal maps; the last two may also hold heights."""
+STILL: dict[str, Callable[[Path], MeshFile]] = {
+    ".obj": read_obj,
+    ".off": read_off,
+    ".ply": read_ply_mesh,
+    ".stl": read_stl,
+}
+"""The readers of formats without motion."""
+
+ADVICE = {
+    ".fbx": "In Blender, import the FBX file and export it as glTF",
+    ".blend": "In Blender, export it as glTF",
+    ".zip": "Unpack it and name the mesh file inside",
+}
 
 Y_UP_FORMATS = (".glb", ".gltf", ".bvh")
 """Those in which +Y is up and +Z the front, by their specification or by custom."""
 
-ROUGHNESS = 0.9
+MOST_CORNERS = 50_000
+"""Of a face; the time to cut one that is not convex grows with the square of their number."""
+
+MOST_LOST = 0.5
+"""Share of the faces that may be at no finite place in a file that is still taken for a mesh."""
 
 
 def read_asset(path: Path) -> Asset:
     """Read what a file says about shape, look and motion, in its own world.
+
+    Values that are no numbers, and normals without a direction, are mended; the asset's `left_out` counts them.
 
     Args:
         path: `.glb` and `.gltf` with skins, morph targets and clips; `.obj`, `.ply`, `.stl` and `.off`, which stand
@@ -51,149 +59,84 @@ def read_asset(path: Path) -> Asset:
 
     Raises:
         MissingInputError: the file, or a buffer that it cannot do without, does not exist.
-        InvalidInputError: another format, damaged, not finite, or without faces of positive area.
+        InvalidInputError: another format, damaged, without faces of positive area, or at no finite place for the most
+            part.
     """
-    require_mesh_file(path, (*SUFFIXES, ".bvh"))
     suffix = path.suffix.lower()
+    if not path.exists():
+        raise MissingInputError(f"{path} does not exist")
     if suffix == ".bvh":
         return capsule_asset(path.stem, read_bvh(path))
-    if suffix not in GLTF_SUFFIXES:
-        return _static(path)
-    asset = read_gltf(path)
-    shown = deform(asset)
-    require_finite(path, "vertex", shown.vertices.numpy())
-    require_surface(path, shown.vertices.double().numpy(), shown.faces.numpy())
+    if suffix in STILL:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is mended or refused below
+            asset = _still(path, STILL[suffix](path))
+    elif suffix in GLTF_SUFFIXES:
+        asset = read_gltf(path)
+    else:
+        known = ", ".join(sorted({*STILL, *GLTF_SUFFIXES, ".bvh"}))
+        problem = f"{path}: meshes are not read from {suffix or 'files without a suffix'}"
+        raise InvalidInputError(problem, ADVICE.get(suffix, f"Convert it to one of {known}"))
+    asset = _mended(path, asset)
+    if not bool((deform(asset).mesh.face_normals != 0).any()):
+        raise InvalidInputError(f"{path} holds no triangle of positive area")
     return asset
 
 
-def _static(path: Path) -> Asset:
-    """The parts of a file as primitives of one mesh at one node."""
+def _still(path: Path, file: MeshFile) -> Asset:
+    """The primitives of a mesh at one node, each with a material of its own."""
+    largest = int(file.mesh.counts.max(initial=0))
+    if largest > MOST_CORNERS:
+        problem = f"{path} has a face of {largest} corners, more than {MOST_CORNERS}"
+        raise InvalidInputError(problem, "Triangulate it on export")
     primitives, materials = list[Primitive](), list[Material]()
-    with refusing_damage(path):
-        for geometry, world_from_part in load_parts(path):
-            primitives.append(_primitive(path, geometry, world_from_part, len(materials)))
-            materials.append(_material(path, geometry.visual))
-    unmorphed, identity = torch.zeros(0, dtype=torch.float64), torch.eye(4, dtype=torch.float64)[None]
-    mesh = CompositeMesh(path.stem, tuple(primitives), (), unmorphed)
-    nodes = Skeleton((path.stem,), torch.tensor([-1]), identity)
-    rotation = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
-    parts = TransformParts(identity[:, :3, 3], rotation, torch.ones(1, 3, dtype=torch.float64))
-    return Asset(path.name, nodes, parts, (Instance(0, 0, None, unmorphed),), (mesh,), (), tuple(materials), ())
+    for primitive in file.mesh.primitives():
+        dressed, material = _dressed(primitive, file.materials[primitive.material])
+        primitives.append(replace(dressed, material=len(materials)))
+        materials.append(material)
+    if not primitives:
+        raise InvalidInputError(f"{path} holds no faces", "Points and lines alone make no surface")
+    return replace(static_asset(path.stem, primitives, materials), name=path.name, left_out=file.left_out)
 
 
-def _primitive(path: Path, geometry: Any, world_from_part: NDArray[np.float64], material: int) -> Primitive:
-    vertices, faces = np.asarray(geometry.vertices, np.float64), np.asarray(geometry.faces, np.int64)
-    vertices = vertices @ world_from_part[:3, :3].T + world_from_part[:3, 3]
-    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite and is refused
-        require_finite(path, "vertex", vertices.astype(np.float32))
-    require_surface(path, vertices, faces)
-    colours = _colours(geometry)
-    uvs = _uvs(geometry.visual, len(vertices))
-    # trimesh keeps normals that stand in the file; others it would compute face by face across seams.
-    normals = np.array(geometry.vertex_normals) if "vertex_normals" in geometry._cache else None  # noqa: SLF001
-    if normals is not None and not (np.isfinite(normals).all() and np.abs(normals).any()):
-        normals = None
-    if normals is not None:
-        normals = normals @ np.linalg.inv(world_from_part[:3, :3])
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    if path.suffix.lower() == ".stl":  # which repeats a corner in every face
-        vertices, index = np.unique(vertices.astype(np.float32), axis=0, return_inverse=True)
-        faces, uvs, normals = index.reshape(-1)[faces], np.zeros((0, len(vertices), 2)), None
-    if geometry.visual.kind == "face":
-        corners = faces.reshape(-1)
-        vertices, faces = vertices[corners], np.arange(len(corners)).reshape(-1, 3)
-        uvs, normals = uvs[:, corners], None if normals is None else normals[corners]
-    if np.linalg.det(world_from_part[:3, :3]) < 0:
-        faces = faces[:, ::-1]
-    positions, triangles = torch.from_numpy(vertices).float(), torch.from_numpy(np.ascontiguousarray(faces))
-    return Primitive(
-        positions,
-        triangles,
-        material,
-        smooth_normals(positions, triangles) if normals is None else torch.from_numpy(normals).float(),
-        None,
-        torch.from_numpy(uvs).float(),
-        None if colours is None else torch.from_numpy(colours).float(),
-        None,
-        MorphTargets(None, None, None),
-    )
+def _dressed(primitive: Primitive, material: Material) -> tuple[Primitive, Material]:
+    """What is seen of a surface that may have both colours and a material: a picture, else colours, else the material.
+
+    Formats other than glTF say nothing on how the two would be combined.
+    """
+    if not len(primitive.uvs):
+        material = replace(
+            material, base_colour_map=None, metallic_roughness_map=None, normal_map=None, emission_map=None
+        )
+    if material.base_colour_map is not None:
+        return replace(primitive, colours=None), material
+    if primitive.colours is not None:
+        material = replace(material, base_colour=(1.0, 1.0, 1.0, material.base_colour[3]))
+        if bool((primitive.colours[:, 3] < 1).any()):
+            material = replace(material, alpha_mode="blend")
+    return primitive, material
 
 
-def smooth_normals(
-    positions: Tensor,  # (V, 3)
-    faces: Tensor,  # (F, 3)
-) -> Tensor:
-    """(V, 3) unit normals that do not know of seams: vertices at the same place share the mean over all their faces."""
-    places, index = positions.unique(dim=0, return_inverse=True)
-    return Mesh(places, index[faces]).vertex_normals[index]
+def _mended(path: Path, asset: Asset) -> Asset:
+    meshes, damages, count = [], list[Damage](), 0
+    for mesh in asset.meshes:
+        pairs = [mended(primitive) for primitive in mesh.primitives]
+        meshes.append(replace(mesh, primitives=tuple(primitive for primitive, _ in pairs)))
+        damages += [damage for _, damage in pairs]
+        count += sum(len(primitive.faces) for primitive in mesh.primitives)
+    damage = Damage.total(damages) if damages else Damage()
+    if damage.faces > MOST_LOST * count:
+        problem = f"{path} holds vertices that are not finite numbers, in {damage.faces} of its {count} faces"
+        raise InvalidInputError(problem, "Export it again")
+    return replace(asset, meshes=tuple(meshes), left_out=(*asset.left_out, *_words(damage)))
 
 
-def _colours(geometry: Any) -> NDArray[np.float64] | None:
-    """(V, 4) sRGB and alpha; of face colours, one for each corner."""
-    visual = geometry.visual
-    if visual.kind == "face":
-        colours = np.repeat(visual.face_colors / 255.0, 3, axis=0)
-    elif visual.kind == "vertex":
-        colours = visual.vertex_colors / 255.0
-    elif "color" in geometry.vertex_attributes and not _has_picture(visual):
-        colours = colour_fractions(geometry.vertex_attributes["color"])
-    else:
-        return None
-    return np.concatenate([colours[:, :3], np.ones((len(colours), 1))], axis=1)
-
-
-def _uvs(visual: Any, count: int) -> NDArray[np.float64]:
-    """(S, V, 2) with v down; trimesh has it up."""
-    uv = getattr(visual, "uv", None) if visual.kind == "texture" else None
-    if uv is None or len(uv) != count:
-        return np.zeros((0, count, 2))
-    uv = np.nan_to_num(np.asarray(uv, np.float64)[:, :2])
-    return np.stack([uv[:, 0], 1 - uv[:, 1]], axis=-1)[None]
-
-
-def _has_picture(visual: Any) -> bool:
-    image = getattr(getattr(visual, "material", None), "image", None)
-    return image is not None and visual.uv is not None and not is_placeholder(image)
-
-
-def _material(path: Path, visual: Any) -> Material:
-    """The look that a part's material describes: its picture, else its diffuse colour where the file states one."""
-    plain = Material(metallic=0.0, roughness=ROUGHNESS, is_double_sided=True)
-    if visual.kind != "texture":
-        return plain
-    material = visual.material
-    values = {"name": str(getattr(material, "name", None) or ""), "metallic": 0.0, "roughness": ROUGHNESS}
-    stated = getattr(material, "kwargs", {})
-    base, picture = (1.0, 1.0, 1.0, 1.0), None
-    if _has_picture(visual):
-        try:
-            samples = np.asarray(material.image.convert("RGB"), np.float32) / np.float32(255)
-        except (OSError, SyntaxError, ValueError) as error:  # trimesh opens pictures but leaves them to be decoded
-            raise InvalidInputError(f"{path}: a texture is damaged: {error}") from error
-        picture = _texture(torch.from_numpy(samples))
-    elif "kd" in stated:
-        red, green, blue = linear_from_srgb(np.asarray(material.diffuse[:3], np.float64) / 255.0).tolist()
-        base = (red, green, blue, 1.0)
-    return Material(
-        **values,  # type: ignore[arg-type]
-        base_colour=base,
-        base_colour_map=picture,
-        normal_map=_normal_map(path, stated) if visual.uv is not None else None,
-        is_double_sided=True,
-    )
-
-
-def _normal_map(path: Path, stated: dict[str, Any]) -> TextureMap | None:
-    """The normal map that an MTL file names; a picture that is not mostly blue holds heights and is left out."""
-    for key in NORMAL_MAPS:
-        words = stated.get(key) or []
-        file = path.parent / (str(words[-1]) if words else "")
-        if words and file.is_file() and file.resolve().is_relative_to(path.parent.resolve()):
-            image = torch.from_numpy(read_image(file)[..., :3].copy())
-            if float(image[..., 2].mean()) > 0.7 > float(image[..., :2].mean()):
-                return _texture(image)
-    return None
-
-
-def _texture(image: Tensor) -> TextureMap:
-    return TextureMap(image, 0, ("repeat", "repeat"), True, torch.eye(2, 3))
+def _words(damage: Damage) -> Iterator[str]:
+    if damage.faces:
+        yield many(damage.faces, "face") + " with a corner at no finite place"
+    if damage.normals:
+        replaced = "normal without a direction, replaced by that of its faces"
+        yield many(damage.normals, replaced, "normals without a direction, replaced by those of their faces")
+    if damage.uvs:
+        yield many(damage.uvs, "texture coordinate that is not finite", "texture coordinates that are not finite")
+    if damage.colours:
+        yield many(damage.colours, "vertex colour that is not finite", "vertex colours that are not finite")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,9 @@ from a4d.io.ply import PointCloud
 
 if TYPE_CHECKING:
     from a4d.geometry.cameras import Cameras
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,27 @@ class Lens:
     radial: tuple[float, float, float, float]
     tangential: tuple[float, float] = (0.0, 0.0)
     is_fisheye: bool = False
+
+
+@dataclass(frozen=True)
+class CaptureChoice:
+    """What of a capture is read, and how much of it must be there.
+
+    Args:
+        images_folder: of a COLMAP model's images; searched beside the model and up to three levels above it if absent.
+        model: of several COLMAP models, relative to their project; the one with most images if absent.
+        root: the folder that holds all that may be read; for a `transforms.json` its own if absent.
+        skip_missing: leave out images that are not on disk instead of refusing.
+        unseen: take an image that is not on disk, or not below `root`, for what its camera says of it.
+        warn: takes one line on what was assumed.
+    """
+
+    images_folder: Path | None = None
+    model: str | None = None
+    root: Path | None = None
+    skip_missing: bool = False
+    unseen: bool = False
+    warn: Callable[[str], None] = logger.warning
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.io.capture import PosedCapture
-from a4d.io.colmap import find_colmap_model, read_colmap
-from a4d.io.transforms_json import find_transforms, read_transforms
+from a4d.io.capture import CaptureChoice, PosedCapture
+from a4d.io.capture_masks import masks_beside
+from a4d.io.colmap import find_colmap_models, read_colmap
+from a4d.io.transforms_json import find_transforms, nested_transforms, read_transforms
 
 
-def read_capture(
-    path: Path, images_folder: Path | None = None, skip_missing: bool = False, root: Path | None = None
-) -> PosedCapture:
+def read_capture(path: Path, choice: CaptureChoice | None = None) -> PosedCapture:
     """Read a capture; where a folder has both kinds, `transforms.json` counts.
 
     Args:
-        path: a `transforms*.json`, or a folder with one, or with a COLMAP model.
-        images_folder: of a COLMAP model's images; searched if absent.
-        skip_missing: leave out images that are not on disk instead of refusing.
-        root: the folder that holds all that a `transforms.json` may name; its own if absent.
+        path: a `transforms*.json`, or a folder with one, or with a COLMAP model; a `transforms.json` may lie in a
+            folder of its own below.
+        choice: None reads all that there is.
+
+    Returns:
+        with masks where the capture names them, or a folder `masks` beside the images has them.
 
     Raises:
         MissingInputError: nothing is there, or images are missing.
@@ -28,13 +30,21 @@ def read_capture(
     """
     if not path.exists():
         raise MissingInputError(f"{path} does not exist")
-    if path.is_file() and path.suffix.lower() == ".json":
-        return read_transforms(path, skip_missing, root)
-    if path.is_dir() and find_transforms(path):
-        return read_transforms(path, skip_missing, root)
-    if path.is_dir() and find_colmap_model(path) is not None:
-        return read_colmap(path, images_folder, skip_missing)
-    reason = "arrays of Python objects are never loaded" if path.suffix.lower() == ".npz" else "no cameras are in it"
-    raise InvalidInputError(
-        f"{path} is not read as a posed capture: {reason}", "Give a transforms.json or a COLMAP sparse model"
-    )
+    folder = path if path.is_dir() else path.parent
+    choice = choice or CaptureChoice()
+    inside = replace(choice, root=choice.root or folder)
+    if path.suffix.lower() == ".json" if path.is_file() else bool(find_transforms(path)):
+        capture = read_transforms(path, inside)
+    elif path.is_dir() and find_colmap_models(path):
+        capture = read_colmap(path, choice)
+    elif path.is_dir() and (nested := nested_transforms(path)) is not None:
+        capture = read_transforms(nested, inside)
+    else:
+        is_npz = path.suffix.lower() == ".npz"
+        reason = "arrays of Python objects are never loaded" if is_npz else "no cameras are in it"
+        raise InvalidInputError(
+            f"{path} is not read as a posed capture: {reason}", "Give a transforms.json or a COLMAP sparse model"
+        )
+    if capture.masks is not None or choice.unseen:
+        return capture
+    return replace(capture, masks=masks_beside(capture.images, inside.root or folder))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import opencv_from_colmap
 from a4d.geometry.transforms import invert_rigid, quaternion_from_rotation
-from a4d.io.capture import Lens, PosedCapture, fitted_intrinsics, missing_images
+from a4d.io.capture import CaptureChoice, Lens, PosedCapture, fitted_intrinsics, missing_images
 from a4d.io.colmap_model import (
     CAMERA_MODELS,
     ColmapCamera,
@@ -22,68 +23,123 @@ from a4d.io.colmap_model import (
     write_colmap_model,
 )
 from a4d.io.containment import contained
+from a4d.io.files import natural_key
 
 UNREADABLE_MODELS = ("FOV", "THIN_PRISM_FISHEYE")
-MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")
+MODEL_FOLDERS = ("", "sparse", "colmap/sparse")
+"""Where a project's models lie, or the folders `0`, `1`, ... of several."""
+IMAGE_FOLDERS = ("images", "input", "images_2", "images_4", "images_8", "")
+"""Where the images lie that a model's names are relative to: as taken, undistorted, shrunk, or named with a folder."""
 
 
-def find_colmap_model(folder: Path) -> Path | None:
-    """The folder with the sparse model, which is `folder` or one of the usual places below it; None without one."""
+def find_colmap_models(folder: Path) -> list[Path]:
+    """The folders with sparse models: `folder` itself, or those in the usual places below it."""
     for name in MODEL_FOLDERS:
-        candidate = folder / name
-        if any((candidate / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt")):
-            return candidate
-    return None
+        place = folder / name
+        numbered = sorted((path for path in place.glob("*") if path.name.isdigit()), key=natural_key)
+        found = [path for path in (place, *numbered) if _has_model(path)]
+        if found:
+            return found[:1] if found[0] == place else found
+    return []
 
 
-def read_colmap(folder: Path, images_folder: Path | None = None, skip_missing: bool = False) -> PosedCapture:
+def _has_model(folder: Path) -> bool:
+    return any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt"))
+
+
+def read_colmap(folder: Path, choice: CaptureChoice | None = None) -> PosedCapture:
     """Read a sparse model and find its images.
 
     Args:
         folder: of the model or of the project around it (`sparse/0` and the like are found).
-        images_folder: that the model's image names are relative to; if absent `images` beside the model or above it,
-            but within `folder`.
-        skip_missing: leave out images that are not on disk instead of refusing.
+        choice: None takes the largest model, with its images as they are found.
 
     Returns:
         the images in the order of their names. COLMAP's world has no fixed up axis.
 
     Raises:
-        MissingInputError: no model, no images folder, or images missing.
+        MissingInputError: no such model, no images folder, or images missing.
         OutsideError: an image's name leads out of the images' folder.
         InvalidInputError: damaged files, or a camera model without a counterpart here.
     """
-    model_folder = find_colmap_model(folder)
-    if model_folder is None:
-        raise MissingInputError(f"{folder} holds no COLMAP model", "It needs cameras and images as .bin or .txt")
-    model = read_colmap_model(model_folder)
-    images_folder = images_folder or _find_images_folder(model_folder, folder)
+    choice = choice or CaptureChoice()
+    model_folder, model = _chosen_model(folder, choice)
     entries = sorted(model.images, key=lambda image: image.name)
-    files = [contained(images_folder, entry.name) for entry in entries]
-    missing = [file for file in files if not file.is_file()]
-    if missing and not skip_missing:
+    images_folder = choice.images_folder or _find_images_folder(model_folder, entries, choice)
+    files = {entry.name: _image_file(images_folder, entry.name) for entry in entries}
+    missing = [file for file in files.values() if not file.is_file()]
+    if missing and not choice.skip_missing and not choice.unseen:
         raise missing_images(model_folder, missing)
-    entries = [entry for entry, file in zip(entries, files, strict=True) if file.is_file()]
+    if not choice.unseen:
+        entries = [entry for entry in entries if files[entry.name].is_file()]
     if not entries:
         raise InvalidInputError(f"{model_folder} has no images with cameras")
-    return _capture(model_folder, model, entries, images_folder)
+    return _capture(model_folder, model, entries, files)
 
 
-def _find_images_folder(model_folder: Path, root: Path) -> Path:
-    for parent in (model_folder, *model_folder.parents):
-        if parent.is_relative_to(root) and (parent / "images").is_dir():
-            return contained(root, (parent / "images").relative_to(root).as_posix())
-    raise MissingInputError(f"no folder `images` beside or above {model_folder}", "Name the folder of the images")
+def _chosen_model(folder: Path, choice: CaptureChoice) -> tuple[Path, ColmapModel]:
+    found = find_colmap_models(folder)
+    if choice.model is not None:
+        named = contained(folder, choice.model)
+        if not _has_model(named):
+            known = ", ".join(path.relative_to(folder).as_posix() for path in found)
+            raise MissingInputError(f"{folder} has no COLMAP model {choice.model}", f"It has {known}" if known else "")
+        found = [named]
+    if not found:
+        raise MissingInputError(f"{folder} holds no COLMAP model", "It needs cameras and images as .bin or .txt")
+    models = [read_colmap_model(path) for path in found]
+    largest = max(range(len(models)), key=lambda index: len(models[index].images))
+    if len(models) > 1:
+        others = [
+            f"{path.relative_to(folder).as_posix()} has {len(model.images)}"
+            for path, model in zip(found, models, strict=True)
+            if model is not models[largest]
+        ]
+        choice.warn(
+            f"of {len(models)} COLMAP models {found[largest].relative_to(folder).as_posix()} is taken, which has most "
+            f"images, {len(models[largest].images)}; {', '.join(others)}; --model names another"
+        )
+    return found[largest], models[largest]
 
 
-def _capture(model_folder: Path, model: ColmapModel, entries: list[ColmapImage], images_folder: Path) -> PosedCapture:
+def _find_images_folder(model_folder: Path, entries: list[ColmapImage], choice: CaptureChoice) -> Path:
+    """The folder below which most of a model's images are found."""
+    parents = [model_folder.absolute(), *model_folder.absolute().parents][:4]
+    if choice.root is not None:
+        parents = [parent for parent in parents if parent.is_relative_to(choice.root.absolute())]
+    places = [place for parent in parents for name in IMAGE_FOLDERS if (place := parent / name).is_dir()]
+    found = [sum(_image_file(place, entry.name).is_file() for entry in entries) for place in places]
+    if any(found):
+        return places[found.index(max(found))]
+    named = [place for place in places if place.name == IMAGE_FOLDERS[0]]
+    if not named and not choice.unseen:
+        raise MissingInputError(
+            f"no folder {' or '.join(IMAGE_FOLDERS[:2])} beside or above {model_folder} has its images",
+            "Name the folder that holds both the model and the images",
+        )
+    return named[0] if named else model_folder
+
+
+def _image_file(folder: Path, name: str) -> Path:
+    """Where an image lies, also if its name repeats that of the folder, or of one that was renamed since."""
+    file, first = contained(folder, name), PurePosixPath(name).parts[0]
+    if not file.is_file() and first in IMAGE_FOLDERS and first != name:
+        return contained(folder, name.removeprefix(f"{first}/"))
+    return file
+
+
+def _capture(
+    model_folder: Path, model: ColmapModel, entries: list[ColmapImage], files: Mapping[str, Path]
+) -> PosedCapture:
     intrinsics, sizes, lenses = [], [], []
     for entry in entries:
         camera = model.cameras.get(entry.camera_id)
         if camera is None:
             raise InvalidInputError(f"{model_folder}: {entry.name} names camera {entry.camera_id}, which is not there")
         pinhole, lens = _pinhole_and_lens(model_folder, camera)
-        fitted, size = fitted_intrinsics(pinhole, (camera.width, camera.height), images_folder / entry.name)
+        fitted, size = pinhole, (camera.width, camera.height)
+        if files[entry.name].is_file():
+            fitted, size = fitted_intrinsics(pinhole, size, files[entry.name])
         intrinsics.append(fitted)
         sizes.append(size)
         lenses.append(lens)
@@ -93,7 +149,7 @@ def _capture(model_folder: Path, model: ColmapModel, entries: list[ColmapImage],
     if not world_from_camera.isfinite().all() or not (quaternions.norm(dim=1) > 0.5).all():
         raise InvalidInputError(f"{model_folder} has an image whose pose is no rotation and translation")
     return PosedCapture(
-        images=tuple(images_folder / entry.name for entry in entries),
+        images=tuple(files[entry.name] for entry in entries),
         world_from_camera=world_from_camera.numpy(),
         intrinsics=np.stack(intrinsics),
         sizes=np.array(sizes, np.int64),

@@ -28,4 +28,4 @@ def complaint(error: Exception) -> str:
 
 def quoted(text: str) -> str:
     """A word out of a file in quotation marks, cut to a readable length and without what cannot be printed."""
-    return "'" + "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:40]) + "'"
+    return "'" + "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:60]) + "'"

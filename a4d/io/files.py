@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from a4d.documents import parse_json
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
@@ -130,14 +131,17 @@ def require_file(path: Path) -> None:
 
 
 @contextmanager
-def muted_terminal() -> Iterator[None]:
-    """Discard what C libraries write to standard error while the block runs; one thread at a time."""
-    with _terminal:
+def muted_terminal() -> Iterator[IO[bytes]]:
+    """Keep what C libraries write to standard error off the terminal while the block runs; one thread at a time.
+
+    Yields:
+        The file that their words go to.
+    """
+    with _terminal, tempfile.TemporaryFile() as words:
         terminal = os.dup(2)
         try:
-            with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-                os.dup2(nothing.fileno(), 2)
-            yield
+            os.dup2(words.fileno(), 2)
+            yield words
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)

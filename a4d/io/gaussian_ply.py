@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError, UsageError
+from a4d.geometry.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.arrays import numpy_from_tensor, require_finite
-from a4d.io.ply_table import read_ply_element, write_ply_tables
+from a4d.io.ply_table import read_ply_header, read_ply_table, write_ply_tables
 
 SH_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of `f_rest_*` properties to the degree of the spherical harmonics."""
+
+UP_NOTES: dict[str, UpAxis] = {f"a4d up {axis}": axis for axis in get_args(UpAxis)}
+"""Comments in which a file says its axes. Those of other programs are not believed: some write one that is untrue."""
 
 
 def gaussian_properties(sh_degree: int) -> list[str]:
@@ -30,16 +35,23 @@ def gaussian_properties(sh_degree: int) -> list[str]:
     ]
 
 
-def write_gaussian_ply(path: Path, gaussians: Gaussians) -> None:
+def write_gaussian_ply(path: Path, gaussians: Gaussians, up: UpAxis = SPLATS_UP) -> None:
     """Write Gaussians, unconstrained as they are optimised: opacity logits, logarithmic scales, wxyz quaternions.
 
     The layout stores the higher harmonics channel after channel and demands normals, which are zero.
+
+    Args:
+        path: the file.
+        gaussians: with +Y up.
+        up: axis of the file that points up, which a comment notes.
 
     Raises:
         InvalidInputError: a value is not finite.
         WorkspaceError: the file cannot be written.
     """
-    count = len(gaussians)
+    values = [numpy_from_tensor(part).ravel() for part in vars(gaussians).values()]
+    require_finite(path, "Gaussian", np.concatenate(values))
+    gaussians, count = gaussians_for_files(gaussians, up), len(gaussians)
     sh = numpy_from_tensor(gaussians.sh)
     columns = np.concatenate(
         [
@@ -53,20 +65,28 @@ def write_gaussian_ply(path: Path, gaussians: Gaussians) -> None:
         ],
         axis=1,
     )
-    require_finite(path, "Gaussian", columns)
     record = np.dtype([(name, "f4") for name in gaussian_properties(gaussians.sh_degree)])
-    write_ply_tables(path, {"vertex": np.ascontiguousarray(columns).view(record).reshape(count)})
+    table = np.ascontiguousarray(columns).view(record).reshape(count)
+    write_ply_tables(path, {"vertex": table}, [note for note, axis in UP_NOTES.items() if axis == up])
 
 
-def read_gaussian_ply(path: Path) -> Gaussians:
+def read_gaussian_ply(path: Path, up: UpAxis | None = None) -> Gaussians:
     """Read Gaussians by property name: any order, encoding and byte order; normals and other properties are ignored.
+
+    Args:
+        path: the file.
+        up: axis of the file that points up; None is what its comment notes, else -Y as is the custom.
+
+    Returns:
+        with +Y up.
 
     Raises:
         MissingInputError: there is no such file.
         InvalidInputError: no PLY, truncated, no Gaussians (a mesh or a point cloud), or not finite.
         UsageError: SuperSplat's compressed variant.
     """
-    element, columns = read_ply_element(path, "vertex")
+    table = read_ply_table(path, "vertex")
+    element, columns = table.element, table.columns
     if "packed_position" in columns:
         raise UsageError(
             f"{path} is a compressed splat PLY, which is not read here", "Convert it: splat-transform IN.ply OUT.ply"
@@ -99,4 +119,10 @@ def read_gaussian_ply(path: Path) -> Gaussians:
     for what, part in zip(("position", "rotation", "scale", "opacity", "colour"), parts, strict=True):
         require_finite(path, what, part)
     quaternions[~quaternions.any(axis=1)] = (1.0, 0.0, 0.0, 0.0)
-    return Gaussians(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+    gaussians = Gaussians(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+    return gaussians_from_files(gaussians, up or _noted_up(path))
+
+
+def _noted_up(path: Path) -> UpAxis:
+    noted = [UP_NOTES[comment] for comment in read_ply_header(path).comments if comment in UP_NOTES]
+    return noted[0] if noted else SPLATS_UP

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from a4d.errors import UsageError
+from a4d.geometry.file_frames import UpAxis
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import read_gaussian_ply
 from a4d.io.splat import read_splat
@@ -17,8 +18,15 @@ CONVERTED_ELSEWHERE = {
 }
 
 
-def read_gaussians(path: Path) -> Gaussians:
+def read_gaussians(path: Path, up: UpAxis | None = None) -> Gaussians:
     """Read Gaussians from `.ply` or `.splat`, chosen by suffix.
+
+    Args:
+        path: the file.
+        up: axis of the file that points up; None is what it says itself, else -Y as is the custom.
+
+    Returns:
+        with +Y up.
 
     Raises:
         MissingInputError: there is no such file.
@@ -27,7 +35,7 @@ def read_gaussians(path: Path) -> Gaussians:
     """
     suffix = path.suffix.lower()
     if suffix in READERS:
-        return READERS[suffix](path)
+        return READERS[suffix](path, up)
     remedy = CONVERTED_ELSEWHERE.get(suffix)
     raise UsageError(
         f"{path}: {suffix or 'a file without a suffix'} is not a Gaussian format that is read here",

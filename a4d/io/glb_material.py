@@ -61,15 +61,10 @@ class MaterialWriter:
         ):
             if map_ is not None:
                 item[key] = {**self._texture(map_, f"{material.name} {use}"), **factors}
-        extensions: dict[str, Any] = {}
         if any(material.emission):
             # Factors end at 1; what shines brighter needs an extension.
-            strength = max(1.0, *material.emission)
-            item["emissiveFactor"] = [channel / strength for channel in material.emission]
-            if strength > 1:
-                extensions["KHR_materials_emissive_strength"] = {"emissiveStrength": strength}
-        if material.is_unlit:
-            extensions["KHR_materials_unlit"] = {}
+            item["emissiveFactor"] = [channel / max(1.0, *material.emission) for channel in material.emission]
+        extensions = self._extensions(material)
         if extensions:
             item["extensions"] = extensions
         for name in extensions:
@@ -94,6 +89,34 @@ class MaterialWriter:
             use = f"{material.name} metallic roughness"
             surface["metallicRoughnessTexture"] = self._texture(material.metallic_roughness_map, use)
         return surface
+
+    def _extensions(self, material: Material) -> dict[str, Any]:
+        """What the core of the format has no room for, by extension."""
+        extensions: dict[str, Any] = {}
+        if max(material.emission) > 1:
+            extensions["KHR_materials_emissive_strength"] = {"emissiveStrength": max(material.emission)}
+        if material.is_unlit:
+            extensions["KHR_materials_unlit"] = {}
+        transmission: dict[str, Any] = {"transmissionFactor": material.transmission} if material.transmission else {}
+        if material.transmission_map is not None:
+            transmission["transmissionTexture"] = self._texture(
+                material.transmission_map, f"{material.name} transmission"
+            )
+        # A volume is nothing that light would get into without it.
+        if transmission or "KHR_materials_volume" in material.extensions:
+            extensions["KHR_materials_transmission"] = transmission
+        for name, values in material.extensions.items():
+            extensions[name] = self._carried(values, f"{material.name} {name}")
+        return extensions
+
+    def _carried(self, value: Any, use: str) -> Any:
+        """A value of an extension with references to this file's textures in place of the textures themselves."""
+        if isinstance(value, list):
+            return [self._carried(element, use) for element in value]
+        if not isinstance(value, dict):
+            return value
+        members = {key: self._carried(member, use) for key, member in value.items() if key != "index"}
+        return {**members, **self._texture(value["index"], use)} if "index" in value else members
 
     def _texture(self, map_: TextureMap, name: str) -> dict[str, Any]:
         """The reference to a texture, with its picture and sampler added where they are new."""

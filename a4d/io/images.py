@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import warnings
-from contextlib import nullcontext
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,17 +16,36 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from a4d.errors import InvalidInputError, MissingInputError
+from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, MissingInputError
+from a4d.io.colour_profiles import deep_in_srgb, in_srgb, marked_colours
 from a4d.io.complaints import complaint
 from a4d.io.containment import require_inside
 from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
+from a4d.io.suffixes import PICTURE_SUFFIXES
 from a4d.pixels import Array, shrink
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""What is read, by content; a list of our own because some of Pillow's other readers start programs."""
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+if find_spec("PIL.AvifImagePlugin"):
+    FORMATS += ("AVIF",)
+if find_spec("pillow_heif"):
+    import_module("pillow_heif").register_heif_opener()
+    FORMATS += ("HEIF",)
+"""What is read, by content; a list of our own because some of Pillow's other readers start programs.
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-"""The names of still pictures in a folder."""
+AVIF needs a recent Pillow, and HEIF, a phone's HEIC, the package pillow-heif.
+"""
+
+ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
+"""Formats whose further pictures are moments of a film, not pages, thumbnails or other takes."""
+
+PACKAGES = {
+    "AVIF": ((b"avif", b"avis"), "pip install -U pillow"),
+    "HEIF": ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "pip install pillow-heif"),
+}
+"""The brands of pictures that Pillow may lack, and what reads them."""
+
+_TIFF_FAULT = re.compile(r"decod|not enough|read error|corrupt|premature|not yet in table|bad code", re.IGNORECASE)
+"""Words of libtiff's decoders, beside which it has many for tags that do not touch the pixels."""
 
 GREY = 0
 """PNG's colour type."""
@@ -30,15 +53,22 @@ GREY = 0
 PIXEL_LIMIT = 100_000_000
 """Larger pictures are refused by their header, before memory is asked for."""
 
+logger = logging.getLogger(__name__)
 
-def read_image(path: Path | str, max_size: int | None = None, *, upright: bool = True) -> Array:
-    """Read a picture; colour profiles are ignored.
+
+def read_image(
+    path: Path | str, max_size: int | None = None, *, upright: bool = True, warn: Callable[[str], None] | None = None
+) -> Array:
+    """Read a picture; ICC profiles, cICP chunks and nclx boxes become sRGB, whose white is that of HDR pictures.
+
+    PNG's gAMA and cHRM chunks, which many programs write wrongly, are ignored.
 
     Args:
-        path: PNG, JPEG, WebP, BMP, TIFF, PPM, or the first frame of a GIF, of any bit depth.
+        path: PNG, JPEG, WebP, BMP, TIFF, PPM, AVIF or HEIC, of any bit depth; of several pictures in it the first.
         max_size: reduce the longer side to at most this many pixels, antialiased.
         upright: turn it by its EXIF orientation. Cameras that were calibrated for a photograph mean its pixels as they
             are stored, and so must what is done with them.
+        warn: told what of the file is not taken: a damaged profile, further pages; the log by default.
 
     Returns:
         (H, W, 3), or (H, W, 4) with straight alpha where the file has transparency; sRGB in [0, 1].
@@ -46,9 +76,10 @@ def read_image(path: Path | str, max_size: int | None = None, *, upright: bool =
     Raises:
         MissingInputError: there is no such file.
         InvalidInputError: it is damaged, not a picture, over 100 megapixels, or holds numbers without a known range.
+        BackendUnavailableError: it is a HEIC or AVIF, and what reads it is not installed.
     """
     path = Path(path)
-    samples = _read_samples(path, max_size, upright=upright)
+    samples = _read_samples(path, max_size, _telling_of(path, warn or logger.warning), upright=upright)
     image = samples.astype(np.float32)
     if samples.dtype in (np.uint8, np.uint16):
         image /= np.iinfo(samples.dtype).max
@@ -73,7 +104,7 @@ def read_depth(path: Path | str, unit: float | None = None) -> Array:
         InvalidInputError: it is damaged, not a picture, coloured, or not finite.
     """
     path = Path(path)
-    samples = _read_samples(path)[..., :3]
+    samples = _read_samples(path, None, None)[..., :3]
     if (samples != samples[..., :1]).any():
         raise InvalidInputError(f"{path} is coloured and no depth map", "Give the grey map from which it was coloured")
     depth = samples[..., 0].astype(np.float32)
@@ -129,11 +160,13 @@ def list_images(folder: Path | str) -> list[Path]:
     if not folder.exists():
         raise MissingInputError(f"{folder} does not exist")
     try:
-        files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+        visible = [file for file in folder.iterdir() if not file.name.startswith(".")]
     except OSError as error:
         raise InvalidInputError(f"cannot list {folder}: {error.strerror}") from None
+    files = [file for file in visible if file.suffix.lower() in PICTURE_SUFFIXES]
     if not files:
-        raise InvalidInputError(f"{folder} holds no pictures", f"Known suffixes are {' '.join(sorted(SUFFIXES))}")
+        known = " ".join(sorted(PICTURE_SUFFIXES))
+        raise InvalidInputError(f"{folder} holds no pictures", f"Known suffixes are {known}")
     require_inside(folder, files)
     return sorted(files, key=natural_key)
 
@@ -143,19 +176,30 @@ def to_bytes(image: Array) -> NDArray[np.uint8]:
     return np.rint(np.clip(_finite(image), 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def open_checked(path: Path, stream: IO[bytes]) -> Image.Image:
-    """Open a picture by its header, with its size and, in a PNG, its checksums checked; no pixel is decoded yet.
+def open_header(path: Path, stream: IO[bytes]) -> Image.Image:
+    """Open a picture by its header, with its size checked; no pixel is decoded yet.
 
     Raises:
         InvalidInputError: the header says more than `PIXEL_LIMIT` pixels.
-        Exception: whatever Pillow makes of a damaged file; `unreadable` turns it into an InvalidInputError.
+        Exception: whatever Pillow makes of a damaged file; `unreadable` turns it into an A4DError.
     """
     image = Image.open(stream, formats=FORMATS)
     check_size(path, *image.size)
+    return image
+
+
+def open_checked(path: Path, stream: IO[bytes]) -> Image.Image:
+    """Open a picture like `open_header`, and in a PNG check its checksums.
+
+    Raises:
+        InvalidInputError: the header says more than `PIXEL_LIMIT` pixels.
+        Exception: whatever Pillow makes of a damaged file; `unreadable` turns it into an A4DError.
+    """
+    image = open_header(path, stream)
     if image.format == "PNG":
         image.verify()
         stream.seek(0)
-        image = Image.open(stream, formats=FORMATS)
+        image = open_header(path, stream)
     return image
 
 
@@ -170,13 +214,36 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise InvalidInputError(f"{path} is {width}x{height} pixels, more than {limit} megapixels", "Reduce it first")
 
 
-def unreadable(path: Path, error: Exception) -> InvalidInputError:
+def count_frames(image: Image.Image) -> int:
+    """How many moments an opened picture shows; 1 for what is no animation."""
+    # An APNG may begin with a picture for programs that show no films, and which is no part of it.
+    return int(getattr(image, "n_frames", 1)) - has_poster(image) if image.format in ANIMATED else 1
+
+
+def has_poster(image: Image.Image) -> bool:
+    """Whether an opened animation begins with a picture that is no part of the film."""
+    return bool(getattr(image, "default_image", False))
+
+
+def _missing_package(path: Path) -> str:
+    """What to run to read a HEIC or AVIF; empty where it is none, or could be read."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    for name, (brands, remedy) in PACKAGES.items():
+        if head[4:8] == b"ftyp" and head[8:] in brands and name not in FORMATS:
+            return remedy
+    return ""
+
+
+def unreadable(path: Path, error: Exception) -> A4DError:
     """The refusal of a file on which Pillow failed in one of its many ways."""
-    if isinstance(error, InvalidInputError):
+    if isinstance(error, A4DError):
         return error
     if isinstance(error, Image.DecompressionBombError):
         return InvalidInputError(f"{path} is far larger than {PIXEL_LIMIT // 1_000_000} megapixels", "Reduce it first")
     if isinstance(error, UnidentifiedImageError):
+        if remedy := _missing_package(path):
+            return BackendUnavailableError(f"{path} is a HEIC or AVIF, which is not read here", f"Run `{remedy}`")
         return InvalidInputError(f"{path} is damaged or not a picture", f"Known are {', '.join(FORMATS)}")
     return InvalidInputError(f"{path} is damaged: {complaint(error)}")
 
@@ -187,35 +254,68 @@ def _finite(values: Array) -> Array:
     return values
 
 
-def _read_samples(path: Path, max_size: int | None = None, *, upright: bool = True) -> NDArray[Any]:
-    """(H, W, 3|4) samples in the type of the file; 8-bit ones reduced to `max_size`."""
+def _telling_of(path: Path, warn: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda message: warn(f"{path.name}: {message}")
+
+
+def _read_samples(
+    path: Path, max_size: int | None, warn: Callable[[str], None] | None, *, upright: bool = True
+) -> NDArray[Any]:
+    """(H, W, 3|4) samples in the type of the file, or float32 in [0, 1]; 8-bit ones reduced to `max_size`.
+
+    They are brought to sRGB where there is someone to `warn`: what is no colour stays as it is stored.
+    """
     require_file(path)
     try:
         with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")  # Pillow tells of oddities that do not touch the pixels
             image = open_checked(path, stream)
-            # libtiff, like OpenCV's libpng below, complains on the terminal itself, past Python.
-            with muted_terminal() if image.format == "TIFF" else nullcontext():
-                image.load()
-            samples = _samples(image, stream, max_size)
+            count = getattr(image, "n_frames", 1) if image.format in (*ANIMATED, "TIFF") else 1
+            if warn is not None and count > 1:
+                warn(f"it holds {count} pictures, of which the first is taken")
+            _load(image)
+            samples = _samples(image, stream, max_size, warn)
+            marked = marked_colours(image, stream) if warn is not None else None
+            if marked is not None and samples.dtype in (np.uint8, np.uint16):
+                samples = marked.to_srgb(samples)
             return _upright(samples, image) if upright else samples
     except Exception as error:  # Pillow's readers raise nearly every type there is on damaged bytes
         raise unreadable(path, error) from None
 
 
-def _samples(image: Image.Image, stream: IO[bytes], max_size: int | None) -> NDArray[Any]:
+def _load(image: Image.Image) -> None:
+    """Decode the pixels. libtiff complains on the terminal, past Python, and gives what it has of a damaged picture."""
+    if image.format != "TIFF":
+        image.load()
+        return
+    with muted_terminal() as words:
+        image.load()
+        words.seek(0)
+        complaints = [line.strip() for line in words.read().decode(errors="replace").splitlines()]
+    if faults := [line for line in complaints if _TIFF_FAULT.search(line)]:
+        raise ValueError(faults[0])
+
+
+def _samples(
+    image: Image.Image, stream: IO[bytes], max_size: int | None, warn: Callable[[str], None] | None
+) -> NDArray[Any]:
     bit_depth, colour_type = _png_depth(stream) if image.format == "PNG" else (8, 0)
+    deep: NDArray[Any] | None = None
     if (bit_depth == 16 and colour_type != GREY) or _is_deep_tiff(image):
-        return _read_deep_colour(image, stream)
-    if image.mode.startswith("I") or image.mode == "F":
-        colours = np.repeat(np.asarray(image)[..., None], 3, axis=-1)
+        deep = _read_deep_colour(image, stream)
+    elif image.mode.startswith("I") or image.mode == "F":
+        deep = np.repeat(np.asarray(image)[..., None], 3, axis=-1)
+        deep = deep.astype(deep.dtype.newbyteorder("="), copy=False)
         key = image.info.get("transparency")
-        return colours if key is None else _with_colour_key(colours.astype(np.uint16), key)
+        deep = deep if key is None else _with_colour_key(deep.astype(np.uint16), key)
+    if deep is not None:
+        return deep_in_srgb(deep, image, warn) if warn is not None and deep.dtype == np.uint16 else deep
     if bit_depth < 8 and colour_type == GREY and "transparency" in image.info:
         # Pillow stretches the greys of such a file to 8 bits, but not the one that is transparent.
         image.info["transparency"] *= 255 // (2**bit_depth - 1)
     transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    picture = image.convert("RGBA" if transparent else "RGB")
+    mode = "RGBA" if transparent else "RGB"
+    picture = image.convert(mode) if warn is None else in_srgb(image, mode, warn)
     if max_size is not None:
         picture.thumbnail((max_size, max_size), reducing_gap=3.0)
     return np.asarray(picture)

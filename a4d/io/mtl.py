@@ -62,11 +62,13 @@ def _statements(path: Path, stem: str, material: Material) -> list[str]:
     if material.metallic_roughness_map is None:
         lines += [f"Pr {material.roughness:.6g}", f"Pm {material.metallic:.6g}"]
     if any(material.emission):
-        lines.append("Ke {:.6g} {:.6g} {:.6g}".format(*material.emission))
+        lines.append("Ke {:.6g} {:.6g} {:.6g}".format(*srgb_from_linear(np.array(material.emission))))
     for keyword, use, image in _pictures(material):
         picture = f"{stem}_{use}.png"
         write_image(path.with_name(picture), numpy_from_tensor(image.clamp(0, 1)))
         lines.append(f"{keyword} {picture}")
+        if use == "base_colour" and image.shape[-1] == 4:
+            lines.append(f"map_d {picture}")
     return lines
 
 

@@ -340,7 +340,7 @@ def read_cameras(entry: ClipEntry, width: int, height: int) -> Cameras:
     return orbit(azimuth, torch.full((count,), entry.elevation), ORIGINAL_RADIUS, ORIGINAL_FOV, width, height)
 
 
-def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
+def stored_cameras(file: Path, count: int, width: int, height: int, turn: Tensor | None = None) -> Cameras:
     """The cameras of `count` views, as `transforms.json` has them, for images of a size.
 
     A file that does not say that +Y is up has +Z up and its front toward -Y, as nerfstudio's.
@@ -350,6 +350,7 @@ def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
         count: views.
         width: in pixels.
         height: in pixels.
+        turn: (4, 4) rotation of the file's axes; None brings the axis that it says is up to +Y.
 
     Raises:
         InvalidInputError: it is damaged, or not of so many views.
@@ -367,9 +368,9 @@ def stored_cameras(file: Path, count: int, width: int, height: int) -> Cameras:
         lenses = torch.tensor([_lens(entry, width, height) for entry in entries])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InvalidInputError(f"{file} holds no cameras of {count} views: {error}") from error
-    if content.get("up_axis") != "+y":
-        poses = Y_UP_FROM_Z_UP.to(poses) @ poses
-    return Cameras(opencv_from_opengl(poses).float(), lenses, width, height)
+    if turn is None:
+        turn = torch.eye(4) if content.get("up_axis") == "+y" else Y_UP_FROM_Z_UP
+    return Cameras(opencv_from_opengl(turn.to(poses) @ poses).float(), lenses, width, height)
 
 
 def _lens(entry: Mapping[str, Any], width: int, height: int) -> tuple[float, float, float, float]:

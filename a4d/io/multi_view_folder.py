@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from a4d.errors import InvalidInputError, UsageError
@@ -17,15 +17,15 @@ from a4d.io.containment import require_inside
 from a4d.io.files import natural_key
 from a4d.io.images import list_images, read_image
 from a4d.io.multi_view_dataset import CAMERAS, INDEX, read_entries
+from a4d.io.suffixes import FILM_SUFFIXES
 from a4d.io.video import read_video
 from a4d.pixels import Array, shrink
 
-FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 FEW_COLOURS = (".gif",)
 PICTURE_RATE = 24.0
 """Frames per second of folders of pictures, which do not say."""
 
-_VIEW = re.compile(r"view_\d+")
+_VIEW = re.compile(r"view_(\d+)")
 
 
 def is_multi_view(folder: Path) -> bool:
@@ -34,7 +34,25 @@ def is_multi_view(folder: Path) -> bool:
 
 
 def _is_view(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() in (*FILM_SUFFIXES, *FEW_COLOURS)
+    return path.is_dir() or path.suffix.lower() in FILM_SUFFIXES
+
+
+def _number(view: Path) -> int:
+    match = _VIEW.fullmatch(view.stem)
+    assert match is not None
+    return int(match[1])
+
+
+def _places(numbers: list[int]) -> tuple[tuple[int, ...], int]:
+    """Where views stand on their ring, whose size is the other result, by their increasing numbers.
+
+    Numbers of which most are missing count something else, such as degrees, and say no more than an order.
+    """
+    first = numbers[0]
+    ring = numbers[-1] - first + 1
+    if ring > 2 * len(numbers):
+        return tuple(range(len(numbers))), len(numbers)
+    return tuple(number - first for number in numbers), ring
 
 
 @dataclass(frozen=True)
@@ -61,11 +79,15 @@ class MultiViewFolder:
     Args:
         path: of the folder.
         views: files or folders, in their order around the subject.
+        places: of the views among those of the whole ring, from 0; some are left out where files are missing.
+        ring: how many places there are, as far as the files' numbers tell: those missing at the end they do not.
         pictures: of all views one after the other, which a data set may hold beside films that have no alpha.
     """
 
     path: Path
     views: tuple[Path, ...]
+    places: tuple[int, ...]
+    ring: int
     pictures: tuple[Path, ...] = ()
 
     @classmethod
@@ -74,7 +96,7 @@ class MultiViewFolder:
 
         Raises:
             UsageError: a data set has several.
-            InvalidInputError: there are no two views, or a view is a GIF.
+            InvalidInputError: there are no two views, two have one number, or a view is a GIF.
             MissingInputError: there is no such folder.
             OutsideError: a view is a link that leads out of the folder.
         """
@@ -94,10 +116,21 @@ class MultiViewFolder:
                 )
         if len(found) < 2:
             raise InvalidInputError(f"{folder} holds no views of a clip", "Name them view_0.mp4, view_1.mp4 ...")
+        views = sorted(found, key=lambda view: (_number(view), view.name))
+        for one, other in pairwise(views):
+            if _number(one) == _number(other):
+                raise InvalidInputError(f"{one} and {other} are one view", "Move one of them away")
+        places, ring = _places([_number(view) for view in views])
         pictures = sorted((folder / "images").glob("*.png"), key=natural_key)
         require_inside(folder, (*found, *pictures))
-        whole = pictures if len(pictures) % len(found) == 0 else []
-        return cls(folder, tuple(sorted(found, key=natural_key)), tuple(whole))
+        whole = pictures if len(pictures) % ring == 0 else []
+        return cls(folder, tuple(views), places, ring, tuple(whole))
+
+    @property
+    def missing(self) -> list[str]:
+        """The names, without a suffix, of views between the first and the last that are not there."""
+        first = _number(self.views[0]) - self.places[0]
+        return [f"view_{first + place}" for place in range(self.ring) if place not in self.places]
 
     def frames(self, view: int, excerpt: Excerpt) -> Iterator[Array]:
         """(H, W, 3 or 4) float32 sRGB in [0, 1] of one view.
@@ -105,11 +138,11 @@ class MultiViewFolder:
         Raises:
             InvalidInputError: a file is damaged, or nothing is left.
         """
-        path, each = self.views[view], len(self.pictures) // len(self.views)
+        path, each = self.views[view], len(self.pictures) // self.ring
         if path.is_file() and not self.pictures:
             yield from read_video(path, excerpt.start, excerpt.end, excerpt.fps, excerpt.size).frames
             return
-        pictures = self.pictures[view * each :][:each] or list_images(path)
+        pictures = self.pictures[self.places[view] * each :][:each] or list_images(path)
         step = 1 if excerpt.fps is None else max(1, round(self._stored_rate() / excerpt.fps))
         for picture in islice(pictures, excerpt.start, excerpt.end, step):
             pixels = read_image(picture)

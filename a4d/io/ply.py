@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
 from a4d.io.arrays import mesh_arrays, require_finite
-from a4d.io.ply_table import read_ply_element, write_ply_tables
+from a4d.io.ply_mesh import vertex_colours
+from a4d.io.ply_table import read_ply_table, write_ply_tables
 
 if TYPE_CHECKING:
     from a4d.geometry.mesh import Mesh
-
-FULL_SCALE = {"u1": 255.0, "u2": 65535.0, "f4": 1.0, "f8": 1.0}
-"""The value that stands for 1.0 in a colour property of each type."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +41,18 @@ def read_point_cloud(path: Path) -> PointCloud:
         MissingInputError: there is no such file.
         InvalidInputError: it is damaged, has no points, or no positions.
     """
-    element, columns = read_ply_element(path, "vertex")
-    missing = [name for name in "xyz" if name not in columns]
-    if missing or not element.count:
+    table = read_ply_table(path, "vertex")
+    missing = [name for name in "xyz" if name not in table.columns]
+    if missing or not table.element.count:
         raise InvalidInputError(f"{path} holds no points")
     with np.errstate(invalid="ignore"):  # a signalling NaN is refused below
-        positions = np.stack([columns[name] for name in "xyz"], axis=1).astype(np.float64)
+        positions = np.stack([table.columns[name] for name in "xyz"], axis=1).astype(np.float64)
     require_finite(path, "position", positions)
-    names = next((n for n in (("red", "green", "blue"), ("r", "g", "b")) if set(n) <= columns.keys()), None)
-    if names is None:
+    colours = vertex_colours(table)
+    if colours is None:
         return PointCloud(positions)
-    scale = FULL_SCALE.get(next(p.type for p in element.properties if p.name == names[0]))
-    if scale is None:
-        raise InvalidInputError(f"{path} has colours of a type other than uchar, ushort or float")
-    with np.errstate(invalid="ignore"):
-        colours = np.stack([columns[name] for name in names], axis=1) / scale
     require_finite(path, "colour", colours)
-    return PointCloud(positions, colours.clip(0.0, 1.0).astype(np.float32))
+    return PointCloud(positions, colours[:, :3].astype(np.float32))
 
 
 def write_point_cloud(path: Path, cloud: PointCloud) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from a4d.errors import InvalidInputError, UsageError
+from a4d.geometry.file_frames import SPLATS_UP, UpAxis
 from a4d.io.gaussian_ply import write_gaussian_ply
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ NUMBERED = re.compile(r"(.*?)(\d+)(\.compressed)?\.(ply|obj)", re.IGNORECASE)
 """How SuperSplat and Blender's importers recognise the frames of a sequence: by the number at the end."""
 
 
-def write_gaussian_sequence(folder: Path, frames: Iterable[Gaussians]) -> list[Path]:
+def write_gaussian_sequence(folder: Path, frames: Iterable[Gaussians], up: UpAxis = SPLATS_UP) -> list[Path]:
     """Write Gaussians as `frame_00000.ply` and so on, which SuperSplat plays when the folder is dropped on it.
 
     Args:
         folder: without frames yet.
-        frames: written as they come.
+        frames: with +Y up, written as they come.
+        up: axis of the files that points up.
 
     Returns:
         The files, in order.
@@ -37,7 +39,7 @@ def write_gaussian_sequence(folder: Path, frames: Iterable[Gaussians]) -> list[P
     paths = []
     for number, frame in enumerate(frames):
         paths.append(folder / f"frame_{number:05d}.ply")
-        write_gaussian_ply(paths[-1], frame)
+        write_gaussian_ply(paths[-1], frame, up)
     if not paths:
         raise InvalidInputError(f"there is no frame to write into {folder}")
     return paths

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.io.arrays import numpy_from_tensor, require_finite
 from a4d.io.files import read_bytes, write_bytes
@@ -19,14 +20,20 @@ SMALLEST_SCALE = 1e-9
 """Metres; a file may say zero, whose logarithm is not finite."""
 
 
-def write_splat(path: Path, gaussians: Gaussians) -> None:
+def write_splat(path: Path, gaussians: Gaussians, up: UpAxis = SPLATS_UP) -> None:
     """Write Gaussians, the largest and most opaque first as streaming viewers want; only their constant colour is kept.
+
+    Args:
+        path: the file.
+        gaussians: with +Y up.
+        up: axis of the file that points up, which it cannot note.
 
     Raises:
         InvalidInputError: a value is not finite.
         WorkspaceError: the file cannot be written.
     """
-    gaussians = gaussians.detach().to("cpu")
+    require_finite(path, "position", numpy_from_tensor(gaussians.means))
+    gaussians = gaussians_for_files(gaussians.detach().to("cpu"), up)
     importance = gaussians.log_scales.sum(-1).exp() * gaussians.opacities
     gaussians = gaussians[torch.argsort(importance, descending=True, stable=True)]
     quaternions = torch.nn.functional.normalize(gaussians.quaternions, dim=-1)
@@ -34,8 +41,7 @@ def write_splat(path: Path, gaussians: Gaussians) -> None:
     records = np.empty(len(gaussians), RECORD)
     records["position"] = numpy_from_tensor(gaussians.means)
     records["scale"] = numpy_from_tensor(gaussians.scales)
-    for field in ("position", "scale"):
-        require_finite(path, field, records[field])
+    require_finite(path, "scale", records["scale"])
     for what, values in (("rotation", quaternions), ("colour", rgba)):
         require_finite(path, what, numpy_from_tensor(values))
     records["rgba"] = numpy_from_tensor((rgba * 255).round(), np.uint8)
@@ -43,10 +49,17 @@ def write_splat(path: Path, gaussians: Gaussians) -> None:
     write_bytes(path, records.tobytes())
 
 
-def read_splat(path: Path) -> Gaussians:
+def read_splat(path: Path, up: UpAxis | None = None) -> Gaussians:
     """Read Gaussians of degree 0.
 
     Opacities 0 and 1 are moved half a quantum inward, so that their logits are finite.
+
+    Args:
+        path: the file.
+        up: axis of the file that points up; None is -Y as is the custom.
+
+    Returns:
+        with +Y up.
 
     Raises:
         MissingInputError: there is no such file.
@@ -63,10 +76,11 @@ def read_splat(path: Path) -> Gaussians:
     rgba = torch.from_numpy(records["rgba"].astype(np.float32) / 255)
     quaternions = (records["rotation"].astype(np.float32) - 128) / 128
     quaternions[~quaternions.any(axis=1)] = (1.0, 0.0, 0.0, 0.0)
-    return Gaussians(
+    gaussians = Gaussians(
         means=torch.from_numpy(records["position"].astype(np.float32)),
         quaternions=torch.nn.functional.normalize(torch.from_numpy(quaternions), dim=-1),
         log_scales=torch.from_numpy(np.log(np.maximum(records["scale"].astype(np.float32), SMALLEST_SCALE))),
         opacity_logits=torch.logit(rgba[:, 3].clamp(0.5 / 255, 254.5 / 255)),
         sh=sh_from_colours(rgba[:, :3])[:, None],
     )
+    return gaussians_from_files(gaussians, up or SPLATS_UP)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError
 from a4d.geometry.cameras import opencv_from_opengl
-from a4d.io.capture import Lens, PosedCapture, fitted_intrinsics, image_size, missing_images
+from a4d.io.capture import CaptureChoice, Lens, PosedCapture, fitted_intrinsics, image_size, missing_images
 from a4d.io.containment import contained
 from a4d.io.files import read_json, write_text
 from a4d.io.ply import PointCloud, read_point_cloud, write_point_cloud
@@ -53,7 +53,23 @@ def find_transforms(folder: Path) -> list[Path]:
     return [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]
 
 
-def read_transforms(path: Path, skip_missing: bool = False, root: Path | None = None) -> PosedCapture:
+def nested_transforms(folder: Path) -> Path | None:
+    """The only folder in a folder that holds a capture's files, which name what lies beside it; None without one.
+
+    Raises:
+        InvalidInputError: there are several.
+    """
+    places = [place for place in sorted(folder.iterdir()) if place.is_dir() and place.suffix != ".a4d"]
+    found = [place for place in places if not place.name.startswith(".") and find_transforms(place)]
+    if len(found) > 1:
+        raise InvalidInputError(
+            f"{folder} holds several captures: {', '.join(place.name for place in found[:3])}",
+            "Name one of these folders, or move the others away",
+        )
+    return found[0] if found else None
+
+
+def read_transforms(path: Path, choice: CaptureChoice | None = None) -> PosedCapture:
     """Read a capture.
 
     Axes on disk are OpenGL's. Frames override the file's camera values; what is absent comes from the image itself. An
@@ -62,26 +78,26 @@ def read_transforms(path: Path, skip_missing: bool = False, root: Path | None = 
 
     Args:
         path: one file, or a folder with `transforms.json` or with one file per split.
-        skip_missing: leave out frames whose image is not on disk instead of refusing.
-        root: the folder that holds all that the file may name; the file's own if absent.
+        choice: None takes all images, below the file's own folder. A point cloud that is not there is left out.
 
     Raises:
-        MissingInputError: no such file, or an image or point cloud that it names is missing.
+        MissingInputError: no such file, or an image that it names is missing.
         OutsideError: it names a file outside of `root`, or one that is a link out of it.
         InvalidInputError: damaged, or a value out of range; the message names file, frame and key.
     """
+    choice = choice or CaptureChoice()
     files = find_transforms(path) if path.is_dir() else [path]
     if not files:
         raise MissingInputError(f"{path} holds neither transforms.json nor transforms_train.json")
     frames, missing, points, up_axes = list[_Frame](), list[Path](), None, []
     world_from_source = depth_unit = None
     for file in files:
-        document = _Document(file, root or file.parent)
+        document = _Document(file, choice)
         frames += document.frames(missing)
         points = points or document.points()
         up_axes.append(document.up_axis)
         world_from_source, depth_unit = document.world_from_source, document.depth_unit
-    if missing and not skip_missing:
+    if missing and not choice.skip_missing:
         raise missing_images(path, missing)
     if not frames:
         raise InvalidInputError(f"{path} has no frames with an image")
@@ -130,9 +146,10 @@ def _times(path: Path, times: list[float | None]) -> NDArray[np.float64] | None:
 class _Document:
     """One file and the meaning of its keys."""
 
-    def __init__(self, path: Path, root: Path) -> None:
+    def __init__(self, path: Path, choice: CaptureChoice) -> None:
         self.path = path
-        self._root = root
+        self._choice = choice
+        self._root = choice.root or path.parent
         self._content = read_json(path)
         applied = self._matrix(self._content.get("applied_transform"), "applied_transform", np.eye(4))
         if abs(np.linalg.det(applied[:3, :3])) < 1e-9:
@@ -165,9 +182,13 @@ class _Document:
     def points(self) -> PointCloud | None:
         """The point cloud that the file names, in the world of the source."""
         name = self._content.get("ply_file_path")
-        if name is None:
+        if name is None or self._choice.unseen:
             return None
-        cloud = read_point_cloud(self._sibling(name, "ply_file_path"))
+        file = self._sibling(name, "ply_file_path")
+        if not file.is_file():
+            self._choice.warn(f"{self.path} names the points {name}, which do not exist, and is read without them")
+            return None
+        cloud = read_point_cloud(file)
         rotation, translation = self._source_from_stored[:3, :3], self._source_from_stored[:3, 3]
         return PointCloud(cloud.positions @ rotation.T + translation, cloud.colours)
 
@@ -179,13 +200,23 @@ class _Document:
         frames = []
         for index, entry in enumerate(entries):
             where = f"frame {index}: "
-            image = self._sibling(entry.get("file_path"), where + "file_path")
-            found = _with_suffix(image)
-            if found is None:
+            image = self._image(entry, where)
+            if image.is_file() or (self._choice.unseen and {"w", "h"} <= (self._content | entry).keys()):
+                frames.append(self._frame(entry, image, where))
+            else:
                 missing.append(image)
-                continue
-            frames.append(self._frame(entry, found, where))
         return frames
+
+    def _image(self, entry: Mapping[str, Any], where: str) -> Path:
+        """Where a frame's image lies, or would."""
+        name = entry.get("file_path")
+        try:
+            image = self._sibling(name, where + "file_path")
+        except OutsideError:
+            if not self._choice.unseen:
+                raise
+            return Path(name) if isinstance(name, str) else self.path
+        return _with_suffix(image) or image
 
     def _frame(self, entry: dict[str, Any], image: Path, where: str) -> _Frame:
         settings = self._content | entry
@@ -219,7 +250,7 @@ class _Document:
     def _intrinsics(
         self, settings: Mapping[str, Any], image: Path, where: str
     ) -> tuple[NDArray[np.float64], tuple[int, int]]:
-        actual = image_size(image)
+        actual = image_size(image) if image.is_file() else (0, 0)
         width = _positive(settings, "w", self.path, actual[0], where)
         height = _positive(settings, "h", self.path, actual[1], where)
         angles: list[float | None] = []
@@ -234,7 +265,8 @@ class _Document:
             raise InvalidInputError(f"{self.path}: {where}neither 'fl_x' nor 'camera_angle_x' gives a focal length")
         cx = _number(settings, "cx", self.path, width / 2, where)
         cy = _number(settings, "cy", self.path, height / 2, where)
-        return fitted_intrinsics(np.array([fx, fy, cx, cy]), (max(round(width), 1), max(round(height), 1)), image)
+        pinhole, declared = np.array([fx, fy, cx, cy]), (max(round(width), 1), max(round(height), 1))
+        return fitted_intrinsics(pinhole, declared, image) if image.is_file() else (pinhole, declared)
 
     def _lens(self, settings: Mapping[str, Any], where: str) -> Lens | None:
         model = settings.get("camera_model", "OPENCV")
@@ -268,7 +300,8 @@ class _Document:
             return contained(self._root, normpath(join(place, name.replace("\\", "/"))))
         except OutsideError as error:
             raise OutsideError(
-                f"{self.path}: {key} {name!r} leads out of {self._root}", "What it names must lie below that folder"
+                f"{self.path}: {key} {name!r} leads out of {self._root}",
+                "What it names must lie below the folder that is named: name one that holds both, or copy it there",
             ) from error
 
 

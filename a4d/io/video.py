@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import imageio_ffmpeg
 import numpy as np
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, UsageError, WorkspaceError
-from a4d.io.animation import ANIMATION_SUFFIXES, read_animation, write_animation
+from a4d.io.animation import incomplete, is_animation, read_animation, write_animation
+from a4d.io.ffmpeg import complaint, input_options, start_ffmpeg
 from a4d.io.files import atomic_path, require_file
-from a4d.io.images import check_size, to_bytes
+from a4d.io.film_probe import FilmStream, probe
+from a4d.io.images import PIXEL_LIMIT, to_bytes
+from a4d.io.transfer_functions import Samples
 from a4d.pixels import Array, composite, shrink
 
-FILM_RATES = {23.98: 24000 / 1001, 29.97: 30000 / 1001, 59.94: 60000 / 1001, 119.88: 120000 / 1001}
-"""Rates that ffmpeg prints rounded, and what they are."""
+LOG_LIMIT = 1 << 20
+"""Bytes of ffmpeg's log that are read: on a damaged film it may complain of every block of every frame."""
+
+LACKING_FRAMES, LACKING_SHARE = 2, 0.02
+"""By which a film may be shorter than it says: lengths are rounded, and the last frame has no next one to end it."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,34 @@ class Video:
 
     Args:
         frames: (H, W, 3) or (H, W, 4) float32 sRGB in [0, 1] each; taking one may raise InvalidInputError where the
-            file is damaged from there on.
+            file is damaged from there on, or at the end where it is shorter than it says.
         fps: frames per second.
+        count: of the frames that the file promises; None where it does not say.
     """
 
     frames: Iterator[Array]
     fps: float
+    count: int | None = None
+
+    def sound_frames(self, strict: bool, warn: Callable[[str], None]) -> Iterator[Array]:
+        """The frames up to where the film is damaged.
+
+        Args:
+            strict: a damaged film is an error.
+            warn: told of it otherwise.
+
+        Raises:
+            InvalidInputError: no frame is sound, or `strict`.
+        """
+        taken = 0
+        try:
+            for frame in self.frames:
+                taken += 1
+                yield frame
+        except InvalidInputError as error:
+            if strict or taken == 0:
+                raise
+            warn(error.problem)
 
 
 def read_video(
@@ -44,8 +72,11 @@ def read_video(
 ) -> Video:
     """Read a film or an animated GIF, WebP or PNG, one frame in memory at a time; a variable rate becomes its mean.
 
+    Frames are upright, of square pixels, without interlacing, and sRGB: BT.2020, Display P3, HLG and PQ are converted,
+    with white at 203 nits.
+
     Args:
-        path: anything that ffmpeg reads.
+        path: anything that ffmpeg reads, but for lists of other files.
         start: the first frame, counted from 0 in the source.
         end: the frame after the last one; None is the end of the video.
         fps: frames per second of the result, by taking the nearest frames in time; None keeps the source's.
@@ -63,21 +94,23 @@ def read_video(
     if (fps is not None and fps <= 0) or (size is not None and size < 1):
         raise UsageError("fps and size must be positive")
     require_file(path)
-    if path.suffix.lower() in ANIMATION_SUFFIXES:
-        frames, rate = read_animation(path, start, end, fps)
+    count: int | None
+    if is_animation(path):
+        frames, rate, count = read_animation(path, start, end, fps)
         frames = (frame if size is None else shrink(frame, size) for frame in frames)
     else:
-        stream = _probe(path)
+        stream = probe(path)
         rate = fps or stream.fps
-        filters = _select_frames(stream, start, end, rate)
-        if size is not None:
-            bound = f"w='min({size},iw)':h='min({size},ih)'"
-            filters.append(f"scale={bound}:force_original_aspect_ratio=decrease:flags=area+accurate_rnd")
-        frames = _decode(path, filters, stream.has_alpha)
+        count = _promised(stream, start, end, rate)
+        asked = None if end is None else round((end - start) * rate / stream.fps)
+        filters = [*_select_frames(stream, start, end, rate), _shape_frames(stream, size)]
+        frames = _decode(path, stream, filters, count, asked)
+        # Transparent colours would bleed into the subject in ffmpeg's scaling.
+        frames = (shrink(frame, size) if stream.has_alpha and size is not None else frame for frame in frames)
     first = next(frames, None)
     if first is None:
         raise InvalidInputError(f"{path} has no frame {start} to show", "Give a smaller start, or no end")
-    return Video(itertools.chain([first], frames), rate)
+    return Video(itertools.chain([first], frames), rate, count)
 
 
 def write_video(
@@ -109,79 +142,92 @@ def write_video(
         raise UsageError(f"{path} is no known kind of video", "Use .mp4, .gif or .webp")
 
 
-@dataclass(frozen=True)
-class _Stream:
-    fps: float
-    has_alpha: bool
+def _promised(stream: FilmStream, start: int, end: int | None, fps: float) -> int | None:
+    """Frames that the result should have; None where the film does not say how long it is."""
+    if stream.count is None:
+        return None
+    last = stream.count if end is None else min(end, stream.count)
+    return max(0, round((last - start) * fps / stream.fps))
 
 
-def _ffmpeg() -> str:
-    try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError:
-        raise BackendUnavailableError(
-            "there is no ffmpeg on this machine", "Install imageio-ffmpeg, or name one in IMAGEIO_FFMPEG_EXE"
-        ) from None
-
-
-def _start(arguments: list[str], **pipes: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    executable = _ffmpeg()
-    try:
-        return subprocess.Popen([executable, "-hide_banner", *arguments], **pipes)  # type: ignore[call-overload]
-    except OSError as error:
-        raise BackendUnavailableError(
-            f"ffmpeg at {executable} does not start: {error.strerror}", "Correct or unset IMAGEIO_FFMPEG_EXE"
-        ) from None
-
-
-def _input(path: Path) -> list[str]:
-    """The input option; a playlist may not lead ffmpeg out to the network, and a name is never an option."""
-    return ["-protocol_whitelist", "file", "-i", f"file:{path}"]
-
-
-def _probe(path: Path) -> _Stream:
-    process = _start(_input(path), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    report = process.communicate()[1].decode(errors="replace")
-    line = re.search(r"Stream #0:\d+.*?: Video: (.*)", report)
-    size = line and re.search(r", (\d+)x(\d+)\b", line[1])
-    rate = line and (re.search(r"([\d.]+) fps", line[1]) or re.search(r"([\d.]+) tbr", line[1]))
-    if not line or not size or not rate or float(rate[1]) == 0:
-        raise InvalidInputError(f"{path} is damaged or not a video: {_last_line(report, path)}")
-    check_size(path, int(size[1]), int(size[2]))
-    fps = float(rate[1])
-    return _Stream(FILM_RATES.get(fps, fps), bool(re.search(r"\b(yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16)", line[1])))
-
-
-def _select_frames(stream: _Stream, start: int, end: int | None, fps: float) -> list[str]:
+def _select_frames(stream: FilmStream, start: int, end: int | None, fps: float) -> list[str]:
     """Filters that make the rate constant, so that frames can be counted, before they cut and change the rate."""
+    # What undoes interlacing looks at the frames before and after, so it comes before any is left out.
+    whole = ["bwdif=mode=send_frame:deint=interlaced"] if stream.may_be_interlaced else []
     last = "" if end is None else f":end_frame={end}"
-    return [f"fps={stream.fps}", f"trim=start_frame={start}{last}", "setpts=PTS-STARTPTS", f"fps={fps}"]
+    return [*whole, f"fps={stream.fps}", f"trim=start_frame={start}{last}", "setpts=PTS-STARTPTS", f"fps={fps}"]
 
 
-def _decode(path: Path, filters: list[str], with_alpha: bool) -> Iterator[Array]:
-    form = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba" if with_alpha else "rgb24", "-"]
-    arguments = ["-v", "error", "-xerror", *_input(path), "-map", "0:v:0", "-vf", ",".join(filters), *form]
+def _shape_frames(stream: FilmStream, size: int | None) -> str:
+    """The filter to RGB, to square pixels, and to a size where nothing is transparent."""
+    width, height = "iw*max(1,sar)", "ih*max(1,1/sar)"  # pixels are drawn out: none is lost
+    bound = f"*min(1,{size}/max({width},{height}))" if size is not None and not stream.has_alpha else ""
+    # An average is the sharpest way to reduce, but it makes steps where pixels are drawn out.
+    kernel = "area" if bound and stream.is_square else "bicubic"
+    options = [f"w='max(1,round({width}{bound}))':h='max(1,round({height}{bound}))':flags={kernel}+accurate_rnd"]
+    if stream.matrix:
+        options.append(f"in_color_matrix={stream.matrix}")
+    return f"scale={':'.join(options)}"
+
+
+def _decode(
+    path: Path, stream: FilmStream, filters: list[str], promised: int | None, asked: int | None
+) -> Iterator[Array]:
+    """Frames as they come.
+
+    Args:
+        path: the film.
+        stream: in it.
+        filters: of ffmpeg.
+        promised: frames that the film says it has.
+        asked: frames that are wanted and not all that there are; None wants all.
+
+    Raises:
+        InvalidInputError: at the end, where ffmpeg complained of the file or frames are missing.
+    """
+    layouts = ("rgb24", "rgba") if stream.colours.is_srgb else ("rgb48be", "rgba64be")
+    form = ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", layouts[stream.has_alpha], "-"]
+    decoder = ["-max_pixels", f"{PIXEL_LIMIT}", *(["-c:v", stream.decoder] if stream.decoder else [])]
+    arguments = ["-v", "level+error", "-xerror", *decoder, *input_options(path), "-map", "0:V:0"]
     with tempfile.TemporaryFile() as log:
-        process = _start(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        process = start_ffmpeg(
+            [*arguments, "-vf", ",".join(filters), *form], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+        )
         assert process.stdout is not None
         count = 0
         try:
-            while (frame := _read_pam(process.stdout)) is not None:
+            while (samples := _read_pam(process.stdout)) is not None:
                 count += 1
-                yield frame
+                yield stream.colours.to_srgb(samples)
             failed = process.wait() != 0
         finally:
             process.stdout.close()
             process.kill()
             process.wait()
-        if failed:
-            log.seek(0)
-            reason = _last_line(log.read().decode(errors="replace"), path)
-            remedy = f"Its first {count} frames are sound: give an end" if count else ""
-            raise InvalidInputError(f"{path} is damaged: {reason}", remedy)
+        if count == asked:  # what ffmpeg complains of lies behind them: it reads ahead
+            return
+        log.seek(0)
+        reason = complaint(log.read(LOG_LIMIT), path)
+        if failed or reason or _lacks(count, promised):
+            raise _damage(path, count, promised, reason)
 
 
-def _read_pam(stream: IO[bytes]) -> Array | None:
+def _lacks(count: int, promised: int | None) -> bool:
+    """Whether a film is shorter than it says by more than rounding."""
+    return promised is not None and count < promised - max(LACKING_FRAMES, LACKING_SHARE * promised)
+
+
+def _damage(path: Path, count: int, promised: int | None, reason: str) -> A4DError:
+    """What became of a film of which not every frame could be read as it was written."""
+    if re.search(r"Decoder.*not found|Unknown decoder", reason):
+        return BackendUnavailableError(f"this ffmpeg cannot decode {path}", "Unset IMAGEIO_FFMPEG_EXE to use ours")
+    if promised is not None and _lacks(count, promised):
+        return incomplete(path, count, promised, reason)
+    remedy = f"Its first {count} frames are read: give an end" if count else ""
+    return InvalidInputError(f"{path} is damaged: {reason or 'ffmpeg does not say how'}", remedy)
+
+
+def _read_pam(stream: IO[bytes]) -> Samples | None:
     """The next picture of a sequence in the PAM format, or None at the end or in the middle of the last one."""
     header: dict[bytes, bytes] = {}
     while (line := stream.readline().strip()) != b"ENDHDR":
@@ -189,11 +235,15 @@ def _read_pam(stream: IO[bytes]) -> Array | None:
             return None
         key, _, value = line.partition(b" ")
         header[key] = value
-    height, width, depth = (int(header[key]) for key in (b"HEIGHT", b"WIDTH", b"DEPTH"))
-    content = stream.read(height * width * depth)
-    if len(content) < height * width * depth:
+    shape = tuple(int(header[key]) for key in (b"HEIGHT", b"WIDTH", b"DEPTH"))
+    is_deep = header[b"MAXVAL"] != b"255"
+    size = math.prod(shape) * (2 if is_deep else 1)
+    content = stream.read(size)
+    if len(content) < size:
         return None
-    return np.frombuffer(content, np.uint8).reshape(height, width, depth).astype(np.float32) / np.float32(255)
+    if is_deep:
+        return np.frombuffer(content, ">u2").reshape(shape).astype(np.uint16)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _even(samples: np.ndarray) -> np.ndarray:
@@ -214,8 +264,8 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     colours = ["-vf", f"{convert},format=yuv420p,{tag}"]
     codec = ["-c:v", "libx264", "-crf", "16", "-movflags", "+faststart", "-f", "mp4"]
     with atomic_path(path) as temporary, tempfile.TemporaryFile() as log:
-        process = _start(
-            ["-v", "error", "-y", *source, *colours, *codec, f"file:{temporary}"],
+        process = start_ffmpeg(
+            ["-v", "level+error", "-y", *source, *colours, *codec, f"file:{temporary}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -237,17 +287,10 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
             failed = process.wait() != 0
         if failed:
             log.seek(0)
-            raise _encoding_error(path, log.read().decode(errors="replace"))
+            raise _encoding_error(path, complaint(log.read(LOG_LIMIT), path))
 
 
-def _encoding_error(path: Path, report: str) -> A4DError:
-    if "Unknown encoder" in report:
+def _encoding_error(path: Path, reason: str) -> A4DError:
+    if "Unknown encoder" in reason:
         return BackendUnavailableError("this ffmpeg has no H.264 encoder", "Unset IMAGEIO_FFMPEG_EXE to use ours")
-    return WorkspaceError(f"cannot write {path}: {_last_line(report, path)}")
-
-
-def _last_line(report: str, path: Path) -> str:
-    """What ffmpeg complained of last, without addresses of its objects and the path it repeats."""
-    lines = [re.sub(r"^\[.*?\]\s*", "", line).strip() for line in report.splitlines()]
-    lines = [line for line in lines if line and "At least one output file" not in line]
-    return lines[-1].replace(f"file:{path}", path.name) if lines else "ffmpeg does not say why"
+    return WorkspaceError(f"cannot write {path}: {reason or 'ffmpeg does not say why'}")

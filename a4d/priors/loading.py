@@ -75,13 +75,11 @@ def load_mvdream(folder: WeightsFolder) -> Prior:
 
     from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
 
-    config = multi_view_config(folder.config("unet"))
+    state = folder.tensors("unet")
+    config = multi_view_config(folder.config("unet"), state)
     # Two of the three layouts are no class of diffusers', so that the tensors are taken by their names.
     with torch.device("meta"):
         unet: Any = UNet2DConditionModel(**config)
-    state: dict[str, torch.Tensor] = {}
-    for path in weight_files(folder.path / "unet"):
-        state.update(read_weights(path))
     try:
         unet.load_state_dict(multi_view_state(state, config), assign=True)
     except (RuntimeError, KeyError):

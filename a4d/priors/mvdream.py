@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from a4d.errors import ConfigError
+from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.priors.camera_codes import multi_view_code
 from a4d.priors.components import Encoder, TextEncoder
@@ -17,6 +18,9 @@ from a4d.priors.schedule import NoiseSchedule
 from a4d.priors.stable_diffusion import StableDiffusion
 
 CAMERA_NUMBERS = 16
+
+_PROJECTION = re.compile(r"\.\d+\.proj_in\.weight")
+"""Of a transformer block, in every layout; a picture encoder beside them has a `proj_in` of its own."""
 
 
 class MultiViewAttention:
@@ -92,29 +96,45 @@ class MVDream(StableDiffusion):
         return output
 
 
-def multi_view_config(config: Mapping[str, Any]) -> dict[str, Any]:
+def multi_view_config(config: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
     """A diffusers UNet's configuration with room for cameras, from that of its 2D model or of its LDM original.
 
     Args:
         config: of `UNet2DConditionModel`, or with the keys of latent-diffusion's `unet_config`.
+        state: the UNet's tensors in any layout of `multi_view_state`. They tell linear projections from convolutional
+            ones by their shapes, since ports of the original have linear ones without saying so; None believes
+            `config`.
+
+    Raises:
+        BackendUnavailableError: a key of the original's is missing.
     """
     values = {key: value for key, value in config.items() if not key.startswith("_")}
     if "model_channels" in values:
-        channels = [values["model_channels"] * factor for factor in values["channel_mult"]]
-        last = len(channels) - 1
-        values = {
-            "sample_size": 32,
-            "in_channels": values["in_channels"],
-            "out_channels": values["out_channels"],
-            "block_out_channels": channels,
-            "layers_per_block": values["num_res_blocks"],
-            "down_block_types": ["CrossAttnDownBlock2D"] * last + ["DownBlock2D"],
-            "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * last,
-            "cross_attention_dim": values["context_dim"],
-            "attention_head_dim": _head_counts(values, channels),
-            "use_linear_projection": bool(values.get("use_linear_in_transformer", "num_head_channels" in values)),
-        }
+        try:
+            values = _diffusers_config(values)
+        except KeyError as error:
+            raise BackendUnavailableError(f"the UNet's configuration does not say {error}") from None
+    projections = {value.ndim for key, value in (state or {}).items() if _PROJECTION.search(key)}
+    if len(projections) == 1:
+        values["use_linear_projection"] = projections == {2}
     return {**values, "class_embed_type": "projection", "projection_class_embeddings_input_dim": CAMERA_NUMBERS}
+
+
+def _diffusers_config(ldm: Mapping[str, Any]) -> dict[str, Any]:
+    channels = [ldm["model_channels"] * factor for factor in ldm["channel_mult"]]
+    last = len(channels) - 1
+    return {
+        "sample_size": 32,
+        "in_channels": ldm["in_channels"],
+        "out_channels": ldm["out_channels"],
+        "block_out_channels": channels,
+        "layers_per_block": ldm["num_res_blocks"],
+        "down_block_types": ["CrossAttnDownBlock2D"] * last + ["DownBlock2D"],
+        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * last,
+        "cross_attention_dim": ldm["context_dim"],
+        "attention_head_dim": _head_counts(ldm, channels),
+        "use_linear_projection": bool(ldm.get("use_linear_in_transformer")),
+    }
 
 
 def _head_counts(ldm: Mapping[str, Any], channels: Sequence[int]) -> int | list[int]:

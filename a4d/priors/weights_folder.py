@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError, MissingInputError
-from a4d.io.checkpoints import PYTORCH_SUFFIXES
+from a4d.io.checkpoints import PYTORCH_SUFFIXES, read_weights
 from a4d.io.files import read_json
 from a4d.priors.components import LatentEncoder, TextEncoder
 from a4d.priors.placement import Placement
@@ -96,6 +96,17 @@ class WeightsFolder:
                 f"{folder} is incomplete or another architecture: {len(wrong)} tensors do not fit, first {wrong[0]}"
             )
         return self.placed(loaded)
+
+    def tensors(self, component: str) -> dict[str, torch.Tensor]:
+        """A component's tensors by their stored names, from all of its files.
+
+        Raises:
+            BackendUnavailableError: there are none, or a file is damaged.
+        """
+        state: dict[str, torch.Tensor] = {}
+        for path in weight_files(self.path / component):
+            state.update(read_weights(path))
+        return state
 
     def placed(self, model: nn.Module) -> Any:
         """A model frozen and in its place, where the libraries move it without a word."""

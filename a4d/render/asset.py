@@ -31,6 +31,9 @@ MOST_LAYERS = 8
 
 OPAQUE = 0.999
 
+SHORTEST_NORMAL = 1e-6
+"""Of the interpolated normals, which are of unit length at the corners."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -49,7 +52,8 @@ class AssetRenderer:
     """Renders an asset's surface at any moment; the result carries no gradient.
 
     Textures are filtered by mip levels, and each pixel is the mean over samples, so that neither flickers. Surfaces
-    that are seen through are peeled layer by layer.
+    that are seen through are peeled layer by layer. What transmits light is there and hides the background; like a thin
+    pane it tints the surface behind it, without bending light, or the white that counts as behind everything.
 
     Args:
         asset: gives materials.
@@ -77,37 +81,38 @@ class AssetRenderer:
             return Picture(torch.cat([straight, alpha], dim=-1).clamp(0, 1), self._depth(surface, camera))
 
     def _composite(self, surface: PosedMesh, camera: Cameras) -> tuple[Tensor, Tensor]:
-        """(H, W, 3) sRGB premultiplied, and (H, W) the share of light that comes from behind everything."""
-        through = torch.ones(camera.height * camera.width)
-        colour = torch.zeros(camera.height * camera.width, 3)
+        """(H, W, 3) sRGB premultiplied, and (H, W) the share of a pixel that no surface covers."""
+        count = camera.height * camera.width
+        bare, through, colour = torch.ones(count), torch.ones(count, 3), torch.zeros(count, 3)
         for view in self._layers(surface, camera):
             samples, pixel = SurfaceSamples.seen(surface, view)
-            rgb, alpha = self.shade(samples)
-            weight = through[pixel] * alpha
-            colour.index_add_(0, pixel, weight[:, None] * rgb)
-            through.index_add_(0, pixel, -weight)
+            rgb, alpha, passed = self.shade(samples)
+            colour.index_add_(0, pixel, through[pixel] * rgb)
+            through[pixel] *= passed
+            bare[pixel] *= 1 - alpha
             if bool((through[pixel] <= 1 - OPAQUE).all()):
                 break
         size = (camera.height, camera.width)
-        return colour.view(*size, 3), through.clamp(min=0).view(size)
+        return (colour + through - bare[:, None]).view(*size, 3), bare.view(size)
 
     def _depth(self, surface: PosedMesh, camera: Cameras) -> Tensor:
-        """(H, W) depth of the first surface that hides at least half of what is behind it."""
-        depth = torch.zeros(camera.height * camera.width)
+        """(H, W) depth of the first surface that hides at least half of what is behind it, else of the first at all."""
+        depth, nearest = torch.zeros(camera.height * camera.width), torch.zeros(camera.height * camera.width)
         for view in self._layers(surface, camera):
             if self._is_opaque(surface):
                 return view.fragments.depth[0]
             samples, pixel = SurfaceSamples.seen(surface, view)
-            first = pixel[(self._alpha(samples) >= 0.5) & (depth[pixel] == 0)]
-            depth[first] = view.fragments.depth.flatten()[first]
+            for found, hidden in zip((nearest, depth), self._hidden(samples), strict=True):
+                first = pixel[(hidden >= 0.5) & (found[pixel] == 0)]
+                found[first] = view.fragments.depth.flatten()[first]
             if bool((depth[pixel] > 0).all()):
                 break
-        return depth.view(camera.height, camera.width)
+        return torch.where(depth > 0, depth, nearest).view(camera.height, camera.width)
 
     def _is_opaque(self, surface: PosedMesh) -> bool:
         shown = surface.materials.bincount(minlength=len(self.materials)) > 0
         return all(
-            material.material.alpha_mode == "opaque"
+            material.material.is_opaque
             for material, is_shown in zip(self.materials, shown.tolist(), strict=True)
             if is_shown
         )
@@ -124,19 +129,24 @@ class AssetRenderer:
             # Depths are rounded; without a small step the same surface would be found again.
             beyond = torch.where(fragments.is_covered, fragments.depth * (1 + 1e-6), torch.inf)
 
-    def shade(self, samples: SurfaceSamples) -> tuple[Tensor, Tensor]:
-        """(P, 3) sRGB and (P,) alpha of samples."""
-        rgb, alpha, colours = torch.zeros(len(samples), 3), torch.ones(len(samples)), samples.colours
+    def shade(self, samples: SurfaceSamples) -> tuple[Tensor, Tensor, Tensor]:
+        """(P, 3) premultiplied sRGB and (P,) alpha of samples, and (P, 3) the share of the sRGB behind that passes."""
+        rgb, alpha, passed = torch.zeros(len(samples), 3), torch.ones(len(samples)), torch.zeros(len(samples), 3)
+        colours = samples.colours
         for index, chosen in samples.by_material(len(self.materials)):
             material = self.materials[index]
             points = samples.points(chosen, material.uv_set)
             look = material(points)
             if colours is not None:
                 look = replace(look, base_colour=look.base_colour * decode_srgb(colours[chosen, :3]))
-            if material.material.alpha_mode != "opaque":
+            own = encode_srgb(self._light(samples, chosen, material, look))
+            if not material.material.is_opaque:
                 alpha[chosen] = material.alpha(points, None if colours is None else colours[chosen, 3])
-            rgb[chosen] = encode_srgb(self._light(samples, chosen, material, look))
-        return rgb, alpha
+                transmitted = alpha[chosen] * material.transmission(points)
+                passed[chosen] = 1 - alpha[chosen, None] + transmitted[:, None] * encode_srgb(look.base_colour)
+                own *= (alpha[chosen] - transmitted)[:, None]
+            rgb[chosen] = own
+        return rgb, alpha, passed
 
     def _light(
         self, samples: SurfaceSamples, chosen: Tensor, material: TexturedMaterial, look: SurfaceMaterial
@@ -150,14 +160,15 @@ class AssetRenderer:
             normals = perturbed(normals, samples.tangents(chosen, material.uv_set), look.normal)
         return shade(look, normals, toward_eye, self.light)
 
-    def _alpha(self, samples: SurfaceSamples) -> Tensor:
-        """(P,) how much of what is behind is hidden."""
-        alpha, colours = torch.ones(len(samples)), samples.colours
+    def _hidden(self, samples: SurfaceSamples) -> tuple[Tensor, Tensor]:
+        """(P,) how much of the background is hidden, and (P,) how much of surfaces behind."""
+        alpha, opacity, colours = torch.ones(len(samples)), torch.ones(len(samples)), samples.colours
         for index, chosen in samples.by_material(len(self.materials)):
             material = self.materials[index]
             points = samples.points(chosen, material.uv_set)
             alpha[chosen] = material.alpha(points, None if colours is None else colours[chosen, 3])
-        return alpha
+            opacity[chosen] = alpha[chosen] * (1 - material.transmission(points))
+        return alpha, opacity
 
 
 class SurfaceSamples:
@@ -218,8 +229,14 @@ class SurfaceSamples:
         return None if bool((self.surface.colours == 1).all()) else self.interpolate(self.surface.colours)
 
     def normals(self, chosen: Tensor) -> Tensor:
-        """(K, 3) unit."""
-        return normalize(self.interpolate(self.surface.normals, chosen), dim=-1)
+        """(K, 3) unit; the face's own where those of its corners are zero or cancel out."""
+        normals = self.interpolate(self.surface.normals, chosen)
+        is_lost = normals.norm(dim=-1) < SHORTEST_NORMAL
+        if bool(is_lost.any()):
+            a, b, c = self.surface.vertices[self.corners[chosen][is_lost]].double().unbind(1)
+            own = normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-300)
+            normals[is_lost] = own.to(normals)
+        return normalize(normals, dim=-1)
 
     def toward_eye(self, chosen: Tensor) -> Tensor:
         """(K, 3) unit."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.gaussians import SH_DEGREE_0, Gaussians
+from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.spherical_harmonics import sh_basis
 from a4d.geometry.transforms import rotation_from_quaternion, transform_points
 from a4d.render.render import Render
 
@@ -207,38 +208,3 @@ def view_dependent_colours(sh: Tensor, offsets: Tensor, degree: int) -> Tensor:
     """
     basis = sh_basis(torch.nn.functional.normalize(offsets, dim=-1), degree)
     return ((basis[..., None] * sh[:, : basis.shape[1]]).sum(dim=1) + 0.5).clamp(min=0)
-
-
-def sh_basis(directions: Tensor, degree: int) -> Tensor:
-    """Real spherical harmonics with the signs and the order of the 3DGS file format.
-
-    Args:
-        directions: (N, 3) unit vectors.
-        degree: 0 to 3.
-
-    Returns:
-        (N, (degree + 1)^2).
-    """
-    x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-    bands = [
-        [torch.full_like(x, SH_DEGREE_0)],
-        [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x],
-        [
-            1.0925484305920792 * x * y,
-            -1.0925484305920792 * y * z,
-            0.31539156525252005 * (2 * zz - xx - yy),
-            -1.0925484305920792 * x * z,
-            0.5462742152960396 * (xx - yy),
-        ],
-        [
-            -0.5900435899266435 * y * (3 * xx - yy),
-            2.890611442640554 * x * y * z,
-            -0.4570457994644658 * y * (4 * zz - xx - yy),
-            0.3731763325901154 * z * (2 * zz - 3 * xx - 3 * yy),
-            -0.4570457994644658 * x * (4 * zz - xx - yy),
-            1.445305721320277 * z * (xx - yy),
-            -0.5900435899266435 * x * (xx - 3 * yy),
-        ],
-    ]
-    return torch.stack([value for band in bands[: degree + 1] for value in band], dim=-1)

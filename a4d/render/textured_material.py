@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a4d.geometry.material import Material, TextureMap
+from a4d.geometry.material import PICTURE_FIELDS, Material, TextureMap
 from a4d.render.shaded_mesh import SurfacePoints
 from a4d.render.shading import SurfaceMaterial, decode_srgb
 from a4d.render.texture import MipMap
@@ -27,7 +27,7 @@ class TexturedMaterial:
         }
         self._linear = {
             name: MipMap.of(picture.image[..., :3])
-            for name in ("metallic_roughness_map", "normal_map", "occlusion_map")
+            for name in ("metallic_roughness_map", "normal_map", "occlusion_map", "transmission_map")
             if (picture := getattr(material, name)) is not None
         }
         picture = material.base_colour_map
@@ -42,10 +42,10 @@ class TexturedMaterial:
         colour = self._sampled("base_colour_map", points)
         emission = like.new_tensor(material.emission).expand(count, 3)
         glow = self._sampled("emission_map", points)
-        metallic, roughness = like.new_full((count,), material.metallic), like.new_full((count,), material.roughness)
+        roughness = like.new_full((count,), material.roughness)
         factors = self._sampled("metallic_roughness_map", points)
         if factors is not None:
-            roughness, metallic = roughness * factors[:, 1], metallic * factors[:, 2]
+            roughness = roughness * factors[:, 1]
         shadow = self._sampled("occlusion_map", points)
         normal = self._sampled("normal_map", points)
         if normal is not None:
@@ -53,7 +53,7 @@ class TexturedMaterial:
             normal = (normal * 2 - 1) * scale / 2 + 0.5
         return SurfaceMaterial(
             base if colour is None else base * colour,
-            metallic,
+            self._metallic(points, factors),
             roughness,
             None if shadow is None else 1 + material.occlusion_strength * (shadow[:, 0] - 1),
             emission if glow is None else emission * glow,
@@ -63,14 +63,7 @@ class TexturedMaterial:
     @property
     def uv_set(self) -> int | None:
         """The texture coordinates that its pictures use, or None where it has no picture."""
-        material = self.material
-        maps = (
-            material.base_colour_map,
-            material.normal_map,
-            material.metallic_roughness_map,
-            material.occlusion_map,
-            material.emission_map,
-        )
+        maps = (getattr(self.material, field) for field in PICTURE_FIELDS)
         return next((map_.uv_set for map_ in maps if map_ is not None), None)
 
     def alpha(
@@ -87,6 +80,18 @@ class TexturedMaterial:
             alpha = alpha * _sample(material.base_colour_map, self._alpha, points, points.uvs)[:, 0]
         alpha = alpha if tint is None else alpha * tint
         return (alpha >= material.alpha_cutoff).to(like) if material.alpha_mode == "mask" else alpha
+
+    def transmission(self, points: SurfacePoints) -> Tensor:
+        """(P,) how much of the light behind the points passes straight through, as through a thin pane of glass."""
+        share = points.positions.new_full((len(points.positions),), self.material.transmission)
+        texels = self._sampled("transmission_map", points)
+        share = share if texels is None else share * texels[:, 0]
+        return share * (1 - self._metallic(points, self._sampled("metallic_roughness_map", points)))
+
+    def _metallic(self, points: SurfacePoints, factors: Tensor | None) -> Tensor:
+        """(P,) from samples of the metallic-roughness picture, if there is one."""
+        metallic = points.positions.new_full((len(points.positions),), self.material.metallic)
+        return metallic if factors is None else metallic * factors[:, 2]
 
     def _sampled(self, name: str, points: SurfacePoints) -> Tensor | None:
         """(P, 3) linear samples of one of the pictures, or None where there is none."""

@@ -246,7 +246,7 @@ class GaussianMotionScene(Scene):
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, and, at time 0, `gaussians.ply` and `surface.glb`."""
         write_scene(folder, self.config, self.state_dict())
-        write_gaussian_ply(folder / "gaussians.ply", self.rest.to("cpu"))
+        write_gaussian_ply(folder / "gaussians.ply", self.rest.to("cpu"), up="y")
         if self.surface is not None:
             self.surface.save(folder / SURFACE)
 

@@ -185,7 +185,7 @@ class GaussianScene(Scene):
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and the standard `gaussians.ply`."""
         write_scene(folder, self.config, {name: getattr(self, name) for name in PARAMETERS})
-        write_gaussian_ply(folder / "gaussians.ply", self.gaussians().detach().to("cpu"))
+        write_gaussian_ply(folder / "gaussians.ply", self.gaussians().detach().to("cpu"), up="y")
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> GaussianScene:

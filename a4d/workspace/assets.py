@@ -33,7 +33,7 @@ def still_asset(workspace: Workspace, clip: str | None = None) -> Asset:
 
     Args:
         workspace: of a mesh.
-        clip: name of a rendered animation; what was rendered first where it is None.
+        clip: name or number of a rendered animation; what was rendered first where it is None.
 
     Raises:
         MissingInputError: the workspace comes from something else, or has not been preprocessed.
@@ -41,7 +41,9 @@ def still_asset(workspace: Workspace, clip: str | None = None) -> Asset:
     from a4d.scenes.carried_surface import CarriedSurface
 
     asset = load_asset(workspace)
-    shown = next((entry for entry in _facts(workspace).rendered if clip in (None, entry.clip)), None)
+    facts = _facts(workspace)
+    wanted = facts.clip_name(clip)
+    shown = next((entry for entry in facts.rendered if wanted in (None, entry.clip)), None)
     if shown is None or shown.clip is None:
         return CarriedSurface.still(asset).asset
     return CarriedSurface.still(asset, asset.clip(shown.clip), shown.seconds[0]).asset
@@ -63,7 +65,7 @@ def load_ground_truth(workspace: Workspace, clip: str | None = None) -> GroundTr
 
     Args:
         workspace: of a mesh.
-        clip: name of a rendered animation; the first that was rendered, or the rest pose, where it is None.
+        clip: name or number of a rendered animation; the first that was rendered, or the rest pose, where it is None.
 
     Raises:
         MissingInputError: the workspace comes from something else, or this clip was not rendered.
@@ -71,7 +73,9 @@ def load_ground_truth(workspace: Workspace, clip: str | None = None) -> GroundTr
     """
     from a4d.io.ground_truth import read_ground_truth
 
-    rendered = [entry for entry in _facts(workspace).rendered if clip is None or entry.clip == clip]
+    facts = _facts(workspace)
+    wanted = facts.clip_name(clip)
+    rendered = [entry for entry in facts.rendered if wanted in (None, entry.clip)]
     if not rendered:
         raise MissingInputError(
             f"{workspace.path} shows no clip '{clip}'",

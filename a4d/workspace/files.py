@@ -91,7 +91,8 @@ def write_whole(path: Path, text: str) -> None:
     staged = path.with_name(f".{path.name}.new")
     try:
         staged.unlink(missing_ok=True)
-        with staged.open("x", encoding="utf-8") as file:
+        # Paths may hold bytes that are no text; in JSON the escapes that stand for them here mean the same.
+        with staged.open("x", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

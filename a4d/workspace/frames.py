@@ -24,14 +24,14 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
 
     Args:
         workspace: with cameras.
-        clip: name of the animation that is wanted where there are several; None is the first.
+        clip: name, or number of a mesh's, of the animation that is wanted; None is the first.
 
     Raises:
         MissingInputError: there are no cameras yet, or an image is missing.
         InvalidInputError: an image is damaged or not of its camera's size.
     """
     path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.argument}` first")
-    capture = _of_clip(read_transforms(path), path, clip)
+    capture = _of_clip(read_transforms(path), path, _named(workspace, clip))
     rgba, cameras, names = [], [], []
     for index, image in enumerate(capture.images):
         pixels = read_image(image)
@@ -57,8 +57,14 @@ def count_moments(workspace: Workspace, clip: str | None = None) -> int | None:
     path = workspace.path / "transforms.json"
     if not path.is_file():
         return None
-    times = _of_clip(read_transforms(path), path, clip).times
+    times = _of_clip(read_transforms(path), path, _named(workspace, clip)).times
     return None if times is None else len(np.unique(times))
+
+
+def _named(workspace: Workspace, clip: str | None) -> str | None:
+    """The clip that is meant, which a mesh's may also be by its number."""
+    asset = workspace.metadata.asset
+    return clip if asset is None else asset.clip_name(clip)
 
 
 def _of_clip(capture: PosedCapture, path: Path, clip: str | None) -> PosedCapture:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from a4d.errors import InvalidInputError, UsageError
-from a4d.workspace.mesh_views import MeshViews
+from a4d.workspace.given_cameras import CamerasFrame, ShownViews, given_cameras
+from a4d.workspace.mesh_views import MeshViews, PlacedMesh
 from a4d.workspace.transaction import Transaction
 
 if TYPE_CHECKING:
     from a4d.geometry.cameras import Cameras
-    from a4d.geometry.mesh import Mesh
     from a4d.io.multi_view_folder import Excerpt, MultiViewFolder
     from a4d.pixels import Array
 
-ELEVATION = 15.0
-"""Degrees above the subject of cameras of which nobody says it: Animate3D's."""
-
-HALF, SURE = 0.5, 0.8
-"""Alpha of an outline; overlap of outlines below which the user is told to look."""
+SURE = 0.8
+"""Overlap of outlines below which the user is told to look."""
 
 
 class GivenViews(MeshViews):
@@ -34,6 +31,11 @@ class GivenViews(MeshViews):
     cameras: Path | None = Field(
         default=None, description="a transforms.json with the cameras of such films; else a ring of them is assumed"
     )
+    cameras_frame: CamerasFrame | None = Field(
+        default=None,
+        description="where these cameras are: in the mesh's own coordinates, or around the unit ball that the mesh "
+        "is brought into; told by the outlines if not given",
+    )
 
 
 def take_views(
@@ -42,7 +44,7 @@ def take_views(
     clip: MultiViewFolder,
     excerpt: Excerpt,
     cut_out: Callable[[Path, Array], Array],
-    surface: Mesh | None = None,
+    mesh: PlacedMesh | None = None,
 ) -> dict[str, Any]:
     """Write the frames of all views, and their cameras and times.
 
@@ -52,7 +54,7 @@ def take_views(
         clip: the views.
         excerpt: of each view.
         cut_out: a frame's file and pixels to its (H, W, 4) sRGB with straight alpha.
-        surface: that the first moment should show, in the workspace's world; None checks nothing.
+        mesh: that the first moment should show; None checks nothing.
 
     Raises:
         InvalidInputError: the views differ in length or size, or cameras are damaged.
@@ -60,7 +62,7 @@ def take_views(
     """
     from a4d.io.images import write_image
 
-    train, test = _chosen(len(clip.views), config)
+    train, test = _chosen(clip, config)
     folder, sizes, counts, names = work.replace("images"), set[tuple[int, int]](), set[int](), list[str]()
     at_rest: list[Array] = []
     for view in (*train, *test):
@@ -78,66 +80,47 @@ def take_views(
     (width, height), (moments,) = sizes.pop(), counts
     if moments < 2:
         raise InvalidInputError(f"the views of {clip.path} show a single moment")
-    cameras = _cameras(config, clip, width, height)
+    shown = ShownViews(clip, (width, height), dict(zip((*train, *test), at_rest, strict=True)))
+    cameras = given_cameras(config, shown, mesh)
     _write_cameras(work, cameras, (train, test), names)
     work.describe(frame_count=len(names), fps=round(clip.rate(excerpt), 6))
     facts = {"frames": len(names), "views": len(train), "test_views": len(test), "moments": moments}
-    if surface is None:
+    if clip.missing:
+        missing = ", ".join(clip.missing)
+        work.warn(f"{clip.path.name} has {len(clip.views)} views; missing of a ring of {clip.ring}: {missing}")
+    if mesh is None:
         return facts
-    overlap = _overlap(surface, cameras, dict(zip(train, at_rest, strict=False)))
+    overlaps = shown.overlaps(mesh.surface, cameras)
+    overlap, worst = sum(overlaps.values()) / len(overlaps), min(overlaps, key=overlaps.__getitem__)
     if overlap < SURE:
         work.warn(
-            f"the films do not show the mesh where it is: outlines overlap by {100 * overlap:.0f} %; "
-            "say where the cameras are (--radius, --fov, --azimuth, --cameras) or how it stands (--up, --front)"
+            f"the outlines of {mesh.file.name} and of the films overlap by {100 * overlap:.0f} %, least in "
+            f"{clip.path.name}/{clip.views[worst].name} ({100 * overlaps[worst]:.0f} %): say where the cameras are "
+            "(--radius, --fov, --azimuth, --cameras, --cameras-frame) or how the mesh stands (--up, --front)"
         )
     return {**facts, "silhouette_iou": overlap}
 
 
-def _overlap(surface: Mesh, cameras: Cameras, alphas: Mapping[int, Array]) -> float:
-    """Intersection over union of a surface's outlines and masks, by view, as its mean over views."""
-    import numpy as np
-
-    from a4d.render.mesh import render_mesh
-
-    shares = []
-    for view, alpha in alphas.items():
-        seen = render_mesh(surface, cameras[view]).alpha[0, ..., 0].numpy() > HALF
-        shown = alpha > HALF
-        shares.append(float((seen & shown).sum() / max((seen | shown).sum(), 1)))
-    return float(np.mean(shares))
-
-
-def _chosen(there: int, ring: MeshViews) -> tuple[list[int], list[int]]:
+def _chosen(clip: MultiViewFolder, ring: MeshViews) -> tuple[list[int], list[int]]:
     """The views to train on, evenly around the subject, and those held out, as evenly out of the rest."""
-    wanted, held_out = ring.views or there, ring.test_views or 0
-    if there % wanted:
+    there, wanted, held_out = len(clip.views), ring.views or len(clip.views), ring.test_views or 0
+    whole = there if wanted == there else clip.ring
+    if whole % wanted:
         raise UsageError(
-            f"{wanted} of {there} views are not evenly around the subject", "Choose a divisor with --views"
+            f"{wanted} of {whole} views are not evenly around the subject", "Choose a divisor with --views"
         )
-    train = list(range(0, there, there // wanted))
+    places = list(clip.places) if whole == clip.ring else list(range(there))
+    needed = list(range(0, whole, whole // wanted))
+    if not set(needed) <= set(places):
+        raise UsageError(
+            f"{wanted} of {clip.ring} views are not evenly around the subject without {', '.join(clip.missing)}",
+            "Choose another number with --views, or all that there are",
+        )
+    train = [places.index(place) for place in needed]
     rest = [view for view in range(there) if view not in train]
     if held_out > len(rest):
         raise UsageError(f"{len(rest)} views are left over, not {held_out}", "Choose fewer with --test-views")
     return train, [rest[(2 * index + 1) * len(rest) // (2 * held_out)] for index in range(held_out)]
-
-
-def _cameras(config: GivenViews, clip: MultiViewFolder, width: int, height: int) -> Cameras:
-    """Of all views: the user's file, else the clip's own, else a ring."""
-    import torch
-
-    from a4d.geometry.cameras import orbit
-    from a4d.io.multi_view_dataset import stored_cameras
-
-    count = len(clip.views)
-    if file := config.cameras or clip.camera_file:
-        return stored_cameras(file, count, width, height)
-    if config.elevations is not None and len(config.elevations) > 1:
-        raise UsageError("films have one ring of cameras", "Give one elevation, or the cameras with --cameras")
-    told = clip.angles() or (ELEVATION, 0.0)
-    elevation = told[0] if config.elevations is None else config.elevations[0]
-    azimuth = told[1] if config.azimuth is None else config.azimuth
-    turns = azimuth + torch.arange(count) * (360 / count)
-    return orbit(turns, torch.full((count,), elevation), config.radius, config.fov, width, height)
 
 
 def _write_cameras(work: Transaction, cameras: Cameras, chosen: tuple[list[int], list[int]], names: list[str]) -> None:

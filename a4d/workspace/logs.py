@@ -41,7 +41,7 @@ class _LogFile(logging.FileHandler):
 @contextmanager
 def logging_into(path: Path) -> Iterator[None]:
     """Keep what the package logs, and what Python warns of, in a file while the block runs."""
-    handler = _LogFile(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger("a4d"), logging.getLogger("py.warnings")]
     logging.captureWarnings(True)

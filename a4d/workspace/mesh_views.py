@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -48,14 +48,10 @@ class MeshViews(Config):
 
     up: AxisName | None = Field(default=None, description="axis of a mesh that points up; found if not given")
     front: AxisName | None = Field(default=None, description="axis of a mesh that points to the front")
-    clip: str | None = Field(default=None, description="animation of a mesh to show: a name, all or none")
-    frames: int = Field(
-        default=16, ge=1, le=10_000, description="moments of each animation; spread over it without --fps"
-    )
-    views: int | None = Field(
-        default=None, ge=1, le=10_000, description="cameras around a mesh; 24, or 4 for an animation"
-    )
-    test_views: int | None = Field(default=None, ge=0, le=10_000, description="held-out cameras between them; 8, or 4")
+    clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
+    frames: int = Field(default=16, ge=1, le=9999, description="moments of each animation, over all of it or by --fps")
+    views: int | None = Field(default=None, ge=1, le=9999, description="cameras around a mesh; 24, 4 for an animation")
+    test_views: int | None = Field(default=None, ge=0, le=9999, description="held-out cameras between them; 8, or 4")
     elevations: list[float] | None = Field(
         default=None, min_length=1, max_length=1000, description="degrees above the subject, of each ring of cameras"
     )
@@ -81,11 +77,28 @@ class Shot:
     seconds: Tensor
 
 
-def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, Any], Mesh]:
+@dataclass(frozen=True)
+class PlacedMesh:
+    """A mesh as it stands at rest in the unit ball.
+
+    Args:
+        file: as it was given.
+        surface: in the workspace's world.
+        world_from_source: (4, 4) float64 similarity.
+        orientation: of the source.
+    """
+
+    file: Path
+    surface: Mesh
+    world_from_source: Tensor
+    orientation: Orientation
+
+
+def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, Any], PlacedMesh]:
     """Place a mesh in the unit ball as it stands at rest, and leave it to others to show it.
 
     Returns:
-        facts for the record, and the surface in its place.
+        facts for the record, and the mesh in its place.
 
     Raises:
         InvalidInputError: the mesh cannot be read.
@@ -98,10 +111,12 @@ def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, A
     source = read_asset(path)
     orientation, found = _orientation(source, path, config)
     world_from_source = normalising(orientation, _shown_surfaces(source, [_shot(source, None, 1, None)]))
+    _warn_of_left_out(work, path, source.left_out)
     facts = _facts(source, world_from_source, orientation, found)
     work.describe(asset=facts.model_dump(mode="json"))
     rest = deform(placed(source, world_from_source))
-    return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, rest.mesh
+    placed_mesh = PlacedMesh(path, rest.mesh, world_from_source, orientation)
+    return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, placed_mesh
 
 
 def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None, console: Console) -> dict[str, Any]:
@@ -133,6 +148,7 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     train, test = _cameras(config, size, is_moving=any(shot.clip for shot in shots))
     lighting = _lighting(asset, config)
     renderer = AssetRenderer(asset, lighting, _environment(config))
+    _warn_of_left_out(work, path, (*source.left_out, *_unshown(source, shots, config)))
     files = _write_views(work, asset, shots, renderer, (train, test), console)
     rendered = _write_truth(work, asset, shots)
     _write_cameras(work, shots, (train, test), world_from_source, files)
@@ -160,7 +176,24 @@ def _facts(source: Asset, world_from_source: Tensor, orientation: Orientation, f
         front=orientation.front,
         axes=found,
         clips=[ClipFacts(name=clip.name, seconds=clip.duration) for clip in source.clips],
+        left_out=list(source.left_out),
     )
+
+
+def _warn_of_left_out(work: Transaction, path: Path, entries: Sequence[str]) -> None:
+    from a4d.geometry.left_out import left_out_warning
+
+    if (warning := left_out_warning(path.name, {"pictures": entries})) is not None:
+        work.warn(warning)
+
+
+def _unshown(asset: Asset, shots: list[Shot], config: MeshViews) -> list[str]:
+    """What an asset has and its pictures lack, without the clips that the user chose not to see."""
+    from a4d.geometry.left_out import unshown_clips, unshown_looks
+
+    shown = [shot.clip.name for shot in shots if shot.clip]
+    clips = unshown_clips([clip.name for clip in asset.clips], shown) if config.clip is None else []
+    return [*unshown_looks(asset), *clips]
 
 
 def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:
@@ -168,15 +201,12 @@ def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:
     if wanted is None:
         wanted = "all" if path.suffix.lower() == ".bvh" else "none"
         if asset.clips and wanted == "none":
-            names = ", ".join(clip.name for clip in asset.clips)
-            logger.info("the rest pose is shown; --clip NAME or all shows %s", names)
+            logger.info("the rest pose is shown; --clip NAME, NUMBER or all shows animations")
     if wanted == "none":
         return [None]
     if wanted == "all" and asset.clips:
         return list(asset.clips)
-    # Exporters put the armature's name in front.
-    near = [clip for clip in asset.clips if clip.name.rpartition("|")[2].lower() == wanted.lower()]
-    return [near[0] if len(near) == 1 else asset.clip(wanted)]
+    return [asset.clip(wanted)]
 
 
 def _shot(asset: Asset, clip: Clip | None, frames: int, fps: float | None) -> Shot:

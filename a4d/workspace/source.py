@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,17 +13,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
 from a4d.io.containment import links_and_devices, require_inner, require_inside
-from a4d.naming import bounded, name_of_text
+from a4d.io.suffixes import FILM_SUFFIXES, PICTURE_SUFFIXES
+from a4d.naming import bounded, name_of_text, readable_name
 from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
+MESH_SUFFIXES = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh")
 SUFFIXES: dict[str, Kind] = {
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"), "image"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif"), "video"),
-    **dict.fromkeys((".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh"), "mesh"),
+    **dict.fromkeys(PICTURE_SUFFIXES, "image"),
+    **dict.fromkeys(FILM_SUFFIXES, "video"),
+    **dict.fromkeys(MESH_SUFFIXES, "mesh"),
 }
-CAPTURE_MARKS = ("transforms*.json", "cameras.txt", "cameras.bin", "sparse")
+SPLATS = frozenset({".splat", ".spz", ".ksplat", ".sog"})
+CAPTURE_MARKS = ("transforms*.json", "sparse")
 
 
 class Source(BaseModel):
@@ -88,6 +93,7 @@ class SourceAsset(BaseModel):
         front: axis of the source that became +Z.
         axes: who said so: the user, the file's format, or a guess from the shape.
         clips: all animations of the source.
+        left_out: what the file holds besides, and nothing here shows.
         lighting: of the frames: base colours alone, or shaded.
         rendered: what the frames show, in their order.
     """
@@ -99,6 +105,16 @@ class SourceAsset(BaseModel):
     front: str
     axes: Literal["given", "format", "guessed"]
     clips: list[ClipFacts] = []
+    left_out: list[str] = []
+
+    def clip_name(self, wanted: str | None) -> str | None:
+        """The name of the animation that is meant, by its name or number; what fits none stays as it is."""
+        from a4d.geometry.animation import named_index
+
+        names = [clip.name for clip in self.clips]
+        index = None if wanted is None else named_index(names, wanted)
+        return wanted if index is None else names[index]
+
     lighting: Literal["unlit", "shaded"] = "unlit"
     rendered: list[RenderedClip] = []
 
@@ -117,8 +133,14 @@ class RawInput(BaseModel):
         """What the workspace is called: the file's or folder's name, or the first words of the text."""
         if self.path is None:
             return name_of_text(self.text)
-        path = self.path.resolve()
-        return bounded(path.name if path.is_dir() else path.stem)
+        name = readable_name(self._given.name)
+        return bounded(name if self.path.is_dir() else Path(name).stem)
+
+    @property
+    def _given(self) -> Path:
+        """The input under the name that it was given by, also where that is a link's: what it leads to has any name."""
+        assert self.path is not None
+        return self.path if self.path.name not in ("", "..") else self.path.resolve()
 
     @property
     def folder(self) -> Path:
@@ -126,20 +148,19 @@ class RawInput(BaseModel):
         assert self.path is not None
         return self.path if self.path.is_dir() else self.path.parent
 
-    def files(self) -> list[Path]:
-        """The files that belong to it, for a mesh also its materials and pictures; none for a text.
+    def files(self) -> dict[str, Path]:
+        """The files that belong to it by their names below its folder, for a mesh also its materials and pictures.
+
+        Of a mesh behind a link they may lie beside the link or beside what it leads to. A text has none.
 
         Raises:
             OutsideError: a folder holds a link that leads out of it.
+            InvalidInputError: the name of a file in a folder is not UTF-8.
         """
         if self.path is None:
-            return []
-        if self.kind == "mesh":
-            from a4d.io.asset_files import asset_files
-
-            return asset_files(self.path)
+            return {}
         if self.path.is_file():
-            return [self.path]
+            return self._with_companions(self.path)
         if self.kind == "images":
             files = sorted(file for file in self.path.iterdir() if SUFFIXES.get(file.suffix.lower()) == "image")
             named = files
@@ -151,7 +172,17 @@ class RawInput(BaseModel):
         except OutsideError as error:
             error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {self.path} COPY`"
             raise
-        return files
+        return {_required_text(file, self.path): file for file in files}
+
+    def _with_companions(self, path: Path) -> dict[str, Path]:
+        from a4d.io.asset_files import asset_files
+
+        named = {readable_name(path.name): path}
+        if self.kind == "mesh":
+            for main in (path, path.resolve()) if path.is_symlink() else (path,):
+                for file in asset_files(main)[1:]:
+                    named.setdefault(_required_text(file, main.parent), file)
+        return named
 
     def _is_part(self, path: Path) -> bool:
         """Whether a file of the folder belongs to the input: a workspace that was made inside the folder does not."""
@@ -165,7 +196,7 @@ class RawInput(BaseModel):
         files = self.files()
         if self.path.is_file() and len(files) == 1:
             return hash_file(self.path)
-        return digest([[file.relative_to(self.folder).as_posix(), hash_file(file)] for file in files])
+        return digest([[name, hash_file(file)] for name, file in files.items()])
 
     def copy_into(self, folder: Path) -> Source:
         """Take the input into a workspace's `source/` as it is."""
@@ -173,16 +204,23 @@ class RawInput(BaseModel):
         if self.path is not None:
             target = folder / source.path
             place = target if self.path.is_dir() else target.parent
-            for file in self.files():
-                copy = target if file == self.path else place / file.relative_to(self.folder)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
+            for name, file in self.files().items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place / name)
         return source
 
     def describe(self) -> Source:
         """The entry for `workspace.yaml`, without copying anything."""
-        path = f"source/{self.path.resolve().name}" if self.path is not None else ""
+        path = f"source/{readable_name(self._given.name)}" if self.path is not None else ""
         return Source(kind=self.kind, path=path, text=self.text, sha256=self.sha256())
+
+
+def _required_text(file: Path, folder: Path) -> str:
+    """The name of a file below a folder, which others in the folder may refer to, so that it must stay as it is."""
+    name = file.relative_to(folder).as_posix()
+    if readable_name(name) != name:
+        raise InvalidInputError(f"{folder} has a file whose name is not UTF-8: {readable_name(name)}", "Rename it")
+    return name
 
 
 def is_there(path: Path) -> bool:
@@ -194,7 +232,7 @@ def is_there(path: Path) -> bool:
 
 
 def recognise(target: str) -> RawInput:
-    """Tell what a target is by its name and, for a folder, by what lies in it; no file is decoded.
+    """Tell what a target is: a folder by what lies in it, a mesh by its name, a picture and a film by their content.
 
     A text is anything with a space in it that names no file.
 
@@ -210,22 +248,51 @@ def recognise(target: str) -> RawInput:
     if path.is_dir():
         return RawInput(kind=_kind_of_folder(path), path=path)
     if path.name.startswith("transforms") and path.suffix == ".json":
-        return RawInput(kind="capture", path=path.resolve().parent)
-    kind = SUFFIXES.get(path.suffix.lower())
+        return RawInput(kind="capture", path=path.absolute().parent)
+    if path.suffix.lower() in SPLATS:
+        remedy = "Give the images that it was made from, or a mesh of the same subject"
+        raise InvalidInputError(f"{target} is a Gaussian splat, of which nothing is made here", remedy)
+    kind = _kind_of_file(path)
     if kind is None:
         raise InvalidInputError(
-            f"{target} is no image, video, mesh or capture, by its suffix", f"Known are: {' '.join(sorted(SUFFIXES))}"
+            f"{target} is no image, video, mesh or capture", f"Known are pictures, films, and {' '.join(MESH_SUFFIXES)}"
         )
     return RawInput(kind=kind, path=path)
 
 
-def _kind_of_folder(path: Path) -> Kind:
-    from a4d.io.multi_view_folder import is_multi_view
+def _is_picture(path: Path) -> bool:
+    return SUFFIXES.get(path.suffix.lower()) == "image"
 
-    if any(any(path.glob(mark)) for mark in CAPTURE_MARKS) or is_multi_view(path):
+
+def _kind_of_file(path: Path) -> Kind | None:
+    from a4d.io.recognition import picture_or_film
+
+    named = SUFFIXES.get(path.suffix.lower())
+    # What is damaged or empty is what its name says, so that its reader can say what is wrong with it.
+    return named if named == "mesh" else picture_or_film(path) or named
+
+
+def _kind_of_folder(path: Path) -> Kind:
+    from a4d.io.colmap import IMAGE_FOLDERS, find_colmap_models
+    from a4d.io.multi_view_folder import is_multi_view
+    from a4d.io.transforms_json import nested_transforms
+
+    has_models = bool(find_colmap_models(path))
+    if has_models and not any(_is_picture(file) for file in files_below(path)):
+        for project in list(path.absolute().parents)[:3]:
+            if any((project / name).is_dir() for name in IMAGE_FOLDERS if name):
+                model = path.absolute().relative_to(project).as_posix()
+                named = shlex.quote(os.path.relpath(project))
+                raise MissingInputError(
+                    f"{path} holds a COLMAP model without its images",
+                    f"Name the project and the model: `a4d preprocess {named} --model {shlex.quote(model)}`",
+                )
+    if has_models or any(any(path.glob(mark)) for mark in CAPTURE_MARKS) or is_multi_view(path):
         return "capture"
-    if any(SUFFIXES.get(file.suffix.lower()) == "image" for file in path.iterdir()):
+    if any(_is_picture(file) for file in path.iterdir()):
         return "images"
+    if nested_transforms(path) is not None:
+        return "capture"
     raise InvalidInputError(
         f"the folder {path} holds no images, no view_0.mp4, no transforms.json, no COLMAP model and no workspace.yaml",
         "Name a workspace, or a folder of images",

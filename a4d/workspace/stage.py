@@ -33,6 +33,8 @@ class Stage:
             configuration's own defaults.
         complete: checks the nested parts of a configuration and fills in their defaults. None has nothing to add.
         inputs: the files and folders whose content decides whether a finished result is current.
+        outdated: why a finished result is out of date although its inputs are the same, by the workspace, the
+            configuration and the paths of its outputs; None has no reason.
         require: looks for what a complete configuration needs of the machine, such as weights, before anything is
             written; it raises where that is missing.
         memory: what a complete configuration asks of memory at the least, which is held against what the machine has
@@ -53,6 +55,7 @@ class Stage:
     inputs: Callable[[Workspace, Any], list[Path]]
     defaults: Callable[[Workspace, Mapping[str, Any]], dict[str, Any]] | None = None
     complete: Callable[[Any], Config] | None = None
+    outdated: Callable[[Workspace, Any, list[str]], list[str]] | None = None
     require: Callable[[Any], None] | None = None
     memory: Callable[[Any], list[Demand]] | None = None
     needs: tuple[str, ...] = ()

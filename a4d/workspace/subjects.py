@@ -8,11 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from a4d.export.placing import UpAxis, frame_of_files
 from a4d.export.subject import GivenAsset, Moments, Subject, SurfaceOptions
 from a4d.geometry.asset import Asset
+from a4d.geometry.file_frames import UpAxis, frame_of_files
+from a4d.geometry.left_out import unshown_clips
 from a4d.geometry.placement import placed
 from a4d.io.asset_reader import read_asset
+from a4d.io.capture import CaptureChoice
 from a4d.io.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.scene import Scene
@@ -34,7 +36,7 @@ class SubjectRequest:
         moments: how many; None is as many as the clip has frames.
         fps: frames per second; None is the clip's.
         frame: "source" has the axes, size and place of the mesh that was given.
-        up: axis that points up in the result.
+        up: axis that points up in the result; None is the custom of each format.
         scale: applied in the end.
         surface: how a scene becomes a surface.
     """
@@ -44,7 +46,7 @@ class SubjectRequest:
     moments: int | None = None
     fps: float | None = None
     frame: Literal["source", "world"] = "world"
-    up: UpAxis = "y"
+    up: UpAxis | None = None
     scale: float = 1.0
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
 
@@ -61,21 +63,31 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         MissingInputError: there is neither, or no scene of that name.
         UsageError: the given mesh has no clip of that name.
     """
-    target_from_frame = frame_of_files(request.up, request.scale)
-    name = workspace.metadata.name
+    name = workspace.name
     if is_given_mesh(workspace, request.scene):
         in_world = load_asset(workspace)
         in_file = in_world if request.frame == "world" else read_asset(workspace.source_path())
+        target_from_frame = frame_of_files(request.up or "y", request.scale)
         in_file = in_file if _is_identity(target_from_frame) else placed(in_file, target_from_frame)
         given = GivenAsset(in_file, in_world, request.clip)
         return Subject(name, None, given, _clip_moments(workspace, request, in_world), request.surface)
     scene = load_scene(workspace.scene(request.scene), device)
     still = Moments((0.0,), 1 / _fps(workspace, request))
     moments = _scene_moments(workspace, request, scene) if scene.is_moving else still
-    matrix = target_from_frame
+    matrix = frame_of_files("y", request.scale)
     if request.frame == "source" and workspace.metadata.asset is not None:
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
-    return Subject(name, scene, None, moments, request.surface, None if _is_identity(matrix) else matrix)
+    frame_from_world = None if _is_identity(matrix) else matrix
+    return Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+
+
+def _left_out(workspace: Workspace) -> tuple[str, ...]:
+    """What the mesh of a workspace holds and its frames never showed."""
+    facts = workspace.metadata.asset
+    if facts is None:
+        return ()
+    shown = [entry.clip for entry in facts.rendered if entry.clip is not None]
+    return (*facts.left_out, *unshown_clips([clip.name for clip in facts.clips], shown))
 
 
 def _is_identity(matrix: Tensor) -> bool:
@@ -102,7 +114,7 @@ def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Scene) 
         return Moments(_even(count), scene.seconds / max(1, count - 1), scene.is_periodic)
     path = workspace.path / "transforms.json"
     if request.moments is None and path.is_file():
-        stated = read_transforms(path, skip_missing=True).times
+        stated = read_transforms(path, CaptureChoice(skip_missing=True)).times
         times = () if stated is None else tuple(sorted(set(stated.tolist())))
         if len(times) > 1:
             return Moments(times, 1 / _fps(workspace, request))

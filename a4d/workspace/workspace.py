@@ -19,13 +19,14 @@ from a4d.workspace.record import RECORD, Record, damage, read_document
 from a4d.workspace.source import Source, SourceAsset
 
 FORMAT_VERSION = 1
+SUFFIX = ".a4d"
 
 
 class Metadata(BaseModel):
     """`workspace.yaml`; fields of a newer a4d are kept when it is rewritten.
 
     Args:
-        name: the workspace's name; its folder may be renamed.
+        name: under which it was made; its folder may have been renamed since.
         created_by: the a4d version that made it.
         source: what it was made from; None for one that was put together by hand.
         prompts: texts by role, such as `subject` and `motion`.
@@ -117,6 +118,11 @@ class Workspace:
     def argument(self) -> str:
         """Its path as it stands in a command that the user is told to run."""
         return as_argument(self.path)
+
+    @property
+    def name(self) -> str:
+        """What it is called now: its folder's name, without `.a4d`."""
+        return self.path.resolve().name.removesuffix(PARTIAL).removesuffix(SUFFIX)
 
     def require(self, relative: str, remedy: str) -> Path:
         """A file or folder that a stage cannot do without; `remedy` names the command that makes it.

@@ -6,6 +6,7 @@ python tests/bench/field_fit.py [--iterations 600] [--only creature]
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,17 +14,18 @@ from pathlib import Path
 from a4d.runtime import Runtime, prepare_process
 
 prepare_process()
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
 
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from capture_fit import carve, observe  # noqa: E402
 from rich.console import Console  # noqa: E402
+from welded_mesh import read_mesh  # noqa: E402
 
 from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, torus  # noqa: E402
 from a4d.io.images import write_image  # noqa: E402
-from a4d.io.mesh_reader import read_mesh  # noqa: E402
 from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402
 from a4d.randomness import generator  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 from a4d.runtime import prepare_process
 
 prepare_process()
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "objectives"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("objectives", "io")]
 
 import torch  # noqa: E402
 from hidden_object import HELD_OUT, START, Asked, distilled, subjects  # noqa: E402

@@ -24,6 +24,7 @@ import yaml  # noqa: E402
 from capture_fit import carve, observe  # noqa: E402
 from field_fit import SPOT, in_unit_ball  # noqa: E402
 from rich.console import Console  # noqa: E402
+from welded_mesh import read_mesh  # noqa: E402
 
 from a4d.config import set_value  # noqa: E402
 from a4d.evaluation.views import compare_views  # noqa: E402
@@ -33,7 +34,6 @@ from a4d.geometry.primitives import creature, torus  # noqa: E402
 from a4d.io.glb_asset import write_asset  # noqa: E402
 from a4d.io.gltf.reader import read_gltf  # noqa: E402
 from a4d.io.images import write_image  # noqa: E402
-from a4d.io.mesh_reader import read_mesh  # noqa: E402
 from a4d.metrics import psnr, surface_distances  # noqa: E402
 from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402

@@ -3,10 +3,10 @@ import torch
 from waving import Waving
 
 from a4d.errors import UsageError
-from a4d.export.placing import move_gaussians
 from a4d.export.splats import write_gaussian_file, write_gaussian_files
 from a4d.export.subject import Moments, Subject
 from a4d.geometry.cameras import Cameras, orbit
+from a4d.geometry.file_frames import move_gaussians
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.gaussian_ply import read_gaussian_ply

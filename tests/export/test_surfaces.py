@@ -7,11 +7,11 @@ from waving import Waving
 
 from a4d.errors import QualityError, UsageError
 from a4d.export import surfaces
-from a4d.export.placing import frame_of_files
 from a4d.export.subject import Moments, Subject, SurfaceOptions
 from a4d.export.surfaces import write_glb, write_obj_file, write_sequence
 from a4d.geometry.animating import AnimationOptions
 from a4d.geometry.cameras import turntable
+from a4d.geometry.file_frames import frame_of_files
 from a4d.geometry.posing import deform
 from a4d.io.gltf.reader import read_gltf
 from a4d.io.obj import write_obj
@@ -89,7 +89,7 @@ def test_a_textured_sequence_shares_one_picture(tmp_path):
 
 
 def test_an_obj_file_has_colours_or_a_picture_and_the_frame_that_was_asked_for(tmp_path):
-    moved = replace(waving(), file_from_world=frame_of_files("z", 10.0))
+    moved = replace(waving(), frame_from_world=frame_of_files("z", 10.0))
     write_obj_file(tmp_path / "plain.obj", moved)
     read = trimesh.load(tmp_path / "plain.obj", process=False)
     x, y, z = Waving().mesh().vertices.unbind(1)
@@ -102,7 +102,7 @@ def test_an_obj_file_has_colours_or_a_picture_and_the_frame_that_was_asked_for(t
 
 
 def test_a_file_that_reads_back_differently_is_refused(tmp_path, monkeypatch):
-    wrong = replace(waving(), scene=Waving(still=True), file_from_world=frame_of_files("y", 1.001))
+    wrong = replace(waving(), scene=Waving(still=True), frame_from_world=frame_of_files("y", 1.001))
     monkeypatch.setattr(surfaces, "write_asset", lambda path, asset: surfaces_write(path, wrong.asset))
     with pytest.raises(QualityError, match="vertices that are") as refused:
         write_glb(tmp_path / "ring.glb", replace(waving(), scene=Waving(still=True)))

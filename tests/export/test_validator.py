@@ -4,13 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gltf_files import gltf_files
 from gltf_validator import errors, installed_validator
+from test_glb_extensions import painted
 from test_surfaces import waving
 from test_textured import ring
 
-from a4d.export.placing import frame_of_files
 from a4d.export.subject import GivenAsset, Subject
 from a4d.export.surfaces import write_glb
+from a4d.geometry.file_frames import frame_of_files
+from a4d.io.gltf.reader import read_gltf
 
 
 @pytest.mark.slow
@@ -20,7 +23,7 @@ def test_every_kind_of_exported_glb_keeps_the_rules(tmp_path: Path) -> None:
     subjects = {
         "morph": waving(),
         "bones": waving("bones"),
-        "bones in another frame": replace(waving("bones"), file_from_world=frame_of_files("z", 3.0)),
+        "bones in another frame": replace(waving("bones"), frame_from_world=frame_of_files("z", 3.0)),
         "textured morph": waving(texture=128),
         "textured bones": waving("bones", texture=128),
         "all pictures": Subject("ring", None, GivenAsset(textured, textured)),
@@ -28,4 +31,18 @@ def test_every_kind_of_exported_glb_keeps_the_rules(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.glb" for name in subjects]
     for path, subject in zip(paths, subjects.values(), strict=True):
         write_glb(path, subject)
+    assert errors(script, paths) == {}
+
+
+@pytest.mark.slow
+def test_what_is_carried_through_an_export_keeps_the_rules(tmp_path: Path, real_data: Path) -> None:
+    script = installed_validator(tmp_path / "npm")
+    given = [painted().write(tmp_path / "painted.glb"), *gltf_files(real_data / "gltf_blenderio_roundtrip")]
+    paths = []
+    for number, path in enumerate(given):
+        asset = read_gltf(path)
+        if asset.instances and len(asset.nodes) < 100:
+            paths.append(tmp_path / f"{number}_{path.stem}.glb")
+            write_glb(paths[-1], Subject(path.stem, None, GivenAsset(asset, asset)))
+    assert len(paths) > 40
     assert errors(script, paths) == {}

@@ -68,3 +68,27 @@ def test_a_few_wrong_masks_are_outvoted():
 def test_masks_must_fit_the_cameras():
     with pytest.raises(InvalidInputError, match="do not fit"):
         visual_hull(torch.zeros(2, 8, 8), rings(2), BOUNDS)
+
+
+def test_views_of_several_sizes_carve_the_shape_that_one_size_does():
+    """Wide, tall and small pictures of the same views, whose smaller ones end before the largest do."""
+    cameras = rings(8)
+    large, masks = visual_hull(masks_of(cameras), cameras, BOUNDS, 48), []
+    views = [cameras[index] for index in range(len(cameras))]
+    views = [
+        view.cropped(20, 0, 88, 128) if index % 3 == 0 else view.cropped(0, 20, 128, 88) if index % 3 == 1 else view
+        for index, view in enumerate(views)
+    ]
+    views[2] = views[2].resized(64, 64)
+    renders = [render_mesh(SPHERE, view) for view in views]
+    masks = [render.alpha[0, ..., 0] for render in renders]
+    hull = visual_hull(masks, views, BOUNDS, 48)
+    assert float((hull.values != large.values).sum() / large.values.sum()) < 0.01
+    points, normals = hull.surface()
+    colours = surface_colours(points, normals, [render.rgb[0] for render in renders], views, hull.spacing)
+    nearest = torch.cdist(points[::20], SPHERE.vertices).argmin(1)
+    assert (colours[::20] - SPHERE.colours[nearest]).abs().mean() < 0.03
+    with pytest.raises(InvalidInputError, match="128x88"):
+        visual_hull(masks, [views[1], views[0], *views[2:]], BOUNDS)
+    with pytest.raises(InvalidInputError, match="24 masks"):
+        visual_hull(masks, views[:-1], BOUNDS)

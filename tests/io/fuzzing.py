@@ -23,7 +23,8 @@ EXTREME_BYTES = (b"\x00" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00\x00\x00\x
 
 TELLTALES = re.compile(
     r"Traceback|numpy|buffer size|buffer is|not enough values|too many values|unpack|reshape|broadcast|dtype|"
-    r"\.a4d\.partial|\.partial/(?:outputs|source)|\\x|\bb'|codec can't|NoneType|has no attribute|object is not|index out of|list index|invalid literal|"
+    r"\.a4d\.partial|\.partial/(?:outputs|source)|"
+    r"\\x|\bb'|codec can't|NoneType|has no attribute|object is not|index out of|list index|invalid literal|"
     r"could not convert|KeyError|ValueError|TypeError|struct\.|requires a buffer|Exceeds the limit|int too large|"
     r"not subscriptable|unhashable|pydantic|Errno|memoryview|negative count|zlib|libpng|cv2\.|RuntimeError|Error:",
     re.IGNORECASE,

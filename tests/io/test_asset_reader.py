@@ -44,7 +44,9 @@ def write_quad(folder: Path) -> Path:
 def test_an_obj_file_brings_its_materials_and_pictures(tmp_path: Path) -> None:
     path = write_quad(tmp_path / "in")
     names = {file.relative_to(tmp_path / "in").as_posix() for file in asset_files(path)}
-    assert {"quad.obj", "looks/quad.mtl", "paint.png", "dents.png"} <= names
+    assert names == {"quad.obj", "looks/quad.mtl", "looks/paint.png", "looks/dents.png"}, (
+        "a library's own folder comes first"
+    )
     asset = read_asset(path)
     surface = deform(asset)
     assert (len(surface.vertices), len(surface.faces)) == (4, 2)

@@ -4,32 +4,51 @@ import random
 import stat
 
 import pytest
+import trimesh
+from mesh_texts import CORNERS, SQUARE, ply
 from test_captures import orbit_capture
 from test_gaussian_files import random_gaussians
 from test_mesh_files import TETRAHEDRON
 
 from a4d.errors import A4DError, WorkspaceError
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.io.asset_reader import read_asset
 from a4d.io.capture_reader import read_capture
 from a4d.io.colmap import write_colmap
 from a4d.io.files import atomic_path, read_json, write_text
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
 from a4d.io.glb_asset import write_asset
-from a4d.io.mesh_reader import read_mesh
 from a4d.io.obj import write_obj
 from a4d.io.ply import read_point_cloud, write_ply_mesh
 from a4d.io.splat import write_splat
 from a4d.io.transforms_json import write_transforms
 
 GAUSSIANS = random_gaussians(3, degree=1)
+PROPERTIES = dict.fromkeys("xyz", "float") | dict.fromkeys(("red", "green", "blue"), "ushort")
+ROWS = [(*corner, 60000, 300, 0) for corner in CORNERS]
+FACES = [(0, 1, 2, 3), (3, 2, 4), (0, 1, 2, 4, 3)]
+
+
+def write_dressed_obj(path):
+    """A square whose file also holds what its material library says, where damage does no less harm."""
+    look = "newmtl m\nKd .9 .9 .9\nd 0.5\nNs 200\nmap_Kd -s 1 1 1 -clamp on gone.png\nPr 0.5\n"
+    path.write_text(f"mtllib {path.name}\n{look}{SQUARE}f -4//1 -3 -2 \\\n -1\n")
+
+
 SHAPES = [
     ("g.ply", lambda path: write_gaussian_ply(path, GAUSSIANS), read_gaussians),
     ("g.splat", lambda path: write_splat(path, GAUSSIANS), read_gaussians),
-    ("m.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_mesh),
+    ("m.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_asset),
     ("p.ply", lambda path: write_ply_mesh(path, TETRAHEDRON), read_point_cloud),
-    ("m.glb", lambda path: write_asset(path, static_asset("t", primitive_from_mesh(TETRAHEDRON))), read_mesh),
-    ("m.obj", lambda path: write_obj(path, TETRAHEDRON), read_mesh),
+    ("m.glb", lambda path: write_asset(path, static_asset("t", primitive_from_mesh(TETRAHEDRON))), read_asset),
+    ("m.obj", lambda path: write_obj(path, TETRAHEDRON), read_asset),
+    ("look.obj", write_dressed_obj, read_asset),
+    ("mixed.ply", lambda path: path.write_bytes(ply("big", PROPERTIES, ROWS, FACES)), read_asset),
+    ("text.ply", lambda path: path.write_bytes(ply("ascii", PROPERTIES, ROWS, FACES)), read_asset),
+    ("m.off", lambda path: trimesh.creation.box().export(path), read_asset),
+    ("m.stl", lambda path: trimesh.creation.box().export(path), read_asset),
+    ("text.stl", lambda path: trimesh.creation.box().export(path, file_type="stl_ascii"), read_asset),
 ]
 
 

@@ -67,7 +67,7 @@ def test_a_missing_buffer_is_an_error_and_a_missing_picture_a_note(tmp_path: Pat
     file.add("textures", source=0)
     file.add("materials", pbrMetallicRoughness={"baseColorTexture": {"index": 0}})
     asset = read(file, tmp_path)
-    assert asset.missing_pictures == ("gone.png",)
+    assert asset.left_out == ("the picture 'gone.png', which is missing",)
     assert asset.materials[0].base_colour_map is None
     file.json["buffers"] = [{"uri": "gone.bin", "byteLength": 36}]
     (tmp_path / "asset.gltf").write_text(json.dumps(file.json))

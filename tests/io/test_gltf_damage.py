@@ -87,7 +87,7 @@ def test_indices_and_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError, match=reason):
             read(file, tmp_path)
     file = triangle()
-    file.mesh([[math.nan, 0, 0]] * 3)
+    file.clip(0, "translation", [0, 1], [[math.nan, 0, 0]] * 2)
     with pytest.raises(InvalidInputError, match="not finite"):
         read(file, tmp_path)
     file = triangle()

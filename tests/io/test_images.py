@@ -83,6 +83,12 @@ def test_exif_orientation_is_undone(tmp_path, orientation, suffix):
     assert np.abs(image - upright / np.float32(255)).mean() < 0.02
 
 
+def test_big_endian_grey_of_sixteen_bits(tmp_path):
+    picture = Image.frombytes("I;16B", (17, 12), DEEP[..., 0].astype(">u2").tobytes())
+    image = read_image(saved(tmp_path, picture, "a.tiff"))
+    np.testing.assert_allclose(image, np.repeat(DEEP[..., :1], 3, -1) / 65535, atol=1e-7)
+
+
 def test_orientation_of_deep_pictures(tmp_path):
     samples = cv2.imencode(".png", DEEP[..., [2, 1, 0]])[1].tobytes()
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"

@@ -15,7 +15,7 @@ def cloud(count, seed=0):
 
 def test_gaussians_come_back_frame_by_frame(tmp_path):
     frames = [cloud(5 + number % 2, number) for number in range(12)]
-    paths = write_gaussian_sequence(tmp_path / "frames", iter(frames))
+    paths = write_gaussian_sequence(tmp_path / "frames", iter(frames), up="y")
     assert [path.name for path in paths] == [f"frame_{number:05d}.ply" for number in range(12)]
     assert sequence_files(tmp_path / "frames") == paths
     for path, frame in zip(paths, frames, strict=True):

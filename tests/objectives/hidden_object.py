@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
+from welded_mesh import read_mesh
 
 from a4d.geometry.cameras import Cameras, concatenate, orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, paint, torus
-from a4d.io.mesh_reader import read_mesh
 from a4d.metrics import mask_iou, psnr
 from a4d.objectives import build_objectives
 from a4d.optimise import LoopConfig, Problem, optimise

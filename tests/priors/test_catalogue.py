@@ -132,13 +132,15 @@ def test_a_half_precision_variant_loads(folder):
     torch.testing.assert_close(ask(prior, 4), before, atol=0.02, rtol=0.02)
 
 
-def test_mvdream_loads_under_its_original_names(folder):
+@pytest.mark.parametrize("heads", [{}, {"num_heads": 2, "num_head_channels": -1, "use_linear_in_transformer": None}])
+def test_mvdream_loads_under_its_original_names(folder, heads):
     from test_released_models import LDM, ldm_names
 
-    config = {**multi_view_config(LDM), "sample_size": 8}
+    original = LDM | heads
+    config = {**multi_view_config(original), "use_linear_projection": True, "sample_size": 8}
     unet = tiny.unet(**config)
     (folder / "unet").mkdir()
-    (folder / "unet" / "config.json").write_text(json.dumps({"_class_name": "MultiViewUNetModel", **LDM}))
+    (folder / "unet" / "config.json").write_text(json.dumps({"_class_name": "MultiViewUNetModel", **original}))
     torch.save(
         {f"model.diffusion_model.{key}": value for key, value in ldm_names(unet.state_dict()).items()},
         folder / "unet" / "sd-v2.1-base-4view.pt",

@@ -415,6 +415,28 @@ def test_mvdream_reads_every_layout_in_circulation(layout):
         torch.testing.assert_close(found[key], value, atol=0, rtol=0)
 
 
+WORDS_FOR_HEADS = {"size": {}, "number": {"num_heads": 2, "num_head_channels": -1}}
+
+
+@pytest.mark.parametrize("heads", WORDS_FOR_HEADS)
+@pytest.mark.parametrize("is_linear", [True, False])
+@pytest.mark.parametrize("original", [True, False])
+def test_mvdream_s_tensors_tell_linear_projections_from_convolutions(heads, is_linear, original):
+    silent = {key: value for key, value in (LDM | WORDS_FOR_HEADS[heads]).items() if "linear" not in key}
+    config = {**multi_view_config(silent), "use_linear_projection": is_linear}
+    unet = tiny.unet(**config)
+    state = ldm_names(unet.state_dict()) if original else unet.state_dict()
+    # What encodes pictures beside the blocks has a projection of its own.
+    found = multi_view_config(silent, {**state, "image_embed.proj_in.weight": torch.zeros(2, 2)})
+    assert found == config
+    assert multi_view_config({"use_linear_projection": not is_linear}, state)["use_linear_projection"] is is_linear
+
+
+def test_an_original_configuration_that_is_cut_short_names_the_key():
+    with pytest.raises(BackendUnavailableError, match="context_dim"):
+        multi_view_config({key: value for key, value in LDM.items() if key != "context_dim"})
+
+
 def test_a_video_is_seen_as_a_whole_and_in_order(monkeypatch):
     prior = text_to_video()
     seen = spy_on(prior.unet, monkeypatch)

@@ -130,3 +130,49 @@ def test_what_has_no_colours_is_known() -> None:
     assert is_colourless(static_asset("x", primitive_from_mesh(SQUARE)))
     assert not is_colourless(square(replace(PLAIN, base_colour_map=picture_map(torch.ones(2, 2, 3)))))
     assert not is_colourless(static_asset("x", primitive_from_mesh(icosphere(1.0, 1))))
+
+
+def behind_glass(**glass) -> Asset:
+    """A red square behind a wider pane of glass."""
+    small = Mesh(SQUARE.vertices * 0.5, SQUARE.faces)
+    pane = Mesh(SQUARE.vertices * 0.8 + torch.tensor([0.0, 0.0, 0.5]), SQUARE.faces)
+    parts = (
+        replace(primitive_from_mesh(small), material=0),
+        replace(primitive_from_mesh(pane, CORNERS), material=1),
+    )
+    red = Material(base_colour=(1.0, 0.0, 0.0, 1.0), metallic=0.0)
+    return static_asset("glass", parts, (red, Material(**{"metallic": 0.0, **glass})))
+
+
+@pytest.mark.parametrize(
+    ("glass", "middle", "side"),
+    [
+        ({"transmission": 1.0}, (1.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        ({"transmission": 0.5}, (1.0, 0.5, 0.5), (1.0, 1.0, 1.0)),
+        ({"transmission": 1.0, "metallic": 1.0}, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+        ({"transmission": 1.0, "base_colour": (0.0, 1.0, 1.0, 1.0)}, (0.0, 0.0, 0.0), (0.0, 1.0, 1.0)),
+        ({"transmission": 1.0, "base_colour": (0.2140411, 1.0, 1.0, 1.0)}, (0.5, 0.0, 0.0), (0.5, 1.0, 1.0)),
+    ],
+)
+def test_glass_shows_what_is_behind_it_and_hides_the_background(glass: dict, middle: tuple, side: tuple) -> None:
+    picture = rendered(behind_glass(**glass), front(65))
+    np.testing.assert_allclose(picture.rgba[32, 32], (*middle, 1.0), atol=1e-3)
+    np.testing.assert_allclose(picture.rgba[32, 55], (*side, 1.0), atol=1e-3)
+    assert float(picture.rgba[2, 2, 3]) == 0.0
+    is_clear = glass["transmission"] > 0.5 and not glass.get("metallic")
+    assert float(picture.depth[32, 32]) == pytest.approx(3.0 if is_clear else 2.5, abs=1e-3)
+    assert float(picture.depth[32, 55]) == pytest.approx(2.5, abs=1e-3)
+
+
+def test_glass_is_clear_where_its_picture_says_so() -> None:
+    image = torch.tensor([[[1.0, 0, 0], [0.0, 1, 1]]])
+    picture = rendered(behind_glass(transmission=1.0, transmission_map=picture_map(image)), front(65))
+    np.testing.assert_allclose(picture.rgba[32, 27], (1.0, 0.0, 0.0, 1.0), atol=1e-3)
+    np.testing.assert_allclose(picture.rgba[32, 37], (1.0, 1.0, 1.0, 1.0), atol=1e-3)
+
+
+def test_glass_that_covers_only_half_lets_the_background_through() -> None:
+    glass = {"transmission": 1.0, "base_colour": (1.0, 1.0, 1.0, 0.5), "alpha_mode": "blend"}
+    picture = rendered(behind_glass(**glass), front(65))
+    np.testing.assert_allclose(picture.rgba[32, 32], (1.0, 0.0, 0.0, 1.0), atol=1e-3)
+    np.testing.assert_allclose(picture.rgba[32, 55], (1.0, 1.0, 1.0, 0.5), atol=1e-3)

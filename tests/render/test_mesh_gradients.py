@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from welded_mesh import read_mesh
 
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere, torus
 from a4d.geometry.transforms import transform_points
-from a4d.io.mesh_reader import read_mesh
 from a4d.render.kernels.silhouette_edges import edge_table
 from a4d.render.mesh import rasterise, render_mesh
 from a4d.render.mesh_gradients import MeshView, interpolate_reference, render_surface, view_mesh

@@ -109,3 +109,14 @@ def test_a_clip_without_moments_of_its_own_is_sampled_all_the_same(a4d, workspac
     result = a4d("export", workspace, "--formats", "png", "--films", "sweep", "--size", 16, "--json")
     assert result.json["metrics"] == {"sweep_pictures": 24}
     assert np.all([(workspace / f"exports/ring_sweep_frames/{index:05d}.png").is_file() for index in range(24)])
+
+
+def test_a_scene_s_exports_lack_what_its_mesh_had_and_no_frame_showed(a4d, workspace: Path) -> None:
+    path = workspace / "workspace.yaml"
+    facts = "  left_out: [1 light]\n  clips: [{name: walk, seconds: 1}, {name: run, seconds: 1}]\n"
+    shown = "  rendered: [{clip: walk, seconds: [0.0], ground_truth: ground_truth/walk.npz}]\n"
+    path.write_text(path.read_text().replace("asset:\n", f"asset:\n{facts}{shown}"))
+    text = path.read_text().replace("  clips: []\n", "").replace("  left_out: []\n", "").replace("  rendered: []\n", "")
+    path.write_text(text)
+    result = a4d("export", workspace, "--formats", "png", "--films", "sweep", "--size", 16, "--moments", 2, "--json")
+    assert result.json["warnings"] == ["left out of ring.obj: 1 light; the animation 'run'"]

@@ -1,6 +1,7 @@
 """Films of one subject from several sides: read with their cameras, refused as GIFs, and a motion fitted to them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 from bending import bending_bar
 
 from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.cameras import orbit
+from a4d.geometry.cameras import concatenate, orbit
 from a4d.io.glb_asset import write_asset
 from a4d.io.images import write_image
 from a4d.io.multi_view_dataset import MultiViewClip, write_dataset
+from a4d.io.obj import write_obj
 from a4d.io.transforms_json import read_transforms
 from a4d.io.video import write_video
 from a4d.scenes import load_scene
@@ -110,6 +112,117 @@ def test_cameras_may_stand_in_a_file(a4d, tmp_path: Path, bar) -> None:
     assert "3 entries are not 4 views" in refused.err
 
 
+def mesh_with_cameras(bar, folder: Path, up: str | None) -> tuple[Path, dict]:
+    """The bar larger, elsewhere and with +Z up, and the films' cameras in its own coordinates."""
+    from a4d.geometry.file_frames import frame_of_files
+
+    own_from_world = frame_of_files("z", 7.0)
+    own_from_world[:3, 3] = torch.tensor([5.0, -20.0, 3.0])
+    mesh = bar.meshes[0]
+    moved = mesh.vertices.double() @ own_from_world[:3, :3].T + own_from_world[:3, 3]
+    write_obj(folder / "bar.obj", mesh.with_vertices(moved.float()))
+    cameras = concatenate([bar.frames.cameras[view * FRAMES] for view in range(VIEWS)]).moved(own_from_world)
+    poses = cameras.world_from_camera.double().numpy() @ np.diag([1.0, -1, -1, 1])
+    if up == "+y":
+        poses = np.linalg.inv(frame_of_files("z").numpy()) @ poses
+    lens = dict(zip(("fl_x", "fl_y", "cx", "cy"), cameras.intrinsics[0].tolist(), strict=True))
+    content = {"w": SIZE, "h": SIZE, **lens, "frames": [{"transform_matrix": pose.tolist()} for pose in poses]}
+    if up is not None:
+        content["up_axis"] = up
+    (folder / "cameras.json").write_text(json.dumps(content))
+    return folder / "bar.obj", content
+
+
+@pytest.mark.parametrize("up", [None, "+z", "+y"])
+def test_cameras_in_the_mesh_s_coordinates_follow_it_into_the_ball(a4d, tmp_path: Path, bar, up: str | None) -> None:
+    write_folders(tmp_path / "clip", pictures(bar))
+    mesh, _ = mesh_with_cameras(bar, tmp_path, up)
+    growth = 1 / float((bar.meshes[0].vertices - middle(bar)).norm(dim=-1).max())
+    options = ("--videos", "clip", "--cameras", "cameras.json", "--up", "z", "--front", "-y")
+    for frame in ("mesh", None):
+        asked = () if frame is None else ("--cameras-frame", frame)
+        done = a4d("preprocess", mesh, *options, *asked, "--force", "--json")
+        assert done.code == 0, done.err
+        assert done.json["metrics"]["silhouette_iou"] > 0.8  # of a bar that is 8 pixels wide
+        assert done.json["warnings"] == []
+        capture = read_transforms(tmp_path / "bar.a4d" / "transforms.json")
+        expected = torch.cat([bar.frames.cameras[view * FRAMES].positions for view in range(VIEWS)]) - middle(bar)
+        np.testing.assert_allclose(capture.world_from_camera[::FRAMES, :3, 3], growth * expected, atol=1e-3)
+        assert ("the mesh's own axes are assumed, +z up" in done.err) == (up is None)
+        assert ("taken to be in the mesh's own coordinates" in done.err) == (frame is None)
+    wrong = a4d("preprocess", mesh, *options, "--cameras-frame", "world", "--force", "--json")
+    assert wrong.json["metrics"]["silhouette_iou"] < 0.3
+    (warning,) = wrong.json["warnings"]
+    assert "the outlines of bar.obj and of the films overlap by" in warning
+    assert "least in clip/view_" in warning
+    assert ("+z is assumed" in wrong.err) == (up is None)
+
+
+def middle(bar) -> torch.Tensor:
+    """(3,) of the box around the bar at rest."""
+    vertices = bar.meshes[0].vertices
+    return (vertices.amin(0) + vertices.amax(0)) / 2
+
+
+def test_a_frame_of_cameras_needs_cameras_and_a_mesh(a4d, tmp_path: Path, bar) -> None:
+    write_folders(tmp_path / "clip", pictures(bar))
+    refused = a4d("preprocess", "clip", "--cameras-frame", "mesh")
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "--cameras-frame" in refused.err
+
+
+def azimuths(workspace: Path) -> list[float]:
+    capture = read_transforms(workspace / "transforms.json")
+    angles = np.rad2deg(np.arctan2(capture.world_from_camera[:, 0, 3], capture.world_from_camera[:, 2, 3])) % 360
+    return list(dict.fromkeys(angles.round(2).tolist()))
+
+
+def test_a_missing_film_of_a_ring_leaves_the_others_where_they_are(a4d, tmp_path: Path, bar) -> None:
+    write_films(tmp_path / "films", pictures(bar))
+    write_folders(tmp_path / "folders", pictures(bar))
+    (tmp_path / "films/view_2.mp4").unlink()
+    (tmp_path / "folders/view_1").rename(tmp_path / "view_1")
+    for name, there, missing in (("films", [0, 90, 270], "view_2"), ("folders", [0, 180, 270], "view_1")):
+        done = a4d("preprocess", name, "--json")
+        assert done.code == 0, done.err
+        assert azimuths(tmp_path / f"{name}.a4d") == there
+        assert done.json["metrics"]["views"] == 3
+        (warning,) = done.json["warnings"]
+        assert warning == f"{name} has 3 views; missing of a ring of 4: {missing}"
+    refused = a4d("preprocess", "films", "--views", 2, "--force")
+    assert refused.code == 2
+    assert "without view_2" in refused.err
+    done = a4d("preprocess", "folders", "--views", 2, "--force", "--json")
+    assert done.code == 0, done.err
+    assert azimuths(tmp_path / "folders.a4d") == [0, 180]
+
+
+def test_numbers_of_views_that_are_angles_say_an_order_alone(a4d, tmp_path: Path, bar) -> None:
+    for view, frames in enumerate(pictures(bar)):
+        (tmp_path / "clip" / f"view_{90 * view}").mkdir(parents=True)
+        for index, frame in enumerate(frames):
+            write_image(tmp_path / "clip" / f"view_{90 * view}" / f"{index}.png", frame.numpy())
+    done = a4d("preprocess", "clip", "--json")
+    assert (done.code, done.json["warnings"]) == (0, [])
+    assert azimuths(tmp_path / "clip.a4d") == [0, 90, 180, 270]
+    shutil.move(tmp_path / "clip", tmp_path / "twice")
+    (tmp_path / "twice/view_90").rename(tmp_path / "twice/view_00")
+    refused = a4d("preprocess", "twice")
+    assert refused.code == 3
+    assert "are one view" in refused.err
+
+
+def test_cameras_of_a_whole_ring_serve_the_films_that_are_there(a4d, tmp_path: Path, bar) -> None:
+    write_folders(tmp_path / "clip", pictures(bar))
+    (tmp_path / "clip/view_1").rename(tmp_path / "view_1")
+    cameras = orbit(torch.tensor([5.0, 95, 185, 275]), torch.full((4,), 20.0), 2.0, 40.0, SIZE, SIZE)
+    poses = cameras.world_from_camera.double().numpy() @ np.diag([1.0, -1, -1, 1])
+    frames = [{"transform_matrix": pose.tolist()} for pose in poses]
+    (tmp_path / "cameras.json").write_text(json.dumps({"up_axis": "+y", "camera_angle_x": 0.7, "frames": frames}))
+    assert a4d("preprocess", "clip", "--cameras", "cameras.json").code == 0
+    assert azimuths(tmp_path / "clip.a4d") == [5, 185, 275]
+
+
 def test_a_data_set_s_clip_brings_its_cameras(a4d, tmp_path: Path, bar) -> None:
     cameras = orbit(torch.tensor([5.0, 95, 185, 275]), torch.full((4,), 20.0), 2.0, 40.0, SIZE, SIZE)
     clip = MultiViewClip("bar", 0, pictures(bar), cameras, "a bar bends", 20.0, 5.0)
@@ -168,7 +281,8 @@ def test_a_mesh_moves_as_films_show_it(a4d, tmp_path: Path, bar) -> None:
     growth = 1 / float(bar.trajectories[0].norm(dim=-1).max())
     misplaced = a4d("preprocess", "bar.glb", "--videos", "clip")
     assert misplaced.code == 0
-    assert "do not show the mesh where it is" in misplaced.err
+    assert "the outlines of bar.glb and of the films overlap by" in misplaced.err
+    assert "least in clip/view_" in misplaced.err
     placed = a4d("preprocess", "bar.glb", "--videos", "clip", "--radius", 3 * growth, "--force", "--json")
     assert placed.code == 0, placed.err
     assert placed.json["metrics"]["silhouette_iou"] > 0.8  # of a bar that is 8 pixels wide

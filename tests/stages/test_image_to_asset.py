@@ -9,9 +9,9 @@ import pytest
 import trimesh
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from welded_mesh import read_mesh
 
 from a4d.io.gaussian_ply import read_gaussian_ply
-from a4d.io.mesh_reader import read_mesh
 from a4d.io.splat import read_splat
 from a4d.io.video import read_video, write_video
 

@@ -129,7 +129,7 @@ def kill_and_repeat(task: Task, inputs: Path, folder: Path, a4d_in: Callable, ki
     assert made(broken) == made(whole)
 
 
-@pytest.mark.parametrize("name", ["preprocess an image", "make-dataset"])
+@pytest.mark.parametrize("name", ["preprocess an image", "make-dataset in one process"])
 def test_a_command_that_is_killed_and_run_again_makes_the_same_bytes(name, inputs, tmp_path, a4d_in) -> None:
     kill_and_repeat(TASKS[name], inputs, tmp_path, a4d_in, kills=1, seed=2)
 

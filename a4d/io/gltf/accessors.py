@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ SHAPES = {
     "MAT4": (4, 4),
 }
 """Columns and rows of an element; a vector is one column."""
+
+MENDED = ("POSITION", "NORMAL", "TANGENT", "TEXCOORD_", "COLOR_")
 
 ZERO_LIMIT = 2**24
 """Numbers in an accessor without a buffer view, whose count no buffer bounds."""
@@ -62,6 +65,13 @@ class Accessors:
     container: Container
     _decoded: dict[int, NDArray] = field(default_factory=dict)
 
+    @cached_property
+    def _surface(self) -> frozenset[int]:
+        """Those of the look and shape of meshes, where what is not finite can be mended."""
+        primitives = (primitive for mesh in self.container.gltf.meshes for primitive in mesh.primitives)
+        attributes = (item for primitive in primitives for item in primitive.attributes.items())
+        return frozenset(index for name, index in attributes if name.startswith(MENDED))
+
     def array(self, index: int) -> NDArray:
         """The elements of an accessor, with sparse values substituted and normalised integers mapped to floats.
 
@@ -70,7 +80,8 @@ class Accessors:
             component type, or float32 where normalised. Read-only.
 
         Raises:
-            InvalidInputError: it does not exist, does not fit its buffer view, or holds floats that are not finite.
+            InvalidInputError: it does not exist, does not fit its buffer view, or holds floats that are not finite and
+                belong to no surface.
         """
         if index not in self._decoded:
             self._decoded[index] = self._decode(index)
@@ -122,7 +133,7 @@ class Accessors:
             elements = np.zeros((accessor.count, *shape), component)
         if accessor.sparse is not None:
             elements = self._substituted(accessor.sparse, elements, what)
-        if component.kind == "f" and not np.isfinite(elements).all():
+        if component.kind == "f" and index not in self._surface and not np.isfinite(elements).all():
             raise self.container.invalid(f"{what} holds values that are not finite numbers")
         if accessor.normalized and component.kind in "iu":
             elements = np.maximum(elements / np.float64(np.iinfo(component).max), -1.0).astype(np.float32)

@@ -19,6 +19,7 @@ from a4d.errors import MissingInputError
 from a4d.geometry.material import AlphaMode, Material, TextureMap, Wrap
 from a4d.io.gltf import schema
 from a4d.io.gltf.container import Container
+from a4d.io.gltf.extensions import MaterialExtensions
 from a4d.io.gltf.resources import read_resource
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -96,6 +97,16 @@ def _samples(picture: Image.Image) -> NDArray[np.float32]:
     return np.asarray(picture.convert("RGBA" if has_alpha else "RGB"), dtype=np.float32) / np.float32(255)
 
 
+def material_extensions(gltf: schema.Gltf, pictures: Pictures) -> MaterialExtensions:
+    """What becomes of the extensions of a file's materials."""
+
+    def is_readable(index: int) -> bool:
+        source = gltf.textures[index].picture
+        return source is None or source in pictures.missing or pictures.samples[source] is not None
+
+    return MaterialExtensions(gltf, is_readable)
+
+
 def read_materials(container: Container, pictures: Pictures) -> tuple[Material, ...]:
     """The materials of a file, and after them the one of primitives that name none.
 
@@ -143,6 +154,9 @@ def _read_material(container: Container, pictures: Pictures, material: schema.Ma
         alpha_cutoff=material.alpha_cutoff,
         is_double_sided=material.double_sided,
         is_unlit=material.extensions.unlit is not None,
+        transmission=material.extensions.transmission.transmission_factor,
+        transmission_map=texture(material.extensions.transmission.transmission_texture),
+        extensions=material_extensions(container.gltf, pictures).carried(material, texture),
     )
 
 
@@ -155,13 +169,16 @@ def _read_texture(container: Container, pictures: Pictures, info: schema.Texture
     image = pictures.samples[source]
     if image is None:
         raise container.invalid(f"image {source} is neither PNG, JPEG nor WebP", "Convert it to PNG")
+    transform = _uv_transform(info.extensions.transform)
+    if not transform.isfinite().all():
+        raise container.invalid(f"texture {info.index} has a transform of its coordinates that is out of range")
     sampler = schema.Sampler() if texture.sampler is None else container.gltf.samplers[texture.sampler]
     return TextureMap(
         image,
         info.uv_set,
         (WRAPS.get(sampler.wrap_s, "repeat"), WRAPS.get(sampler.wrap_t, "repeat")),
         sampler.mag_filter != NEAREST,
-        _uv_transform(info.extensions.transform),
+        transform,
     )
 
 

@@ -21,10 +21,12 @@ JSON_CHUNK, BINARY_CHUNK = b"JSON", b"BIN\0"
 
 UNDERSTOOD_EXTENSIONS = frozenset(
     {
+        "EXT_mesh_gpu_instancing",
         "EXT_texture_webp",
         "KHR_animation_pointer",
         "KHR_lights_punctual",
         "KHR_mesh_quantization",
+        "KHR_node_visibility",
         "KHR_texture_transform",
         "KHR_xmp_json_ld",
     }
@@ -149,7 +151,7 @@ def _require_understood(path: Path, gltf: Gltf) -> None:
         if extension not in UNDERSTOOD_EXTENSIONS and not extension.startswith("KHR_materials_"):
             raise InvalidInputError(
                 f"{path}: it requires the extension {shortened(extension)}, which is not supported",
-                "Export it without, for example from Blender with compression and instancing off",
+                "Export it without, for example from Blender with compression off",
             )
 
 

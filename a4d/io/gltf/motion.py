@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from a4d.geometry.animation import Channel, Clip, Curve, Interpolation, Target
+from a4d.geometry.animation import Channel, Clip, Curve, Interpolation, Target, distinct_names
 from a4d.io.gltf import schema
 from a4d.io.gltf.accessors import Accessors
 
@@ -24,7 +24,7 @@ WXYZ = [3, 0, 1, 2]
 
 
 def read_clips(accessors: Accessors, morph_counts: list[int]) -> tuple[Clip, ...]:
-    """All animations of a file; channels that drive something else than nodes are left out.
+    """All animations of a file under distinct names; channels that drive something else than nodes are left out.
 
     Args:
         accessors: of the file.
@@ -33,15 +33,15 @@ def read_clips(accessors: Accessors, morph_counts: list[int]) -> tuple[Clip, ...
     Raises:
         InvalidInputError: a node or sampler does not exist, keys are out of order, or values do not fit the keys.
     """
-    return tuple(
-        _read_clip(accessors, number, morph_counts) for number in range(len(accessors.container.gltf.animations))
-    )
+    animations = accessors.container.gltf.animations
+    names = distinct_names([animation.name for animation in animations])
+    return tuple(_read_clip(accessors, number, name, morph_counts) for number, name in enumerate(names))
 
 
-def _read_clip(accessors: Accessors, number: int, morph_counts: list[int]) -> Clip:
+def _read_clip(accessors: Accessors, number: int, name: str, morph_counts: list[int]) -> Clip:
     animation = accessors.container.gltf.animations[number]
     channels = [_read_channel(accessors, number, channel, morph_counts) for channel in animation.channels]
-    return Clip(animation.name or f"animation {number}", tuple(channel for channel in channels if channel is not None))
+    return Clip(name, tuple(channel for channel in channels if channel is not None))
 
 
 def _read_channel(
@@ -50,7 +50,7 @@ def _read_channel(
     container = accessors.container
     what = f"animation {number}"
     sampler = container.item(container.gltf.animations[number].samplers, channel.sampler, f"{what}'s sampler")
-    index, path = _driven(channel.target)
+    index, path = driven(channel.target)
     if index is None or path not in TARGETS:
         return None
     target = TARGETS[path]
@@ -63,7 +63,7 @@ def _read_channel(
     return Channel(index, target, _read_curve(accessors, sampler, target, size, what))
 
 
-def _driven(target: schema.ChannelTarget) -> tuple[int | None, str]:
+def driven(target: schema.ChannelTarget) -> tuple[int | None, str]:
     """The node and the part of it that a channel drives, also where it is named by a JSON pointer."""
     pointer = target.extensions.pointer
     if pointer is None:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.asset import Asset, CompositeMesh, Instance, Skin, TransformParts
-from a4d.geometry.skeleton import Skeleton, joint_in_loop
-from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
+from a4d.geometry.animation import Clip
+from a4d.geometry.asset import Asset, CompositeMesh, Instance, Skin
 from a4d.io.gltf.accessors import Accessors
 from a4d.io.gltf.appearance import read_materials, read_pictures
 from a4d.io.gltf.container import Container, read_container
-from a4d.io.gltf.motion import WXYZ, read_clips
+from a4d.io.gltf.hierarchy import ShownScene, affine, read_hierarchy, shown_scene
+from a4d.io.gltf.left_out import left_out
+from a4d.io.gltf.motion import read_clips
 from a4d.io.gltf.surfaces import read_mesh
 
 SUFFIXES = frozenset({".gltf", ".glb"})
+
+FACE_LIMIT = 2**23
+"""Faces that a scene may show by repeating meshes, which no size of the file bounds."""
 
 
 def read_gltf(path: Path | str) -> Asset:
     """Read a .gltf or .glb file (glTF 2.0) with its buffers and pictures.
 
-    Shown is the scene that the file names, else its first, else all nodes. Cameras, lights and extensions that multiply
-    meshes are left out. A picture that does not exist is left out too, and noted in the asset's `missing_pictures`.
+    Shown is the scene that the file names, else its first, else all nodes, without those that are hidden. A mesh that
+    an extension shows at several places gets a node for each. What the asset has no room for, and pictures that do not
+    exist, are listed in its `left_out`.
 
     Args:
         path: the file; buffers and pictures outside its folder are refused.
@@ -42,64 +48,37 @@ def read_gltf(path: Path | str) -> Asset:
     container = read_container(path)
     accessors = Accessors(container)
     # Also what nothing uses is read, so that a damaged file is refused whole rather than surprising later.
-    nodes, parts = _read_nodes(container)
+    hierarchy, scene = read_hierarchy(accessors), shown_scene(container)
     for index in range(len(container.gltf.buffer_views)):
         container.view(index)
     for index in range(len(container.gltf.accessors)):
         accessors.array(index)
     meshes = tuple(read_mesh(accessors, index) for index in range(len(container.gltf.meshes)))
     skins = tuple(_read_skin(accessors, index) for index in range(len(container.gltf.skins)))
-    instances = _read_instances(container, meshes, skins)
+    instances = _read_instances(container, meshes, skins, scene, hierarchy.places)
     morph_counts = [0 if node.mesh is None else len(meshes[node.mesh].morph_names) for node in container.gltf.nodes]
     pictures = read_pictures(container)
     return Asset(
         path.name,
-        nodes,
-        parts,
+        hierarchy.nodes,
+        hierarchy.parts,
         instances,
         meshes,
         skins,
         read_materials(container, pictures),
-        read_clips(accessors, morph_counts),
-        tuple(pictures.missing.values()),
+        tuple(_at_all_places(clip, hierarchy.places) for clip in read_clips(accessors, morph_counts)),
+        left_out(container, scene, pictures),
     )
 
 
-def _read_nodes(container: Container) -> tuple[Skeleton, TransformParts]:
-    nodes = container.gltf.nodes
-    parents = [-1] * len(nodes)
-    for index, node in enumerate(nodes):
-        for child in node.children:
-            container.item(nodes, child, "node")
-            if parents[child] >= 0:
-                raise container.invalid(f"node {child} has two parents")
-            parents[child] = index
-    looping = joint_in_loop(parents)
-    if looping is not None:
-        raise container.invalid(f"node {looping} is its own ancestor")
-
-    def stacked(rows: list[list[float]], width: int) -> Tensor:
-        return torch.tensor(rows, dtype=torch.float64).reshape(len(nodes), width)
-
-    parts = TransformParts(
-        stacked([node.translation for node in nodes], 3),
-        stacked([node.rotation for node in nodes], 4)[:, WXYZ],
-        stacked([node.scale for node in nodes], 3),
-    )
-    rest = rigid_from_parts(rotation_from_quaternion(parts.rotations) * parts.scales[:, None, :], parts.translations)
-    for index, node in enumerate(nodes):
-        if node.matrix is not None:
-            rest[index] = _affine(torch.tensor(node.matrix, dtype=torch.float64).reshape(4, 4).T)
-    return Skeleton(tuple(node.name for node in nodes), torch.tensor(parents, dtype=torch.int64), rest), parts
-
-
-def _affine(
-    matrices: Tensor,  # (..., 4, 4)
-) -> Tensor:
-    """The same with the last row that the specification demands and some exporters get wrong."""
-    matrices = matrices.clone()
-    matrices[..., 3, :] = matrices.new_tensor([0.0, 0.0, 0.0, 1.0])
-    return matrices
+def _at_all_places(clip: Clip, places: Mapping[int, range]) -> Clip:
+    """The clip with the weights of an instanced mesh's morph targets driven wherever it is shown."""
+    channels = [
+        replace(channel, node=node)
+        for channel in clip.channels
+        for node in (places.get(channel.node, [channel.node]) if channel.target == "weights" else [channel.node])
+    ]
+    return replace(clip, channels=tuple(channels))
 
 
 def _read_skin(accessors: Accessors, index: int) -> Skin:
@@ -116,41 +95,34 @@ def _read_skin(accessors: Accessors, index: int) -> Skin:
         matrices = accessors.floats(skin.inverse_bind_matrices, (4, 4), what, torch.float64)
         if len(matrices) < count:
             raise container.invalid(f"skin {index} has {len(matrices)} inverse bind matrices for {count} joints")
-        inverse_bind = _affine(matrices[:count])
+        inverse_bind = affine(matrices[:count])
     return Skin(skin.name, torch.tensor(skin.joints, dtype=torch.int64), inverse_bind)
 
 
 def _read_instances(
-    container: Container, meshes: tuple[CompositeMesh, ...], skins: tuple[Skin, ...]
+    container: Container,
+    meshes: tuple[CompositeMesh, ...],
+    skins: tuple[Skin, ...],
+    scene: ShownScene,
+    places: Mapping[int, range],
 ) -> tuple[Instance, ...]:
     """The meshes of the scene, depth first; every node's references are checked, in the scene or not."""
-    nodes = container.gltf.nodes
     instances = {
         index: _read_instance(container, index, node.mesh, meshes, skins)
-        for index, node in enumerate(nodes)
+        for index, node in enumerate(container.gltf.nodes)
         if node.mesh is not None
     }
-    order: dict[int, None] = {}
-    waiting = list(reversed(_scene_roots(container)))
-    while waiting:
-        index = waiting.pop()
-        if index not in order:
-            order[index] = None
-            waiting.extend(reversed(nodes[index].children))
-    return tuple(instances[index] for index in order if index in instances)
-
-
-def _scene_roots(container: Container) -> list[int]:
-    gltf = container.gltf
-    for scene in gltf.scenes:
-        for root in scene.nodes:
-            container.item(gltf.nodes, root, "node")
-    if gltf.scene is not None:
-        return container.item(gltf.scenes, gltf.scene, "scene").nodes
-    if gltf.scenes:
-        return gltf.scenes[0].nodes
-    children = {child for node in gltf.nodes for child in node.children}
-    return [index for index in range(len(gltf.nodes)) if index not in children]
+    shown = [
+        replace(instances[index], node=place)
+        for index in scene.nodes
+        if index in instances
+        for place in places.get(index, [index])
+    ]
+    faces = [sum(len(primitive.faces) for primitive in mesh.primitives) for mesh in meshes]
+    count = sum(faces[instance.mesh] for instance in shown)
+    if count > max(FACE_LIMIT, sum(faces)):
+        raise container.invalid(f"its instances show {count} faces, more than {FACE_LIMIT}", "Export fewer of them")
+    return tuple(shown)
 
 
 def _read_instance(

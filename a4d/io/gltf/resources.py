@@ -16,8 +16,8 @@ from a4d.io.files import read_bytes
 DATA_HEADER = re.compile(r"[\w.+/-]*(;[\w.+-]+=[^;,]*)*(?P<base64>;base64)?", re.ASCII)
 """What stands between `data:` and the comma (RFC 2397)."""
 
-FOREIGN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|.*[\\\0]", re.DOTALL)
-"""A scheme, or a character that separates or ends paths on some system."""
+FOREIGN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|.*\0", re.DOTALL)
+"""A scheme or drive, or a character that ends paths."""
 
 
 def read_resource(path: Path, uri: str) -> bytes:
@@ -25,7 +25,7 @@ def read_resource(path: Path, uri: str) -> bytes:
 
     Args:
         path: of the glTF file.
-        uri: a data URI, or a percent-encoded path relative to the file's folder.
+        uri: a data URI, or a percent-encoded path relative to the file's folder, be it with backslashes.
 
     Raises:
         MissingInputError: the file does not exist.
@@ -34,7 +34,7 @@ def read_resource(path: Path, uri: str) -> bytes:
     """
     if uri[:5].lower() == "data:":
         return _embedded(path, uri)
-    relative = unquote(uri)
+    relative = unquote(uri).replace("\\", "/")
     try:
         if not relative or FOREIGN.match(relative):
             raise OutsideError("no relative path")

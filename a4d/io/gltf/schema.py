@@ -17,10 +17,23 @@ UvSet = Annotated[int, Field(ge=0, le=15)]
 """Bounded because every vertex gets coordinates in all sets up to the highest that a material names."""
 
 
+class Extensions(BaseModel):
+    """Extensions of an object by name: those that are read as fields, all others as they stand."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """Those that are not read."""
+        return self.model_extra or {}
+
+
 class GltfObject(BaseModel):
     """An object with camelCase keys, of finite numbers, with integers that are written as integers."""
 
     model_config = ConfigDict(alias_generator=to_camel, strict=True, extra="ignore", allow_inf_nan=False)
+
+    extensions: Extensions = Extensions()
 
 
 class Asset(GltfObject):
@@ -102,7 +115,7 @@ class TextureWebp(GltfObject):
     source: Index | None = None
 
 
-class TextureExtensions(GltfObject):
+class TextureExtensions(Extensions):
     """The extensions of a texture that are read."""
 
     webp: TextureWebp | None = Field(default=None, alias="EXT_texture_webp")
@@ -131,7 +144,7 @@ class TextureTransform(GltfObject):
     tex_coord: UvSet | None = None
 
 
-class TextureInfoExtensions(GltfObject):
+class TextureInfoExtensions(Extensions):
     """The extensions of a reference to a texture that are read."""
 
     transform: TextureTransform | None = Field(default=None, alias="KHR_texture_transform")
@@ -168,7 +181,16 @@ class SpecularGlossiness(GltfObject):
 
     diffuse_factor: Vector4 = [1.0, 1.0, 1.0, 1.0]
     diffuse_texture: TextureInfo | None = None
+    specular_factor: Vector3 = [1.0, 1.0, 1.0]
     glossiness_factor: float = 1.0
+    specular_glossiness_texture: TextureInfo | None = None
+
+
+class Transmission(GltfObject):
+    """KHR_materials_transmission: the share of light that passes a thin wall; its map's red is a factor of it."""
+
+    transmission_factor: float = 0.0
+    transmission_texture: TextureInfo | None = None
 
 
 class EmissiveStrength(GltfObject):
@@ -177,12 +199,13 @@ class EmissiveStrength(GltfObject):
     emissive_strength: float = 1.0
 
 
-class MaterialExtensions(GltfObject):
+class MaterialExtensions(Extensions):
     """The extensions of a material that are read."""
 
     unlit: dict[str, Any] | None = Field(default=None, alias="KHR_materials_unlit")
     emissive_strength: EmissiveStrength = Field(default=EmissiveStrength(), alias="KHR_materials_emissive_strength")
     specular_glossiness: SpecularGlossiness | None = Field(default=None, alias="KHR_materials_pbrSpecularGlossiness")
+    transmission: Transmission = Field(default=Transmission(), alias="KHR_materials_transmission")
 
 
 class Material(GltfObject):
@@ -200,6 +223,12 @@ class Material(GltfObject):
     extensions: MaterialExtensions = MaterialExtensions()
 
 
+class PrimitiveExtensions(Extensions):
+    """The extensions of a primitive that are read."""
+
+    variants: dict[str, Any] | None = Field(default=None, alias="KHR_materials_variants")
+
+
 class Primitive(GltfObject):
     """Faces of one material; attributes and morph targets are accessors by name."""
 
@@ -208,6 +237,7 @@ class Primitive(GltfObject):
     material: Index | None = None
     mode: Annotated[int, Field(ge=0, le=6)] = 4
     targets: list[dict[str, Index]] = []
+    extensions: PrimitiveExtensions = PrimitiveExtensions()
 
 
 class Mesh(GltfObject):
@@ -217,6 +247,26 @@ class Mesh(GltfObject):
     name: str = ""
     weights: list[float] | None = None
     extras: Any = None
+
+
+class Instancing(GltfObject):
+    """EXT_mesh_gpu_instancing: the node's mesh is shown at each of several places, given by accessors."""
+
+    attributes: dict[str, Index] = {}
+
+
+class Visibility(GltfObject):
+    """KHR_node_visibility: whether a node and all below it are seen."""
+
+    visible: bool = True
+
+
+class NodeExtensions(Extensions):
+    """The extensions of a node that are read."""
+
+    instancing: Instancing | None = Field(default=None, alias="EXT_mesh_gpu_instancing")
+    visibility: Visibility = Field(default=Visibility(), alias="KHR_node_visibility")
+    light: dict[str, Any] | None = Field(default=None, alias="KHR_lights_punctual")
 
 
 class Node(GltfObject):
@@ -231,6 +281,8 @@ class Node(GltfObject):
     rotation: Vector4 = [0.0, 0.0, 0.0, 1.0]
     scale: Vector3 = [1.0, 1.0, 1.0]
     weights: list[float] | None = None
+    camera: Any = None
+    extensions: NodeExtensions = NodeExtensions()
 
 
 class Skin(GltfObject):
@@ -262,7 +314,7 @@ class AnimationPointer(GltfObject):
     pointer: str = ""
 
 
-class ChannelTargetExtensions(GltfObject):
+class ChannelTargetExtensions(Extensions):
     """The extensions of a channel's target that are read."""
 
     pointer: AnimationPointer | None = Field(default=None, alias="KHR_animation_pointer")
@@ -291,6 +343,19 @@ class Animation(GltfObject):
     name: str = ""
 
 
+class Variants(GltfObject):
+    """KHR_materials_variants: the choices that primitives refer to."""
+
+    variants: list[dict[str, Any]] = []
+
+
+class RootExtensions(Extensions):
+    """The extensions of the root object that are read."""
+
+    lights: dict[str, Any] | None = Field(default=None, alias="KHR_lights_punctual")
+    variants: Variants = Field(default=Variants(), alias="KHR_materials_variants")
+
+
 class Gltf(GltfObject):
     """The root object."""
 
@@ -309,3 +374,4 @@ class Gltf(GltfObject):
     scenes: list[Scene] = []
     skins: list[Skin] = []
     textures: list[Texture] = []
+    extensions: RootExtensions = RootExtensions()

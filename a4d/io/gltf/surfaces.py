@@ -112,6 +112,7 @@ def texture_maps(material: schema.Material) -> list[schema.TextureInfo]:
         material.occlusion_texture,
         material.emissive_texture,
         specular.diffuse_texture if specular else None,
+        material.extensions.transmission.transmission_texture,
     ]
     return [map_ for map_ in maps if map_ is not None]
 

@@ -162,7 +162,8 @@ def around_unet(
 
 def _empty(views: WeightsFolder, adapter: Path, longest: int) -> tuple[MultiViewVideoUNet, dict[str, Tensor]]:
     """A UNet of the right sizes, and the tensors of its frozen parts."""
-    config = multi_view_config(views.config("unet"))
+    state = views.tensors("unet")
+    config = multi_view_config(views.config("unet"), state)
     image = read_weights(adapter)
     try:
         width = image["image_proj.norm.weight"].shape[0]
@@ -177,9 +178,6 @@ def _empty(views: WeightsFolder, adapter: Path, longest: int) -> tuple[MultiView
             f"{adapter} is for another model: {width} numbers to a token, not {config['cross_attention_dim']}"
         )
     unet = MultiViewVideoUNet(image_width, tokens, **{**motion_config(config), "motion_max_seq_length": longest})
-    state: dict[str, Tensor] = {}
-    for path in weight_files(views.path / "unet"):
-        state.update(read_weights(path))
     frozen = multi_view_state(state, config)
     renamed = {name.replace("class_embedding.", "camera_embedding."): value for name, value in frozen.items()}
     return unet, {**renamed, **image_adapter_state(image, list(unet.state_dict()))}
