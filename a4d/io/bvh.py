@@ -21,7 +21,7 @@ from a4d.io.files import read_text
 MOTION = re.compile(r"\bMOTION\s+Frames\s*:\s*(?P<frames>\d{1,9})\s+Frame\s+Time\s*:\s*(?P<seconds>\S+)", re.IGNORECASE)
 WORD = re.compile(r"[{}]|[^\s{}]+")
 SHORTEST, LONGEST = 1e-15, 1e15
-"""Of a skeleton's longest bone, in whatever unit: beyond, single precision has no room for a body around it."""
+"""Of the longest bone and of anything, in whatever unit: beyond, single precision has no room for a body."""
 
 CHANNEL = re.compile(r"(?P<axis>[XYZ])(?P<kind>position|rotation)", re.IGNORECASE)
 
@@ -96,9 +96,10 @@ def _read_hierarchy(path: Path, words: Iterator[str]) -> list[_Joint]:
         raise InvalidInputError(f"{path} has a damaged hierarchy") from error
     if not joints or open_joints:
         raise InvalidInputError(f"{path} has a hierarchy that is empty or cut off")
-    lengths = [max(map(abs, joint.offset)) for joint in joints if joint.parent >= 0]
-    if lengths and not SHORTEST <= max(lengths) <= LONGEST:
-        raise InvalidInputError(f"{path} has no bone of a usable length: its longest offset is {max(lengths):g}")
+    farthest = max(abs(length) for joint in joints for length in joint.offset)
+    bones = [abs(length) for joint in joints if joint.parent >= 0 for length in joint.offset]
+    if farthest > LONGEST or (bones and max(bones) < SHORTEST):
+        raise InvalidInputError(f"{path} has no bones of a usable length: its longest offset is {farthest:g}")
     return joints
 
 
@@ -133,8 +134,8 @@ def _read_values(path: Path, text: str, frames: int, channels: int) -> NDArray[n
         values = np.array(words, dtype=np.float64).reshape(frames, channels)
     except ValueError as error:
         raise InvalidInputError(f"{path} holds motion values that are no numbers") from error
-    if not np.isfinite(values).all():
-        raise InvalidInputError(f"{path} holds motion values that are not finite")
+    if not (np.abs(values) <= LONGEST).all():
+        raise InvalidInputError(f"{path} holds motion values that are not finite, or beyond {LONGEST:g}")
     return values
 
 

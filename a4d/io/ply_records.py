@@ -13,6 +13,9 @@ from a4d.io.complaints import quoted
 from a4d.io.number_text import leading_numbers, word_counts
 from a4d.io.ply_header import PlyElement
 
+LONGEST_LIST = 2**53
+"""No file holds as much; beyond it not every whole number is a double."""
+
 
 @dataclass(frozen=True)
 class PlyLists:
@@ -73,7 +76,7 @@ class Words:
     def count(self, position: int, kind: str) -> int:
         """The length that a list states of itself; -1 for one that is no length."""
         value = self.numbers[position]
-        return int(value) if value >= 0 and value == int(value) else -1
+        return int(value) if 0 <= value < LONGEST_LIST and value == int(value) else -1
 
     def values(self, positions: NDArray[np.int64], kind: str) -> NDArray:
         """The values that begin at some positions, in the order given."""
