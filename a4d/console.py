@@ -133,8 +133,9 @@ def format_value(value: Any) -> str:
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
-    """Metrics on one line."""
-    return "  ".join(f"{name} {format_value(value)}" for name, value in metrics.items())
+    """Metrics on one line, but for those that are lists."""
+    shown = {name: value for name, value in metrics.items() if not isinstance(value, list)}
+    return "  ".join(f"{name} {format_value(value)}" for name, value in shown.items())
 
 
 def format_size(size: float) -> str:

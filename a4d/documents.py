@@ -84,9 +84,12 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text can be written; escapes may name halves of UTF-16's pairs, which alone are no characters."""
+    """Whether a text can be written; escapes may name halves of UTF-16's pairs, which alone are no characters.
+
+    Those that stand for the bytes of a file's name that is not UTF-8 (PEP 383) may: a record holds such names.
+    """
     try:
-        text.encode("utf-8")
+        text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return False
     return True

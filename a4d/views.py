@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ from a4d.errors import ConfigError, MissingInputError
 from a4d.frame_order import FrameOrder
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
+from a4d.render.footprint import pixel_sizes
 from a4d.render.render import Shading
 
 Background = Literal["black", "white", "grey", "random"]
@@ -122,6 +123,9 @@ class ViewBatch:
 class Views(Config, ABC):
     """Base of all view sets: a batch of cameras, times and backgrounds per step."""
 
+    reads_frames: ClassVar[bool] = False
+    """Whether what is sampled depends on the workspace's images."""
+
     kind: str
     batch: int = Field(default=1, ge=1, le=4096)
     background: Background = "black"
@@ -136,6 +140,10 @@ class Views(Config, ABC):
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
+
+    @abstractmethod
+    def finest_pixel(self, frames: Frames | None) -> float:
+        """Metres that the smallest pixel is wide at the subject; see `a4d.render.footprint.pixel_sizes`."""
 
     @property
     def shadings(self) -> tuple[Shading, ...]:
@@ -174,6 +182,7 @@ class Views(Config, ABC):
 class ObservedViews(Views):
     """Frames of the workspace, every one once per epoch in an order that the seed decides."""
 
+    reads_frames = True
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
@@ -224,6 +233,16 @@ class ObservedViews(Views):
         frames, indices = self._frames(frames)
         return self._batch(frames, indices[:1], self.backgrounds(0, 0)[:1])
 
+    def finest_pixel(self, frames: Frames | None) -> float:
+        """Of the frames of the split, at the last size."""
+        frames, indices = self._frames(frames)
+        cameras = [frames.cameras[index] for index in indices]
+        sizes = [self._size(LAST_STEP) or max(camera.width, camera.height) for camera in cameras]
+        return min(
+            float(pixel_sizes(camera)) * max(1.0, max(camera.width, camera.height) / size)
+            for camera, size in zip(cameras, sizes, strict=True)
+        )
+
     def every_frame(self, frames: Frames | None) -> Iterator[ViewBatch]:
         """Each frame of the split once, alone, in the workspace's order."""
         frames, indices = self._frames(frames)
@@ -236,14 +255,18 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
+    def _size(self, step: int) -> int | None:
+        """Pixels of the longer side at a step."""
+        if self.size is None:
+            return None
+        size = value_at(self.size, step)
+        # Few sizes, each of which is made once.
+        return SIZE_STEP * max(1, round(size / SIZE_STEP)) if isinstance(self.size, Schedule) else round(size)
+
     def _batch(self, frames: Frames, indices: list[int], background: Tensor, step: int | None = None) -> ViewBatch:
         """Some frames at the size of a step, or at the last size."""
-        at = LAST_STEP if step is None else step
-        size = None if self.size is None else value_at(self.size, at)
-        if isinstance(self.size, Schedule):
-            # Few sizes, each of which is made once.
-            size = SIZE_STEP * max(1, round(value_at(self.size, at) / SIZE_STEP))
-        parts = [frames.reduced(i, None if size is None else round(size)) for i in indices]
+        size = self._size(LAST_STEP if step is None else step)
+        parts = [frames.reduced(i, size) for i in indices]
         sizes = {tuple(rgba.shape) for rgba, _ in parts}
         if len(sizes) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
@@ -362,6 +385,13 @@ class OrbitViews(Views):
         distance = self._distance(half, fov, 0)
         cameras = orbit(torch.tensor([30.0]), torch.tensor([15.0]), distance, fov, self.size, self.size)
         return ViewBatch(cameras, half if self.frames else None, self.backgrounds(0, 0)[:1])
+
+    def finest_pixel(self, frames: Frames | None) -> float:
+        """From the nearest and narrowest cameras, at the end."""
+        nearest = torch.zeros(1)
+        fov = float(_between(self.fov, nearest, LAST_STEP))
+        distance = self._distance(nearest, fov, LAST_STEP)
+        return float(pixel_sizes(orbit(nearest, nearest, distance, fov, self.size, self.size)))
 
 
 KINDS: dict[str, type[Views]] = {"moments": MomentViews, "observed": ObservedViews, "orbit": OrbitViews}

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A mesh and a motion in words to an animated mesh (Animate3D).
-#   bash recipes/animate3d.sh MODEL "MOTION TEXT" [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...]
+#   bash recipes/animate3d.sh MODEL "MOTION TEXT" [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
 # compact (the default without CUDA) asks the small prior that ships with the package; paper asks MV-VDM on a GPU, whose
 # weights `a4d weights fetch animate3d` fetches, or which lie in the folders that --weights names.
+# A motion that the scene cannot follow ends the recipe with exit code 7, its result kept; --accept goes on with it.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
 # A4D_FIT_STATIC, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, such as "--set sample.steps=50".
 set -euo pipefail
@@ -10,13 +11,14 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
 
 usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-profile="" weights="" positional=()
+profile="" weights="" accept="" positional=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --profile) [ $# -ge 2 ] || usage; profile="$2"; shift 2 ;;
     --profile=*) profile="${1#*=}"; shift ;;
     --weights) [ $# -ge 2 ] || usage; weights="$2"; shift 2 ;;
     --weights=*) weights="${1#*=}"; shift ;;
+    --accept) accept=--accept; shift ;;
     --) shift; positional+=("$@"); break ;;
     --*) usage ;;
     *) positional+=("$1"); shift ;;
@@ -38,7 +40,7 @@ scene="$(python -m a4d.naming text "$motion")"
 fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
   local stage="$1" own
   own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
-  run a4d "$stage" "$name" --config "$settings/$stage.yaml" ${weights:+--weights "$weights"} "${@:2}" \
+  run a4d "$stage" "$name" --config "$settings/$stage.yaml" ${weights:+--weights "$weights"} $accept "${@:2}" \
     ${A4D_OPTIONS:-} ${!own:-}
 }
 run a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}

@@ -14,7 +14,8 @@ from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.runtime import Runtime
 from a4d.workspace import fitting
 from a4d.workspace.pace import Pace, paced
-from a4d.workspace.sampled_views import SampleConfig, sampled_frames
+from a4d.workspace.quality import Gate, judge
+from a4d.workspace.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -22,6 +23,28 @@ from a4d.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from a4d.scenes.seed import Seed
     from a4d.views import Frames
+
+
+GATES_OF_FILMS = (
+    Gate("motion_followed", 0.9, 0.75, "of what moves in the frames, {value:.0%} is followed", at_least=True),
+    Gate("psnr_worst", 20, 15, "the subject at time {psnr_worst_time:.2f} is {value:.0f} dB away", at_least=True),
+    Gate("iou_worst", 0.85, 0.7, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
+    Gate("volume_change", 0.2, 0.4, "the volume changes by {value:.0%} over the clip"),
+    Gate("strain_rms", 0.3, 0.45, "the surface is strained by {value:.0%} on average"),
+)
+"""When a motion that was seen is doubted, and when nobody goes on with it unasked.
+
+Chosen on a galloping horse of 8 moments and on a figure that swings a sword by a right angle and more between two. Rigs
+strain their surfaces by 10 to 40 % at some moments, and skinning changes their volume by up to 8 %.
+"""
+
+GATES_OF_SAMPLES = (
+    Gate("motion_followed", 0.5, 0.2, "of what moves in the prior's frames, {value:.0%} is followed", at_least=True),
+    Gate("iou_worst", 0.6, 0.45, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
+    Gate("volume_change", 0.05, 0.15, "the volume changes by {value:.0%} over the clip"),
+    Gate("strain_rms", 0.07, 0.15, "the surface is strained by {value:.0%} on average"),
+)
+"""The same of a motion that a prior draws: its outlines are ragged, and no strain is meant. Chosen on a walking fox."""
 
 
 class FitDynamic(fitting.Fitting):
@@ -103,6 +126,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         UsageError: the scene would take its own place.
         MissingInputError: the workspace knows no shape, or its frames do not move.
     """
+    from a4d.evaluation.following import figures_of_motion
     from a4d.randomness import generator
     from a4d.scenes import scene_class
 
@@ -117,6 +141,10 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
             work, scene, config.sample, config.prompt or "", fitting.placement(config, runtime), runtime
         )
     metrics: dict[str, Any] = fitting.fit(work, config, scene, frames, runtime)
+    metrics |= figures_of_motion(
+        scene, frames, None if config.sample is None else BACKGROUNDS[config.sample.background]
+    )
+    judge(work, metrics, GATES_OF_FILMS if config.sample is None else GATES_OF_SAMPLES)
     return metrics
 
 
@@ -130,14 +158,17 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     from a4d.scenes.seed import Seed
     from a4d.workspace.assets import still_asset
 
-    gaussians = load_scene(workspace.scene(config.from_scene)).gaussians() if config.from_scene else None
+    static = load_scene(workspace.scene(config.from_scene)) if config.from_scene else None
+    gaussians = None if static is None else static.gaussians()
     asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
     if asset is None and gaussians is None:
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
             f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
-    return Seed(asset=asset, gaussians=None if gaussians is None else gaussians.detach())
+    if static is None or gaussians is None:
+        return Seed(asset=asset)
+    return Seed(asset=asset, gaussians=gaussians.detach(), footprint=static.footprint)
 
 
 def observed_clip(workspace: Workspace, clip: str | None) -> Frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,13 +24,23 @@ from a4d.workspace.fitting import (
     require_weights,
     scene_files,
 )
+from a4d.workspace.quality import Gate, judge
 from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from a4d.scenes.scene import Scene
     from a4d.scenes.seed import Seed
     from a4d.views import Frames
+
+GATES = (
+    Gate(
+        "contrast_left_out", 0.5, math.inf,
+        "{value:.0%} of the picture's contrast lies outside of its subject: look at images/, or give a --mask",
+    ),
+)  # fmt: skip
+"""When it is doubted that the subject was found."""
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
 
@@ -132,7 +143,30 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     if config.proxies is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed, frames, config.proxies))
     scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
-    return fit(work, config, scene, frames, runtime)
+    metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
+    source = work.workspace.metadata.source
+    if source is not None and source.kind == "image":
+        metrics |= score_picture(work.workspace, scene, frames)
+        judge(work, metrics, GATES)
+    return metrics
+
+
+def score_picture(workspace: Workspace, scene: Scene, frames: Frames) -> dict[str, float]:
+    """The render of the one frame against that frame's outline, and against the whole picture it was cut out of."""
+    import torch
+
+    from a4d.evaluation.picture import figures_of_picture
+    from a4d.evaluation.views import compare_views
+    from a4d.framing import Crop
+    from a4d.io.images import read_image
+
+    crop = Crop.model_validate(workspace.metadata.notes["crop"])
+    with torch.no_grad():
+        render = scene.render(frames.cameras[0].to(next(scene.parameters()).device))
+    straight = render.rgb / render.alpha.clamp_min(1e-3)
+    rgba = torch.cat([straight.clamp(0, 1), render.alpha], dim=-1)[0].cpu().numpy()
+    picture = read_image(workspace.source_path(), max_size=4 * crop.size)
+    return {"iou": compare_views(scene, frames.only(0))["iou"], **figures_of_picture(rgba, crop, picture)}
 
 
 def choose_frame(work: Transaction, frames: Frames, index: int) -> Frames:

@@ -41,10 +41,10 @@ class Preprocess(GivenViews):
     margin: float = Field(default=0.1, ge=0, lt=0.45, description="free part of the frame on each side")
     start: int = Field(default=0, ge=0, description="first frame of a video, counted from 0")
     end: int | None = Field(default=None, ge=1, description="the frame after a video's last one")
-    strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
     fps: float | None = Field(
         default=None, gt=0, le=1000, description="frames per second to take from a video or an animation"
     )
+    strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
     max_size: int = Field(default=1600, ge=16, le=16_384, description="photographs are reduced to this many pixels")
     canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
     skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")

@@ -1,9 +1,13 @@
+import math
+
 import pytest
 import torch
+from a4d.stages.distill import Distill, inputs
 from painting import gallery
 
 from a4d.errors import ConfigError, MissingInputError
 from a4d.views import Frames, build_views
+from a4d.workspace.workspace import Metadata, Workspace
 
 
 def views(**spec: object):
@@ -185,3 +189,20 @@ def test_a_run_of_several_sizes_has_no_batch() -> None:
 def test_an_unknown_kind_of_views_is_named() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'observed'"):
         views(kind="observd")
+
+
+@pytest.mark.parametrize(("kind", "reads"), [("observed", True), ("moments", True), ("orbit", False)])
+def test_what_view_sets_say_they_read_is_loaded_and_hashed(tmp_path, kind, reads) -> None:
+    config = Distill(
+        scene={"kind": "gaussians"}, views={"clip": {"kind": kind}}, optimiser={"rates": {}},
+        objectives=[{"kind": "photometric", "views": "clip"}],
+    )  # fmt: skip
+    names = {path.name for path in inputs(Workspace(tmp_path, Metadata(name="x")), config)}
+    assert ({"transforms.json", "images"} <= names) == reads
+
+
+def test_view_sets_know_their_finest_pixel() -> None:
+    orbit = views(kind="orbit", radius=[2.0, 4.0], fov=[20.0, 40.0], size=64)
+    assert orbit.finest_pixel(None) == pytest.approx(2.0 * 2 * math.tan(math.radians(10)) / 64, rel=1e-4)
+    relative = views(kind="orbit", radius=[0.8, 1.0], relative=True, fov=[15.0, 60.0])
+    assert relative.finest_pixel(None) == pytest.approx(1.6 / 128, rel=1e-4)

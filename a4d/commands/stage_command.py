@@ -18,7 +18,7 @@ from a4d.commands import table
 from a4d.commands.options import with_signature
 from a4d.console import format_metrics, make_console, print_json, print_result
 from a4d.documents import parse_yaml
-from a4d.errors import InvalidInputError, UsageError
+from a4d.errors import InvalidInputError, QualityError, UsageError
 from a4d.naming import as_argument
 from a4d.randomness import LARGEST_SEED
 from a4d.workspace.runner import Options, Outcome, execute, merge_values, resolved_config
@@ -52,6 +52,9 @@ class RunControl:
     force: Annotated[bool, typer.Option("--force", help="Make a finished result anew.", rich_help_panel=CONTROL)] = (
         False
     )
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Go on with a result that misses a gate.", rich_help_panel=CONTROL)
+    ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=CONTROL)
     ] = False
@@ -110,6 +113,11 @@ def run_stage(stage: Stage, target: str, control: RunControl, flags: dict[str, A
         print_json(asdict(outcome))
     elif not control.quiet:
         print_result(describe(outcome))
+    if outcome.missed and not control.accept:
+        raise QualityError(
+            f"{outcome.name}: {'; '.join(outcome.missed)}",
+            f"The result is kept; look at it in {outcome.workspace}, then go on with --accept, or try other settings",
+        )
 
 
 def describe(outcome: Outcome) -> str:

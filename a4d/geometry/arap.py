@@ -153,18 +153,30 @@ def deformation_energy(
     The mean over later moments and over edges of the squared deviation from the turn that fits each neighbourhood best,
     in units of the mean squared edge: 0 is rigid around every point, and 0.01 a strain of a tenth everywhere.
     """
+    strains, edges = edge_strains(trajectories, faces)
+    return float(strains.sum(dim=(1, 2)).mean() / edges) if edges and len(strains) else 0.0
+
+
+@torch.no_grad()
+def edge_strains(
+    trajectories: Tensor,  # (1 + T, P, 3) metres
+    faces: Tensor | None,  # (F, 3) int64 over the points; None for a cloud
+) -> tuple[Tensor, int]:
+    """(T, S, K) squared strains of the edges around S points since the first moment, and the number of these edges.
+
+    A strain is the deviation from the turn that fits a neighbourhood best, over the root mean square of all edges.
+    """
     rest = trajectories[0]
     if faces is None:
         around = nearest_neighbourhoods(rest, NEAREST)
     else:
         around = edge_neighbourhoods(first_in_place(rest)[faces], MOST_EDGES, torch.Generator().manual_seed(0))
     if len(trajectories) < 2 or len(around.nodes) == 0:
-        return 0.0
+        return rest.new_zeros(len(trajectories) - 1, 0, 0), 0
     spread = torch.linspace(0, len(around.nodes) - 1, min(len(around.nodes), MOST_REPORTED)).long()
     used, around = around[spread.to(around.nodes.device)].compact()
     squares = arap_residuals(rest[used], trajectories[1:, used], around)
-    strains, edges = relative_strains(squares, rest[used], around)
-    return float(strains.sum(dim=(1, 2)).mean() / max(edges, 1))
+    return relative_strains(squares, rest[used], around)
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from a4d.geometry.rows import rows
@@ -101,6 +103,43 @@ def first_in_place(
     _, place = torch.unique(((places - places.amin(0)) / grid).round().long(), dim=0, return_inverse=True)
     first = place.new_full((int(place.max()) + 1,), len(points))
     return first.scatter_reduce(0, place, torch.arange(len(points), device=points.device), "amin")[place]
+
+
+def enclosed_volumes(
+    paths: Tensor,  # (T, V, 3) metres
+    faces: Tensor,  # (F, 3) int64
+) -> Tensor:
+    """(T,) float64 cubic metres that a moving surface encloses; where it is open, fans over its borders close it.
+
+    It is that of `Mesh.volume` for a closed surface, and does not depend on where a surface lies.
+    """
+    corners = first_in_place(paths[0])[faces]
+    edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    pairs, place = edges.sort(dim=1).values.unique(dim=0, return_inverse=True)
+    surplus = torch.zeros(len(pairs), dtype=torch.int64, device=faces.device)
+    surplus.index_add_(0, place, torch.where(edges[:, 0] < edges[:, 1], 1, -1))
+    surplus[pairs[:, 0] == pairs[:, 1]] = 0
+    border, count = pairs[surplus != 0], surplus[surplus != 0]
+    points = paths.double()
+    a, b, c = points[:, corners].unbind(2)
+    volumes = (a * torch.linalg.cross(b, c, dim=-1)).sum(dim=(1, 2)) / 6
+    if len(border):
+        start, end = points[:, border[:, 0]], points[:, border[:, 1]]
+        apex = _border_centres(start, end, border, paths.shape[1])
+        fans = (end * torch.linalg.cross(start, apex, dim=-1)).sum(-1) * count
+        volumes = volumes + fans.sum(dim=1) / 6
+    return volumes
+
+
+def _border_centres(start: Tensor, end: Tensor, border: Tensor, count: int) -> Tensor:
+    """(T, E, 3) for each of E border edges the mean over the ends of all that hang together with it."""
+    rows, columns = border.cpu().numpy().T
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    number, labels = connected_components(graph, directed=False)
+    label = torch.from_numpy(labels[rows]).long().to(border.device)
+    sums = start.new_zeros(len(start), number, 3).index_add(1, label, start + end)
+    members = torch.bincount(label, minlength=number).clamp_min(1)[:, None]
+    return (sums / (2 * members))[:, label]
 
 
 def same_places(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -27,6 +27,8 @@ from a4d.views import Frames, ObservedViews
 
 class ReleasedPrior(Config):
     """A model of the catalogue, and how it computes."""
+
+    reads_frames: ClassVar[bool] = False
 
     kind: str
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
@@ -60,6 +62,8 @@ OPTIONS = ("size", "views", "condition_frame_time_zero")
 
 class FramesPrior(Config):
     """The ideal denoiser of the workspace's own frames: a recipe can be tried with it before weights are fetched."""
+
+    reads_frames: ClassVar[bool] = True
 
     kind: Literal["exact"] = "exact"
     split: Literal["train", "test", "all", "proxy"] = "train"

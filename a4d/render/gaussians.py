@@ -10,6 +10,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.render import backends
+from a4d.render.gaussians_reference import DILATION
 from a4d.render.render import Render
 
 RENDERED_GAUSSIAN = 160
@@ -35,11 +36,12 @@ def render_gaussians(
     normals: bool = False,
     sh_degree: int | None = None,
     screen_probe: Tensor | None = None,  # (B, N, 2) zeros
+    dilations: Tensor | None = None,  # (B,) square pixels
 ) -> Render:
     """Images of N Gaussians from B cameras, differentiable by the Gaussians (Kerbl et al. 2023, section 4).
 
     - A Gaussian is projected by the affine approximation at its centre (EWA; Zwicker et al. 2001), taken no further out
-      than 0.15 image widths beyond the border; 0.3 square pixels are added to its screen variances.
+      than 0.15 image widths beyond the border; 0.3 square pixels, or `dilations`, are added to its screen variances.
     - It is skipped if its centre is nearer than 0.01 m, if a number it is drawn from is not finite, if its quaternion
       has no length, or if it reaches more than 1e9 pixels.
     - Its alpha at a pixel centre is at most 0.999; where it is below 1/255 the Gaussian does not touch the pixel.
@@ -60,6 +62,7 @@ def render_gaussians(
         normals: whether to render normals.
         sh_degree: limit of the degree of spherical harmonics in use; None is all there are.
         screen_probe: receives in its `grad` the gradient of the loss by each projected mean, in pixels.
+        dilations: what is added to the screen variances of each view; see `a4d.render.footprint`.
 
     Returns:
         Images of the Gaussians' device, with `visible` telling which Gaussians reach which image.
@@ -80,7 +83,9 @@ def render_gaussians(
     degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
     colour = gaussians.means.new_zeros(3) if background is None else background.to(gaussians.means)
     shown = facing_normals(gaussians, cameras) if normals else None
-    rendered: Render = draw(gaussians, cameras, colour.expand(len(cameras), 3), shown, degree, screen_probe)
+    if dilations is None:
+        dilations = torch.full((len(cameras),), DILATION, dtype=torch.float64)
+    rendered: Render = draw(gaussians, cameras, colour.expand(len(cameras), 3), shown, degree, screen_probe, dilations)
     return rendered
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
-from a4d.render.gaussians_reference import DILATION, NEAR_DEPTH, transparent_where_invalid
-from a4d.render.render import Render
+from a4d.render.gaussians_reference import NEAR_DEPTH, transparent_where_invalid
+from a4d.render.render import Render, concatenated
 
 
 def _check_extension() -> None:
@@ -39,11 +39,32 @@ def render(
     normals: Tensor | None,  # (B, N, 3) world, unit length
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels; its `grad` is filled by `backward()`
+    dilations: Tensor,  # (B,) square pixels
 ) -> Render:
     """The backend `gsplat` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
     if len(gaussians) == 0:
         return _empty(cameras, background, normals)
     gaussians = transparent_where_invalid(gaussians.to(torch.float32), sh_degree)
+    # One of gsplat's calls knows one dilation.
+    parts, order = [], []
+    for dilation in dilations.unique().tolist():
+        chosen = (dilations == dilation).nonzero()[:, 0].to(background.device)
+        shown = None if normals is None else normals[chosen]
+        probed = None if screen_probe is None else (screen_probe, chosen)
+        parts.append(_rasterise(gaussians, cameras[chosen], background[chosen], shown, sh_degree, probed, dilation))
+        order.append(chosen)
+    return parts[0] if len(parts) == 1 else concatenated(parts)[torch.cat(order).argsort()]
+
+
+def _rasterise(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor,  # (B, 3) sRGB
+    normals: Tensor | None,  # (B, N, 3) world, unit length
+    sh_degree: int,
+    probed: tuple[Tensor, Tensor] | None,
+    dilation: float,
+) -> Render:
     shape = {
         "means": gaussians.means,
         "quats": gaussians.quaternions,
@@ -54,7 +75,7 @@ def render(
         "width": cameras.width,
         "height": cameras.height,
         "near_plane": NEAR_DEPTH,
-        "eps2d": DILATION,
+        "eps2d": dilation,
         "packed": False,
     }
     image, alpha, information = gsplat.rasterization(
@@ -65,17 +86,18 @@ def render(
     if normals is not None:
         normal, _, of_normals = gsplat.rasterization(colors=normals.float(), render_mode="RGB", **shape)
         centres.append(of_normals["means2d"])
-    if screen_probe is not None:
+    if probed is not None:
         for means in centres:
-            _report_gradient(means, screen_probe)
+            _report_gradient(means, *probed)
     return Render(image[..., :3], alpha, image[..., 3:], normal, (information["radii"] > 0).all(-1))
 
 
-def _report_gradient(means: Tensor, screen_probe: Tensor) -> None:
-    """Add the gradient that arrives at gsplat's projected means, which it makes itself, to that of the probe."""
+def _report_gradient(means: Tensor, screen_probe: Tensor, views: Tensor) -> None:
+    """Add the gradient that arrives at the projected means, which gsplat makes itself, to that of the probe's views."""
 
     def report(gradient: Tensor) -> None:
-        screen_probe.grad = gradient if screen_probe.grad is None else screen_probe.grad + gradient
+        before = torch.zeros_like(screen_probe) if screen_probe.grad is None else screen_probe.grad
+        screen_probe.grad = before.index_add(0, views, gradient)
 
     if means.requires_grad:
         means.register_hook(report)

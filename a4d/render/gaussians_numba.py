@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from a4d.errors import OutOfMemoryError
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.gaussians import Gaussians
+from a4d.render.gaussians_reference import DILATION
 from a4d.render.kernels.gaussian_binning import bin_splats, gather_pairs, sort_by_depth
 from a4d.render.kernels.gaussian_projection import (
     DEPTH,
@@ -41,6 +42,7 @@ def render(
     normals: Tensor | None,  # (B, N, 3) world, unit length
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels; its gradient alone is used
+    dilations: Tensor,  # (B,) square pixels
 ) -> Render:
     """The backend `numba` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
     if sh_degree < gaussians.sh_degree:
@@ -49,7 +51,7 @@ def render(
     normals = None if normals is None else normals.float()
     leaves = (getattr(gaussians, field.name) for field in fields(gaussians))
     rgb, alpha, depth, normal, visible = _Splatting.apply(
-        gaussians, cameras, background.float(), normals, screen_probe, *leaves
+        gaussians, cameras, background.float(), normals, screen_probe, dilations, *leaves
     )
     return Render(rgb, alpha[..., None], depth[..., None], normal, visible)
 
@@ -58,7 +60,10 @@ def warm_up() -> None:
     """Compile every kernel, or load it from the cache."""
     shapes = (3,), (4,), (3,), (), (1, 3)
     gaussians = Gaussians(*(torch.ones(2, *shape, requires_grad=True) for shape in shapes))
-    render(gaussians, turntable(1, 0.0, 9.0, 40.0, TILE), torch.zeros(1, 3), None, 0, None).rgb.sum().backward()
+    dilations = torch.full((1,), DILATION, dtype=torch.float64)
+    render(
+        gaussians, turntable(1, 0.0, 9.0, 40.0, TILE), torch.zeros(1, 3), None, 0, None, dilations
+    ).rgb.sum().backward()
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ class _Splatting(torch.autograd.Function):
         background: Tensor,
         normals: Tensor | None,
         screen_probe: Tensor | None,
+        dilations: Tensor,
         *leaves: Tensor,
     ) -> tuple[Tensor | None, ...]:
         size = (len(cameras), cameras.height, cameras.width)
@@ -108,7 +114,7 @@ class _Splatting(torch.autograd.Function):
         ctx.inputs = tuple(map(_array, (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.sh)))
         log2_opacities = _array(torch.nn.functional.logsigmoid(gaussians.opacity_logits) * LOG2_E)
         ctx.drawings = []
-        for index, camera in enumerate(_numbers(cameras)):
+        for index, camera in enumerate(_numbers(cameras, dilations)):
             drawing = _prepare(camera, cameras, ctx.inputs, log2_opacities)
             images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
             rasterise(drawing.pairs, _array(background[index]), images, drawing.pair_ends)
@@ -155,16 +161,17 @@ class _Splatting(torch.autograd.Function):
         grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
         grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
         leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
-        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, *leaves
+        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, None, *leaves
 
 
-def _numbers(cameras: Cameras) -> Array:
-    """(B, 18) float64 what the kernels know of each camera."""
+def _numbers(cameras: Cameras, dilations: Tensor) -> Array:
+    """(B, 19) float64 what the kernels know of each camera."""
     parts = [
         cameras.world_from_camera[:, :3, :3].transpose(1, 2).flatten(1),
         cameras.positions,
         cameras.intrinsics,
         cameras.intrinsics.new_tensor([[cameras.width, cameras.height]]).expand(len(cameras), 2),
+        dilations[:, None],
     ]
     return _array(torch.cat([part.double() for part in parts], dim=1))
 

@@ -20,7 +20,7 @@ from a4d.render.render import Render
 NEAR_DEPTH = 0.01
 """Metres; a Gaussian whose centre is nearer is skipped."""
 DILATION = 0.3
-"""Square pixels added to both screen variances, so that no splat slips between pixel centres."""
+"""Square pixels added to both screen variances unless told otherwise, so that no splat slips between pixel centres."""
 FRUSTUM_MARGIN = 0.15
 """Image widths beyond the border at which the projection is linearised for centres that lie further out."""
 ALPHA_MAX = 0.999
@@ -65,12 +65,13 @@ def render(
     normals: Tensor | None,  # (B, N, 3) world, unit length
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels
+    dilations: Tensor,  # (B,) square pixels
 ) -> Render:
     """The backend `reference` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
     views = []
     for view in range(len(cameras)):
         probe = None if screen_probe is None else screen_probe[view]
-        splats = project(gaussians, cameras[view], sh_degree, probe)
+        splats = project(gaussians, cameras[view], sh_degree, probe, float(dilations[view]))
         features = [splats.colours, splats.depths[:, None]]
         if normals is not None:
             features.append(normals[view][splats.indices])
@@ -85,7 +86,13 @@ def render(
     return Render(rgb, alpha, depth, None if normals is None else normal, visible)
 
 
-def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe: Tensor | None = None) -> Splats:
+def project(
+    gaussians: Gaussians,
+    camera: Cameras,
+    sh_degree: int,
+    screen_probe: Tensor | None = None,
+    dilation: float = DILATION,
+) -> Splats:
     """What one camera sees of the Gaussians: the EWA projection (Zwicker et al. 2001, section 5) and their colours.
 
     Args:
@@ -93,24 +100,30 @@ def project(gaussians: Gaussians, camera: Cameras, sh_degree: int, screen_probe:
         camera: one camera.
         sh_degree: highest degree of the spherical harmonics that are evaluated.
         screen_probe: (N, 2) pixels, added to the projected means.
+        dilation: square pixels, added to both screen variances.
 
     Returns:
         V splats sorted by depth; equal depths keep the order of the Gaussians.
     """
     indices = is_valid(gaussians, sh_degree).nonzero().squeeze(1)
     with torch.no_grad():
-        splats = _splats(gaussians, indices, camera, sh_degree, screen_probe)
+        splats = _splats(gaussians, indices, camera, sh_degree, screen_probe, dilation)
         size = splats.means.new_tensor([camera.width, camera.height])
         is_inside = ((splats.means + splats.extents > 0) & (splats.means - splats.extents < size)).all(-1)
         is_resolved = (torch.cat([splats.means.abs(), splats.extents], dim=-1) < REACH_MAX).all(-1)
         is_opaque = (splats.depths >= NEAR_DEPTH) & (splats.opacities >= ALPHA_MIN)
         is_visible = is_opaque & is_inside & is_resolved & splats.colours.isfinite().all(-1)
     order = splats.depths[is_visible].argsort(stable=True)
-    return _splats(gaussians, indices[is_visible][order], camera, sh_degree, screen_probe)
+    return _splats(gaussians, indices[is_visible][order], camera, sh_degree, screen_probe, dilation)
 
 
 def _splats(
-    gaussians: Gaussians, indices: Tensor, camera: Cameras, sh_degree: int, screen_probe: Tensor | None
+    gaussians: Gaussians,
+    indices: Tensor,
+    camera: Cameras,
+    sh_degree: int,
+    screen_probe: Tensor | None,
+    dilation: float,
 ) -> Splats:
     """The projection of the Gaussians of some indices, whether or not they are visible."""
     camera_from_world = camera.camera_from_world[0].to(gaussians.means)
@@ -133,8 +146,8 @@ def _splats(
     x, y = (jacobian @ camera_from_world[:3, :3] @ axes).unbind(1)
     xx, xy, yy = (x * x).sum(-1), (x * y).sum(-1), (y * y).sum(-1)
     # The determinant of the dilated covariance as a sum of squares, which no rounding makes negative.
-    determinants = torch.linalg.cross(x, y).square().sum(-1) + DILATION * (xx + yy) + DILATION**2
-    xx, yy = xx + DILATION, yy + DILATION
+    determinants = torch.linalg.cross(x, y).square().sum(-1) + dilation * (xx + yy) + dilation**2
+    xx, yy = xx + dilation, yy + dilation
     inverse_covariances = torch.stack([yy, -xy, xx], dim=-1) / determinants[:, None]
     squared_reach = 2 * (gaussians.opacities.detach() / ALPHA_MIN).log().clamp(min=0)
     extents = (squared_reach[:, None] * torch.stack([xx, yy], dim=-1).detach()).sqrt()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Shading = Literal["albedo", "lambertian", "normal", "shaded", "textureless"]
@@ -28,3 +30,26 @@ class Render:
     depth: Tensor
     normal: Tensor | None = None
     visible: Tensor | None = None
+
+    def __getitem__(self, views: Tensor) -> Render:
+        """The images of some of the cameras."""
+        return Render(
+            self.rgb[views],
+            self.alpha[views],
+            self.depth[views],
+            None if self.normal is None else self.normal[views],
+            None if self.visible is None else self.visible[views],
+        )
+
+
+def concatenated(renders: Sequence[Render]) -> Render:
+    """Images of one scene from several batches of cameras, of one size, as one."""
+    normals = [render.normal for render in renders if render.normal is not None]
+    visible = [render.visible for render in renders if render.visible is not None]
+    return Render(
+        torch.cat([render.rgb for render in renders]),
+        torch.cat([render.alpha for render in renders]),
+        torch.cat([render.depth for render in renders]),
+        torch.cat(normals) if normals else None,
+        torch.cat(visible) if visible else None,
+    )

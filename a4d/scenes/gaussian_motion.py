@@ -23,9 +23,10 @@ from a4d.geometry.node_graph import node_graph
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.randomness import generator as random_generator
-from a4d.render.gaussians import RENDERED_GAUSSIAN, render_gaussians
+from a4d.render.footprint import render_fitted
+from a4d.render.gaussians import RENDERED_GAUSSIAN
 from a4d.render.hexplane_layout import hexplane_layout
-from a4d.render.render import Render
+from a4d.render.render import Render, concatenated
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
 from a4d.scenes.motion import Motion
@@ -58,6 +59,11 @@ class GaussianMotionConfig(Config):
         default=NodeMotionConfig(), discriminator="kind", description="carried by nodes, or a hexplane as in Animate3D"
     )
     seconds: float | None = Field(default=None, gt=0, description="length of the clip; that of the frames if not given")
+    footprint: float | None = Field(
+        default=None,
+        gt=0,
+        description="metres that a pixel is wide with which Gaussians are drawn; as they were fitted",
+    )
 
 
 class GaussianMotionScene(Scene):
@@ -109,6 +115,7 @@ class GaussianMotionScene(Scene):
         surface = None if asset is None else CarriedSurface.still(asset)
         if seed.gaussians is not None:
             rest = seed.gaussians
+            config = config.model_copy(update={"footprint": config.footprint or seed.footprint})
         elif surface is None:
             raise ConfigError("a moving scene begins from a mesh or from Gaussians", "Fit a static scene first")
         elif config.place == "vertices":
@@ -157,6 +164,20 @@ class GaussianMotionScene(Scene):
         return self.config.seconds
 
     @property
+    def footprint(self) -> float | None:
+        """That of the static scene, or of the views."""
+        return self.config.footprint
+
+    def see_pixels(self, size: float) -> None:
+        """Take over the size of pixels where the Gaussians have none, for they stay as they are at rest.
+
+        New ones lie on a surface that is known: pixels wider than they are must not make it fatter.
+        """
+        if self.footprint is None:
+            finest = min(size, float(self.rest.scales.amax(1).median()))
+            self.config = self.config.model_copy(update={"footprint": finest})
+
+    @property
     def is_periodic(self) -> bool:
         """Whether the motion ends at rest to begin anew."""
         return isinstance(self.config.motion, NodeMotionConfig) and self.config.motion.periodic
@@ -177,7 +198,7 @@ class GaussianMotionScene(Scene):
     def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
         """Splat the Gaussians, those of each moment together; without times at time 0."""
         if times is None:
-            return render_gaussians(self.rest, cameras, background)
+            return render_fitted(self.rest, cameras, background, self.footprint)
         moments, place = times.unique(return_inverse=True)
         if torch.is_grad_enabled():
             self.motion.carry(float(moments[-1]))
@@ -186,10 +207,9 @@ class GaussianMotionScene(Scene):
         parts, order = [], []
         for index, gaussians in enumerate(self.moments([float(time) for time in moments])):
             chosen = (place == index).nonzero()[:, 0]
-            parts.append(render_gaussians(gaussians, cameras[chosen], colours[chosen]))
+            parts.append(render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint))
             order.append(chosen)
-        back = torch.cat(order).argsort()
-        return Render(*(torch.cat([getattr(part, name) for part in parts])[back] for name in ("rgb", "alpha", "depth")))
+        return concatenated(parts)[torch.cat(order).argsort()]
 
     def rest_points(self, points: Followed) -> Tensor:
         """(P, 3) Gaussians, vertices or nodes at time 0.

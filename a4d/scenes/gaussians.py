@@ -16,7 +16,9 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians, count_numbers
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
+from a4d.render.footprint import SAME, drawing, render_fitted
 from a4d.render.gaussians import RENDERED_GAUSSIAN, render_gaussians
+from a4d.render.gaussians_reference import DILATION
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
 from a4d.scenes.initialise import (
@@ -57,6 +59,9 @@ class GaussianSceneConfig(Config):
     sh_degree: int = Field(default=0, ge=0, le=3)
     sh_degree_every: int = Field(default=1000, ge=1, description="steps after which one more degree takes part")
     density: DensityControl | None = None
+    footprint: float | None = Field(
+        default=None, gt=0, description="metres that a pixel is wide with which they are drawn; the views' if not given"
+    )
 
 
 class GaussianScene(Scene):
@@ -121,14 +126,17 @@ class GaussianScene(Scene):
     def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
         """Splat the Gaussians; `times` do not matter to a static scene."""
         gaussians = self.gaussians()
-        if self.config.density is None or not torch.is_grad_enabled():
-            return render_gaussians(gaussians, cameras, background, sh_degree=self.active_sh_degree)
-        probe = torch.zeros(len(cameras), len(gaussians), 2, device=self.means.device, requires_grad=True)
-        render = render_gaussians(gaussians, cameras, background, sh_degree=self.active_sh_degree, screen_probe=probe)
-        assert render.visible is not None
-        half_size = probe.new_tensor([cameras.width / 2, cameras.height / 2])
-        self._probes.append((probe, render.visible, half_size))
-        return render
+        how = drawing(cameras, self.footprint)
+        is_probed = self.config.density is not None and torch.is_grad_enabled()
+        probe = self.means.new_zeros(len(cameras), len(gaussians), 2).requires_grad_() if is_probed else None
+        render = render_gaussians(
+            gaussians, how.cameras, background, sh_degree=self.active_sh_degree, screen_probe=probe,
+            dilations=how.dilations,
+        )  # fmt: skip
+        if probe is not None and render.visible is not None:
+            half_size = probe.new_tensor([how.cameras.width / 2, how.cameras.height / 2])
+            self._probes.append((probe, render.visible, half_size))
+        return how.reduced(render)
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
         """Depth as if every Gaussian stood in `LAYERS` layers; colour and coverage as they are."""
@@ -136,8 +144,25 @@ class GaussianScene(Scene):
         # log(1 - opacity) adds up over layers.
         through = LAYERS * torch.nn.functional.logsigmoid(-gaussians.opacity_logits.double())
         logits = (torch.log(-torch.expm1(through)) - through).float().clamp(max=MOST_LOGIT)
-        layered = render_gaussians(dataclasses.replace(gaussians, opacity_logits=logits), cameras)
-        return dataclasses.replace(render_gaussians(gaussians, cameras), depth=layered.depth)
+        opaque = dataclasses.replace(gaussians, opacity_logits=logits)
+        layered = render_fitted(opaque, cameras, footprint=self.footprint)
+        return dataclasses.replace(render_fitted(gaussians, cameras, footprint=self.footprint), depth=layered.depth)
+
+    @property
+    def footprint(self) -> float | None:
+        """As configured, or that of the finest views so far."""
+        return self.config.footprint
+
+    @torch.no_grad()
+    def see_pixels(self, size: float) -> None:
+        """Take over pixels that are finer than before: what these dilate less, the Gaussians are wider themselves."""
+        before = self.footprint
+        if before is not None and size >= before * (1 - SAME):
+            return
+        if before is not None:
+            variances = (2 * self.log_scales).exp() + DILATION * (before**2 - size**2)
+            self.log_scales.copy_(variances.log() / 2)
+        self.config = self.config.model_copy(update={"footprint": size})
 
     def parameter_groups(self, rates: Mapping[str, Number]) -> list[dict[str, Any]]:
         """One group per named rate; a parameter without a rate stays as it is."""

@@ -132,6 +132,13 @@ class Scene(nn.Module, ABC):
         """Numbers that change during optimisation and belong into its log, such as a count of primitives."""
         return {}
 
+    def see_pixels(self, size: float) -> None:
+        """Learn how fine the images are that the scene is about to be compared with.
+
+        Args:
+            size: metres that the smallest pixel is wide at the subject, see `a4d.render.footprint.pixel_sizes`.
+        """
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and standard forms of this scene into an existing folder."""
@@ -176,6 +183,11 @@ class Scene(nn.Module, ABC):
         time: float = 0.0,
     ) -> Tensor | None:
         """(N, 3) sRGB in [0, 1] without light and shadow, or None where only images tell a point's colour."""
+        return None
+
+    @property
+    def footprint(self) -> float | None:
+        """Metres that a pixel was wide with which the Gaussians were fitted, or None where nobody knows."""
         return None
 
     def gaussians(self, time: float = 0.0) -> Gaussians | None:

@@ -31,6 +31,7 @@ class Seed:
         solid: what the subject fills at most, or None.
         asset: the surface with materials, at rest, or None.
         gaussians: fitted ones, or None.
+        footprint: metres that a pixel was wide with which they were fitted, or None where nobody knows.
     """
 
     mesh: Mesh | None = None
@@ -40,6 +41,7 @@ class Seed:
     solid: Occupancy | None = None
     asset: Asset | None = None
     gaussians: Gaussians | None = None
+    footprint: float | None = None
 
     @property
     def has_shape(self) -> bool:

@@ -62,7 +62,9 @@ def files_below(path: Path) -> list[Path]:
     """The file itself, or every file below a folder in sorted order; nothing where the path does not exist."""
     if path.is_file():
         return [path]
-    return sorted(child for child in path.rglob("*") if child.is_file())
+    # Unlike `Path.rglob` it takes folders that vanish meanwhile for empty ones.
+    children = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sorted(child for child in children if child.is_file())
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:

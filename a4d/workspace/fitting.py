@@ -218,8 +218,13 @@ def placement(config: Fitting, runtime: Runtime) -> Placement:
 
 def reads_frames(config: Fitting) -> bool:
     """Whether views or priors are made of the workspace's images."""
-    return any(spec["kind"] == "observed" for spec in config.views.values()) or any(
-        spec["kind"] == "exact" for spec in config.priors.values()
+    from a4d.objectives import build_objectives
+    from a4d.objectives.priors import prior_configs
+    from a4d.views import build_views
+
+    priors = prior_configs(config.priors, build_objectives(config.objectives)).values()
+    return any(views.reads_frames for views in build_views(config.views).values()) or any(
+        prior.reads_frames for prior in priors
     )
 
 
@@ -261,7 +266,10 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     )
     require_memory(work.name, demands(config, None, frames), runtime.device, ("views.*.batch", "views.*.size"))
     scene.to(runtime.device)
-    problem = Problem(scene, build_views(config.views), objectives, frames, priors, frozen)
+    views = build_views(config.views)
+    if views:
+        scene.see_pixels(min(each.finest_pixel(frames) for each in views.values()))
+    problem = Problem(scene, views, objectives, frames, priors, frozen)
     metrics = optimise(problem, loop, work.folder, runtime)
     scene.save(work.scene())
     return metrics | rigidity(scene, None if frames is None else frames.times)

@@ -93,6 +93,7 @@ class Record(Plan):
     replaced_folders: list[str] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
+    missed: list[str] = Field(default_factory=list)
     finished: Moment
     seconds: float
     peak_memory_mb: float

@@ -79,6 +79,7 @@ class Outcome:
         seconds: that it took; for a result that was up to date, that it had taken.
         peak_memory_mb: likewise.
         warnings: likewise.
+        missed: quality gates that the result misses, in words; the user should look before going on with it.
     """
 
     stage: str
@@ -92,6 +93,7 @@ class Outcome:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -314,6 +316,8 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
         logger.warning("%s: %s", name, decision.warning)
     record = workspace.read_records().get(name)
     if decision.action == "up to date" and record is not None:
+        for warning in record.warnings:
+            logger.warning("%s", warning)
         return _outcome_of(workspace, record, decision)
     if decision.action == "resume":
         logger.info("%s %s", name, decision.reason)
@@ -350,4 +354,5 @@ def _outcome_of(workspace: Workspace, record: Record, decision: Decision, status
         seconds=record.seconds,
         peak_memory_mb=record.peak_memory_mb,
         warnings=record.warnings,
+        missed=record.missed,
     )

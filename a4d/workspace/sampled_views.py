@@ -163,8 +163,10 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
     from a4d.priors.protocol import Query
     from a4d.priors.sampling import FreeInit, known_first_frames, sample
     from a4d.randomness import generator
+    from a4d.render.footprint import pixel_sizes
 
     cameras = config.ring(*config.size, scene).to(runtime.device)
+    scene.see_pixels(float(pixel_sizes(cameras).min()))
     with torch.no_grad():
         rest = scene.render(cameras)
         first = (config.exposure * rest.rgb + BACKGROUNDS[config.background] * (1 - rest.alpha)).clamp(0, 1)

@@ -14,7 +14,7 @@ from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
 from a4d.io.containment import links_and_devices, require_inner, require_inside
 from a4d.io.suffixes import FILM_SUFFIXES, PICTURE_SUFFIXES
-from a4d.naming import bounded, name_of_text, readable_name
+from a4d.naming import as_argument, bounded, name_of_text, readable_name
 from a4d.workspace.files import files_below, hash_file, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
@@ -170,7 +170,7 @@ class RawInput(BaseModel):
         try:
             require_inside(self.path, named)
         except OutsideError as error:
-            error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {self.path} COPY`"
+            error.remedy = f"Name a copy of the folder with its links followed: `cp -rL {as_argument(self.path)} COPY`"
             raise
         return {_required_text(file, self.path): file for file in files}
 

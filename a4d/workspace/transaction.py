@@ -38,6 +38,7 @@ class Transaction:
         backends: the implementation that was used for each operation, for the record; filled in by the stage.
         weights: the weight files that took part, for the record; filled in by the stage.
         warnings: what the user was told, for the record.
+        missed: quality gates that the result misses, in words, for the record.
     """
 
     workspace: Workspace
@@ -48,6 +49,7 @@ class Transaction:
     backends: dict[str, str] = field(default_factory=dict)
     weights: list[Weights] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
     _replaced: list[str] = field(default_factory=list)
     _metadata: dict[str, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -122,6 +124,10 @@ class Transaction:
         logger.warning(message)
         self.warnings.append(message)
 
+    def miss(self, message: str) -> None:
+        """Keep on record why nobody should go on with the result unasked; it is kept all the same."""
+        self.missed.append(message)
+
     def _staged(self, relative: str) -> Path:
         return self.folder / OUTPUTS / require_output(relative)
 
@@ -157,6 +163,7 @@ class Transaction:
             replaced_folders=self._replaced,
             metrics={key: _plain(value) for key, value in metrics.items()},
             warnings=self.warnings,
+            missed=self.missed,
             finished=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
             seconds=round(time.monotonic() - self._began, 3),
             peak_memory_mb=round(peak_memory_mb, 1),
@@ -203,6 +210,10 @@ class Transaction:
 
 def _plain(value: Any) -> Any:
     """A metric as JSON can hold it: numbers of array libraries as Python's, infinite and undefined ones as None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

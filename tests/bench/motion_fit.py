@@ -71,7 +71,7 @@ def fit(case: str, folder: Path, size: int = 256, settings: Sequence[str] = ()) 
         _run("fit-static", workspace, "--set", "scene.count=3000")
         began, begun = time.process_time(), time.monotonic()
         options = [part for setting in settings for part in ("--set", setting)]
-        _run("fit-dynamic", workspace, "--from", "fit-static", *options)
+        _run("fit-dynamic", workspace, "--from", "fit-static", "--accept", *options)
         seconds, wall = time.process_time() - began, time.monotonic() - begun
     finally:
         os.chdir(before)

@@ -28,7 +28,7 @@ SMALL = {
     "A4D_FIT_STATIC": "--iterations 10 --set scene.count=200",
     "A4D_FIT_DYNAMIC": f"--iterations 30 --set sample.size={SIZE} --set sample.steps=2 --set scene.motion.nodes=12",
     "A4D_DISTILL": f"--iterations 2 --set priors.mv-vdm.size={SIZE} --set views.ring.size={SIZE}",
-    "A4D_OPTIONS": "--seed 3 --device cpu",
+    "A4D_OPTIONS": "--seed 3 --device cpu --accept",
 }
 
 

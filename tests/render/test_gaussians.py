@@ -367,7 +367,6 @@ def test_backends_are_named_and_refused_with_a_remedy(monkeypatch):
 
 def test_kernels_follow_the_constants_of_the_specification():
     assert gaussian_projection.NEAR_DEPTH == gaussians_reference.NEAR_DEPTH
-    assert gaussian_projection.DILATION == gaussians_reference.DILATION
     assert gaussian_projection.FRUSTUM_MARGIN == gaussians_reference.FRUSTUM_MARGIN
     assert gaussian_projection.REACH_MAX == gaussians_reference.REACH_MAX
     assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_projection.LOG2_ALPHA_MIN

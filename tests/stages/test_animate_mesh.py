@@ -16,6 +16,7 @@ from a4d.workspace.workspace import Workspace
 
 SETTINGS = Path(__file__).parents[2] / "recipes" / "animate3d" / "compact" / "fit-dynamic.yaml"
 QUICK = (
+    "--accept",
     "--config", SETTINGS, "--iterations", 8, "--set", "scene.count=600", "--set", "scene.motion.nodes=20",
     "--set", "sample.steps=1", "--set", "sample.size=64", "--set", "views.clip={kind: moments, chosen: 1}",
     "--set", "optimiser.rates={shifts: 2.0e-2, turns: 5.0e-2}",

@@ -85,7 +85,7 @@ def test_a_motion_is_fitted_and_leaves_as_an_animated_mesh(a4d, tmp_path: Path) 
 
 def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, tmp_path: Path) -> None:
     folder = prepared(a4d, tmp_path)
-    command = ["fit-dynamic", str(folder), "--iterations", "40", *map(str, SETTINGS)]
+    command = ["fit-dynamic", str(folder), "--accept", "--iterations", "40", *map(str, SETTINGS)]
     assert a4d(*command, "--name", "whole").code == 0
     run = [sys.executable, "-m", "a4d", *command, "--name", "cut", "--checkpoint-seconds", "0.01"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -110,7 +110,7 @@ def test_of_several_clips_the_one_that_is_named_is_fitted(a4d, tmp_path: Path) -
     write_asset(tmp_path / "bar.glb", replace(asset, clips=(clip, replace(clip, name="again"))))
     views = ("--clip", "all", "--frames", 3, "--views", 2, "--test-views", 0, "--size", 32)
     assert a4d("preprocess", "bar.glb", *views).code == 0
-    done = a4d("fit-dynamic", "bar.a4d", "--clip", "again", "--iterations", 1, *SETTINGS)
+    done = a4d("fit-dynamic", "bar.a4d", "--clip", "again", "--accept", "--iterations", 1, *SETTINGS)
     assert done.code == 0, done.err
     refused = a4d("fit-dynamic", "bar.a4d", "--clip", "gallop", "--name", "other", *SETTINGS)
     assert refused.code == 4

@@ -288,7 +288,7 @@ def test_a_mesh_moves_as_films_show_it(a4d, tmp_path: Path, bar) -> None:
     assert placed.json["metrics"]["silhouette_iou"] > 0.8  # of a bar that is 8 pixels wide
     assert placed.json["warnings"] == []
     assert a4d("validate", "bar.a4d").code == 0
-    done = a4d("fit-dynamic", "bar.a4d", *MOTION)
+    done = a4d("fit-dynamic", "bar.a4d", "--accept", *MOTION)
     assert done.code == 0, done.err
     with torch.no_grad():
         scene = load_scene(tmp_path / "bar.a4d" / "scenes" / "fit-dynamic")

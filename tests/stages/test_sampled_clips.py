@@ -87,7 +87,8 @@ def test_sampled_clips_are_kept_as_pictures_of_any_size_and_number(a4d, box_work
     """Two oblong views of three moments by a tiny MV-VDM in the released files; PNG frames and nothing else."""
     weights = ",".join(f"{name}={path}" for name, path in released.items())
     done = a4d(
-        "fit-dynamic", box_workspace, "--prompt", "a box jumps", "--weights", weights, "--iterations", 2, "--set",
+        "fit-dynamic", box_workspace, "--prompt", "a box jumps", "--weights", weights, "--accept", "--set",
+        "iterations=2", "--set",
         "sample={prior: mv-vdm, views: 2, frames: 3, size: [48, 64], steps: 2, free_init: 2}", "--set",
         "scene.count=50", "--set", "scene.motion.nodes=8", "--json",
     )  # fmt: skip

@@ -16,7 +16,6 @@ from numba import prange
 from a4d.kernel_cache import njit
 
 NEAR_DEPTH = 0.01
-DILATION = 0.3
 FRUSTUM_MARGIN = 0.15
 LOG2_ALPHA_MIN = -math.log2(255)
 REACH_MAX = 1e9
@@ -48,7 +47,7 @@ Matrix = tuple[Vector, Vector, Vector]
 
 
 class View(NamedTuple):
-    """One camera: the rows of camera_from_world's rotation, pixels, and the tangents within which it is linearised."""
+    """One camera: rows of camera_from_world's rotation, pixels, tangents within which it is linear, and dilation."""
 
     rotation: Matrix
     position: Vector
@@ -62,11 +61,12 @@ class View(NamedTuple):
     tangent_right: float
     tangent_top: float
     tangent_bottom: float
+    dilation: float
 
 
 @njit(**OPTIONS)
 def read_view(camera) -> View:
-    """A view from its (18,) numbers: rotation by rows, position, fx, fy, cx, cy, width and height."""
+    """A view from its (19,) numbers: rotation by rows, position, fx, fy, cx, cy, width, height and dilation."""
     rotation = (
         (camera[0], camera[1], camera[2]),
         (camera[3], camera[4], camera[5]),
@@ -77,6 +77,7 @@ def read_view(camera) -> View:
     return View(
         rotation, (camera[9], camera[10], camera[11]), fx, fy, cx, cy, width, height,
         -cx / fx - margin_x, (width - cx) / fx + margin_x, -cy / fy - margin_y, (height - cy) / fy + margin_y,
+        camera[18],
     )  # fmt: skip
 
 
@@ -209,8 +210,8 @@ def write_footprint(view, camera_point, axes, scale, log2_opacity, splat) -> boo
     xx, xy, yy = dot(axes_x, axes_x), dot(axes_x, axes_y), dot(axes_y, axes_y)
     # The determinant of the dilated covariance as a sum of squares, which no rounding makes negative.
     normal = cross(axes_x, axes_y)
-    determinant = dot(normal, normal) + DILATION * (xx + yy) + DILATION * DILATION
-    xx, yy = xx + DILATION, yy + DILATION
+    determinant = dot(normal, normal) + view.dilation * (xx + yy) + view.dilation * view.dilation
+    xx, yy = xx + view.dilation, yy + view.dilation
     squared_reach = 2 * (log2_opacity - LOG2_ALPHA_MIN) / LOG2_E
     half_width, half_height = math.sqrt(squared_reach * xx), math.sqrt(squared_reach * yy)
     splat[CENTRE_X], splat[CENTRE_Y] = x, y
@@ -256,7 +257,7 @@ def project(camera, gaussians, log2_opacities, splats, tile_rectangles, tile_cou
     """Write each Gaussian's splat and the tiles it overlaps.
 
     Args:
-        camera: (18,) numbers for `read_view`.
+        camera: (19,) numbers for `read_view`.
         gaussians: means (N, 3) in the world in metres, quaternions (N, 4) wxyz, scales (N, 3) in metres, and of the
             harmonics only the coefficients to evaluate, (N, K, 3), K = 1, 4, 9 or 16.
         log2_opacities: (N,).
@@ -406,7 +407,7 @@ def project_backward(camera, gaussians, splats, tile_counts, splat_gradients, gr
     """Add the gradients of one view to those of the Gaussians' parameters.
 
     Args:
-        camera: (18,) numbers for `read_view`.
+        camera: (19,) numbers for `read_view`.
         gaussians: as given to `project`.
         splats: (N, 16) from `project`.
         tile_counts: (N,) from `project`.

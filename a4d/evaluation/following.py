@@ -1,0 +1,172 @@
+"""How well a moving scene follows the frames that it was fitted to, and whether its shape survives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from a4d.evaluation.views import HIGHEST_PSNR
+from a4d.geometry.arap import edge_strains
+from a4d.geometry.mesh import enclosed_volumes
+from a4d.metrics import mask_iou
+from a4d.render.blur import blurred
+from a4d.scenes.extraction import extract_surface
+from a4d.scenes.scene import Deforming, Scene
+from a4d.views import Frames, ViewBatch
+
+SOFT = 1.0
+"""Pixels of blur before it is asked how much of a motion was followed: what a prior draws is noisy."""
+
+STILL = 1e-4
+"""Mean square by which frames must differ from the first moment, over what they show, for a motion to be seen."""
+
+HULL_RESOLUTION = 64
+"""Cells along a side of the surface whose volume stands for that of Gaussians."""
+
+CARRIERS = 4
+"""Gaussians next to a point of that surface which carry it."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a scene is at one moment, against what was seen then.
+
+    Args:
+        time: in [0, 1] of the clip.
+        iou: of the outlines, mean over the views.
+        psnr: dB, over all pixels that the frames or the renders cover.
+        volume_change: relative to the first moment.
+        strain: root mean square over the edges.
+    """
+
+    time: float
+    iou: float
+    psnr: float
+    volume_change: float
+    strain: float
+
+
+@torch.no_grad()
+def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = None) -> dict[str, Any]:
+    """What can be said of a fitted motion without knowing the true one.
+
+    Args:
+        scene: deforms and moves, on any device.
+        frames: that it was fitted to, of several moments.
+        drawn_over: grey of the background in [0, 1] of frames whose alpha was only guessed from it; their colours over
+            it are then all that counts for what was followed.
+
+    Returns:
+        `volume_change`, of all moments the one farthest from 0; `strain_rms` and `strain_largest`, over edges and over
+        moments, as shares of their length; `iou_worst` and `psnr_worst` with `iou_worst_time` and `psnr_worst_time`;
+        `motion_followed`, the share of what moves in the frames that the scene shows: 1 is all, 0 as much as a scene
+        that stands still, and it is absent where nothing moves; and `moments`, with each one's figures. Empty where
+        points cannot be followed or no time passes.
+    """
+    if not isinstance(scene, Deforming) or frames.times is None:
+        return {}
+    times: list[float] = frames.times[frames.select("train")].unique().tolist()
+    if len(times) < 2:
+        return {}
+    paths, faces = _paths(scene, times)
+    squares, edges = edge_strains(paths, faces)
+    strains = (squares.sum(dim=(1, 2)) / max(edges, 1)).sqrt().tolist()
+    volumes = _volumes(scene, paths, faces)
+    changes = [float(volume / volumes[0] - 1) if float(volumes[0]) > 0 else 0.0 for volume in volumes[1:]]
+    seen = [_Seen.of(scene, frames, (time, times[0]), drawn_over) for time in times[1:]]
+    moments = [
+        Moment(time, each.iou, each.psnr, change, strain)
+        for time, each, change, strain in zip(times[1:], seen, changes, strains, strict=True)
+    ]
+    outline, picture = min(moments, key=lambda each: each.iou), min(moments, key=lambda each: each.psnr)
+    moved, missed = (sum(getattr(each, name) for each in seen) for name in ("moved", "missed"))
+    return {
+        "volume_change": max(changes, key=abs),
+        "strain_rms": float((squares.sum() / max(edges * len(squares), 1)).sqrt()),
+        "strain_largest": float(squares.max().sqrt()) if squares.numel() else 0.0,
+        "iou_worst": outline.iou,
+        "iou_worst_time": outline.time,
+        "psnr_worst": picture.psnr,
+        "psnr_worst_time": picture.time,
+        **({"motion_followed": 1 - missed / moved} if moved > STILL * sum(each.weight for each in seen) else {}),
+        "moments": [asdict(moment) for moment in moments],
+    }
+
+
+def _paths(scene: Deforming, times: Sequence[float]) -> tuple[Tensor, Tensor | None]:
+    """(1 + T, P, 3) vertices, or else Gaussians, at rest and at the later times, and the faces of the vertices."""
+    assert isinstance(scene, Scene)
+    mesh = scene.mesh()
+    paths = scene.moved_points("gaussians" if mesh is None else "vertices", [0.0, *times[1:]])
+    return paths, None if mesh is None else mesh.faces
+
+
+def _volumes(scene: Scene, paths: Tensor, faces: Tensor | None) -> Tensor:
+    """(1 + T,) cubic metres: of the mesh, or of the surface that Gaussians show at rest and then carry."""
+    if faces is not None:
+        return enclosed_volumes(paths, faces)
+    surface = extract_surface(scene, 0.0, HULL_RESOLUTION)
+    distances, nearest = cKDTree(paths[0].cpu().numpy()).query(surface.vertices.cpu().numpy(), k=CARRIERS)
+    weights = torch.from_numpy(1 / (distances + 1e-9)).to(paths)
+    weights /= weights.sum(dim=1, keepdim=True)
+    index = torch.from_numpy(nearest).to(paths.device)
+    rest = surface.vertices.to(paths)
+    shifts = torch.stack([((points[index] - paths[0][index]) * weights[..., None]).sum(dim=1) for points in paths])
+    return enclosed_volumes(rest + shifts, surface.faces.to(paths.device))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One moment from all sides.
+
+    Args:
+        iou: mean over the views.
+        psnr: dB, over what frames or renders cover.
+        moved: how far the frames are from the scene at rest: the sum of squares over pixels and channels.
+        missed: how far they are from the scene as it moves.
+        weight: the sum of coverage that either shows, the measure of both.
+    """
+
+    iou: float
+    psnr: float
+    moved: float
+    missed: float
+    weight: float
+
+    @classmethod
+    def of(cls, scene: Scene, frames: Frames, moments: tuple[float, float], drawn_over: float | None) -> _Seen:
+        """A moment, and how the scene at another one, that of rest, would do in its place."""
+        assert frames.times is not None
+        device, level = next(scene.parameters()).device, drawn_over or 0.0
+        channels = 4 if drawn_over is None else 3
+        ious: list[float] = []
+        totals = torch.zeros(4, dtype=torch.float64)
+        for index in frames.select("train"):
+            if float(frames.times[index]) != moments[0]:
+                continue
+            rgba, camera = frames.rgba[index].to(device), frames.cameras[index].to(device)
+            truth = torch.cat([rgba[..., :3] * rgba[..., 3:] + level * (1 - rgba[..., 3:]), rgba[..., 3:]], dim=-1)
+            background = torch.full((1, 3), level)
+            moving, still = (
+                _shown(scene, ViewBatch(camera, torch.tensor([at]), background).to(device)) for at in moments
+            )
+            ious.append(mask_iou(moving[..., 3], truth[..., 3]))
+            cover = torch.maximum(moving[..., 3], truth[..., 3]) > 0
+            squares = (moving[..., :3] - truth[..., :3])[cover].square()
+            soft = [blurred((image - truth)[None, ..., :channels], SOFT).square().sum() for image in (still, moving)]
+            parts = [squares.sum(), cover.sum() * 3, *soft]
+            totals += torch.stack([part.double().cpu() for part in parts])
+        error, pixels, moved, missed = totals.tolist()
+        quality = HIGHEST_PSNR if error == 0 else float(-10 * torch.log10(totals[0] / totals[1]))
+        return cls(sum(ious) / max(len(ious), 1), min(quality, HIGHEST_PSNR), moved, missed, pixels / 3)
+
+
+def _shown(scene: Scene, batch: ViewBatch) -> Tensor:
+    """(H, W, 4) what a single camera sees over a background, and its coverage."""
+    render = scene.render(batch.cameras, batch.times, batch.background)
+    return torch.cat([render.rgb[0].clamp(0, 1), render.alpha[0]], dim=-1)

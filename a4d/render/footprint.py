@@ -1,0 +1,108 @@
+"""Gaussians drawn with pixels of another size than those they were fitted with.
+
+The 0.3 square pixels of `a4d.render.gaussians` are part of the shape that a fit has found: they belong to pixels of
+that size. Drawn with pixels twice as wide, the same Gaussians would be dilated twice as far, and with finer ones
+there would be gaps. So the dilation keeps its size in the world, as the three-dimensional filter of Mip-Splatting
+does (Yu et al. 2024), and where pixels are so wide that Gaussians would slip between their centres, the image is
+drawn finer and reduced. Their two-dimensional filter, which lowers opacities instead, would make surfaces of
+overlapping Gaussians translucent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.gaussians import Gaussians
+from a4d.render.gaussians import render_gaussians
+from a4d.render.gaussians_reference import DILATION
+from a4d.render.render import Render
+
+NEAREST = 1.0
+"""Metres, at the least, from a camera to what it looks at: the subject is a unit ball, or a room around it."""
+
+SAME = 0.02
+"""Relative difference up to which two sizes of pixels are the same."""
+
+WIDEST = 1.25
+"""Widths of a fit's pixels up to which a pixel is drawn at once; a wider one is the mean of several."""
+
+MOST_FINER = 8
+"""Parts of a pixel's side at most."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How an image is drawn.
+
+    Args:
+        cameras: B, with `finer` times as many pixels along each side as the image has.
+        dilations: (B,) square pixels of these, float64.
+        finer: whole number, from 1.
+    """
+
+    cameras: Cameras
+    dilations: Tensor
+    finer: int
+
+    def reduced(self, drawn: Render) -> Render:
+        """What these cameras show, with the pixels of the image: means, of depth over what is seen."""
+        if self.finer == 1:
+            return drawn
+        alpha = self._mean(drawn.alpha)
+        depth = self._mean(drawn.alpha * drawn.depth) / torch.where(alpha > 0, alpha, 1)
+        normal = None if drawn.normal is None else self._mean(drawn.normal)
+        return dataclasses.replace(drawn, rgb=self._mean(drawn.rgb), alpha=alpha, depth=depth, normal=normal)
+
+    def _mean(self, image: Tensor) -> Tensor:
+        parts = image.unflatten(2, (-1, self.finer)).unflatten(1, (-1, self.finer))
+        return parts.mean(dim=(2, 4))
+
+
+def pixel_sizes(cameras: Cameras) -> Tensor:
+    """(B,) float64 metres that a pixel is wide at the subject: as far as the origin, but no nearer than `NEAREST`."""
+    distances = cameras.positions.double().norm(dim=-1).clamp_min(NEAREST)
+    return distances / cameras.intrinsics[:, :2].double().amax(dim=-1)
+
+
+def drawing(cameras: Cameras, footprint: float | None) -> Drawing:
+    """How Gaussians are drawn that were fitted with pixels of a size.
+
+    Args:
+        cameras: B.
+        footprint: metres, of a pixel of the fit; None draws every image with the dilation of its own pixels.
+    """
+    wider = torch.ones(len(cameras), dtype=torch.float64)
+    if footprint is not None:
+        wider = pixel_sizes(cameras).cpu() / footprint
+        wider = torch.where((wider - 1).abs() <= SAME, 1.0, wider)
+    finer = min(max(math.ceil(float(wider.max()) / WIDEST), 1), MOST_FINER) if len(cameras) else 1
+    drawn = cameras if finer == 1 else cameras.resized(finer * cameras.width, finer * cameras.height)
+    return Drawing(drawn, DILATION * (finer / wider) ** 2, finer)
+
+
+def render_fitted(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor | None = None,  # (B, 3) or (3,) sRGB
+    footprint: float | None = None,
+    sh_degree: int | None = None,
+) -> Render:
+    """Images of Gaussians that were fitted with pixels of a size.
+
+    Args:
+        gaussians: N.
+        cameras: B.
+        background: as `a4d.render.gaussians.render_gaussians` takes it.
+        footprint: as `drawing` takes it.
+        sh_degree: likewise.
+    """
+    how = drawing(cameras, footprint)
+    return how.reduced(
+        render_gaussians(gaussians, how.cameras, background, sh_degree=sh_degree, dilations=how.dilations)
+    )
