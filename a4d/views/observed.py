@@ -45,7 +45,7 @@ class ObservedViews(Views):
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
     patch: int | None = Field(
-        default=None, ge=8, le=8192, description="pixels of a square part drawn anew each step; None: all"
+        default=None, ge=8, le=8192, description="side of a square drawn anew each step; None: all"
     )
     pixels: int | None = Field(
         default=None, ge=1, le=1_000_000, description="of each image, drawn anew each step; None: all"

@@ -38,9 +38,7 @@ class OrbitViews(Views):
     hemisphere: float = Field(
         default=0.0, ge=0, le=1, description="chance that a camera, or ring, is anywhere above the horizon instead"
     )
-    ring: int = Field(
-        default=1, ge=1, le=4096, description="views evenly around the axis that share all but their azimuth"
-    )
+    ring: int = Field(default=1, ge=1, le=4096, description="views evenly around the axis that share all but azimuth")
     frames: int | None = Field(
         default=None, ge=2, le=1024, description="moments that each camera sees, from 0 to 1 of the clip"
     )
