@@ -72,13 +72,15 @@ class Problem:
         """Check before the first step what may happen in a late one.
 
         Raises:
-            ConfigError: views want a shading that the scene does not have, or a group is named that it has not.
+            ConfigError: views want a shading that the scene does not have, an objective does not apply to it, or a
+                group is named that it has not.
         """
         for name, views in self.views.items():
             for shading in views.shadings:
                 self.scene.require_shading(shading, f"views.{name}.shading")
             self.scene.require_groups(views.reaches or (), f"views.{name}.reaches")
         for index, objective in enumerate(self.objectives):
+            objective.require(self.scene)
             self.scene.require_groups(objective.reaches or (), f"objectives.{index}.reaches")
 
     def learning(self) -> dict[str, Trainable]:

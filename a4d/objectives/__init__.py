@@ -23,18 +23,32 @@ KINDS = {
 }
 
 
-def build_objectives(specs: Sequence[Spec]) -> list[Objective]:
+def objective_class(kind: str, where: str = "kind") -> type[Objective]:
+    """The class of a kind of objective.
+
+    Raises:
+        ConfigError: there is no such kind; names the place in the settings.
+    """
+    if kind not in KINDS:
+        raise unknown_key(f"{where}: {kind}", kind, KINDS)
+    module, _, name = KINDS[kind].partition(":")
+    found: type[Objective] = getattr(import_module(module), name)
+    return found
+
+
+def build_objectives(specs: Sequence[Spec], prompt: str | None = None) -> list[Objective]:
     """Objectives from their configurations.
+
+    Args:
+        specs: in order.
+        prompt: for those that take one and say none.
 
     Raises:
         ConfigError: an unknown kind or key.
     """
     objectives = []
     for index, spec in enumerate(specs):
-        kind = str(spec.get("kind"))
-        if kind not in KINDS:
-            raise unknown_key(f"objectives.{index}.kind: {kind}", kind, KINDS)
-        module, _, name = KINDS[kind].partition(":")
-        objective: type[Objective] = getattr(import_module(module), name)
-        objectives.append(parse(objective, spec, f"objectives.{index}"))
+        found = objective_class(str(spec.get("kind")), f"objectives.{index}.kind")
+        given = {"prompt": prompt, **spec} if prompt and found.takes_prompt else spec
+        objectives.append(parse(found, given, f"objectives.{index}"))
     return objectives

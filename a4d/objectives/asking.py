@@ -48,6 +48,7 @@ class PriorObjective(Objective):
     Objectives in which all of this is the same see the same noise and share one prediction.
     """
 
+    takes_prompt = True
     views: str
     prior: str
     prompt: str = ""
@@ -77,6 +78,21 @@ class PriorObjective(Objective):
     def label(self) -> str:
         """The kind with the prior and the view set: a step may ask several priors about the same views."""
         return f"{self.kind}/{self.prior}/{self.views}"
+
+    @property
+    def views_read(self) -> tuple[str, ...]:
+        """Those that are judged, and those whose picture the prior is shown."""
+        return (self.views,) if self.reference is None else (self.views, self.reference)
+
+    @property
+    def priors_asked(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.prior,)
+
+    @property
+    def scenes_shown(self) -> tuple[str, ...]:
+        """The one that the prior is shown in place of the renders."""
+        return () if self.frozen is None else (self.frozen,)
 
     @abstractmethod
     def wants(self, step: int) -> Wants:

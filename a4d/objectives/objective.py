@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ from a4d.metrics import psnr
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.render.render import Render
+from a4d.scenes import KINDS, scene_class
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch, Views
 
@@ -159,7 +160,12 @@ class Turns(Config):
 
 
 class Objective(Config, ABC):
-    """Base of all objectives; its fields are its configuration."""
+    """Base of all objectives; its fields are its configuration, and it says itself what it needs of a run."""
+
+    needs: ClassVar[type[Any]] = Scene
+    """What a scene must be, or the protocol that it must follow."""
+    takes_prompt: ClassVar[bool] = False
+    """Whether it has a `prompt`, which is the run's unless it says another."""
 
     kind: str
     weight: Number = 1.0
@@ -173,6 +179,34 @@ class Objective(Config, ABC):
         """Name in logs: the kind, with the view set where it reads one."""
         views = getattr(self, "views", None)
         return f"{self.kind}/{views}" if views else self.kind
+
+    @property
+    def views_read(self) -> tuple[str, ...]:
+        """Names of the view sets whose batches it looks at."""
+        views = getattr(self, "views", None)
+        return (views,) if views else ()
+
+    @property
+    def priors_asked(self) -> tuple[str, ...]:
+        """Names of the priors that it asks."""
+        return ()
+
+    @property
+    def scenes_shown(self) -> tuple[str, ...]:
+        """Names of the workspace's scenes that it looks at and nothing changes."""
+        return ()
+
+    def require(self, scene: Scene) -> None:
+        """Check that it applies to a scene.
+
+        Raises:
+            ConfigError: the scene is of a kind that has not what it needs; the remedy names those that have.
+        """
+        if not isinstance(scene, self.needs):
+            able = [kind for kind in KINDS if issubclass(scene_class(kind), self.needs)]
+            raise ConfigError(
+                f"{self.label} does not apply to a scene of kind '{scene.kind}'", f"It applies to {', '.join(able)}"
+            )
 
     def announce(self, step: Step) -> None:
         """Say what it will ask of a step, before any objective is computed, so that what several ask is made once."""

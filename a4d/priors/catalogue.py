@@ -31,7 +31,7 @@ class Entry(Config):
     licence: str
     bytes: int
     components: tuple[str, ...] = Field(min_length=1)
-    recipes: tuple[str, ...] = ()
+    words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingSettings | None = None
 

@@ -19,6 +19,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.render.render import Render, Shading
 from a4d.scenes.seed import Seed
 from a4d.trainable import Trainable
@@ -215,3 +216,31 @@ class Deforming(Protocol):
 
     def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
         """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""
+
+
+@runtime_checkable
+class Extracting(Protocol):
+    """A scene whose surface is extracted from a grid, and which knows the material of every point."""
+
+    def extracted(self) -> ExtractedSurface:
+        """The surface as it stands, part of the autograd graph."""
+
+    def cell_size(self) -> float:
+        """Metres along a side of the grid's cells."""
+
+    def material_channels(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+    ) -> Tensor:
+        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
+
+
+@runtime_checkable
+class VaryingField(Protocol):
+    """A scene of features that are a function of place and time."""
+
+    def temporal_variation(
+        self,
+        unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
+    ) -> Tensor:
+        """Mean squared change of the features from one instant to the next, a scalar."""

@@ -125,6 +125,18 @@ class TetmeshScene(Scene):
                 self._extracted = self.surface(self.level_weights)
         return self._extracted
 
+    def cell_size(self) -> float:
+        """Metres along a side of the cells of the grid."""
+        return self.surface.cell
+
+    def material_channels(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+    ) -> Tensor:
+        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
+        channels: Tensor = self.material(points)
+        return channels
+
     def _forget(self) -> None:
         self._extracted = None
         self.lighting.forget()
