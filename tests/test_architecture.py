@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from a4d import objectives, scenes
+
 if sys.version_info >= (3, 11):
     import tomllib
 
@@ -92,6 +94,55 @@ def test_the_library_does_not_import_stages_nor_a_stage_another_nor_a_prior_a_sc
     assert wrong == []
 
 
+TABLES = ("a4d.scenes", "a4d.objectives", "a4d.objectives.priors", "a4d.priors.loading")
+"""The modules that choose a class by its kind."""
+
+ALLOWED = {
+    # What trains a model builds one, and saves it as the prior that it becomes.
+    "a4d.training",
+    # The bench's and the learners' common base of models with a U-Net is no kind of its own.
+}
+
+
+def concrete_classes():
+    """The classes behind all kinds of scenes, objectives and priors, by name, and the module of each."""
+    found = {}
+    for table in (scenes.KINDS, objectives.KINDS):
+        found.update({target.partition(":")[2]: target.partition(":")[0] for target in table.values()})
+    for file, name in modules():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in tree.body:
+            bases = {base.id for base in getattr(node, "bases", []) if isinstance(base, ast.Name)}
+            if isinstance(node, ast.ClassDef) and bases & {"Prior", "UNetPrior", "PriorSettings"}:
+                found[node.name] = name
+    return {name: module for name, module in found.items() if name not in ("UNetPrior",)}
+
+
+def names_used(file):
+    """Every name that a module uses or imports."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+def test_no_module_outside_the_tables_names_a_concrete_scene_objective_or_prior():
+    concrete = concrete_classes()
+    assert {"TetmeshScene", "ScoreDistillation", "ExactPrior", "MVDream", "ReleasedPrior"} <= concrete.keys()
+    wrong = [
+        f"{name} names {used}"
+        for file, name in modules()
+        if name.removesuffix(".__init__") not in TABLES
+        for used in sorted(set(names_used(file)) & concrete.keys())
+        if concrete[used] != name and not name.startswith(tuple(ALLOWED))
+    ]
+    assert wrong == []
+
+
 def test_the_check_sees_an_import_inside_a_function(tmp_path):
     file = tmp_path / "x.py"
     file.write_text("def f():\n    from a4d.stages import export\n    import a4d.cli\n")
@@ -102,6 +153,10 @@ def test_the_check_sees_an_import_inside_a_function(tmp_path):
 def test_every_package_is_installed():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {file.parent for file in (ROOT / "a4d").rglob("*.py")}
-    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {"a4d.stages", "a4d.stages.profiles"}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {
+        "a4d.stages",
+        "a4d.stages.profiles",
+        "a4d.recipes",
+    }
     assert set(listed) == found
     assert all((folder / "__init__.py").is_file() for folder in folders)

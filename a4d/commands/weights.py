@@ -12,6 +12,7 @@ from a4d.console import format_size, make_console, print_json, print_table
 from a4d.errors import BackendUnavailableError, UsageError
 from a4d.priors.catalogue import cached, catalogue, check, fetch, find, parse_overrides, with_bases
 from a4d.priors.hub import Offer
+from a4d.priors.recipes import recipes_with
 
 
 class Action(str, Enum):
@@ -57,7 +58,7 @@ def _row(name: str, folder: Path | None = None) -> dict[str, Any]:
         "name": name,
         "bytes": entry.bytes,
         "licence": entry.licence,
-        "recipes": list(entry.recipes),
+        "recipes": recipes_with(name),
         "repositories": list(entry.repositories),
         "revision": entry.revision,
         "folder": None if folder is None else str(folder),

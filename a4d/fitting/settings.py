@@ -1,4 +1,4 @@
-"""The settings that every stage shares which optimises a scene: profiles, and what they are completed and resolved to."""
+"""The settings that every stage shares which optimises a scene: profiles, completion, and what they resolve to."""
 
 from __future__ import annotations
 

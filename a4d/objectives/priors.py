@@ -139,7 +139,7 @@ class FramesPrior(PriorSettings):
     """The ideal denoiser of the workspace's own frames: a recipe can be tried with it before weights are fetched."""
 
     reads_frames = True
-    kind: Literal["exact"] = "exact"  # type: ignore[assignment]
+    kind: Literal["exact"] = "exact"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: int | None = Field(
         default=None, ge=8, le=4096, description="pixels of the longer side; None keeps the image's own"

@@ -14,6 +14,7 @@ from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
 from a4d.priors.placement import Placement
+from a4d.priors.recipes import priors_of
 from a4d.priors.sampling_settings import SamplingSettings
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ def with_bases(names: Iterable[str]) -> list[str]:
     """Names of the catalogue, or of recipes that stand for all that they use, followed by what those are built of."""
     chosen: list[str] = []
     for name in names:
-        users = [prior for prior, entry in catalogue().items() if name in entry.recipes]
-        for prior in users or [name]:
+        # What ships with the package needs no fetching.
+        used = [prior for prior in priors_of(name, catalogue()) if find(prior).packaged is None]
+        for prior in used or [name]:
             chosen += [prior, *find(prior).parts.values()]
     return list(dict.fromkeys(chosen))
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.config import Config, Spec, parse
+from a4d.config import Config, Spec, overlaid, parse, plain
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import write_gaussian_ply
@@ -28,7 +28,7 @@ from a4d.scenes.initialise import (
     gaussians_on_asset,
     gaussians_on_surface,
 )
-from a4d.scenes.scene import Scene
+from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
@@ -111,6 +111,19 @@ class GaussianScene(Scene):
         chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values
         colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
         return cls(config, gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity))
+
+    @classmethod
+    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> GaussianScene:
+        """The Gaussians of another still scene, of its own settings with others in their place.
+
+        Raises:
+            ConfigError: the other moves or has no Gaussians, or the settings are not those of this kind.
+        """
+        gaussians = start.gaussians()
+        if gaussians is None or start.is_moving:
+            raise cannot_become(start, cls)
+        own = plain(start.config) if start.kind == cls.kind else {"footprint": start.footprint}
+        return cls(parse(GaussianSceneConfig, overlaid(own, {"kind": cls.kind, **over}), "scene"), gaussians)
 
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians as they stand, part of the autograd graph."""

@@ -141,6 +141,12 @@ class TetmeshScene(Scene):
         self._extracted = None
         self.lighting.forget()
 
+    @property
+    def _is_held(self) -> bool:
+        """Whether the surface cannot change, and need not be extracted anew after a step."""
+        learns = any(parameter.requires_grad for parameter in self.surface.parameters())
+        return not learns and self.config.active_levels is None
+
     def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
         """Rasterise the surface in the configured shading; `times` do not matter to a static scene."""
         return self.render_shaded(cameras, times, background, self.config.shading)
@@ -181,9 +187,12 @@ class TetmeshScene(Scene):
 
     def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Look for the surface anew every so often, and make the grid finer where the configuration says so."""
-        self._forget()
         self.steps_done.fill_(step + 1)
         resolution = self.config.surface.cells_at(step + 1)
+        if self._is_held and resolution == self.surface.resolution:
+            self.lighting.forget()
+            return
+        self._forget()
         if resolution != self.surface.resolution:
             with torch.no_grad():
                 mesh = self.surface(self.level_weights).mesh

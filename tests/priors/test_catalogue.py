@@ -244,7 +244,7 @@ def test_every_entry_can_be_loaded_and_says_its_terms():
 
 
 def test_a_recipe_names_all_that_it_uses():
-    assert with_bases(["animate124"]) == ["stable-diffusion-1.5", "zero123-xl", "modelscope-1.7b", "controlnet-tile"]
+    assert with_bases(["animate3d"]) == ["mv-vdm", "mvdream-1.5", "ip-adapter-1.5"]
     assert with_bases(["controlnet-tile"]) == ["controlnet-tile", "stable-diffusion-1.5"]
     with pytest.raises(ConfigError, match="Did you mean 'zero123-xl'"):
         with_bases(["zero123-xxl"])

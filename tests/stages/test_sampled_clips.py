@@ -51,7 +51,7 @@ def test_a_prior_is_sampled_as_it_draws_best_unless_told_otherwise(a4d, box_work
     assert {key: plain[key] for key in own} == own
     assert plain["prompt"] == "a box hops"
     root = Path(__file__).parents[2] / "recipes" / "animate3d"
-    recipe = root / ("paper" if prior == "mv-vdm" else "compact") / "fit-dynamic.yaml"
+    recipe = root / ("paper.yaml" if prior == "mv-vdm" else "compact.yaml")
     by_recipe = resolved("--config", recipe, "--set", "sample.steps=7")
     assert {key: by_recipe[key] for key in own} == {**own, "steps": 7}
 
