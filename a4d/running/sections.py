@@ -1,7 +1,8 @@
 """A paper in one file: settings of several runs, each in a section of its own.
 
-Settings whose keys at the top name stages, or say for which stage they are, are such a file's, and any others are those of
-a single run. A section is named like its stage, or like a run (`--name`) and then says `stage: STAGE` beside its settings:
+A file is one of those where a key at the top names a stage, or holds settings that say for which `stage` they are; any
+other file is the settings of a single run. A section is named like its stage, or like a run (`--name`) whose stage it
+says:
 
     preprocess: {views: 8}
     fit-static: {profile: fit-static-mesh}
