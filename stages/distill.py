@@ -10,10 +10,12 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import UsageError
+from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, require_weights
 from a4d.fitting.fitting import fit
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
 from a4d.fitting.start import require_another_name, start
+from a4d.memory import Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -66,6 +68,11 @@ def inputs(workspace: Workspace, config: Distill) -> list[Path]:
     return frames + files_read(workspace, config)
 
 
+def memory(config: Distill) -> list[Demand]:
+    """A new scene, and the renders of each view set."""
+    return demands(config)
+
+
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     """Read or begin the scene, optimise it against priors and whatever else is asked of it, and save it.
 
@@ -101,6 +108,7 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=require_weights,
+    memory=memory,
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,
@@ -113,5 +121,7 @@ STAGE = Stage(
         "priors.*.images_at_once",
         "priors.*.samples_at_once",
         "scene.count",
+        "scene.encoding.table",
+        "scene.surface.resolution",
     ),
 )

@@ -11,10 +11,12 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import UsageError
+from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, require_weights
 from a4d.fitting.fitting import fit
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
 from a4d.fitting.start import kind_of, require_another_name, start, still_frames
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -117,6 +119,15 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     if config.seed.kind == "mesh":
         known.append(workspace.path / "source")
     return known + files_read(workspace, config)
+
+
+def memory(config: FitStatic) -> list[Demand]:
+    """The scene, the renders of each view set, and those that stand in for observations."""
+    asked = demands(config)
+    if config.proxies is not None:
+        pixels = config.proxies.count * config.proxies.size**2
+        asked.append(Demand("proxies", PICTURE_PIXEL * pixels, on_device=False))
+    return asked
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
@@ -290,8 +301,17 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=require_weights,
+    memory=memory,
     needs=("preprocess", "estimate-pose"),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("scene.count", "proxies.size"),
+    memory_knobs=(
+        "scene.count",
+        "scene.encoding.table",
+        "scene.surface.resolution",
+        "views.*.batch",
+        "views.*.size",
+        "proxies.count",
+        "proxies.size",
+    ),
 )

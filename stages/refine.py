@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from a4d.errors import UsageError
+from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, require_weights
 from a4d.fitting.fitting import fit
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
@@ -75,6 +76,7 @@ STAGE = Stage(
     complete=complete_fitting,
     inputs=inputs,
     require=require_weights,
+    memory=demands,
     needs=("preprocess", "fit-static"),
     writes_scene=True,
     resumable=True,

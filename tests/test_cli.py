@@ -171,7 +171,7 @@ def test_validate_lists_every_problem(a4d, tmp_path):
         "'time' is 3",
         "no positive fl_x",
         "no 'kind'",
-        "header is longer",
+        "its header would be",
         "scenes/count/scene.yaml: not what 'count' wrote",
     ):
         assert part in text

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from a4d.errors import UsageError
+from a4d.fitting.demands import demands_of_views
 from a4d.fitting.files import ADAPTERS, placement, recorded_weights
 from a4d.fitting.settings import Fitting
+from a4d.memory import require_memory
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
@@ -55,6 +57,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         checkpoint_seconds=config.checkpoint_seconds,
         preview_seconds=config.preview_seconds,
     )
+    require_memory(work.name, demands_of_views(config, frames), runtime.device, ("views.*.batch", "views.*.size"))
     scene.to(runtime.device)
     if parts.views:
         scene.see_pixels(min(each.finest_pixel(frames) for each in parts.views.values()))
