@@ -41,7 +41,7 @@ def settings_of(file: Path, stage: str, run: str | None, stages: Collection[str]
     if not any(key in stages or (isinstance(value, Mapping) and STAGE in value) for key, value in values.items()):
         return values
     sections = {name: _section(file, name, section, stages) for name, section in values.items()}
-    for name in (run, stage):
+    for name in (run or stage, stage):
         if name in sections and sections[name][0] == stage:
             return sections[name][1]
     raise unknown_key(f"{file}: {stage}", stage, sections)
