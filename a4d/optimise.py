@@ -72,7 +72,8 @@ class Problem:
         """Check before the first step what may happen in a late one.
 
         Raises:
-            ConfigError: views want a shading that the scene does not have, or a group is named that it has not.
+            ConfigError: views want a shading, or an objective a channel, that the scene does not have, or a group is
+                named that it has not.
         """
         for name, views in self.views.items():
             for shading in views.shadings:
@@ -80,6 +81,7 @@ class Problem:
             self.scene.require_groups(views.reaches or (), f"views.{name}.reaches")
         for index, objective in enumerate(self.objectives):
             self.scene.require_groups(objective.reaches or (), f"objectives.{index}.reaches")
+            self.scene.require_channels(objective.needs, f"objectives.{index} ({objective.label})")
 
     def learning(self) -> dict[str, Trainable]:
         """All that learns, by the names of its parts in a checkpoint."""
