@@ -15,7 +15,7 @@ LEAST_SPREAD = 1e-6
 
 
 class DepthCorrelation(Objective):
-    """(1 - r) / 2 with Pearson's correlation r of the rendered and the observed depth (Zhao et al. 2023, Animate124)."""
+    """(1 - r) / 2 with Pearson's correlation r of rendered and observed depth (Zhao et al. 2023, Animate124)."""
 
     kind: Literal["depth-correlation"] = "depth-correlation"
     views: str

@@ -96,7 +96,7 @@ class Step:
         self.wants[name] = self.wants.get(name, frozenset()) | frozenset(channels)
 
     def render(self, name: str, wants: Wants = ()) -> Render:
-        """The scene as this step's sample of a view set sees it, with all channels that were announced or are wanted."""
+        """The scene as this step's sample of a view set sees it, with what is wanted or was announced."""
         self.want(name, wants)
         key = (name, self._reached_by(name), self.wants[name])
         if key not in self._renders:

@@ -96,7 +96,7 @@ def render_material(
     if surface.normal_offset is not None:
         normals = displaced(normals, surface.normal_offset)
     rgb = _colours(mode, surface, normals, toward_camera, light)
-    shown = {name: {"normal": normals, "position": positions}[name] for name in sorted(wants)}
+    shown: dict[str, Tensor] = {name: {"normal": normals, "position": positions}[name] for name in sorted(wants)}
     flat = torch.cat([rgb, *shown.values()], dim=-1)
     colours = flat.new_zeros(*seen.shape, flat.shape[-1]).index_put((seen,), flat)
     blended = view.antialias(torch.cat([colours, image[..., 6:]], dim=-1))

@@ -177,7 +177,7 @@ def distortion(samples: Samples, weights: Tensor) -> Tensor:
 
 
 def binary_entropy(shares: Tensor) -> Tensor:
-    """Bits of a coin that falls on one side with chances in [0, 1], of any shape; 0 with a finite gradient at the ends."""
+    """Bits of coins that fall on one side with chances in [0, 1], of any shape; 0, without a gradient, at the ends."""
     bounded = shares.clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     bits = -(bounded * bounded.log2() + (1 - bounded) * (1 - bounded).log2())
     return torch.where((shares > LEAST_SHARE) & (shares < 1 - LEAST_SHARE), bits, 0)

@@ -1,4 +1,4 @@
-"""What objectives want of renders: named beforehand, made once, and nothing that nobody wants; and their closed forms."""
+"""What objectives want of renders, made once and nothing that nobody wants; and their closed forms."""
 
 import math
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """Differentiable mesh views against finite differences of finely sampled images."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
