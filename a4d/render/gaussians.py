@@ -16,6 +16,9 @@ from a4d.render import backends
 from a4d.render.gaussians_reference import DILATION, SIGNALS
 from a4d.render.render import Channel, Render, Wants, joined_signals, per_view, split_signals
 
+RENDERED_GAUSSIAN = 160
+"""Bytes of a Gaussian while one image is drawn, at the least: what it is on the screen, and the gradients of that."""
+
 BACKENDS = {
     "reference": "a4d.render.gaussians_reference:render",
     "numba": "a4d.render.gaussians_numba:render",
