@@ -72,8 +72,8 @@ class Problem:
         """Check before the first step what may happen in a late one.
 
         Raises:
-            ConfigError: views want a shading that the scene does not have, an objective does not apply to it, or a
-                group is named that it has not.
+            ConfigError: views want a shading, or an objective a channel, that the scene does not have, an objective
+                does not apply to it, or a group is named that it has not.
         """
         for name, views in self.views.items():
             for shading in views.shadings:
@@ -82,6 +82,7 @@ class Problem:
         for index, objective in enumerate(self.objectives):
             objective.require(self.scene)
             self.scene.require_groups(objective.reaches or (), f"objectives.{index}.reaches")
+            self.scene.require_channels(objective.needs, f"objectives.{index} ({objective.label})")
 
     def learning(self) -> dict[str, Trainable]:
         """All that learns, by the names of its parts in a checkpoint."""

@@ -96,12 +96,14 @@ class ViewBatch:
         times: (B,) in [0, 1], or None.
         background: (B, 3) sRGB.
         rgba: (B, H, W, 4) what was observed, straight alpha, or None where nothing was.
+        channels: (B, H, W, C) what else was observed, by name.
     """
 
     cameras: Cameras
     times: Tensor | None
     background: Tensor
     rgba: Tensor | None = None
+    channels: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def rgb(self) -> Tensor:
@@ -117,6 +119,7 @@ class ViewBatch:
             None if self.times is None else self.times.to(device),
             self.background.to(device),
             None if self.rgba is None else self.rgba.to(device),
+            {name: channel.to(device) for name, channel in self.channels.items()},
         )
 
 

@@ -23,7 +23,7 @@ class Arap(Objective):
     and the number of frames. With `sum` it is Animate3D's: the sum over frames, nodes and edges in square metres.
     """
 
-    needs = Deforming
+    applies_to = Deforming
     kind: Literal["arap"] = "arap"
     views: str
     points: Followed = Field(default="gaussians", description="what is followed")

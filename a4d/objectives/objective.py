@@ -17,7 +17,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.metrics import psnr
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
-from a4d.render.render import Render
+from a4d.render.render import Channel, Render, Wants
 from a4d.scenes import KINDS, scene_class
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch, Views
@@ -41,6 +41,7 @@ class Step:
         reached: groups of the scene that gradients of this step's renders reach; None is all that learn.
         shared: what was computed in this step for whoever asks, by what it answers.
         wanted: what objectives announced that they would ask, by the same keys.
+        wants: channels that objectives announced that they would ask of each view set's renders, by its name.
     """
 
     index: int
@@ -54,8 +55,9 @@ class Step:
     reached: tuple[str, ...] | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict)
     wanted: dict[Hashable, Any] = field(default_factory=dict)
+    wants: dict[str, frozenset[Channel]] = field(default_factory=dict)
     _batches: dict[str, ViewBatch] = field(default_factory=dict)
-    _renders: dict[tuple[str, tuple[str, ...] | None], Render] = field(default_factory=dict)
+    _renders: dict[tuple[str, tuple[str, ...] | None, frozenset[Channel]], Render] = field(default_factory=dict)
 
     def reaching(self, groups: Sequence[str] | None) -> Step:
         """The same step for an objective whose gradients reach some groups of the scene; None is all that learn."""
@@ -90,11 +92,16 @@ class Step:
             raise unknown_key(f"prior: {name}", name, self.priors)
         return self.priors[name]
 
-    def render(self, name: str) -> Render:
-        """The scene as this step's sample of a view set sees it."""
-        key = (name, self._reached_by(name))
+    def want(self, name: str, channels: Wants) -> None:
+        """Announce that channels will be asked of a view set's renders, so that all are rendered together."""
+        self.wants[name] = self.wants.get(name, frozenset()) | frozenset(channels)
+
+    def render(self, name: str, wants: Wants = ()) -> Render:
+        """The scene as this step's sample of a view set sees it, with what is wanted or was announced."""
+        self.want(name, wants)
+        key = (name, self._reached_by(name), self.wants[name])
         if key not in self._renders:
-            self._renders[key] = self.render_from(self.batch(name).cameras, name)
+            self._renders[key] = self._shown(self.scene, self.batch(name).cameras, name, self.wants[name])
         return self._renders[key]
 
     def _reached_by(self, name: str) -> tuple[str, ...] | None:
@@ -119,17 +126,17 @@ class Step:
             raise unknown_key(f"frozen: {scene}", scene, self.frozen)
         return self._shown(self.frozen[scene], self.batch(name).cameras, name)
 
-    def _shown(self, scene: Scene, cameras: Cameras, name: str) -> Render:
+    def _shown(self, scene: Scene, cameras: Cameras, name: str, wants: Wants = ()) -> Render:
         batch = self.batch(name)
         shading = self.views[name].drawn_shading(self.index, self.seed)
         with scene.reaching(self._reached_by(name)):
-            return scene.render_shaded(cameras, batch.times, batch.background, shading)
+            return scene.render_shaded(cameras, batch.times, batch.background, shading, wants)
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
         return {
             name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name].rgb)
-            for (name, _), render in self._renders.items()
+            for (name, *_), render in self._renders.items()
             if self._batches[name].rgba is not None
         }
 
@@ -162,7 +169,7 @@ class Turns(Config):
 class Objective(Config, ABC):
     """Base of all objectives; its fields are its configuration, and it says itself what it needs of a run."""
 
-    needs: ClassVar[type[Any]] = Scene
+    applies_to: ClassVar[type[Any]] = Scene
     """What a scene must be, or the protocol that it must follow."""
     takes_prompt: ClassVar[bool] = False
     """Whether it has a `prompt`, which is the run's unless it says another."""
@@ -202,14 +209,22 @@ class Objective(Config, ABC):
         Raises:
             ConfigError: the scene is of a kind that has not what it needs; the remedy names those that have.
         """
-        if not isinstance(scene, self.needs):
-            able = [kind for kind in KINDS if issubclass(scene_class(kind), self.needs)]
+        if not isinstance(scene, self.applies_to):
+            able = [kind for kind in KINDS if issubclass(scene_class(kind), self.applies_to)]
             raise ConfigError(
                 f"{self.label} does not apply to a scene of kind '{scene.kind}'", f"It applies to {', '.join(able)}"
             )
 
+    @property
+    def needs(self) -> frozenset[Channel]:
+        """What it needs of its views' renders beside colour, coverage and depth."""
+        return frozenset()
+
     def announce(self, step: Step) -> None:
         """Say what it will ask of a step, before any objective is computed, so that what several ask is made once."""
+        views = getattr(self, "views", None)
+        if views:
+            step.want(views, self.needs)
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:

@@ -22,7 +22,7 @@ from a4d.scenes.scene import Extracting
 class SurfaceObjective(Objective):
     """Base of the objectives that read the surface itself rather than its renders."""
 
-    needs = Extracting
+    applies_to = Extracting
 
     def scene(self, step: Step) -> Extracting:
         """The scene, whose surface is that of this step's renders.

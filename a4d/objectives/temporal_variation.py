@@ -16,7 +16,7 @@ from a4d.scenes.scene import VaryingField
 class TemporalVariation(Objective):
     """Mean squared change of a field's features between neighbouring instants (Animate124, section 3.2)."""
 
-    needs = VaryingField
+    applies_to = VaryingField
     kind: Literal["temporal-variation"] = "temporal-variation"
     points: int = Field(
         default=10_000, ge=1, le=1_000_000, description="random points of the field's cube, drawn anew each step"

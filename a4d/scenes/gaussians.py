@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,10 +16,10 @@ from a4d.geometry.gaussians import Gaussians, count_numbers
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
-from a4d.render.footprint import SAME, drawing, render_fitted
-from a4d.render.gaussians import RENDERED_GAUSSIAN, render_gaussians
+from a4d.render.footprint import SAME, drawing, render_layered
+from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN, render_gaussians
 from a4d.render.gaussians_reference import DILATION
-from a4d.render.render import Render
+from a4d.render.render import Render, Wants
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
 from a4d.scenes.initialise import (
     gaussians_at_points,
@@ -35,11 +34,6 @@ from a4d.scenes.storage import read_scene, write_scene
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
-
-LAYERS = 8
-"""Enough that the mean depth lies on the first surface, though half of the light passes through each Gaussian."""
-
-MOST_LOGIT = 12.0
 
 EXACT_SIZE = 0.7
 """Radius of Gaussians on a surface that is known exactly, relative to the distance of their neighbours: as wide as to
@@ -71,6 +65,7 @@ class GaussianScene(Scene):
     kind = "gaussians"
     config_class = GaussianSceneConfig
     config: GaussianSceneConfig
+    offers = GAUSSIAN_CHANNELS
     means: nn.Parameter
     quaternions: nn.Parameter
     log_scales: nn.Parameter
@@ -137,14 +132,17 @@ class GaussianScene(Scene):
         sh = torch.cat([self.sh_base, self.sh_detail], dim=1) if self.config.sh_degree else self.sh_base
         return Gaussians(self.means, self.quaternions, self.log_scales, self.opacity_logits, sh)
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         """Splat the Gaussians; `times` do not matter to a static scene."""
+        self.require_channels(wants)
         gaussians = self.gaussians()
         how = drawing(cameras, self.footprint)
         is_probed = self.config.density is not None and torch.is_grad_enabled()
         probe = self.means.new_zeros(len(cameras), len(gaussians), 2).requires_grad_() if is_probed else None
         render = render_gaussians(
-            gaussians, how.cameras, background, sh_degree=self.active_sh_degree, screen_probe=probe,
+            gaussians, how.cameras, background, wants=wants, sh_degree=self.active_sh_degree, screen_probe=probe,
             dilations=how.dilations,
         )  # fmt: skip
         if probe is not None and render.visible is not None:
@@ -153,14 +151,8 @@ class GaussianScene(Scene):
         return how.reduced(render)
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
-        """Depth as if every Gaussian stood in `LAYERS` layers; colour and coverage as they are."""
-        gaussians = self.gaussians()
-        # log(1 - opacity) adds up over layers.
-        through = LAYERS * torch.nn.functional.logsigmoid(-gaussians.opacity_logits.double())
-        logits = (torch.log(-torch.expm1(through)) - through).float().clamp(max=MOST_LOGIT)
-        opaque = dataclasses.replace(gaussians, opacity_logits=logits)
-        layered = render_fitted(opaque, cameras, footprint=self.footprint)
-        return dataclasses.replace(render_fitted(gaussians, cameras, footprint=self.footprint), depth=layered.depth)
+        """Depth on the first surface; see `a4d.render.footprint.render_layered`."""
+        return render_layered(self.gaussians(), cameras, self.footprint)
 
     @property
     def footprint(self) -> float | None:

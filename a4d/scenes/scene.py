@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -20,7 +20,7 @@ from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
-from a4d.render.render import Render, Shading
+from a4d.render.render import Channel, Render, Shading, Wants
 from a4d.scenes.seed import Seed
 from a4d.trainable import Trainable
 
@@ -50,6 +50,8 @@ class Scene(Trainable):
     kind: ClassVar[str]
     config_class: ClassVar[type[Config]]
     shadings: ClassVar[tuple[Shading, ...]] = ()
+    offers: ClassVar[frozenset[Channel]] = frozenset()
+    """The channels that its renders can have beside colour, coverage and depth."""
     config: Config
 
     @classmethod
@@ -95,8 +97,13 @@ class Scene(Trainable):
         cameras: Cameras,
         times: Tensor | None = None,  # (B,) seconds in [0, 1] of the clip; None for a static scene
         background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
+        wants: Wants = (),
     ) -> Render:
-        """Images from B cameras."""
+        """Images from B cameras, with the channels that are wanted and no more.
+
+        Raises:
+            ConfigError: this kind of scene does not offer one of them.
+        """
 
     def render_shaded(
         self,
@@ -104,14 +111,28 @@ class Scene(Trainable):
         times: Tensor | None,  # (B,) in [0, 1]
         background: Tensor | None,  # (B, 3) or (3,) sRGB
         shading: Shading | None,
+        wants: Wants = (),
     ) -> Render:
         """Like `render`, in one of this kind's shadings; None is the scene's own.
 
         Raises:
-            ConfigError: this kind of scene has no such shading.
+            ConfigError: this kind of scene has no such shading, or does not offer a channel.
         """
         self.require_shading(shading)
-        return self.render(cameras, times, background)
+        return self.render(cameras, times, background, wants)
+
+    def require_channels(self, wants: Collection[str], where: str = "wants") -> None:
+        """Check that a scene of this kind offers what is wanted of its renders.
+
+        Raises:
+            ConfigError: it does not; names who asks and what there is.
+        """
+        for name in sorted(wants):
+            if name not in self.offers:
+                raise ConfigError(
+                    f"{where}: renders of a scene of kind '{self.kind}' have no channel '{name}'",
+                    f"They have: {', '.join(['rgb', 'alpha', 'depth', *sorted(self.offers)])}",
+                )
 
     def require_shading(self, shading: Shading | None, where: str = "shading") -> None:
         """Check that a scene of this kind can be shown that way.
