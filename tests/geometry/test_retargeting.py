@@ -151,7 +151,7 @@ def rigged(names=None):
 
 def test_the_same_rig_takes_a_motion_as_it_is():
     asset = rigged()
-    motion = motion_of(asset, asset.clips[0])
+    motion = motion_of(asset, asset.clips[0], 30)
     assert len(motion) == 5
     again = reposed(rigged(), motion, "again")
     assert [clip.name for clip in again.clips] == ["again"]
