@@ -215,8 +215,9 @@ def _motion(config: Export) -> Motion | None:
     from a4d.contents.motions import MotionSource, load_motion
     from a4d.geometry.assets.placement import Orientation
 
-    axes = Orientation(axis_named(config.motion_up) or "+y", axis_named(config.motion_front) or "+z")
-    return load_motion(MotionSource(config.motion, config.motion_clip, axes))
+    up = axis_named(config.motion_up) or "+y"
+    front = axis_named(config.motion_front) or ("-y" if up == "+z" else "+z")
+    return load_motion(MotionSource(config.motion, config.motion_clip, Orientation(up, front)))
 
 
 def write_glb(job: Job) -> dict[str, Any]:

@@ -38,8 +38,8 @@ FEWEST = 3
 
 LEGS = ("thigh", "shin", "foot")
 
-UNALIGNED = ("foot",)
-"""Parts whose limb says little of where they point: an ankle may lie far above the toes, or beside them."""
+LEVEL = ("head", "foot", "toe")
+"""Parts that are level with the ground in every rest pose, whatever the limbs above do."""
 
 OFF_THE_GROUND, FAR_AWAY = 0.05, 0.5
 """Parts of a body's size: how far a motion may stand above the rest pose, and begin beside it, to be taken as meant."""
@@ -175,13 +175,25 @@ def rotations_of(transforms: Tensor) -> Tensor:
 
 
 def limb_alignment(source: Skeleton, target: Skeleton, match: Match) -> Tensor:
-    """(M, 3, 3) rotations that take the limbs of the target's rest pose to where the source's point."""
+    """(M, 3, 3) rotations that take the limbs of the target's rest pose to where the source's point.
+
+    What ends a limb, such as a hand, turns with it, unless it is level with the ground in every rest pose.
+    """
     to, of = _limbs(source, match.source), _limbs(target, match.target)
-    parts = body_parts(target)
-    is_telling = torch.tensor([parts[joint][1] not in UNALIGNED for joint in match.target.tolist()])
-    known = (to.norm(dim=1) > 0) & (of.norm(dim=1) > 0) & is_telling
-    rotations = _shortest_rotation(of, to)
-    return torch.where(known[:, None, None], rotations, torch.eye(3, dtype=rotations.dtype))
+    is_known = ((to.norm(dim=1) > 0) & (of.norm(dim=1) > 0)).tolist()
+    shortest, parts = _shortest_rotation(of, to), body_parts(target)
+    places = {joint: place for place, joint in enumerate(match.target.tolist())}
+    above = _matched_above(target, match.target)
+    aligned = torch.eye(3, dtype=shortest.dtype).repeat(len(match), 1, 1)
+    for joint in (joint for joint in target.from_the_roots() if joint in places):
+        side, part = parts[joint]
+        if part in LEVEL:
+            continue
+        if is_known[places[joint]]:
+            aligned[places[joint]] = shortest[places[joint]]
+        elif side and joint in above and parts[above[joint]][0] == side:
+            aligned[places[joint]] = aligned[places[above[joint]]]
+    return aligned
 
 
 def _limbs(skeleton: Skeleton, joints: Tensor) -> Tensor:
