@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from a4d.config import Config
 from a4d.intake.mesh_views import AxisName, axis_named
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -29,6 +30,9 @@ AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
+
+TEXEL_BYTES = 64
+"""Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
 
 
 class Export(Config):
@@ -152,6 +156,12 @@ class Job:
     def folder(self, suffix: str) -> Path:
         """Where a folder of files is staged."""
         return self.work.replace(f"exports/{self.stem}_{suffix}")
+
+
+def memory(config: Export) -> list[Demand]:
+    """The texture that is baked, and a picture of a film."""
+    texture = TEXEL_BYTES * config.texture**2 if config.texture else 0
+    return [Demand("texture", texture, on_device=False), Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
@@ -320,6 +330,7 @@ STAGE = Stage(
     outdated=outdated,
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
+    memory=memory,
     memory_knobs=("resolution", "size", "texture"),
     code_version=3,
 )

@@ -13,6 +13,7 @@ from a4d.errors import MissingInputError, UsageError
 from a4d.fitting import fitting
 from a4d.fitting.pace import Pace, paced
 from a4d.fitting.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -108,6 +109,16 @@ def require(config: FitDynamic) -> None:
         config.sample.require_weights(config.weights)
 
 
+def memory(config: FitDynamic) -> list[Demand]:
+    """The scene, the renders of each view set, and the clip that a prior makes."""
+    asked = fitting.demands(config, config.scene)
+    if config.sample is not None:
+        height, width = config.sample.size
+        pixels = config.sample.views * config.sample.frames * height * width
+        asked.append(Demand("sample", PICTURE_PIXEL * pixels, on_device=False))
+    return asked
+
+
 def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, Any]:
     """Start a scene on what stands still, find or make the video, fit the motion to it, and save the scene.
 
@@ -187,8 +198,17 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=require,
+    memory=memory,
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("offload", "scene.count", "views.*.chosen", "views.*.size"),
+    memory_knobs=(
+        "offload",
+        "scene.count",
+        "scene.motion",
+        "views.*.chosen",
+        "views.*.size",
+        "sample.frames",
+        "sample.size",
+    ),
 )

@@ -15,12 +15,14 @@ from a4d.fitting.fitting import (
     Fitting,
     complete_fitting,
     complete_scene,
+    demands,
     fit,
     folders_read,
     profile_values,
     require_weights,
     scene_files,
 )
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -112,6 +114,15 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     if config.seed.kind == "mesh":
         known.append(workspace.path / "source")
     return known + scene_files(config.scene) + folders_read(workspace, config)
+
+
+def memory(config: FitStatic) -> list[Demand]:
+    """The scene, the renders of each view set, and those that stand in for observations."""
+    asked = demands(config, config.scene)
+    if config.proxies is not None:
+        pixels = config.proxies.count * config.proxies.size**2
+        asked.append(Demand("proxies", PICTURE_PIXEL * pixels, on_device=False))
+    return asked
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
@@ -286,8 +297,17 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=require_weights,
+    memory=memory,
     needs=("preprocess", "estimate-pose"),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("scene.count", "proxies.size"),
+    memory_knobs=(
+        "scene.count",
+        "scene.encoding.table",
+        "scene.surface.resolution",
+        "views.*.batch",
+        "views.*.size",
+        "proxies.count",
+        "proxies.size",
+    ),
 )

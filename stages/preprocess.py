@@ -13,6 +13,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.intake.given_views import GivenViews, take_views
 from a4d.intake.mesh_views import PlacedMesh, take_mesh, take_mesh_at_rest
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -50,6 +51,11 @@ class Preprocess(GivenViews):
     model: str | None = Field(
         default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
     )
+
+
+def memory(config: Preprocess) -> list[Demand]:
+    """One square picture; what a mesh's clip takes is known when it has been read."""
+    return [Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
 def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
@@ -312,6 +318,7 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
+    memory=memory,
     memory_knobs=("size", "max_size", "frames"),
     code_version=3,
 )

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from a4d.config import Config, Spec, digest, load_yaml, parse, plain, unknown_key
 from a4d.errors import ConfigError, MissingInputError, UsageError
+from a4d.memory import PICTURE_PIXEL, Demand, require_memory
 from a4d.priors.placement import Offload, Placement
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from a4d.objectives.objective import Objective
     from a4d.scenes.scene import Scene
-    from a4d.views import Frames
+    from a4d.views import Frames, Views
 
 
 def weight_overrides(text: str) -> dict[str, Path]:
@@ -138,6 +139,45 @@ def scene_files(spec: Spec) -> list[Path]:
     return files
 
 
+def demands(config: Fitting, scene: Spec | None, frames: Frames | None = None) -> list[Demand]:
+    """What a fit asks of memory at the least: its scene, and the pictures that one step of each view set sees.
+
+    Args:
+        config: complete.
+        scene: to be made; None where one is given.
+        frames: that observed views choose from; without them nothing is known of those.
+    """
+    from a4d.scenes import scene_class
+    from a4d.views import build_views
+
+    asked = [
+        Demand(f"views.{name}", PICTURE_PIXEL * pixels_of_step(views, frames))
+        for name, views in build_views(config.views).items()
+    ]
+    if scene is not None:
+        kind = scene_class(str(scene.get("kind")))
+        asked.append(Demand("scene", kind.memory(parse(kind.config_class, scene, "scene"))))
+    return asked
+
+
+def pixels_of_step(views: Views, frames: Frames | None) -> int:
+    """How many pixels a view set shows in one step at the least; 0 where only the frames tell and are not known."""
+    from a4d.views import MomentViews, ObservedViews, OrbitViews
+
+    if isinstance(views, OrbitViews):
+        return views.batch * (views.frames or 1) * views.size**2
+    if not isinstance(views, ObservedViews) or isinstance(views, MomentViews) or frames is None:
+        return 0
+    cameras = [frames.cameras[index] for index in frames.select(views.split)]
+    pixels = min((camera.width * camera.height for camera in cameras), default=0)
+    if isinstance(views.size, float):
+        longest = max((max(camera.width, camera.height) for camera in cameras), default=1)
+        pixels = int(pixels * min(views.size / longest, 1) ** 2)
+    elif views.size is not None:
+        return 0
+    return views.batch * min(pixels, pixels if views.patch is None else views.patch**2)
+
+
 def require_weights(config: Fitting) -> None:
     """Look for the weights of all priors, reading none.
 
@@ -226,6 +266,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         checkpoint_seconds=config.checkpoint_seconds,
         preview_seconds=config.preview_seconds,
     )
+    require_memory(work.name, demands(config, None, frames), runtime.device, ("views.*.batch", "views.*.size"))
     scene.to(runtime.device)
     views = build_views(config.views)
     if views:

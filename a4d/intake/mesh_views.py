@@ -14,6 +14,7 @@ from pydantic import Field
 from a4d.config import Config
 from a4d.console import progress
 from a4d.errors import UsageError
+from a4d.memory import Demand, require_memory
 from a4d.workspace.source import ClipFacts, RenderedClip, SourceAsset
 from a4d.workspace.transaction import Transaction
 
@@ -35,6 +36,9 @@ AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
 
 Found = Literal["given", "format", "guessed"]
 
+VERTEX_BYTES = 24
+"""Of a vertex at a moment: its place in the moment's surface, and in the array of all moments."""
+
 DEPTH_UNIT = 1e-4
 """Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
 
@@ -45,13 +49,9 @@ class MeshViews(Config):
     up: AxisName | None = Field(default=None, description="axis of a mesh that points up; found if not given")
     front: AxisName | None = Field(default=None, description="axis of a mesh that points to the front")
     clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
-    frames: int = Field(
-        default=16, ge=1, le=10_000, description="moments of each animation; spread over it without --fps"
-    )
-    views: int | None = Field(
-        default=None, ge=1, le=10_000, description="cameras around a mesh; 24, or 4 for an animation"
-    )
-    test_views: int | None = Field(default=None, ge=0, le=10_000, description="held-out cameras between them; 8, or 4")
+    frames: int = Field(default=16, ge=1, le=9999, description="moments of each animation, over all of it or by --fps")
+    views: int | None = Field(default=None, ge=1, le=9999, description="cameras around a mesh; 24, 4 for an animation")
+    test_views: int | None = Field(default=None, ge=0, le=9999, description="held-out cameras between them; 8, or 4")
     elevations: list[float] | None = Field(
         default=None, min_length=1, max_length=1000, description="degrees above the subject, of each ring of cameras"
     )
@@ -141,6 +141,7 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
     path = work.workspace.source_path()
     source = read_asset(path)
     shots = [_shot(source, clip, config.frames, fps) for clip in _clips(source, path, config.clip)]
+    _require_memory(source, shots)
     orientation, found = _orientation(source, path, config)
     world_from_source = normalising(orientation, _shown_surfaces(source, shots))
     asset = placed(source, world_from_source)
@@ -216,6 +217,16 @@ def _shot(asset: Asset, clip: Clip | None, frames: int, fps: float | None) -> Sh
     if clip is None:
         return Shot(None, torch.zeros(1, dtype=torch.float64))
     return Shot(clip, spread_times(clip, frames) if fps is None else rated_times(asset, clip, frames, fps))
+
+
+def _require_memory(asset: Asset, shots: list[Shot]) -> None:
+    """Refuse clips whose vertices at all moments do not fit: they are written as one array."""
+    from a4d.geometry.assets.posing import deform
+
+    most = max(len(shot.seconds) for shot in shots)
+    if most > 1:
+        surface = most * len(deform(asset).vertices) * VERTEX_BYTES
+        require_memory("preprocess", [Demand(f"{most} moments", surface)], knobs=("frames", "fps"))
 
 
 def _rate(shot: Shot) -> float | None:

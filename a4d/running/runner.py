@@ -181,8 +181,7 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
         config = _resolved(stage, workspace, options)
         if place.raw is None or place.exists():
             return _run_in_place(stage, place, options, console, find_stage)
-        if stage.require:
-            stage.require(config)
+        stage.require_all(config, resolve_device(options.device))
         return _run_in_new_workspace(stage, place, place.raw, options, console, find_stage)
 
 
@@ -322,10 +321,9 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
         return _outcome_of(workspace, record, decision)
     if decision.action == "resume":
         logger.info("%s %s", name, decision.reason)
-    if stage.require:
-        stage.require(config)
-    again = record is not None and decision.action == "run"
     runtime = Runtime(resolve_device(options.device), options.seed, console)
+    stage.require_all(config, runtime.device)
+    again = record is not None and decision.action == "run"
     transaction = Transaction.begin(workspace, name, config, plan)
     with guarded(stage, transaction), logging_into(transaction.folder / "log.txt"):
         with runtime.stop.listening(at_once=not stage.resumable):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a4d.config import Config, parse, set_value
+from a4d.memory import Demand, require_memory
 from a4d.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Stage:
             configuration and the paths of its outputs; None has no reason.
         require: looks for what a complete configuration needs of the machine, such as weights, before anything is
             written; it raises where that is missing.
+        memory: what a complete configuration asks of memory at the least, which is held against what the machine has
+            before anything is written.
         needs: the stages that are run first, with defaults, when the target is a raw input.
         writes: what it writes beside its scene, relative to the workspace, for `--dry-run`.
         writes_scene: it makes `scenes/NAME`.
@@ -54,12 +57,29 @@ class Stage:
     complete: Callable[[Any], Config] | None = None
     outdated: Callable[[Workspace, Any, list[str]], list[str]] | None = None
     require: Callable[[Any], None] | None = None
+    memory: Callable[[Any], list[Demand]] | None = None
     needs: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     writes_scene: bool = False
     resumable: bool = False
     memory_knobs: tuple[str, ...] = field(default=())
     code_version: int = 1
+
+    def require_all(self, config: Config, device: str) -> None:
+        """Look for what a complete configuration needs of the machine; nothing is written and no weights are read.
+
+        Args:
+            config: complete.
+            device: that the stage is to compute on.
+
+        Raises:
+            A4DError: something is missing, such as weights.
+            OutOfMemoryError: the configuration asks for more memory than there is.
+        """
+        if self.memory is not None:
+            require_memory(self.name, self.memory(config), device, self.memory_knobs)
+        if self.require is not None:
+            self.require(config)
 
     def resolved(self, workspace: Workspace, values: Mapping[str, Any], assignments: Sequence[str] = ()) -> Config:
         """The complete configuration for a workspace.

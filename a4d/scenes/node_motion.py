@@ -20,6 +20,9 @@ from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.scenes.motion import Motion, Moved
 from a4d.scenes.scene import Followed
 
+POSE_NUMBERS = 7
+"""Of a node at a key: a shift and a turn."""
+
 
 class NodeMotionConfig(Config):
     """How finely a motion is told."""

@@ -80,6 +80,15 @@ class Scene(Trainable):
         """The files that a configuration names and `begin` reads."""
         return []
 
+    @classmethod
+    def memory(cls, config: Config) -> int:
+        """Bytes that a scene of a configuration takes at the least while it is optimised, but for what a seed decides.
+
+        Args:
+            config: of the class's own kind.
+        """
+        return 0
+
     @abstractmethod
     def render(
         self,

@@ -15,10 +15,14 @@ from torch import Tensor
 from a4d.errors import InvalidInputError
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.transforms import quaternion_product, rigid_from_parts, rotation_from_quaternion
+from a4d.io.complaints import quoted
 from a4d.io.files import read_text
 
 MOTION = re.compile(r"\bMOTION\s+Frames\s*:\s*(?P<frames>\d{1,9})\s+Frame\s+Time\s*:\s*(?P<seconds>\S+)", re.IGNORECASE)
 WORD = re.compile(r"[{}]|[^\s{}]+")
+SHORTEST, LONGEST = 1e-15, 1e15
+"""Of the longest bone and of anything, in whatever unit: beyond, single precision has no room for a body."""
+
 CHANNEL = re.compile(r"(?P<axis>[XYZ])(?P<kind>position|rotation)", re.IGNORECASE)
 
 POSE_LIMIT = 2**24
@@ -87,11 +91,15 @@ def _read_hierarchy(path: Path, words: Iterator[str]) -> list[_Joint]:
             elif keyword == "}":
                 open_joints.pop()
             elif keyword != "HIERARCHY":
-                raise InvalidInputError(f"{path} is no BVH file: its hierarchy holds {word[:40]!r}")
+                raise InvalidInputError(f"{path} is no BVH file: its hierarchy holds {quoted(word)}")
     except (StopIteration, IndexError, ValueError) as error:
         raise InvalidInputError(f"{path} has a damaged hierarchy") from error
     if not joints or open_joints:
         raise InvalidInputError(f"{path} has a hierarchy that is empty or cut off")
+    farthest = max(abs(length) for joint in joints for length in joint.offset)
+    bones = [abs(length) for joint in joints if joint.parent >= 0 for length in joint.offset]
+    if farthest > LONGEST or (bones and max(bones) < SHORTEST):
+        raise InvalidInputError(f"{path} has no bones of a usable length: its longest offset is {farthest:g}")
     return joints
 
 
@@ -99,7 +107,7 @@ def _channel(path: Path, word: str) -> tuple[str, int]:
     """Whether a channel is a "position" or a "rotation", and its axis."""
     match = CHANNEL.fullmatch(word)
     if match is None:
-        raise InvalidInputError(f"{path} has an unknown channel {word[:40]!r}")
+        raise InvalidInputError(f"{path} has an unknown channel {quoted(word)}")
     return match["kind"].lower(), "XYZ".index(match["axis"].upper())
 
 
@@ -109,7 +117,7 @@ def _number(path: Path, word: str) -> float:
     except ValueError:
         number = float("nan")
     if not np.isfinite(number):
-        raise InvalidInputError(f"{path} holds {word[:40]!r} where a number belongs")
+        raise InvalidInputError(f"{path} holds {quoted(word)} where a number belongs")
     return number
 
 
@@ -126,8 +134,8 @@ def _read_values(path: Path, text: str, frames: int, channels: int) -> NDArray[n
         values = np.array(words, dtype=np.float64).reshape(frames, channels)
     except ValueError as error:
         raise InvalidInputError(f"{path} holds motion values that are no numbers") from error
-    if not np.isfinite(values).all():
-        raise InvalidInputError(f"{path} holds motion values that are not finite")
+    if not (np.abs(values) <= LONGEST).all():
+        raise InvalidInputError(f"{path} holds motion values that are not finite, or beyond {LONGEST:g}")
     return values
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from a4d.errors import InvalidInputError
+from a4d.io.complaints import quoted
 
 NOT_A_NUMBER = re.compile(rb"[+-]?(?:1\.#\w*|s?nan(?:\(\w*\))?)", re.IGNORECASE)
 """How C libraries print what is no number; `1.#INF` is none that a mesh could use either."""
@@ -125,7 +126,7 @@ def without_comments(text: bytes) -> bytes:
 
 def no_numbers(path: Path, what: str, line: bytes) -> InvalidInputError:
     """The refusal of a line that should hold numbers."""
-    quoted = repr(line.decode("utf-8", errors="replace").strip()[:60])
+    words = quoted(line.decode("utf-8", errors="replace").strip())
     if DECIMAL_COMMA.search(line):
-        return InvalidInputError(f"{path} has a {what} with decimal commas: {quoted}", "Write decimals with a point")
-    return InvalidInputError(f"{path} has a {what} that is no row of numbers: {quoted}", "Export it again")
+        return InvalidInputError(f"{path} has a {what} with decimal commas: {words}", "Write decimals with a point")
+    return InvalidInputError(f"{path} has a {what} that is no row of numbers: {words}", "Export it again")

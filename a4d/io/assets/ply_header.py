@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a4d.errors import InvalidInputError
+from a4d.io.complaints import quoted
 
 NUMPY_TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
@@ -80,12 +81,12 @@ def parse_ply_header(content: bytes, path: Path) -> PlyHeader:
             case ["property", kind, name] if elements and kind in NUMPY_TYPES:
                 elements[-1][2].append(PlyProperty(name, NUMPY_TYPES[kind]))
             case _:
-                raise InvalidInputError(f"{path} has a PLY header line that makes no sense: {line.strip()[:60]!r}")
+                raise InvalidInputError(f"{path} has a PLY header line that makes no sense: {quoted(line.strip())}")
     if not encoding:
         raise InvalidInputError(f"{path} has a PLY header without a format line")
     for name, _, properties in elements:
         if len({p.name for p in properties}) != len(properties):
-            raise InvalidInputError(f"{path} names a property of its PLY element {name!r} twice")
+            raise InvalidInputError(f"{path} names a property of its PLY element {quoted(name)} twice")
     comments = tuple(line[8:].strip() for line in map(str.strip, lines) if line.startswith("comment "))
     tables = tuple(PlyElement(name, count, tuple(properties)) for name, count, properties in elements)
     return PlyHeader(encoding, tables, line_end.end(), comments)

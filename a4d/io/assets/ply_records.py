@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from a4d.errors import InvalidInputError
 from a4d.io.assets.number_text import leading_numbers, word_counts
 from a4d.io.assets.ply_header import PlyElement
+from a4d.io.complaints import quoted
+
+LONGEST_LIST = 2**53
+"""No file holds as much; beyond it not every whole number is a double."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Words:
     def count(self, position: int, kind: str) -> int:
         """The length that a list states of itself; -1 for one that is no length."""
         value = self.numbers[position]
-        return int(value) if value >= 0 and value == int(value) else -1
+        return int(value) if 0 <= value < LONGEST_LIST and value == int(value) else -1
 
     def values(self, positions: NDArray[np.int64], kind: str) -> NDArray:
         """The values that begin at some positions, in the order given."""
@@ -229,7 +233,9 @@ class _Layout:
                     return self._whole(lengths)
                 length = body.count(position, kind)
                 if length < 0:
-                    raise InvalidInputError(f"{path} has a list in {element.name!r} whose length is no whole number")
+                    raise InvalidInputError(
+                        f"{path} has a list in {quoted(element.name)} whose length is no whole number"
+                    )
                 position += width + length * size
                 lengths.append(length)
             position += self.tail
@@ -246,8 +252,9 @@ class _Layout:
 
 def _unreadable(body: Words | Bytes, path: Path, element: PlyElement, found: int) -> InvalidInputError:
     if isinstance(body, Words) and not body.is_whole:
-        return InvalidInputError(f"{path} holds something that is no number in {element.name!r}")
+        return InvalidInputError(f"{path} holds something that is no number in {quoted(element.name)}")
     return InvalidInputError(
-        f"{path} is truncated: its header promises {element.count} records of {element.name!r}, the file holds {found}",
+        f"{path} is truncated: its header promises {element.count} records of {quoted(element.name)}, "
+        f"the file holds {found}",
         "Copy or download it again",
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.io.assets.ply import PointCloud
+from a4d.io.complaints import quoted
 from a4d.io.files import read_bytes, read_text, write_bytes, write_text
 
 CAMERA_MODELS = {
@@ -160,7 +161,7 @@ def _records(path: Path) -> Iterator[list[str]]:
 
 
 def _broken_line(path: Path, words: Iterable[str]) -> InvalidInputError:
-    return InvalidInputError(f"{path} has a line that makes no sense: {' '.join(words)[:60]!r}")
+    return InvalidInputError(f"{path} has a line that makes no sense: {quoted(' '.join(words))}")
 
 
 def _read_cameras_text(path: Path) -> dict[int, ColmapCamera]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, MissingInputError
+from a4d.io.complaints import complaint
 from a4d.io.containment import require_inside
 from a4d.io.files import atomic_path, muted_terminal, natural_key, require_file
 from a4d.io.pictures.colour_profiles import deep_in_srgb, in_srgb, marked_colours
@@ -244,7 +245,7 @@ def unreadable(path: Path, error: Exception) -> A4DError:
         if remedy := _missing_package(path):
             return BackendUnavailableError(f"{path} is a HEIC or AVIF, which is not read here", f"Run `{remedy}`")
         return InvalidInputError(f"{path} is damaged or not a picture", f"Known are {', '.join(FORMATS)}")
-    return InvalidInputError(f"{path} is damaged: {' '.join(str(error).split()) or type(error).__name__}")
+    return InvalidInputError(f"{path} is damaged: {complaint(error)}")
 
 
 def _finite(values: Array) -> Array:
