@@ -17,6 +17,7 @@ from a4d.geometry.assets.animating import AnimationOptions
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
@@ -249,6 +250,7 @@ class Deforming(Protocol):
 
 
 @runtime_checkable
+<<<<<<< ours
 class Extracting(Protocol):
     """A scene whose surface is extracted from a grid, and which knows the material of every point."""
 
@@ -274,3 +276,28 @@ class VaryingField(Protocol):
         unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
     ) -> Tensor:
         """Mean squared change of the features from one instant to the next, a scalar."""
+=======
+class Posable(Protocol):
+    """What joints move: a rigged mesh, a scene of one, a body."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints at rest, in the world, +Y up and +Z in front.
+
+        Raises:
+            InvalidInputError: nothing of it hangs on joints.
+        """
+
+    def motion(self, times: Sequence[float]) -> Motion:
+        """How the joints stand at T evenly spaced times in [0, 1] of its clip."""
+
+    def with_motion(self, motion: Motion) -> Posable:
+        """The same, moved as something else is instead; see `a4d.geometry.assets.reposing.reposed`.
+
+        Args:
+            motion: of any skeleton, +Y up and +Z in front.
+
+        Raises:
+            InvalidInputError: it has no joints, or too few match those of the motion by their names.
+        """
+>>>>>>> theirs
