@@ -28,3 +28,13 @@ def test_a_rigid_alignment_keeps_the_size():
     truth = creature(resolution=32)
     matrix = align(truth.with_vertices(1.3 * truth.vertices), truth, "rigid")
     assert float(torch.linalg.det(matrix[:3, :3])) == pytest.approx(1, abs=1e-9)
+
+
+def test_each_axis_may_have_a_size_of_its_own():
+    truth = creature(resolution=32)
+    sizes = torch.tensor([1.25, 1.0, 0.85])
+    copy = truth.with_vertices(truth.vertices * sizes + torch.tensor([0.3, 0.0, 0.0]))
+    shape, aim = MovingShape((copy,)), MovingShape((truth,))
+    scores = {kind: compare_shapes(shape.moved(align(copy, truth, kind)), aim, 0.02) for kind in ("similarity", "axes")}
+    assert scores["axes"]["chamfer"] < 0.35 * scores["similarity"]["chamfer"]
+    assert torch.linalg.svdvals(align(copy, truth, "axes")[:3, :3]).max() == pytest.approx(1 / 0.85, rel=0.03)
