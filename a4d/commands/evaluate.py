@@ -53,9 +53,7 @@ class ShapeOptions:
     ] = 8
     align: Annotated[
         Literal["none", "rigid", "similarity", "axes"],
-        typer.Option(
-            help="Bring the first surface onto the truth before; axes, as ActionBench, with a size each."
-        ),
+        typer.Option(help="Bring the first surface onto the truth before; axes, as ActionBench, with a size each."),
     ] = "none"
     frame: Annotated[
         Literal["source", "world"],

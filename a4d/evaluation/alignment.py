@@ -60,7 +60,7 @@ def align(mesh: Mesh, reference: Mesh, kind: Alignment, seed: int = 0) -> Tensor
     starts = [_refined(sparse, thin, _start(own, true, axes, scale), kind, COARSE_STEPS) for axes in _axes()]
     best = min(starts, key=lambda matrix: _distance(sparse, thin, matrix))
     fine = torch.from_numpy(_refined(own, true, best, kind, FINE_STEPS))
-    return _stretched(own, true, fine) if kind == "axes" else fine
+    return _stretched(own, true[:: DENSE // FINE], fine) if kind == "axes" else fine
 
 
 def _axes() -> list[Array]:

@@ -34,14 +34,15 @@ def motion_distances(
         the unit of the vertices.
     """
     distances, free = [], []
-    for surface, true in zip(shape.surfaces, truth.surfaces, strict=True):
-        points, targets = (_sampled(each, seed) for each in (surface, true))
-        distances.append(_chamfer(points, targets))
-        if alignment is not None:
-            matrix = align(surface, true, alignment)
-            moved = MovingShape((surface,)).moved(matrix).surfaces[0]
+    for index, (surface, true) in enumerate(zip(shape.surfaces, truth.surfaces, strict=True)):
+        targets = _sampled(true, seed)
+        distances.append(_chamfer(_sampled(surface, seed), targets))
+        if alignment is not None and index > 0:
+            moved = MovingShape((surface,)).moved(align(surface, true, alignment)).surfaces[0]
             free.append(_chamfer(_sampled(moved, seed), targets))
-    figures = {"cd_3d": sum(free or distances) / len(distances), "cd_4d": sum(distances) / len(distances)}
+        else:
+            free.append(distances[-1])
+    figures = {"cd_3d": sum(free) / len(free), "cd_4d": sum(distances) / len(distances)}
     own, true_paths = (_followed(side, seed) for side in (shape, truth))
     if own is None or true_paths is None:
         return figures

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from a4d.errors import BackendUnavailableError
 from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, resized
-from a4d.priors.weights_folder import WeightsFolder
+from a4d.priors.weights_folder import REMEDY, WeightsFolder
 
 
 class Clip:
@@ -73,4 +74,8 @@ def load_clip(folder: WeightsFolder) -> Clip:
     from transformers import CLIPModel, CLIPTokenizer
 
     model = folder.model("", CLIPModel, {"model_type": "clip"})
+    stored = {path.name for path in folder.path.iterdir()}
+    # Without these files the tokenizer would load all the same, with no words in it.
+    if not ("tokenizer.json" in stored or stored >= {"vocab.json", "merges.txt"}):
+        raise BackendUnavailableError(f"{folder.path} has no tokenizer", REMEDY)
     return Clip(model, folder.tokenizer(CLIPTokenizer, ""))
