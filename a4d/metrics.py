@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from a4d.geometry.mesh import Mesh, sample_surface
-from a4d.geometry.signed_distance import nearest_faces
+from a4d.geometry.surfaces.signed_distance import nearest_faces
 
 COVERED = 0.5 / 255
 """Coverage from which a pixel of an 8-bit image shows something of its subject."""

@@ -190,7 +190,7 @@ class ObservedViews(Views):
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
     patch: int | None = Field(
-        default=None, ge=8, le=8192, description="pixels of a square part drawn anew each step; None: all"
+        default=None, ge=8, le=8192, description="side of a square drawn anew each step; None: all"
     )
     run: int = Field(
         default=1, ge=1, le=4096, description="frames that follow each other and stay together: a ring or a clip"
@@ -343,9 +343,7 @@ class OrbitViews(Views):
     relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
     size: int = Field(default=128, ge=8, le=4096)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
-    ring: int = Field(
-        default=1, ge=1, le=4096, description="views evenly around the axis that share all but their azimuth"
-    )
+    ring: int = Field(default=1, ge=1, le=4096, description="views evenly around the axis that share all but azimuth")
     frames: int | None = Field(
         default=None, ge=2, le=1024, description="moments that each camera sees, from 0 to 1 of the clip"
     )

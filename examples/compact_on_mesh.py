@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
+from a4d.geometry.assets.placement import normalising, placed
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import turntable
-from a4d.geometry.placement import normalising, placed
-from a4d.geometry.posing import deform
-from a4d.io.asset_reader import Y_UP_FORMATS, read_asset
-from a4d.io.images import write_image
+from a4d.io.assets.asset_reader import Y_UP_FORMATS, read_asset
+from a4d.io.pictures.images import write_image
 from a4d.priors.compact.evaluation import Sampler, sample_clip
 from a4d.priors.compact.examples import on_white
 from a4d.priors.compact.prior import load_compact_prior, package_folder
@@ -29,8 +29,8 @@ HALF_EXTENT = 0.62
 
 def rest_views(path: Path, size: int) -> tuple[torch.Tensor, object]:
     """Pictures (4, 3, H, W) in [-1, 1] of an asset at rest, and their cameras."""
-    from a4d.geometry.orientation import guess_orientation
-    from a4d.geometry.placement import Orientation
+    from a4d.geometry.assets.orientation import guess_orientation
+    from a4d.geometry.assets.placement import Orientation
 
     source = read_asset(path)
     surface = deform(source)

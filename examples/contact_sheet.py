@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from a4d.io.images import write_image
+from a4d.contents.frames import load_frames
+from a4d.io.pictures.images import write_image
 from a4d.runtime import prepare_process
 from a4d.scenes import load_scene
 from a4d.scenes.extraction import extent, turntable_cameras
-from a4d.workspace.frames import load_frames
 from a4d.workspace.workspace import Workspace
 
 SIZE = 320

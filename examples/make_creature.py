@@ -12,7 +12,7 @@ import torch
 
 from a4d.geometry.cameras import orbit
 from a4d.geometry.primitives import creature
-from a4d.io.images import write_image
+from a4d.io.pictures.images import write_image
 from a4d.render.mesh import render_mesh
 
 

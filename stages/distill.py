@@ -10,9 +10,10 @@ from pydantic import Field
 
 from a4d.config import Config, Spec
 from a4d.errors import UsageError
+from a4d.fitting import fitting
+from a4d.memory import Demand
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace import fitting
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -73,13 +74,18 @@ def inputs(workspace: Workspace, config: Distill) -> list[Path]:
     return given + frames + files + fitting.folders_read(workspace, config)
 
 
+def memory(config: Distill) -> list[Demand]:
+    """A new scene, and the renders of each view set."""
+    return fitting.demands(config, config.scene)
+
+
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     """Read or begin the scene, optimise it against priors and whatever else is asked of it, and save it.
 
     Raises:
         UsageError: the scene would take its own place.
     """
-    from a4d.workspace.frames import load_frames
+    from a4d.contents.frames import load_frames
 
     if config.from_scene == work.name:
         raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
@@ -119,6 +125,7 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=fitting.require_weights,
+    memory=memory,
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,
@@ -131,5 +138,7 @@ STAGE = Stage(
         "priors.*.images_at_once",
         "priors.*.samples_at_once",
         "scene.count",
+        "scene.encoding.table",
+        "scene.surface.resolution",
     ),
 )

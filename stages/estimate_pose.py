@@ -10,14 +10,14 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import InvalidInputError, MissingInputError, QualityError, UsageError
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from a4d.io.capture import PosedCapture
-    from a4d.io.undistortion import Undistortion
+    from a4d.io.captures.capture import PosedCapture
+    from a4d.io.captures.undistortion import Undistortion
 
 SHAPE_TOLERANCE = 0.02
 """By which the ratio of a reduced picture's sides may differ from the whole's, which rounding to pixels explains."""
@@ -52,7 +52,7 @@ def run(work: Transaction, config: EstimatePose, runtime: Runtime) -> dict[str, 
 
 
 def _keep(workspace: Workspace) -> dict[str, Any]:
-    from a4d.io.transforms_json import read_transforms
+    from a4d.io.captures.transforms_json import read_transforms
 
     path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
     return {"cameras": len(read_transforms(path)), "method": "given"}
@@ -64,8 +64,8 @@ def place_canonical(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     import torch
 
     from a4d.geometry.cameras import orbit
-    from a4d.io.capture import PosedCapture, image_size
-    from a4d.io.transforms_json import write_transforms
+    from a4d.io.captures.capture import PosedCapture, image_size
+    from a4d.io.captures.transforms_json import write_transforms
 
     images = _images(work.workspace)
     sizes = [image_size(image) for image in images]
@@ -88,12 +88,12 @@ def import_cameras(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     """Cameras that another program found for the same images, which are straightened if its lens was bent."""
     from dataclasses import replace
 
-    from a4d.io.canonical_frame import canonical_frame, transform_capture
-    from a4d.io.capture import CaptureChoice
-    from a4d.io.capture_reader import read_capture
-    from a4d.io.image_matching import match_images
-    from a4d.io.transforms_json import write_transforms
-    from a4d.io.undistortion import without_distortion
+    from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.captures.capture import CaptureChoice
+    from a4d.io.captures.capture_reader import read_capture
+    from a4d.io.captures.image_matching import match_images
+    from a4d.io.captures.transforms_json import write_transforms
+    from a4d.io.captures.undistortion import without_distortion
 
     assert config.cameras is not None
     images, source = _images(work.workspace), work.workspace.source_path()
@@ -134,7 +134,7 @@ def _as_taken_in(workspace: Workspace, images: list[Path], capture: PosedCapture
     import numpy as np
 
     from a4d.framing import Crop
-    from a4d.io.capture import image_size
+    from a4d.io.captures.capture import image_size
 
     sizes = np.array([image_size(image) for image in images], np.int64)
     noted = workspace.metadata.notes.get("crop")
@@ -164,7 +164,7 @@ def _straighten(work: Transaction, images: list[Path], steps: Mapping[Path, Undi
     """
     import shutil
 
-    from a4d.io.images import read_image, write_image
+    from a4d.io.pictures.images import read_image, write_image
 
     workspace = work.workspace
     if workspace.metadata.notes.get("straightened"):
@@ -186,7 +186,7 @@ def reconstruct(work: Transaction, config: EstimatePose) -> dict[str, Any]:
     """Structure from motion over photographs of a thing that stands still (COLMAP through pycolmap)."""
     from tempfile import TemporaryDirectory
 
-    from a4d.io.structure_from_motion import reconstruct_cameras
+    from a4d.io.captures.structure_from_motion import reconstruct_cameras
 
     with TemporaryDirectory(dir=work.folder) as scratch:
         model = reconstruct_cameras(work.workspace.source_path(), Path(scratch))

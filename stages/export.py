@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field, field_validator
 
 from a4d.config import Config
+from a4d.memory import PICTURE_PIXEL, Demand
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -27,6 +28,9 @@ AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
+
+TEXEL_BYTES = 64
+"""Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
 
 
 class Export(Config):
@@ -131,6 +135,12 @@ class Job:
         return self.work.replace(f"exports/{self.stem}_{suffix}")
 
 
+def memory(config: Export) -> list[Demand]:
+    """The texture that is baked, and a picture of a film."""
+    texture = TEXEL_BYTES * config.texture**2 if config.texture else 0
+    return [Demand("texture", texture, on_device=False), Demand("size", PICTURE_PIXEL * config.size**2)]
+
+
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
     stem = config.stem or work.workspace.name
@@ -148,7 +158,7 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
 
 def _warn_of_left_out(job: Job, formats: list[str]) -> None:
     from a4d.export.left_out import lacking
-    from a4d.geometry.left_out import left_out_warning
+    from a4d.geometry.assets.left_out import left_out_warning
 
     source = job.work.workspace.metadata.source
     name = Path(source.path).name if source else job.stem
@@ -166,9 +176,9 @@ def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[s
 
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:
     """What is exported, as the configuration says."""
+    from a4d.contents.subjects import SubjectRequest, load_subject
     from a4d.export.subject import SurfaceOptions
-    from a4d.geometry.animating import AnimationOptions
-    from a4d.workspace.subjects import SubjectRequest, load_subject
+    from a4d.geometry.assets.animating import AnimationOptions
 
     animation = AnimationOptions(config.animation, config.tolerance, config.bones)
     request = SubjectRequest(
@@ -263,7 +273,7 @@ WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 def inputs(workspace: Workspace, config: Export) -> list[Path]:
     """The scene, or the mesh that was given."""
-    from a4d.workspace.subjects import is_given_mesh
+    from a4d.contents.subjects import is_given_mesh
 
     if is_given_mesh(workspace, config.from_scene):
         return [workspace.path / "source"]
@@ -280,6 +290,7 @@ STAGE = Stage(
     outdated=outdated,
     needs=("preprocess", "estimate-pose", "fit-static"),
     writes=("exports",),
+    memory=memory,
     memory_knobs=("resolution", "size", "texture"),
     code_version=3,
 )

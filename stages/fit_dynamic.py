@@ -10,12 +10,13 @@ from pydantic import Field
 
 from a4d.config import Spec
 from a4d.errors import MissingInputError, UsageError
+from a4d.fitting import fitting
+from a4d.fitting.pace import Pace, paced
+from a4d.fitting.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
+from a4d.memory import PICTURE_PIXEL, Demand
+from a4d.running.quality import Gate, judge
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace import fitting
-from a4d.workspace.pace import Pace, paced
-from a4d.workspace.quality import Gate, judge
-from a4d.workspace.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -63,7 +64,7 @@ class FitDynamic(fitting.Fitting):
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     """The profile that the user names, else the one for frames, or for a prior where the frames stand still."""
-    from a4d.workspace.frames import count_moments
+    from a4d.contents.frames import count_moments
 
     profile = values.get("profile", "auto")
     if profile == "auto":
@@ -108,6 +109,16 @@ def require(config: FitDynamic) -> None:
         config.sample.require_weights(config.weights)
 
 
+def memory(config: FitDynamic) -> list[Demand]:
+    """The scene, the renders of each view set, and the clip that a prior makes."""
+    asked = fitting.demands(config, config.scene)
+    if config.sample is not None:
+        height, width = config.sample.size
+        pixels = config.sample.views * config.sample.frames * height * width
+        asked.append(Demand("sample", PICTURE_PIXEL * pixels, on_device=False))
+    return asked
+
+
 def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, Any]:
     """Start a scene on what stands still, find or make the video, fit the motion to it, and save the scene.
 
@@ -143,9 +154,9 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     Raises:
         MissingInputError: there is neither.
     """
+    from a4d.contents.assets import still_asset
     from a4d.scenes import load_scene
     from a4d.scenes.seed import Seed
-    from a4d.workspace.assets import still_asset
 
     static = load_scene(workspace.scene(config.from_scene)) if config.from_scene else None
     gaussians = None if static is None else static.gaussians()
@@ -166,7 +177,7 @@ def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
     Raises:
         MissingInputError: they show a single moment, or not this clip.
     """
-    from a4d.workspace.frames import load_frames
+    from a4d.contents.frames import load_frames
 
     frames = load_frames(workspace, clip)
     if frames.times is None or len(frames.times.unique()) < 2:
@@ -187,8 +198,17 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=require,
+    memory=memory,
     needs=("preprocess",),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("offload", "scene.count", "views.*.chosen", "views.*.size"),
+    memory_knobs=(
+        "offload",
+        "scene.count",
+        "scene.motion",
+        "views.*.chosen",
+        "views.*.size",
+        "sample.frames",
+        "sample.size",
+    ),
 )

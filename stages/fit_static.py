@@ -11,19 +11,21 @@ from pydantic import Field
 
 from a4d.config import Config, Spec
 from a4d.errors import UsageError
-from a4d.runtime import Runtime
-from a4d.workspace.fitting import (
+from a4d.fitting.fitting import (
     Fitting,
     complete_fitting,
     complete_scene,
+    demands,
     fit,
     folders_read,
     profile_values,
     require_weights,
     scene_files,
 )
-from a4d.workspace.quality import Gate, judge
-from a4d.workspace.stage import Stage
+from a4d.memory import PICTURE_PIXEL, Demand
+from a4d.running.quality import Gate, judge
+from a4d.running.stage import Stage
+from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -114,11 +116,20 @@ def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     return known + scene_files(config.scene) + folders_read(workspace, config)
 
 
+def memory(config: FitStatic) -> list[Demand]:
+    """The scene, the renders of each view set, and those that stand in for observations."""
+    asked = demands(config, config.scene)
+    if config.proxies is not None:
+        pixels = config.proxies.count * config.proxies.size**2
+        asked.append(Demand("proxies", PICTURE_PIXEL * pixels, on_device=False))
+    return asked
+
+
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
     """Guess the shape, start a scene on it, optimise it against the images, and save it."""
+    from a4d.contents.frames import load_frames
     from a4d.randomness import generator
     from a4d.scenes import scene_class
-    from a4d.workspace.frames import load_frames
 
     frames = load_frames(work.workspace)
     if config.frame is not None:
@@ -147,7 +158,7 @@ def score_picture(workspace: Workspace, scene: Scene, frames: Frames) -> dict[st
     from a4d.evaluation.picture import figures_of_picture
     from a4d.evaluation.views import compare_views
     from a4d.framing import Crop
-    from a4d.io.images import read_image
+    from a4d.io.pictures.images import read_image
 
     crop = Crop.model_validate(workspace.metadata.notes["crop"])
     with torch.no_grad():
@@ -197,10 +208,10 @@ def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
 
 
 def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
-    from a4d.geometry.colouring import colour_from_view
-    from a4d.geometry.inflation import InflationSettings, inflate
+    from a4d.contents.frames import load_depth
+    from a4d.geometry.reconstruction.colouring import colour_from_view
+    from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
     from a4d.scenes.seed import Seed
-    from a4d.workspace.frames import load_depth
 
     rgba, camera = frames.rgba[0], frames.cameras[0]
     settings = InflationSettings(thickness=config.thickness)
@@ -211,7 +222,7 @@ def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
 def _given(workspace: Workspace, config: SeedConfig) -> Seed:
     import torch
 
-    from a4d.io.ply import read_point_cloud
+    from a4d.io.assets.ply import read_point_cloud
     from a4d.scenes.seed import Seed
 
     path = workspace.require("points.ply", "Only a capture with points has it; choose another seed.kind")
@@ -226,7 +237,7 @@ def _given(workspace: Workspace, config: SeedConfig) -> Seed:
 def _carved(frames: Frames, config: SeedConfig) -> Seed:
     import torch
 
-    from a4d.geometry.visual_hull import surface_colours, visual_hull
+    from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
     from a4d.scenes.seed import Seed
 
     train = frames.select("train")
@@ -240,8 +251,8 @@ def _carved(frames: Frames, config: SeedConfig) -> Seed:
 
 def _modelled(workspace: Workspace) -> Seed:
     """The mesh itself, at the first moment that the frames show."""
+    from a4d.contents.assets import still_asset
     from a4d.scenes.asset_seed import seed_from_asset
-    from a4d.workspace.assets import still_asset
 
     return seed_from_asset(still_asset(workspace))
 
@@ -286,8 +297,17 @@ STAGE = Stage(
     complete=complete,
     inputs=inputs,
     require=require_weights,
+    memory=memory,
     needs=("preprocess", "estimate-pose"),
     writes_scene=True,
     resumable=True,
-    memory_knobs=("scene.count", "proxies.size"),
+    memory_knobs=(
+        "scene.count",
+        "scene.encoding.table",
+        "scene.surface.resolution",
+        "views.*.batch",
+        "views.*.size",
+        "proxies.count",
+        "proxies.size",
+    ),
 )

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from a4d.config import plain
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
+from a4d.intake.given_views import GivenViews, take_views
+from a4d.intake.mesh_views import PlacedMesh, take_mesh, take_mesh_at_rest
+from a4d.memory import PICTURE_PIXEL, Demand
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace.given_views import GivenViews, take_views
-from a4d.workspace.mesh_views import PlacedMesh, take_mesh, take_mesh_at_rest
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from a4d.io.capture import PosedCapture
-    from a4d.io.multi_view_folder import MultiViewFolder
+    from a4d.io.captures.capture import PosedCapture
+    from a4d.io.captures.multi_view_folder import MultiViewFolder
 
     Image = NDArray[np.float32]
 
@@ -52,9 +53,14 @@ class Preprocess(GivenViews):
     )
 
 
+def memory(config: Preprocess) -> list[Demand]:
+    """One square picture; what a mesh's clip takes is known when it has been read."""
+    return [Demand("size", PICTURE_PIXEL * config.size**2)]
+
+
 def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, Any]:
     """Take the source in, by its kind."""
-    from a4d.io.multi_view_folder import MultiViewFolder
+    from a4d.io.captures.multi_view_folder import MultiViewFolder
 
     source = work.workspace.metadata.source
     if source is None:
@@ -82,7 +88,7 @@ def run(work: Transaction, config: Preprocess, runtime: Runtime) -> dict[str, An
 def take_image(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """One image: cut out, centred, scaled; the crop is noted so that results can be placed back."""
     from a4d.framing import crop_around, cut
-    from a4d.io.images import read_depth, read_image, write_depth, write_image
+    from a4d.io.pictures.images import read_depth, read_image, write_depth, write_image
     from a4d.matting.matte import matte
 
     image = read_image(work.workspace.source_path(), max_size=4 * config.size, warn=work.warn)
@@ -105,8 +111,8 @@ def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
     import numpy as np
 
     from a4d.framing import crop_around, cut
-    from a4d.io.images import read_image, write_image
-    from a4d.io.video import read_video
+    from a4d.io.films.video import read_video
+    from a4d.io.pictures.images import read_image, write_image
     from a4d.matting.matte import matte
     from a4d.workspace.disk_space import require_space
 
@@ -142,7 +148,7 @@ def take_video(work: Transaction, config: Preprocess) -> dict[str, Any]:
 
 def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """A folder of photographs: cut out where they lie, since their cameras will need each image whole and as stored."""
-    from a4d.io.images import list_images, read_image, write_image
+    from a4d.io.pictures.images import list_images, read_image, write_image
     from a4d.matting.matte import matte
 
     paths = list_images(work.workspace.source_path())
@@ -157,11 +163,11 @@ def take_images(work: Transaction, config: Preprocess) -> dict[str, Any]:
 
 def take_capture(work: Transaction, config: Preprocess) -> dict[str, Any]:
     """Photographs with cameras: undistorted, reduced, with alpha where it is known, in the canonical frame."""
-    from a4d.io.canonical_frame import canonical_frame, transform_capture
-    from a4d.io.capture import CaptureChoice
-    from a4d.io.capture_reader import read_capture
-    from a4d.io.multi_view_folder import MultiViewFolder, is_multi_view
-    from a4d.io.transforms_json import find_transforms, write_transforms
+    from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
+    from a4d.io.captures.capture import CaptureChoice
+    from a4d.io.captures.capture_reader import read_capture
+    from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
+    from a4d.io.captures.transforms_json import find_transforms, write_transforms
 
     path = work.workspace.source_path()
     if is_multi_view(path):
@@ -185,7 +191,7 @@ def _take_views(
     work: Transaction, config: Preprocess, clip: MultiViewFolder, mesh: PlacedMesh | None = None
 ) -> dict[str, Any]:
     """Films of a moving subject from several sides, and how well a mesh stands where they show it."""
-    from a4d.io.multi_view_folder import Excerpt
+    from a4d.io.captures.multi_view_folder import Excerpt
     from a4d.matting.matte import matte
 
     excerpt = Excerpt(config.start, config.end, config.fps, config.max_size)
@@ -211,8 +217,8 @@ def _take_photographs(
 
     import numpy as np
 
-    from a4d.io.images import read_image, write_image
-    from a4d.io.undistortion import without_distortion
+    from a4d.io.captures.undistortion import without_distortion
+    from a4d.io.pictures.images import read_image, write_image
     from a4d.pixels import shrink
 
     straight, steps = without_distortion(capture)
@@ -312,6 +318,7 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     writes=("images", "depth", "transforms.json", "points.ply", "ground_truth"),
+    memory=memory,
     memory_knobs=("size", "max_size", "frames"),
     code_version=3,
 )

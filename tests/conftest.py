@@ -94,7 +94,7 @@ def creature_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from a4d.geometry.cameras import orbit
     from a4d.geometry.primitives import creature
-    from a4d.io.images import write_image
+    from a4d.io.pictures.images import write_image
     from a4d.render.mesh import render_mesh
 
     camera = orbit(torch.tensor([10.0]), torch.tensor([5.0]), 2.8, 40.0, 160, 160)

@@ -24,6 +24,7 @@ LAYERS = [
     {"objectives", "views", "frame_order", "checkpoint"},
     {"optimise", "training", "export", "evaluation"},
     {"workspace"},
+    {"running", "contents", "intake", "fitting"},
     {"stages"},
     {"commands", "cli", "__main__"},
 ]

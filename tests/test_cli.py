@@ -171,7 +171,7 @@ def test_validate_lists_every_problem(a4d, tmp_path):
         "'time' is 3",
         "no positive fl_x",
         "no 'kind'",
-        "header is longer",
+        "its header would be",
         "scenes/count/scene.yaml: not what 'count' wrote",
     ):
         assert part in text
@@ -214,7 +214,7 @@ def test_help_loads_nothing_heavy():
     assert all(name in result.stdout for name in (*table.STAGES, *table.COMMANDS))
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "a4d.cli" in loaded
-    heavy = {"torch", "numpy", "scipy", "numba", "PIL", "diffusers", "yaml", "a4d.stages", "a4d.workspace.runner"}
+    heavy = {"torch", "numpy", "scipy", "numba", "PIL", "diffusers", "yaml", "a4d.stages", "a4d.running.runner"}
     assert not heavy & loaded
 
 

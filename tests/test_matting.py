@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, UsageError
-from a4d.io.images import read_image, write_image
+from a4d.io.pictures.images import read_image, write_image
 from a4d.matting.edges import decontaminate
 from a4d.matting.matte import matte
 from a4d.matting.prominence import barrier_distance

@@ -74,7 +74,7 @@ class AssetJob:
     def render(self, force: bool) -> Rendered:
         """Render those clips that are not there yet, or all."""
         from a4d.datasets.asset_clips import record
-        from a4d.io.multi_view_dataset import is_written, write_clip
+        from a4d.io.captures.multi_view_dataset import is_written, write_clip
 
         written = kept = 0
         try:
@@ -117,7 +117,7 @@ class ProceduralJob:
     def render(self, force: bool) -> Rendered:
         """Render the clip unless it is there."""
         from a4d.datasets.procedural.recording import record_procedural
-        from a4d.io.multi_view_dataset import is_written, write_clip
+        from a4d.io.captures.multi_view_dataset import is_written, write_clip
 
         if is_written(self.root, self.uid, 0) and not force:
             return Rendered(written=0, kept=1)

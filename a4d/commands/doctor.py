@@ -41,8 +41,8 @@ WARM_UPS = (
     "a4d.render.ssim:warm_up",
     "a4d.render.mesh:warm_up",
     "a4d.render.encoding_numba:warm_up",
-    "a4d.geometry.fusion:warm_up",
-    "a4d.geometry.visual_hull:warm_up",
+    "a4d.geometry.reconstruction.fusion:warm_up",
+    "a4d.geometry.reconstruction.visual_hull:warm_up",
 )
 """Functions that compile the kernels of a module, or load them from the cache."""
 

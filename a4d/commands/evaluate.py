@@ -13,7 +13,7 @@ from a4d.console import format_value, print_json, print_result, print_table
 from a4d.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
-    from a4d.workspace.shapes import ShapeSource
+    from a4d.contents.shapes import ShapeSource
     from a4d.workspace.workspace import Workspace
 
 
@@ -105,21 +105,13 @@ def evaluate(
     """
     from a4d.runtime import resolve_device
     from a4d.workspace.remedies import naming_the_run
-    from a4d.workspace.shapes import ShapeSource, has_ground_truth
 
+    place = resolve_device(device)
     own, given = _workspace(target), _workspace(against or target)
-    if own is None and against is None:
-        raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
-    home, place = own or given, resolve_device(device)
-    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, shapes.clip, shapes.frame)
-    reference = None
-    if given is None:
-        reference = ShapeSource(home, None, against, shapes.clip, shapes.frame)
-    elif against_scene is not None:
-        reference = ShapeSource(given, against_scene)
+    candidate, reference = _shapes((target, own, scene), (against or target, given, against_scene), shapes)
     facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
     facts["against"] = str(against or target)
-    is_known = reference is not None or (given is not None and has_ground_truth(given))
+    is_known = reference is not None or _has_truth(given)
     if not is_known and (compare == "shape" or own is None):
         raise MissingInputError(
             f"{against or target} holds no shape to compare with",
@@ -134,10 +126,35 @@ def evaluate(
             raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
         if is_known and compare != "views":
             facts |= _compare_shapes(candidate, reference, given, shapes, place)
-    if json:
-        print_json(facts)
-    else:
-        _print(facts)
+    show = print_json if json else _print
+    show(facts)
+
+
+def _shapes(
+    judged: tuple[Path, Workspace | None, str | None],
+    truth: tuple[Path, Workspace | None, str | None],
+    options: ShapeOptions,
+) -> tuple[ShapeSource, ShapeSource | None]:
+    """Sources of what is judged and of what it should be, each of a path, its workspace if it is one, and a scene.
+
+    What it should be is None where that is for the workspace's frames and its recorded truth to say.
+    """
+    from a4d.contents.shapes import ShapeSource
+
+    (target, own, scene), (against, given, against_scene) = judged, truth
+    if own is None and against == target:
+        raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
+    home = own or given
+    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, options.clip, options.frame)
+    if given is None:
+        return candidate, ShapeSource(home, None, against, options.clip, options.frame)
+    return candidate, None if against_scene is None else ShapeSource(given, against_scene)
+
+
+def _has_truth(workspace: Workspace | None) -> bool:
+    from a4d.contents.shapes import has_ground_truth
+
+    return workspace is not None and has_ground_truth(workspace)
 
 
 def _workspace(path: Path) -> Workspace | None:
@@ -150,11 +167,11 @@ def _workspace(path: Path) -> Workspace | None:
 
 
 def _compare_views(folder: Path, truth: Workspace, options: ViewOptions, device: str) -> dict[str, Any]:
+    from a4d.contents.frames import load_frames
     from a4d.evaluation.judges import chosen_judges, load_judges
     from a4d.evaluation.views import compare_views
     from a4d.priors.catalogue import parse_overrides
     from a4d.scenes import load_scene
-    from a4d.workspace.frames import load_frames
 
     names = chosen_judges(options.judges)
     judges = load_judges(names, options.text or (), parse_overrides(options.weights or ()), device)
@@ -164,16 +181,17 @@ def _compare_views(folder: Path, truth: Workspace, options: ViewOptions, device:
         frames = frames.at(0.0)
     level = {"black": 0.0, "white": 1.0}[options.background]
     named = {f"{family}_model": name for family, name in names.items()}
-    return {**named, **compare_views(scene, frames, options.split, level, judges), "background": options.background}
+    compared = compare_views(scene, frames, options.split, level, judges)
+    return {**named, "background": options.background, **compared}
 
 
 def _compare_shapes(
     candidate: ShapeSource, reference: ShapeSource | None, given: Workspace | None, options: ShapeOptions, device: str
 ) -> dict[str, Any]:
     """Against another scene or file, or where there is none against what the given workspace has recorded."""
+    from a4d.contents.shapes import load_shape, moments_of, true_shape
     from a4d.evaluation.alignment import align
     from a4d.evaluation.comparison import compare_shapes
-    from a4d.workspace.shapes import load_shape, moments_of, true_shape
 
     if reference is not None:
         times = moments_of(reference, options.moments, device)

@@ -12,8 +12,8 @@ import typer
 from a4d.config import load_yaml
 from a4d.console import format_metrics, format_size, print_json, print_result, print_table
 from a4d.errors import A4DError
-from a4d.workspace.decision import examine
 from a4d.workspace.files import files_below
+from a4d.workspace.freshness import examine
 from a4d.workspace.journal import open_for_reading
 from a4d.workspace.lock import read_holder
 from a4d.workspace.workspace import Workspace

@@ -16,6 +16,7 @@ from a4d.commands.dataset_jobs import AssetJob, Job, ProceduralJob, render_all
 from a4d.config import load_yaml
 from a4d.console import make_console, print_json, print_result
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
+from a4d.memory import Demand, require_memory
 from a4d.randomness import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def make_dataset(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> None:
     """Render assets to multi-view videos in MV-Video's layout, with cameras; run it again to go on where it stopped."""
-    from a4d.io.multi_view_dataset import write_index
+    from a4d.io.captures.multi_view_dataset import write_index
 
     if (procedural is None) == (not inputs):
         raise UsageError(
@@ -131,6 +132,12 @@ def make_dataset(
         texts = load_yaml(of_assets.captions) if of_assets.captions is not None else {}
         assets = name_assets(list(find_assets(inputs or [])))
         jobs = [AssetJob(path, uid, output, views, texts, images) for uid, path in assets.items()]
+    pixels = recording.views * recording.frames * recording.size**2 * min(workers or 1, len(jobs))
+    require_memory(
+        "make-dataset",
+        [Demand("the films of a clip", pixels * (8 if of_assets.depth else 4))],
+        knobs=("views", "frames", "size", "workers"),
+    )
     _require_settings(output, {**dataclasses.asdict(recording), "images": images}, force=force)
     tally = render_all(jobs, workers, force, make_console(quiet=quiet))
     if len(tally.failures) == len(jobs):
@@ -169,7 +176,7 @@ def find_assets(inputs: list[Path]) -> Iterator[Path]:
 
 def name_assets(paths: list[Path]) -> dict[str, Path]:
     """Assets by what they are called in the data set: their files' names, numbered where they are equal."""
-    from a4d.workspace.mesh_views import file_name
+    from a4d.intake.mesh_views import file_name
 
     taken = set[str]()
     return {file_name(path.stem, taken): path for path in paths}

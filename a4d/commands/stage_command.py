@@ -21,8 +21,8 @@ from a4d.documents import parse_yaml
 from a4d.errors import InvalidInputError, QualityError, UsageError
 from a4d.naming import as_argument
 from a4d.randomness import LARGEST_SEED
-from a4d.workspace.runner import Options, Outcome, execute, merge_values, resolved_config
-from a4d.workspace.stage import Stage
+from a4d.running.runner import Options, Outcome, execute, merge_values, resolved_config
+from a4d.running.stage import Stage
 
 SCENE_FIELD = "from_scene"
 """The setting whose flag is `--from`, which is no name in Python."""

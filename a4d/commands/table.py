@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from a4d.workspace.stage import Stage
+    from a4d.running.stage import Stage
 
 STAGES = {
     "preprocess": (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4d.console import make_console, print_json, print_table
 from a4d.errors import UsageError
+from a4d.memory import require_memory
 from a4d.runtime import Runtime, resolve_device
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _train(model: Model[Any], wanted: NetworkTraining, output: Path, device: str
     config = model.settings(device, wanted.start is not None, given, wanted.assignments)
     if config.training.steps is None and config.training.hours is None:
         raise UsageError("nothing says how long to train", "Give --steps or --hours")
+    require_memory(f"train-prior {model.name}", config.memory(), device, ("data",))
     with joined(device) as processes:
         if processes.count > 1 and device == "cuda":
             device = f"cuda:{processes.local_rank}"

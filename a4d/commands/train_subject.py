@@ -9,9 +9,9 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import ConfigError
+from a4d.fitting.fitting import ADAPTERS, recorded_weights, weight_overrides
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
-from a4d.workspace.fitting import ADAPTERS, recorded_weights, weight_overrides
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -68,12 +68,12 @@ def _require(config: TrainPrior) -> None:
 def _run(work: Transaction, config: TrainPrior, runtime: Runtime) -> dict[str, Any]:
     import torch
 
+    from a4d.contents.frames import load_frames
     from a4d.priors.catalogue import load_prior, locate, with_bases
     from a4d.priors.lora import LORA_FILE
     from a4d.priors.personalisation import TOKEN_FILES, Choices
     from a4d.priors.placement import Placement
     from a4d.training.trainer import Trainer
-    from a4d.workspace.frames import load_frames
 
     overrides = weight_overrides(config.weights)
     # Half precision without a wider exponent loses the small gradients of a single token.

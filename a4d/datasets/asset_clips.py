@@ -11,17 +11,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from a4d.geometry.animation import Clip
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.clip_times import clip_start, rated_times
+from a4d.geometry.assets.orientation import guess_orientation
+from a4d.geometry.assets.placement import Orientation, normalising, placed
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.clip_times import clip_start, rated_times
-from a4d.geometry.orientation import guess_orientation
-from a4d.geometry.placement import Orientation, normalising, placed
-from a4d.geometry.posing import deform
 from a4d.geometry.rings import Rings
-from a4d.io.asset_reader import Y_UP_FORMATS, read_asset
+from a4d.io.assets.asset_reader import Y_UP_FORMATS, read_asset
+from a4d.io.captures.multi_view_dataset import MultiViewClip
 from a4d.io.ground_truth import ground_truth
-from a4d.io.multi_view_dataset import MultiViewClip
 from a4d.randomness import generator
 from a4d.render.asset import AssetRenderer, is_colourless
 

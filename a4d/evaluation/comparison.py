@@ -11,7 +11,7 @@ from torch import Tensor
 from a4d.evaluation.alignment import Alignment
 from a4d.evaluation.chamfer import motion_distances
 from a4d.evaluation.motion import Joints, MovingShape
-from a4d.geometry.arap import deformation_energy
+from a4d.geometry.deformation.arap import deformation_energy
 from a4d.metrics import SurfaceDistances, surface_distances
 
 SAME_PLACE = 0.01
@@ -35,7 +35,8 @@ def compare_shapes(
         `chamfer`, `accuracy` and `completeness` in metres, `chamfer_share` of the true box's diagonal, `f_score` and
         `normal_consistency`: means over time, and with several moments `moments` with each one's; then what
         `a4d.evaluation.chamfer.motion_distances`, `trajectory_errors` and `joint_errors` say, and the `arap_energy` of
-        the shape and of the truth where their points can be followed (see `a4d.geometry.arap.deformation_energy`).
+        the shape and of the truth where their points can be followed (see
+        `a4d.geometry.deformation.arap.deformation_energy`).
     """
     distances = [
         surface_distances(surface, true, threshold)

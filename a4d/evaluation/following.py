@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from a4d.evaluation.views import HIGHEST_PSNR
-from a4d.geometry.arap import edge_strains
+from a4d.geometry.deformation.arap import edge_strains
 from a4d.geometry.mesh import enclosed_volumes
 from a4d.metrics import foreground, mask_iou
 from a4d.render.blur import blurred

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from a4d.evaluation.motion import Joints, MovingShape
-from a4d.geometry.animation import Clip
-from a4d.geometry.asset import Asset
-from a4d.geometry.clip_times import clip_start
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.clip_times import clip_start
+from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.posing import deform, pose
 from a4d.io.ground_truth import GroundTruth
 from a4d.scenes.extraction import extract_surface
 from a4d.scenes.scene import Scene

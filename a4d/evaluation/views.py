@@ -42,7 +42,7 @@ def compare_views(
         judges: networks that are asked, too.
 
     Returns:
-        `split`, `background`, the means of the views' figures, and `views` with each one's: `psnr` in dB, `ssim` and
+        `split`, the means of the views' figures, and `views` with each one's: `psnr` in dB, `ssim` and
         `iou`; `foreground_psnr` and `foreground_ssim` over the pixels that the render or the truth covers (see
         `a4d.metrics.foreground`); `lpips` and `lpips_unscaled` where that is a judge. Then what
         `a4d.evaluation.films.FilmFigures` finds.
@@ -75,7 +75,7 @@ def compare_views(
             figures.add(_shown(scene, frames.cameras[indices[0]], time, background)[0], None, reference)
     rows = [views[index] for index in indices]
     means = {key: sum(float(row[key]) for row in rows) / len(rows) for key in rows[0] if key != "name"}
-    return {"split": split, "background": background, **means, **figures.means(), "views": rows}
+    return {"split": split, **means, **figures.means(), "views": rows}
 
 
 def _chosen(frames: Frames, split: str) -> list[int]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from a4d.errors import QualityError
 from a4d.export.subject import Ball, Subject
 from a4d.geometry.cameras import Cameras, orbit
-from a4d.io.images import read_image, write_image
-from a4d.io.video import read_video, write_video
+from a4d.io.films.video import read_video, write_video
+from a4d.io.pictures.images import read_image, write_image
 from a4d.scenes.extraction import FOV_DEGREES, distance_for
 
 Film = Literal["turntable", "sweep", "grid"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from a4d.export.subject import Subject
-from a4d.geometry.left_out import named, shown_materials, unshown_clips, unshown_looks
-from a4d.geometry.material import PICTURE_FIELDS
+from a4d.geometry.assets.left_out import named, shown_materials, unshown_clips, unshown_looks
+from a4d.geometry.assets.material import PICTURE_FIELDS
 
 
 @dataclass(frozen=True)

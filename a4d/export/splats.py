@@ -10,12 +10,12 @@ import torch
 
 from a4d.errors import QualityError, UsageError
 from a4d.export.subject import Subject
+from a4d.geometry.assets.file_frames import UpAxis
 from a4d.geometry.cameras import Cameras, turntable
-from a4d.geometry.file_frames import UpAxis
 from a4d.geometry.gaussians import Gaussians
+from a4d.io.assets.sequences import write_gaussian_sequence
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
-from a4d.io.sequences import write_gaussian_sequence
 from a4d.io.splat import write_splat
 from a4d.metrics import psnr
 from a4d.render.gaussians import render_gaussians

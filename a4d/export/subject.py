@@ -11,18 +11,18 @@ from torch import Tensor
 
 from a4d.errors import UsageError
 from a4d.export.texturing import bake_scene
-from a4d.geometry.animating import AnimationOptions, animated_asset
-from a4d.geometry.animation import Clip
-from a4d.geometry.assembly import PLAIN, primitive_from_mesh
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.animating import AnimationOptions, animated_asset
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, frame_of_files, move_gaussians
+from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.placement import placed
+from a4d.geometry.assets.posing import PosedMesh, deform
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.file_frames import SPLATS_UP, UpAxis, frame_of_files, move_gaussians
 from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.material import Material
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.placement import placed
-from a4d.geometry.posing import PosedMesh, deform
-from a4d.geometry.unwrapping import unwrap
+from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
 from a4d.scenes.scene import AssetOptions, Scene

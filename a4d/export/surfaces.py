@@ -11,15 +11,15 @@ from torch import Tensor
 
 from a4d.errors import QualityError
 from a4d.export.subject import Subject, Surface
-from a4d.geometry.asset import Asset
-from a4d.geometry.material import PICTURE_FIELDS, Material
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.material import PICTURE_FIELDS, Material
+from a4d.geometry.assets.placement import placed
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.placement import placed
-from a4d.geometry.posing import deform
-from a4d.io.glb_asset import write_asset
-from a4d.io.gltf.reader import read_gltf
-from a4d.io.obj import MaterialLibrary, write_obj, write_textured_obj
-from a4d.io.ply import write_ply_mesh
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.assets.obj import MaterialLibrary, write_obj, write_textured_obj
+from a4d.io.assets.ply import write_ply_mesh
 from a4d.metrics import psnr
 from a4d.render.asset import AssetRenderer
 from a4d.render.shading import decode_srgb, encode_srgb

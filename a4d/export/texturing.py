@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
+from a4d.geometry.assets.material import Material
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.material import Material
-from a4d.geometry.unwrapping import UnwrappedMesh
+from a4d.geometry.surfaces.unwrapping import UnwrappedMesh
 from a4d.render.baking import SurfacePoints, bake_texture, texture_map
 from a4d.scenes.extraction import cameras_around, extent
 from a4d.scenes.scene import Scene

@@ -11,6 +11,11 @@ SH_DEGREE_0 = 0.28209479177387814
 """Value of the constant real spherical harmonic: colour = 0.5 + SH_DEGREE_0 * coefficient."""
 
 
+def count_numbers(sh_degree: int) -> int:
+    """Numbers of one Gaussian with spherical harmonics up to a degree."""
+    return 11 + 3 * (sh_degree + 1) ** 2
+
+
 @dataclass(frozen=True)
 class Gaussians:
     """N Gaussians with view-dependent colour (Kerbl et al. 2023, section 4).

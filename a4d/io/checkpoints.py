@@ -67,7 +67,7 @@ def _incomplete(path: Path) -> BackendUnavailableError:
 def _read_pytorch(path: Path) -> Any:
     import torch
 
-    if zipfile.is_zipfile(path) and _is_compressed(path):
+    if _is_compressed(path):
         raise BackendUnavailableError(f"{path} is a compressed archive, which no checkpoint is", "Fetch it again")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (the one place)
@@ -79,11 +79,11 @@ def _read_pytorch(path: Path) -> Any:
 
 
 def _is_compressed(path: Path) -> bool:
-    """Whether an archive may hold more than its own size; a damaged one is left to the reader."""
+    """Whether a file is an archive that may hold more than its own size; a damaged one is left to the reader."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return False
 
 

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from a4d.errors import OutsideError
+from a4d.io.complaints import quoted
+
+LONGEST_NAME = 255
+"""Bytes, of all file systems in common use."""
 
 
 def require_inner(name: str) -> str:
@@ -19,13 +23,15 @@ def require_inner(name: str) -> str:
         name: with `/`; nothing of that name needs to exist.
 
     Raises:
-        ValueError: it is empty, absolute, of a drive, or goes up by `..`.
+        ValueError: it is empty, absolute, of a drive, goes up by `..`, or has a name of over 255 bytes.
     """
     if not name or "\0" in name:
         raise ValueError("a path is empty or holds a zero byte")
     readings = (PurePosixPath(name), PureWindowsPath(name))
     if any(path.anchor or path.drive or ".." in path.parts for path in readings):
         raise ValueError(f"{name!r} leads out of its folder")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in readings[0].parts):
+        raise ValueError(f"{quoted(name)}... is longer than file names are")
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from a4d.errors import UsageError
-from a4d.geometry.file_frames import UpAxis
+from a4d.geometry.assets.file_frames import UpAxis
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.gaussian_ply import read_gaussian_ply
 from a4d.io.splat import read_splat

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.animation import Clip
-from a4d.geometry.asset import Asset
-from a4d.geometry.posing import deform, pose
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import deform, pose
 from a4d.io.files import atomic_path, require_file
 
 ARRAYS = ("seconds", "vertices", "faces", "joint_names", "joint_parents", "world_from_joint")

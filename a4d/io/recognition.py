@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from a4d.errors import BackendUnavailableError
-from a4d.io.film_probe import is_film
-from a4d.io.images import count_frames, open_header, unreadable
+from a4d.io.films.film_probe import is_film
+from a4d.io.pictures.images import count_frames, open_header, unreadable
 from a4d.io.suffixes import FILM_SUFFIXES
 
 MOTION_JPEG = (".mjpg", ".mjpeg")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
+from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.io.arrays import numpy_from_tensor, require_finite
 from a4d.io.files import read_bytes, write_bytes

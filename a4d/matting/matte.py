@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, UsageError
-from a4d.io.images import read_image, to_bytes
+from a4d.io.pictures.images import read_image, to_bytes
 from a4d.matting.edges import decontaminate, soft_edges
 from a4d.matting.grabcut import find_subject
 from a4d.matting.uniform import find_backdrop, key

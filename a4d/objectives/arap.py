@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from a4d.errors import ConfigError
-from a4d.geometry.arap import arap_residuals, relative_strains
+from a4d.geometry.deformation.arap import arap_residuals, relative_strains
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.scene import Deforming, Followed

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from a4d.errors import ConfigError
-from a4d.geometry.isosurface.extraction import ExtractedSurface
-from a4d.geometry.isosurface.signs import sign_change_loss
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.geometry.rows import rows
+from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
+from a4d.geometry.surfaces.isosurface.signs import sign_change_loss
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.tetmesh import TetmeshScene

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import PosedMesh
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.posing import PosedMesh
-from a4d.geometry.tangents import corner_tangents
+from a4d.geometry.surfaces.tangents import corner_tangents
 from a4d.geometry.transforms import transform_points
 from a4d.render.environment import EnvironmentLight, studio
 from a4d.render.mesh import NEAR, rasterise_in_camera

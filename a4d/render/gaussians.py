@@ -13,6 +13,9 @@ from a4d.render import backends
 from a4d.render.gaussians_reference import DILATION
 from a4d.render.render import Render
 
+RENDERED_GAUSSIAN = 160
+"""Bytes of a Gaussian while one image is drawn, at the least: what it is on the screen, and the gradients of that."""
+
 BACKENDS = {
     "reference": "a4d.render.gaussians_reference:render",
     "numba": "a4d.render.gaussians_numba:render",

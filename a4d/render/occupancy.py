@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from a4d.config import Config
 
+CELL_BYTES = 5
+"""A density in single precision, and whether it counts."""
+
 CHUNK = 2**17
 """Points that are evaluated at once."""
 

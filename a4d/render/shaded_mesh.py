@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.tangents import corner_tangents
+from a4d.geometry.surfaces.tangents import corner_tangents
 from a4d.render.environment import EnvironmentLight
 from a4d.render.mesh import AMBIENT, UNPAINTED
 from a4d.render.mesh_gradients import MeshView

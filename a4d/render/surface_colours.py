@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from a4d.geometry.material import Material
-from a4d.geometry.posing import PosedMesh
+from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.posing import PosedMesh
 from a4d.render.shaded_mesh import SurfacePoints
 from a4d.render.shading import decode_srgb, encode_srgb
 from a4d.render.textured_material import TexturedMaterial

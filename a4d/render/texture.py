@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from a4d.geometry.material import Wrap
+from a4d.geometry.assets.material import Wrap
 from a4d.render.mesh_gradients import MeshView, corner_areas
 
 

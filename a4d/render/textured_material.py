@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a4d.geometry.material import PICTURE_FIELDS, Material, TextureMap
+from a4d.geometry.assets.material import PICTURE_FIELDS, Material, TextureMap
 from a4d.render.shaded_mesh import SurfacePoints
 from a4d.render.shading import SurfaceMaterial, decode_srgb
 from a4d.render.texture import MipMap

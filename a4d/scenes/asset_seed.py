@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.mesh import Mesh
 from a4d.render.surface_colours import surface_colours
 from a4d.scenes.carried_surface import CarriedSurface

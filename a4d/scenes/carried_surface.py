@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from a4d.geometry.animating import animated_asset, primitives_by_material
-from a4d.geometry.animation import Clip
-from a4d.geometry.assembly import static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.animating import animated_asset, primitives_by_material
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.assembly import static_asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import PosedMesh, deform
 from a4d.geometry.mesh import Mesh, first_in_place
-from a4d.geometry.posing import PosedMesh, deform
-from a4d.io.glb_asset import write_asset
-from a4d.io.gltf.reader import read_gltf
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.scenes.scene import AssetOptions
 
 

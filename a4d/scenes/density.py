@@ -23,7 +23,7 @@ class DensityControl(Config):
     prune_opacity: float = Field(default=0.005, ge=0, lt=1)
     prune_scale: float = Field(default=0.5, gt=0, description="metres; larger Gaussians are removed")
     reset_every: int = Field(default=3000, ge=1, description="steps between resets of all opacities to 0.01")
-    most: int = Field(default=200_000, ge=1, le=100_000_000, description="no growth beyond this number")
+    most: int = Field(default=200_000, ge=1, le=20_000_000, description="no growth beyond this number")
 
     def is_due(self, step: int) -> bool:
         """Whether the number of Gaussians adapts after this step."""

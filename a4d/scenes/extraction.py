@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 
 from a4d.geometry.cameras import Cameras, orbit, turntable
-from a4d.geometry.fusion import DepthView, FusionSettings, fuse
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.reconstruction.fusion import DepthView, FusionSettings, fuse
 from a4d.scenes.scene import Scene
 
 FOV_DEGREES = 30.0

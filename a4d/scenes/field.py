@@ -14,9 +14,10 @@ from a4d.config import Config, Number, Spec, overlaid, parse, plain, value_at
 from a4d.errors import ConfigError, SurfaceVanishedError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
+from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
 from a4d.render.encoding import GridConfig, progressive_level_weights
-from a4d.render.occupancy import OccupancyConfig, OccupancyGrid
+from a4d.render.occupancy import CELL_BYTES, OccupancyConfig, OccupancyGrid
 from a4d.render.render import Render, Shading
 from a4d.render.volume import (
     Rays,
@@ -30,7 +31,15 @@ from a4d.render.volume import (
     subdivide,
 )
 from a4d.scenes.perceptron import NetworkConfig
-from a4d.scenes.radiance import DensityConfig, Grid4D, GridStack, RadianceField, TimeConfig, build_features
+from a4d.scenes.radiance import (
+    DensityConfig,
+    Grid4D,
+    GridStack,
+    RadianceField,
+    TimeConfig,
+    build_features,
+    feature_parameters,
+)
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
@@ -91,6 +100,13 @@ class FieldScene(Scene):
         self.occupancy = OccupancyGrid(config.occupancy, self.bound, config.occupancy.bins if config.time else 1)
         # Decides which levels take part and how rays are shifted.
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def memory(cls, config: FieldSceneConfig) -> int:  # type: ignore[override]
+        """Bytes of the grids of features and of the grid that says where there is anything."""
+        bins = config.occupancy.bins if config.time else 1
+        cells = CELL_BYTES * bins * config.occupancy.resolution**3
+        return cells + TRAINED_NUMBER * feature_parameters(config.encoding, config.time)
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> FieldScene:

@@ -13,22 +13,25 @@ from torch import Tensor, nn
 
 from a4d.config import Config, Spec, parse
 from a4d.errors import ConfigError
-from a4d.geometry.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.deformation.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
+from a4d.geometry.deformation.node_graph import node_graph
+from a4d.geometry.gaussians import Gaussians, count_numbers
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.node_graph import node_graph
 from a4d.io.gaussian_ply import write_gaussian_ply
+from a4d.memory import TRAINED_NUMBER
 from a4d.randomness import generator as random_generator
 from a4d.render.footprint import render_fitted
+from a4d.render.gaussians import RENDERED_GAUSSIAN
+from a4d.render.hexplane_layout import hexplane_layout
 from a4d.render.render import Render, concatenated
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
 from a4d.scenes.motion import Motion
 from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
-from a4d.scenes.node_motion import NodeMotion, NodeMotionConfig
+from a4d.scenes.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
 from a4d.scenes.scene import AssetOptions, Followed, Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
@@ -49,7 +52,7 @@ class GaussianMotionConfig(Config):
     place: Literal["surface", "vertices"] = Field(
         default="surface", description="of Gaussians on a mesh: spread evenly, or one at each vertex as in Animate3D"
     )
-    count: int = Field(default=6000, ge=1, le=100_000_000, description="Gaussians spread over a mesh")
+    count: int = Field(default=6000, ge=1, le=20_000_000, description="Gaussians spread over a mesh")
     opacity: float = Field(default=0.95, gt=0, lt=1, description="of Gaussians spread over a mesh")
     size: float = Field(default=0.6, gt=0, description="radius of these over the mean distance to the nearest three")
     motion: HexplaneMotionConfig | NodeMotionConfig = Field(
@@ -88,6 +91,15 @@ class GaussianMotionScene(Scene):
         self.motion = self._build_motion(config.motion)
         self.config = config
         self._neighbourhoods: dict[tuple[Followed, int], Neighbourhoods] = {}
+
+    @classmethod
+    def memory(cls, config: GaussianMotionConfig) -> int:  # type: ignore[override]
+        """Bytes of the Gaussians at rest that are not a seed's, which are not optimised, and of the motion."""
+        rest = 0 if config.place == "vertices" else config.count * (RENDERED_GAUSSIAN + 4 * count_numbers(0))
+        if isinstance(config.motion, NodeMotionConfig):
+            return rest + TRAINED_NUMBER * config.motion.nodes * config.motion.keys * POSE_NUMBERS
+        layout = hexplane_layout(config.motion.planes)
+        return rest + TRAINED_NUMBER * (layout.space_parameters + layout.time_parameters)
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianMotionScene:

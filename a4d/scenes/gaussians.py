@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from a4d.config import Config, Spec, parse
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.gaussians import Gaussians
+from a4d.geometry.gaussians import Gaussians, count_numbers
 from a4d.io.gaussian_ply import write_gaussian_ply
+from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
 from a4d.render.footprint import SAME, drawing, render_fitted
-from a4d.render.gaussians import render_gaussians
+from a4d.render.gaussians import RENDERED_GAUSSIAN, render_gaussians
 from a4d.render.gaussians_reference import DILATION
 from a4d.render.render import Render
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
@@ -50,7 +51,7 @@ class GaussianSceneConfig(Config):
 
     kind: Literal["gaussians"] = "gaussians"
     count: int = Field(
-        default=20_000, ge=1, le=100_000_000, description="Gaussians to start with; given points are thinned to it"
+        default=20_000, ge=1, le=20_000_000, description="Gaussians to start with; given points are thinned to it"
     )
     opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
     place: Literal["surface", "vertices"] = Field(
@@ -95,6 +96,12 @@ class GaussianScene(Scene):
         self.register_buffer("gradient_sum", torch.zeros(len(self.means), device=device))
         self.register_buffer("seen_count", torch.zeros(len(self.means), device=device))
         self._probes: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @classmethod
+    def memory(cls, config: GaussianSceneConfig) -> int:  # type: ignore[override]
+        """Bytes of all Gaussians that are not a seed's vertices."""
+        count = 0 if config.place == "vertices" else config.count
+        return count * (RENDERED_GAUSSIAN + TRAINED_NUMBER * count_numbers(config.sh_degree))
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:

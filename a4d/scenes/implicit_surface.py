@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from a4d.config import Config
-from a4d.geometry.isosurface.extraction import EXTRACTIONS, ExtractedSurface, Extraction
-from a4d.geometry.isosurface.flexicubes import CubeWeights
-from a4d.geometry.isosurface.signs import kept_in_grid
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.signed_distance import distance_to_mesh
+from a4d.geometry.surfaces.isosurface.extraction import EXTRACTIONS, ExtractedSurface, Extraction
+from a4d.geometry.surfaces.isosurface.flexicubes import CubeWeights
+from a4d.geometry.surfaces.isosurface.signs import kept_in_grid
+from a4d.geometry.surfaces.signed_distance import distance_to_mesh
+from a4d.memory import TRAINED_NUMBER
 from a4d.render.encoding import GridConfig, GridEncoding
+from a4d.render.grid_layout import grid_layout
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
 from a4d.scenes.seed_volume import Distances, SeedVolume
 
@@ -28,6 +30,12 @@ EXACT = 3.0
 
 POINTS = 2**18
 """Grid vertices that are evaluated at once."""
+
+VERTEX_BYTES = 16
+"""Of a grid's vertex, whatever its parameters: a position, and the distance that is known there."""
+
+CUBE_WEIGHTS = 21
+"""Of a cell of FlexiCubes: 8 corners, 12 edges and the split of its quad."""
 
 
 class TableConfig(Config):
@@ -66,6 +74,17 @@ class SurfaceConfig(Config):
         if min(value, default=1) != 0 or not all(4 <= cells <= 512 for cells in value.values()):
             raise ValueError("must give 4 to 512 cells from step 0 on")
         return dict(sorted(value.items()))
+
+    def memory(self) -> int:
+        """Bytes of the finest grid and of its parameters while they are optimised, at the least."""
+        cells = max(self.resolution.values()) ** 3
+        if isinstance(self.geometry, DistanceNetworkConfig):
+            vertex, features = VERTEX_BYTES, TRAINED_NUMBER * grid_layout(self.geometry.encoding).parameters
+        else:
+            vertex, features = VERTEX_BYTES + TRAINED_NUMBER * 4, 0
+        if self.extraction == "flexicubes":
+            return features + cells * (vertex + TRAINED_NUMBER * CUBE_WEIGHTS)
+        return features + 2 * cells * vertex  # at the corners and in the middle of every cell
 
     def cells_at(self, step: int) -> int:
         """Cells along the cube's side after a number of steps."""
@@ -149,7 +168,7 @@ class ImplicitSurface(nn.Module):
         if isinstance(self.config.geometry, TableConfig):
             self.geometry = DistanceTable(count).to(device)
         if self.config.extraction == "flexicubes":
-            self.weights = nn.Parameter(torch.zeros(resolution**3, 21, device=device))
+            self.weights = nn.Parameter(torch.zeros(resolution**3, CUBE_WEIGHTS, device=device))
         self._band = torch.arange(0)
         self._near: Extraction = self.grid
 

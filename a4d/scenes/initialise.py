@@ -6,10 +6,10 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.geometry.mesh import Mesh, sample_surface
-from a4d.geometry.posing import deform
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render.surface_colours import surface_colours
 

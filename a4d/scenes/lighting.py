@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from a4d.config import Config
-from a4d.io.hdr import read_hdr
+from a4d.io.pictures.hdr import read_hdr
 from a4d.render.cubemap import cube_from_panorama
 from a4d.render.environment import EnvironmentLight, studio_cube
 from a4d.trainable import learning_parameters

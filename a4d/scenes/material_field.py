@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config
-from a4d.geometry.assembly import static_asset
-from a4d.geometry.asset import Asset
-from a4d.geometry.material import Material
+from a4d.geometry.assets.assembly import static_asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.material import Material
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.unwrapping import unwrap
+from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.render.shading import SurfaceMaterial, decode_srgb, displaced

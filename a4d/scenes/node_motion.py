@@ -14,11 +14,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from a4d.config import Config
-from a4d.geometry.arap import Neighbourhoods
-from a4d.geometry.node_graph import NodeGraph
+from a4d.geometry.deformation.arap import Neighbourhoods
+from a4d.geometry.deformation.node_graph import NodeGraph
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.scenes.motion import Motion, Moved
 from a4d.scenes.scene import Followed
+
+POSE_NUMBERS = 7
+"""Of a node at a key: a shift and a turn."""
 
 
 class NodeMotionConfig(Config):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from a4d.config import Config
 from a4d.render.encoding import GridConfig, GridEncoding
+from a4d.render.grid_layout import grid_layout
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
 from a4d.scenes.seed_volume import SeedVolume
 
@@ -103,11 +104,8 @@ class Grid4DFeatures(StaticFeatures):
 
     def __init__(self, config: GridConfig, time: Grid4D) -> None:
         super().__init__(config)
-        sizes = {"table": time.table, "base_resolution": time.base_resolution, "per_level_scale": None}
-        # Built anew rather than copied, so that it is validated.
-        values = {**config.model_dump(), **sizes, "finest_resolution": time.finest_resolution, "dimensions": 4}
         self.instants = 16
-        self.spacetime = GridEncoding(GridConfig.model_validate(values))
+        self.spacetime = GridEncoding(spacetime_grid(config, time))
         self.spacetime.initialise(bound=0.0)
 
     @property
@@ -166,6 +164,22 @@ class GridStackFeatures(StaticFeatures):
                 part = grid(unit.index_select(0, chosen), level_weights) * share.index_select(0, chosen)[:, None]
                 features = features.index_add(0, chosen, part.to(features.dtype))
         return features
+
+
+def spacetime_grid(config: GridConfig, time: Grid4D) -> GridConfig:
+    """The grid over space and time beside a static one."""
+    sizes = {"table": time.table, "base_resolution": time.base_resolution, "per_level_scale": None}
+    # Built anew rather than copied, so that it is validated.
+    values = {**config.model_dump(), **sizes, "finest_resolution": time.finest_resolution, "dimensions": 4}
+    return GridConfig.model_validate(values)
+
+
+def feature_parameters(encoding: GridConfig, time: Grid4D | GridStack | None) -> int:
+    """How many numbers the features of a static or a moving field have."""
+    space = grid_layout(encoding).parameters
+    if isinstance(time, Grid4D):
+        return space + grid_layout(spacetime_grid(encoding, time)).parameters
+    return space * (time.count if isinstance(time, GridStack) else 1)
 
 
 def build_features(encoding: GridConfig, time: Grid4D | GridStack | None) -> StaticFeatures:

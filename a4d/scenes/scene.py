@@ -13,10 +13,10 @@ from torch import Tensor
 
 from a4d.config import Config, Spec
 from a4d.errors import ConfigError
-from a4d.geometry.animating import AnimationOptions
-from a4d.geometry.arap import Neighbourhoods
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.animating import AnimationOptions
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.render.render import Render, Shading
@@ -78,6 +78,15 @@ class Scene(Trainable):
     def files_read(cls, config: Config) -> list[Path]:
         """The files that a configuration names and `begin` reads."""
         return []
+
+    @classmethod
+    def memory(cls, config: Config) -> int:
+        """Bytes that a scene of a configuration takes at the least while it is optimised, but for what a seed decides.
+
+        Args:
+            config: of the class's own kind.
+        """
+        return 0
 
     @abstractmethod
     def render(
@@ -154,7 +163,7 @@ class Scene(Trainable):
         """The scene as it should leave for other programs, with materials and motion of its own.
 
         For a surface that knows its appearance (baked pictures rather than vertex colours), or whose vertices are the
-        same points at all times (morph targets or bones; see `a4d.geometry.animating.animated_asset`).
+        same points at all times (morph targets or bones; see `a4d.geometry.assets.animating.animated_asset`).
 
         Args:
             options: what is wanted; a still scene ignores the times.

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.signed_distance import distance_to_ellipsoid, distance_to_mesh
-from a4d.geometry.visual_hull import Occupancy
+from a4d.geometry.reconstruction.visual_hull import Occupancy
+from a4d.geometry.surfaces.signed_distance import distance_to_ellipsoid, distance_to_mesh
 
 STRAY = 0.01
 """Share of the points, the outermost ones, that do not count for the extent: some lie in the background."""

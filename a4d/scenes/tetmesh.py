@@ -11,12 +11,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec, parse, value_at
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
+from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
 from a4d.render.encoding import progressive_level_weights
+from a4d.render.grid_layout import grid_layout
 from a4d.render.mesh_gradients import view_mesh
 from a4d.render.render import Render, Shading
 from a4d.render.shaded_mesh import SurfacePoints, render_material
@@ -82,6 +84,11 @@ class TetmeshScene(Scene):
         self.register_buffer("steps_done", torch.tensor(step))
         self._extracted: ExtractedSurface | None = None
         self._learning: tuple[bool, ...] | None = None
+
+    @classmethod
+    def memory(cls, config: TetmeshSceneConfig) -> int:  # type: ignore[override]
+        """Bytes of the surface, and of the grid of features that tells its material."""
+        return config.surface.memory() + TRAINED_NUMBER * grid_layout(config.material.encoding).parameters
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> TetmeshScene:

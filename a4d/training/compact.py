@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from a4d.io.images import write_image
+from a4d.io.pictures.images import write_image
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.priors.compact.diffusion import compact_schedule, diffusion_loss, noisy_levels, task_of
 from a4d.priors.compact.evaluation import evaluate, passes
 from a4d.priors.compact.examples import Batch, ProceduralBatches, Recipe
@@ -32,6 +33,10 @@ class CompactTraining(ModelTraining):
 
     network: CompactConfig = CompactConfig()
     data: Recipe = Recipe()
+
+    def memory(self) -> list[Demand]:
+        """The pictures of a batch."""
+        return [Demand("data.images", PICTURE_PIXEL * self.data.images * self.data.size**2, on_device=False)]
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from a4d.config import Config, load_yaml, overlaid, parse, set_value
+from a4d.memory import Demand
 from a4d.training.trainer import Batches, Trainee, TrainingConfig
 
 
@@ -15,6 +16,10 @@ class ModelTraining(Config):
     """Base of every model's training configuration, which adds its architecture and its data."""
 
     training: TrainingConfig
+
+    def memory(self) -> list[Demand]:
+        """What a batch asks of memory at the least."""
+        return []
 
 
 TrainingType = TypeVar("TrainingType", bound=ModelTraining)

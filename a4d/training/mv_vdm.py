@@ -15,8 +15,9 @@ from torch.nn.functional import mse_loss
 from a4d.config import Config
 from a4d.errors import ConfigError, InvalidInputError, UsageError
 from a4d.geometry.cameras import Cameras
-from a4d.io.multi_view_dataset import GREY, ClipEntry, FrameChoice, read_clip, read_entries
-from a4d.io.video import write_video
+from a4d.io.captures.multi_view_dataset import GREY, ClipEntry, FrameChoice, read_clip, read_entries
+from a4d.io.films.video import write_video
+from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.priors.catalogue import find, locate
 from a4d.priors.components import resized
 from a4d.priors.mv_vdm.assembly import (
@@ -67,6 +68,12 @@ class MultiViewVideoTraining(ModelTraining):
     validation: Validation = Validation()
     gradient_checkpointing: bool = True
     weights: dict[str, Path] = Field(default={}, description="folders of the catalogue's entries, by name")
+
+    def memory(self) -> list[Demand]:
+        """The pictures of a batch."""
+        data = self.data
+        pixels = data.samples * data.views * data.frames * data.size**2
+        return [Demand("data", PICTURE_PIXEL * pixels, on_device=False)]
 
 
 class ClipBatches:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
@@ -18,6 +19,15 @@ from a4d.workspace.files import FileStamp, is_below, write_whole
 RECORD = "record.json"
 
 Document = TypeVar("Document", bound=BaseModel)
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+"""A time as ISO 8601 writes it."""
 
 
 class Weights(BaseModel):
@@ -84,7 +94,7 @@ class Record(Plan):
     metrics: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
     missed: list[str] = Field(default_factory=list)
-    finished: str
+    finished: Moment
     seconds: float
     peak_memory_mb: float
     peak_gpu_memory_mb: float = 0.0

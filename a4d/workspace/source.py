@@ -109,7 +109,7 @@ class SourceAsset(BaseModel):
 
     def clip_name(self, wanted: str | None) -> str | None:
         """The name of the animation that is meant, by its name or number; what fits none stays as it is."""
-        from a4d.geometry.animation import named_index
+        from a4d.geometry.assets.animation import named_index
 
         names = [clip.name for clip in self.clips]
         index = None if wanted is None else named_index(names, wanted)
@@ -175,7 +175,7 @@ class RawInput(BaseModel):
         return {_required_text(file, self.path): file for file in files}
 
     def _with_companions(self, path: Path) -> dict[str, Path]:
-        from a4d.io.asset_files import asset_files
+        from a4d.io.assets.asset_files import asset_files
 
         named = {readable_name(path.name): path}
         if self.kind == "mesh":
@@ -273,9 +273,9 @@ def _kind_of_file(path: Path) -> Kind | None:
 
 
 def _kind_of_folder(path: Path) -> Kind:
-    from a4d.io.colmap import IMAGE_FOLDERS, find_colmap_models
-    from a4d.io.multi_view_folder import is_multi_view
-    from a4d.io.transforms_json import nested_transforms
+    from a4d.io.captures.colmap import IMAGE_FOLDERS, find_colmap_models
+    from a4d.io.captures.multi_view_folder import is_multi_view
+    from a4d.io.captures.transforms_json import nested_transforms
 
     has_models = bool(find_colmap_models(path))
     if has_models and not any(_is_picture(file) for file in files_below(path)):

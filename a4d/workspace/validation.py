@@ -12,8 +12,8 @@ from a4d.errors import A4DError, OutsideError, WorkspaceError
 from a4d.io.containment import contained
 from a4d.io.files import read_json
 from a4d.io.tensor_files import read_tensor_header
-from a4d.workspace.decision import examine
 from a4d.workspace.entries import ENTRIES, METADATA, PARTIAL, RUN_NAME, STAGES, misplaced
+from a4d.workspace.freshness import examine
 from a4d.workspace.journal import JOURNAL, open_for_reading
 from a4d.workspace.record import RECORD, Record, read_document
 from a4d.workspace.remedies import command_of
@@ -150,7 +150,8 @@ def _is_rigid(matrix: Any) -> bool:
     if values.shape != (4, 4) or not np.isfinite(values).all():
         return False
     rotation = values[:3, :3]
-    orthonormal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+    # The entries of a rotation are at most 1; larger ones might overflow below.
+    orthonormal = np.abs(rotation).max() < 2 and np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
     return bool(orthonormal and np.linalg.det(rotation) > 0 and np.allclose(values[3], [0, 0, 0, 1], atol=1e-6))
 
 

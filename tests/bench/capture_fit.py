@@ -21,7 +21,7 @@ from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.cameras import Cameras, concatenate, orbit  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, icosphere, torus  # noqa: E402
-from a4d.geometry.visual_hull import surface_colours, visual_hull  # noqa: E402
+from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull  # noqa: E402
 from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402
 from a4d.randomness import generator  # noqa: E402

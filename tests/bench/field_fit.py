@@ -25,7 +25,7 @@ from welded_mesh import read_mesh  # noqa: E402
 from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, torus  # noqa: E402
-from a4d.io.images import write_image  # noqa: E402
+from a4d.io.pictures.images import write_image  # noqa: E402
 from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402
 from a4d.randomness import generator  # noqa: E402

@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in 
 import torch  # noqa: E402
 from hidden_object import HELD_OUT, START, Asked, distilled, subjects  # noqa: E402
 
-from a4d.io.images import write_image  # noqa: E402
+from a4d.io.pictures.images import write_image  # noqa: E402
 from a4d.render.mesh import render_mesh  # noqa: E402
 
 CASES = {

@@ -12,9 +12,9 @@ import torch
 import trimesh
 
 from a4d.geometry.cameras import orbit
-from a4d.geometry.inflation import InflationSettings, inflate
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, creature, icosphere, torus, tube_union
+from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
 from a4d.metrics import mask_iou, surface_distances
 from a4d.render.mesh import rasterise, render_mesh
 

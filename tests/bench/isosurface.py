@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import torch
 
-from a4d.geometry.isosurface.flexicubes import CubeWeights, cube_grid, flexicubes
-from a4d.geometry.isosurface.marching_tetrahedra import marching_tetrahedra
-from a4d.geometry.isosurface.tetrahedral_grid import tetrahedral_grid
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere
-from a4d.geometry.signed_distance import distance_to_ellipsoid, distance_to_mesh
+from a4d.geometry.surfaces.isosurface.flexicubes import CubeWeights, cube_grid, flexicubes
+from a4d.geometry.surfaces.isosurface.marching_tetrahedra import marching_tetrahedra
+from a4d.geometry.surfaces.isosurface.tetrahedral_grid import tetrahedral_grid
+from a4d.geometry.surfaces.signed_distance import distance_to_ellipsoid, distance_to_mesh
 
 
 def milliseconds(call: Callable[[], object], device: str, repeats: int = 5) -> float:

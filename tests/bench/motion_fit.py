@@ -22,13 +22,13 @@ prepare_process()
 import torch  # noqa: E402
 
 from a4d.__main__ import main as command  # noqa: E402
+from a4d.contents.assets import load_ground_truth  # noqa: E402
+from a4d.contents.frames import load_frames  # noqa: E402
 from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.cameras import Cameras  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.render.mesh import rasterise  # noqa: E402
 from a4d.scenes import load_scene  # noqa: E402
-from a4d.workspace.assets import load_ground_truth  # noqa: E402
-from a4d.workspace.frames import load_frames  # noqa: E402
 from a4d.workspace.workspace import Workspace  # noqa: E402
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

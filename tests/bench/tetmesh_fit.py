@@ -31,9 +31,9 @@ from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.cameras import orbit  # noqa: E402
 from a4d.geometry.mesh import Mesh  # noqa: E402
 from a4d.geometry.primitives import creature, torus  # noqa: E402
-from a4d.io.glb_asset import write_asset  # noqa: E402
-from a4d.io.gltf.reader import read_gltf  # noqa: E402
-from a4d.io.images import write_image  # noqa: E402
+from a4d.io.assets.glb_asset import write_asset  # noqa: E402
+from a4d.io.assets.gltf.reader import read_gltf  # noqa: E402
+from a4d.io.pictures.images import write_image  # noqa: E402
 from a4d.metrics import psnr, surface_distances  # noqa: E402
 from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402

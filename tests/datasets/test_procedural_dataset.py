@@ -7,7 +7,7 @@ import torch
 
 from a4d.datasets.procedural.recording import ProceduralRecording, record_procedural
 from a4d.errors import ExitCode
-from a4d.io.multi_view_dataset import read_clip, read_entries
+from a4d.io.captures.multi_view_dataset import read_clip, read_entries
 from a4d.priors.camera_codes import spherical
 
 OPTIONS = ("--procedural", 2, "--views", 3, "--frames", 4, "--size", 48, "--workers", 1)

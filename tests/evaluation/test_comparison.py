@@ -9,11 +9,11 @@ import torch
 from a4d.evaluation.comparison import compare_shapes, joint_errors, trajectory_errors
 from a4d.evaluation.motion import Joints, MovingShape
 from a4d.evaluation.sources import chosen_moments, shape_of_asset
-from a4d.geometry.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.asset import Influences
+from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
+from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere
-from a4d.geometry.skeleton import Motion, Skeleton
 from a4d.geometry.transforms import rigid_from_parts
 
 SWING = torch.deg2rad(torch.linspace(0, 60, 7)).double()

@@ -14,7 +14,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, InvalidInputError, UsageError
 from a4d.evaluation.films import FilmFigures
 from a4d.evaluation.judges import chosen_judges, load_judges
-from a4d.io.images import read_image
+from a4d.io.pictures.images import read_image
 from a4d.priors.catalogue import catalogue, check, load_prior
 from a4d.priors.placement import Placement
 

@@ -7,10 +7,10 @@ from a4d.errors import QualityError
 from a4d.export import films
 from a4d.export.films import Shot, pictures, write_film, write_pictures
 from a4d.export.subject import GivenAsset, Moments, Subject
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.material import Material
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.material import Material
 from a4d.geometry.primitives import icosphere
-from a4d.io.video import read_video
+from a4d.io.films.video import read_video
 from a4d.randomness import generator
 from a4d.scenes.gaussian_motion import GaussianMotionScene
 from a4d.scenes.seed import Seed

@@ -5,8 +5,8 @@ from waving import Waving
 from a4d.errors import UsageError
 from a4d.export.splats import write_gaussian_file, write_gaussian_files
 from a4d.export.subject import Moments, Subject
+from a4d.geometry.assets.file_frames import move_gaussians
 from a4d.geometry.cameras import Cameras, orbit
-from a4d.geometry.file_frames import move_gaussians
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.gaussian_ply import read_gaussian_ply

@@ -9,12 +9,12 @@ from a4d.errors import QualityError, UsageError
 from a4d.export import surfaces
 from a4d.export.subject import Moments, Subject, SurfaceOptions
 from a4d.export.surfaces import write_glb, write_obj_file, write_sequence
-from a4d.geometry.animating import AnimationOptions
+from a4d.geometry.assets.animating import AnimationOptions
+from a4d.geometry.assets.file_frames import frame_of_files
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import turntable
-from a4d.geometry.file_frames import frame_of_files
-from a4d.geometry.posing import deform
-from a4d.io.gltf.reader import read_gltf
-from a4d.io.obj import write_obj
+from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.assets.obj import write_obj
 from a4d.metrics import psnr
 from a4d.render.asset import AssetRenderer
 from a4d.render.mesh import render_mesh

@@ -13,16 +13,16 @@ from showing import Showing
 from a4d.export import texturing
 from a4d.export.subject import GivenAsset, Moments, Subject, Surface, SurfaceOptions
 from a4d.export.surfaces import coloured, write_glb, write_obj_file
-from a4d.geometry.assembly import static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.assembly import static_asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.placement import Orientation, normalising, placed
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import turntable
-from a4d.geometry.material import Material
-from a4d.geometry.placement import Orientation, normalising, placed
-from a4d.geometry.posing import deform
 from a4d.geometry.primitives import torus
-from a4d.geometry.unwrapping import unwrap
-from a4d.io.asset_reader import read_asset
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.surfaces.unwrapping import unwrap
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.metrics import psnr
 from a4d.render.asset import AssetRenderer
 from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map

@@ -12,8 +12,8 @@ from test_textured import ring
 
 from a4d.export.subject import GivenAsset, Subject
 from a4d.export.surfaces import write_glb
-from a4d.geometry.file_frames import frame_of_files
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.assets.file_frames import frame_of_files
+from a4d.io.assets.gltf.reader import read_gltf
 
 
 @pytest.mark.slow

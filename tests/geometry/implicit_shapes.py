@@ -4,9 +4,9 @@ import math
 
 import torch
 
-from a4d.geometry.isosurface.signs import kept_in_grid
 from a4d.geometry.mesh import sample_surface
-from a4d.geometry.signed_distance import distance_to_mesh
+from a4d.geometry.surfaces.isosurface.signs import kept_in_grid
+from a4d.geometry.surfaces.signed_distance import distance_to_mesh
 
 
 def sphere(points, radius=0.7):

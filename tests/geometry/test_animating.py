@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from a4d.geometry.animating import AnimationOptions, animated_asset, primitives_by_material
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.material import Material
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.animating import AnimationOptions, animated_asset, primitives_by_material
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.primitives import icosphere, torus
-from a4d.geometry.tangents import vertex_tangents
-from a4d.geometry.unwrapping import unwrap
+from a4d.geometry.surfaces.tangents import vertex_tangents
+from a4d.geometry.surfaces.unwrapping import unwrap
 
 FRAMES = 13
 

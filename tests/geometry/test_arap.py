@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from a4d.geometry.arap import (
+from a4d.geometry.deformation.arap import (
     ABSENT,
     Neighbourhoods,
     arap_residuals,

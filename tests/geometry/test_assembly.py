@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from a4d.errors import UsageError
-from a4d.geometry.assembly import (
+from a4d.geometry.assets.assembly import (
     MorphMotion,
     MotionTolerance,
     morphing_asset,
@@ -12,11 +12,11 @@ from a4d.geometry.assembly import (
     primitive_from_mesh,
     skinned_asset,
 )
-from a4d.geometry.asset import Influences
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.asset import Influences
+from a4d.geometry.assets.posing import deform
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.primitives import icosphere, torus
-from a4d.geometry.skeleton import Motion, Skeleton
-from a4d.geometry.skinning import linear_blend_skinning
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 
 

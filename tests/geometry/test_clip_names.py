@@ -2,7 +2,7 @@
 
 import pytest
 
-from a4d.geometry.animation import distinct_names, named_index
+from a4d.geometry.assets.animation import distinct_names, named_index
 
 
 @pytest.mark.parametrize(

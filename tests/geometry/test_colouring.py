@@ -3,10 +3,10 @@ import torch
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.cameras import orbit
-from a4d.geometry.colouring import colour_from_view
-from a4d.geometry.inflation import inflate
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, icosphere
+from a4d.geometry.reconstruction.colouring import colour_from_view
+from a4d.geometry.reconstruction.inflation import inflate
 from a4d.metrics import psnr
 from a4d.render.mesh import rasterise, render_mesh
 

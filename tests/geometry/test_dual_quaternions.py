@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from a4d.geometry.dual_quaternions import (
+from a4d.geometry.deformation.dual_quaternions import (
     blend_dual_quaternions,
     dual_quaternion_from_rigid,
     rigid_from_dual_quaternion,
 )
-from a4d.geometry.skinning import dual_quaternion_skinning, linear_blend_skinning
+from a4d.geometry.deformation.skinning import dual_quaternion_skinning, linear_blend_skinning
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 
 

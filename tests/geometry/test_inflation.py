@@ -6,8 +6,8 @@ import torch
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.cameras import orbit
-from a4d.geometry.inflation import InflationSettings, inflate
 from a4d.geometry.primitives import creature
+from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
 from a4d.metrics import mask_iou
 from a4d.render.mesh import rasterise, render_mesh
 

@@ -11,12 +11,12 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull
 
 from a4d.errors import InvalidInputError, SurfaceVanishedError, UsageError
-from a4d.geometry.isosurface import flexicubes as flexicubes_module
-from a4d.geometry.isosurface.cube_patches import EDGE_ENDS, CubePatches, cube_patches
-from a4d.geometry.isosurface.flexicubes import CubeGrid, CubeWeights, cube_grid, flexicubes
-from a4d.geometry.isosurface.marching_tetrahedra import case_table, marching_tetrahedra
-from a4d.geometry.isosurface.signs import kept_in_grid
-from a4d.geometry.isosurface.tetrahedral_grid import TetrahedralGrid, grid_from_tetrahedra, tetrahedral_grid
+from a4d.geometry.surfaces.isosurface import flexicubes as flexicubes_module
+from a4d.geometry.surfaces.isosurface.cube_patches import EDGE_ENDS, CubePatches, cube_patches
+from a4d.geometry.surfaces.isosurface.flexicubes import CubeGrid, CubeWeights, cube_grid, flexicubes
+from a4d.geometry.surfaces.isosurface.marching_tetrahedra import case_table, marching_tetrahedra
+from a4d.geometry.surfaces.isosurface.signs import kept_in_grid
+from a4d.geometry.surfaces.isosurface.tetrahedral_grid import TetrahedralGrid, grid_from_tetrahedra, tetrahedral_grid
 
 
 def tetrahedral(resolution, distance):

@@ -7,13 +7,13 @@ import torch
 from implicit_shapes import area, chamfer, random_distances, random_weights, sphere, volume
 from scipy.spatial import cKDTree
 
-from a4d.geometry.isosurface.flexicubes import CubeGrid, CubeWeights, cube_grid, flexicubes
-from a4d.geometry.isosurface.marching_tetrahedra import marching_tetrahedra
-from a4d.geometry.isosurface.signs import kept_in_grid, sign_change_loss
-from a4d.geometry.isosurface.tetrahedral_grid import tetrahedral_grid
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.geometry.primitives import box, creature
-from a4d.geometry.signed_distance import distance_to_mesh
+from a4d.geometry.surfaces.isosurface.flexicubes import CubeGrid, CubeWeights, cube_grid, flexicubes
+from a4d.geometry.surfaces.isosurface.marching_tetrahedra import marching_tetrahedra
+from a4d.geometry.surfaces.isosurface.signs import kept_in_grid, sign_change_loss
+from a4d.geometry.surfaces.isosurface.tetrahedral_grid import tetrahedral_grid
+from a4d.geometry.surfaces.signed_distance import distance_to_mesh
 
 
 def smooth_distances(grid, seed):

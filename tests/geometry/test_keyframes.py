@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
-from a4d.geometry.animation import Curve
-from a4d.geometry.keyframes import few_keys, reduce_curve, trajectory_keys
+from a4d.geometry.assets.animation import Curve
+from a4d.geometry.assets.keyframes import few_keys, reduce_curve, trajectory_keys
 
 
 def test_a_piecewise_linear_curve_keeps_its_corners_alone():

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from a4d.geometry.assembly import primitive_from_mesh
-from a4d.geometry.mending import Damage, mended, own_normals
+from a4d.geometry.assets.assembly import primitive_from_mesh
+from a4d.geometry.assets.mending import Damage, mended, own_normals
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere
 

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from a4d.errors import UsageError
-from a4d.geometry.animation import Channel, Clip, Curve
-from a4d.geometry.assembly import MorphMotion, morphing_asset, primitive_from_mesh, static_asset
-from a4d.geometry.capsules import capsule_asset
-from a4d.geometry.clip_times import is_cycle, rated_times, spread_times
+from a4d.geometry.assets.animation import Channel, Clip, Curve
+from a4d.geometry.assets.assembly import MorphMotion, morphing_asset, primitive_from_mesh, static_asset
+from a4d.geometry.assets.capsules import capsule_asset
+from a4d.geometry.assets.clip_times import is_cycle, rated_times, spread_times
+from a4d.geometry.assets.orientation import guess_orientation
+from a4d.geometry.assets.placement import AXES, Orientation, direction, in_source, normalising, placed
+from a4d.geometry.assets.posing import deform, pose
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.orientation import guess_orientation
-from a4d.geometry.placement import AXES, Orientation, direction, in_source, normalising, placed
-from a4d.geometry.posing import deform, pose
 from a4d.geometry.primitives import creature, torus
 from a4d.geometry.rings import Rings
-from a4d.geometry.skeleton import Motion, Skeleton
 from a4d.geometry.transforms import rigid_from_parts
 
 PAIRS = [(up, front) for up in AXES for front in AXES if up[1] != front[1]]

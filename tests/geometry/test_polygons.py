@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from a4d.geometry.polygons import triangulate
+from a4d.geometry.surfaces.polygons import triangulate
 
 U = [(0, 0), (3, 0), (3, 2), (2, 2), (2, 1), (1, 1), (1, 2), (0, 2)]
 DART = [(0, 0), (2, 0), (0.4, 0.4), (0, 2)]

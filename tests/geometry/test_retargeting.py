@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.animation import Channel, Clip, Curve
-from a4d.geometry.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.asset import Influences
-from a4d.geometry.posing import deform, pose
+from a4d.geometry.assets.animation import Channel, Clip, Curve
+from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
+from a4d.geometry.assets.asset import Influences
+from a4d.geometry.assets.posing import deform, pose
+from a4d.geometry.assets.reposing import motion_of, reposed
+from a4d.geometry.deformation.retargeting import body_part, match_joints, retargeted
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.primitives import box
-from a4d.geometry.reposing import motion_of, reposed
-from a4d.geometry.retargeting import body_part, match_joints, retargeted
-from a4d.geometry.skeleton import Motion, Skeleton
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 
 # Joint, parent, place in metres: arms spread in a T.

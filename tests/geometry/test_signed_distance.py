@@ -8,7 +8,7 @@ import trimesh
 from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, creature, icosphere, torus
-from a4d.geometry.signed_distance import distance_to_ellipsoid, distance_to_mesh, nearest_faces
+from a4d.geometry.surfaces.signed_distance import distance_to_ellipsoid, distance_to_mesh, nearest_faces
 
 
 def points(count=3000, half_extent=1.0, seed=0):

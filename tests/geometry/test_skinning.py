@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from a4d.geometry.skeleton import Motion, Skeleton, joint_in_loop
-from a4d.geometry.skinning import (
+from a4d.geometry.deformation.skeleton import Motion, Skeleton, joint_in_loop
+from a4d.geometry.deformation.skinning import (
     apply_per_vertex,
     blend_bones,
     blend_morph_targets,

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from a4d.errors import UsageError
-from a4d.geometry.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
+from a4d.geometry.assets.posing import deform
+from a4d.geometry.deformation.skinning import linear_blend_skinning
+from a4d.geometry.deformation.skinning_decomposition import decompose_skinning
 from a4d.geometry.primitives import torus
-from a4d.geometry.skinning import linear_blend_skinning
-from a4d.geometry.skinning_decomposition import decompose_skinning
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
-from a4d.io.gltf.reader import read_gltf
+from a4d.io.assets.gltf.reader import read_gltf
 
 
 def rigged(bones=5, frames=24, sections=32):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.tangents import encode_normals, tangent_space_normals, vertex_tangents
+from a4d.geometry.surfaces.tangents import encode_normals, tangent_space_normals, vertex_tangents
 
 
 def plane(turn, mirrored):

@@ -4,7 +4,7 @@ import torch
 from a4d.errors import InvalidInputError
 from a4d.geometry.cameras import concatenate, turntable
 from a4d.geometry.primitives import icosphere
-from a4d.geometry.visual_hull import surface_colours, visual_hull
+from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
 from a4d.render.mesh import render_mesh
 
 BOUNDS = torch.tensor([[-0.7, -0.7, -0.7], [0.7, 0.7, 0.7]])

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from PIL import Image
 
-from a4d.geometry.asset import Asset
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.assets.asset import Asset
+from a4d.io.assets.gltf.reader import read_gltf
 
 CODES = {"int8": 5120, "uint8": 5121, "int16": 5122, "uint16": 5123, "uint32": 5125, "float32": 5126}
 TYPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}

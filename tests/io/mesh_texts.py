@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from a4d.geometry.posing import PosedMesh, deform
-from a4d.io.asset_reader import read_asset
+from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.io.assets.asset_reader import read_asset
 
 SQUARE = "v -1 -1 0\nv 1 -1 0\nv 1 1 0\nv -1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl m\nf 1/1 2/2 3/3 4/4\n"
 

@@ -10,12 +10,12 @@ from gltf_files import triangle
 from PIL import Image
 
 from a4d.errors import A4DError, InvalidInputError
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.primitives import icosphere
-from a4d.io.asset_files import asset_files
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_files import asset_files
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.assets.ply import write_ply_mesh
 from a4d.io.ground_truth import GroundTruth, ground_truth, read_ground_truth, write_ground_truth
-from a4d.io.ply import write_ply_mesh
 
 QUAD = """mtllib looks/quad.mtl
 v 0 0 0

@@ -8,7 +8,7 @@ import torch
 
 from a4d.errors import A4DError, InvalidInputError, MissingInputError
 from a4d.geometry.transforms import quaternion_from_rotation
-from a4d.io.bvh import read_bvh
+from a4d.io.assets.bvh import read_bvh
 
 ARM = """HIERARCHY
 ROOT Left Hip

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from a4d.geometry.cameras import Cameras, opencv_from_pytorch3d
-from a4d.io.canonical_frame import canonical_frame, transform_capture
-from a4d.io.capture_reader import read_capture
+from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
+from a4d.io.captures.capture_reader import read_capture
 
 
 def colmap_cameras(folder) -> Cameras:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from a4d.geometry.cameras import orbit
-from a4d.io.canonical_frame import canonical_frame, transform_capture
-from a4d.io.capture import PosedCapture
-from a4d.io.ply import PointCloud
+from a4d.io.assets.ply import PointCloud
+from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
+from a4d.io.captures.capture import PosedCapture
 
 
 def foreign_capture(seed: int = 0) -> tuple[PosedCapture, np.ndarray]:

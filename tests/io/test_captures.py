@@ -9,11 +9,11 @@ from PIL import Image
 
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.cameras import orbit
-from a4d.io.capture import CaptureChoice, Lens, PosedCapture
-from a4d.io.capture_reader import read_capture
-from a4d.io.colmap import read_colmap, write_colmap
-from a4d.io.ply import PointCloud, write_point_cloud
-from a4d.io.transforms_json import read_transforms, write_transforms
+from a4d.io.assets.ply import PointCloud, write_point_cloud
+from a4d.io.captures.capture import CaptureChoice, Lens, PosedCapture
+from a4d.io.captures.capture_reader import read_capture
+from a4d.io.captures.colmap import read_colmap, write_colmap
+from a4d.io.captures.transforms_json import read_transforms, write_transforms
 
 
 def write_images(folder, names, size=(100, 80)):

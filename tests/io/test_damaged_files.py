@@ -11,18 +11,18 @@ from test_gaussian_files import random_gaussians
 from test_mesh_files import TETRAHEDRON
 
 from a4d.errors import A4DError, WorkspaceError
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.io.asset_reader import read_asset
-from a4d.io.capture_reader import read_capture
-from a4d.io.colmap import write_colmap
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.obj import write_obj
+from a4d.io.assets.ply import read_point_cloud, write_ply_mesh
+from a4d.io.captures.capture_reader import read_capture
+from a4d.io.captures.colmap import write_colmap
+from a4d.io.captures.transforms_json import write_transforms
 from a4d.io.files import atomic_path, read_json, write_text
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
-from a4d.io.glb_asset import write_asset
-from a4d.io.obj import write_obj
-from a4d.io.ply import read_point_cloud, write_ply_mesh
 from a4d.io.splat import write_splat
-from a4d.io.transforms_json import write_transforms
 
 GAUSSIANS = random_gaussians(3, degree=1)
 PROPERTIES = dict.fromkeys("xyz", "float") | dict.fromkeys(("red", "green", "blue"), "ushort")

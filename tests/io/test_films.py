@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from a4d.errors import BackendUnavailableError, InvalidInputError
-from a4d.io.film_probe import probe
-from a4d.io.images import read_image
+from a4d.io.films.film_probe import probe
+from a4d.io.films.video import read_video
+from a4d.io.pictures.images import read_image
 from a4d.io.recognition import picture_or_film
-from a4d.io.video import read_video
 
 COLOURS = np.array([(200, 40, 30), (30, 60, 200), (40, 160, 60), (255, 255, 255), (128, 128, 128), (0, 0, 0)], np.uint8)
 MOVING = ("-f", "lavfi", "-i", "testsrc=s=96x64:r=25:d=1")
@@ -245,7 +245,7 @@ def test_pages_and_phones_pictures(tmp_path: Path, monkeypatch) -> None:
     assert told == ["pages.tiff: it holds 3 pictures, of which the first is taken"]
     assert picture_or_film(tmp_path / "pages.tiff") == "image"
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
-    monkeypatch.setattr("a4d.io.images.FORMATS", ("PNG", "JPEG"))
+    monkeypatch.setattr("a4d.io.pictures.images.FORMATS", ("PNG", "JPEG"))
     assert picture_or_film(tmp_path / "phone.heic") == "image"
     with pytest.raises(BackendUnavailableError, match=r"phone\.heic is .*pip install pillow-heif"):
         read_image(tmp_path / "phone.heic")

@@ -11,8 +11,8 @@ from gltf_files import GltfBuilder, gltf_files, read, triangle, two_bones
 from gltf_validator import errors, installed_validator
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.animation import Channel, Clip, Curve
-from a4d.geometry.assembly import (
+from a4d.geometry.assets.animation import Channel, Clip, Curve
+from a4d.geometry.assets.assembly import (
     MorphMotion,
     morphing_asset,
     moving_asset,
@@ -20,15 +20,15 @@ from a4d.geometry.assembly import (
     skinned_asset,
     static_asset,
 )
-from a4d.geometry.asset import Asset, Influences
-from a4d.geometry.material import Material, TextureMap
-from a4d.geometry.posing import PosedMesh, deform
+from a4d.geometry.assets.asset import Asset, Influences
+from a4d.geometry.assets.material import Material, TextureMap
+from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.deformation.skinning_decomposition import decompose_skinning
 from a4d.geometry.primitives import icosphere, torus
-from a4d.geometry.skeleton import Motion, Skeleton
-from a4d.geometry.skinning_decomposition import decompose_skinning
-from a4d.io.glb_asset import write_asset
-from a4d.io.glb_material import PictureOptions, texture_transform
-from a4d.io.gltf.reader import read_gltf
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.glb_material import PictureOptions, texture_transform
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.render.baking import bake_vertex_colours
 
 

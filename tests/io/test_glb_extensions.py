@@ -8,7 +8,7 @@ from gltf_files import GltfBuilder, png, triangle
 from test_glb_assets import rewritten
 
 from a4d.errors import InvalidInputError
-from a4d.io.gltf.reader import read_gltf
+from a4d.io.assets.gltf.reader import read_gltf
 
 PICTURES = [np.full((2, 3 + number, 3), 40 * number, np.uint8) for number in range(4)]
 """Each of another width and colour."""

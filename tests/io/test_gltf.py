@@ -8,10 +8,10 @@ import torch
 from gltf_files import TRIANGLE, GltfBuilder, png, read, triangle
 
 from a4d.errors import A4DError, InvalidInputError, MissingInputError
-from a4d.geometry.posing import deform
-from a4d.io.gltf.accessors import Accessors
-from a4d.io.gltf.container import read_container
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.assets.posing import deform
+from a4d.io.assets.gltf.accessors import Accessors
+from a4d.io.assets.gltf.container import read_container
+from a4d.io.assets.gltf.reader import read_gltf
 
 
 def array(file: GltfBuilder, tmp_path: Path, index: int) -> np.ndarray:

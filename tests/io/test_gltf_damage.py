@@ -11,8 +11,8 @@ import pytest
 from gltf_files import GltfBuilder, gltf_files, png, read, triangle, two_bones
 
 from a4d.errors import A4DError, InvalidInputError
-from a4d.geometry.posing import deform
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.assets.posing import deform
+from a4d.io.assets.gltf.reader import read_gltf
 
 
 def replaced(*keys: Any, value: Any) -> Callable[[GltfBuilder], None]:

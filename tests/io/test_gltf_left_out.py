@@ -8,9 +8,9 @@ import pytest
 from gltf_files import GltfBuilder, read, triangle
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.asset import Asset
-from a4d.geometry.left_out import left_out_warning, unshown_looks
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.left_out import left_out_warning, unshown_looks
+from a4d.geometry.assets.posing import deform
 
 
 def left_out(file: GltfBuilder, tmp_path: Path) -> list[str]:
@@ -194,7 +194,7 @@ def test_few_bytes_cannot_show_millions_of_faces(tmp_path: Path) -> None:
 
 
 def test_real_files_lack_what_is_said_of_them(real_data: Path) -> None:
-    from a4d.io.gltf.reader import read_gltf
+    from a4d.io.assets.gltf.reader import read_gltf
 
     def said(path: str) -> Asset:
         return read_gltf(real_data / "gltf_blenderio_roundtrip" / path)

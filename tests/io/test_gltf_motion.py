@@ -8,8 +8,8 @@ import torch
 from gltf_files import GltfBuilder, png, read, triangle, two_bones
 
 from a4d.errors import InvalidInputError, UsageError
-from a4d.geometry.asset import Asset
-from a4d.geometry.posing import deform, pose
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import deform, pose
 
 HALF_ROOT = math.sqrt(0.5)
 

@@ -7,8 +7,8 @@ from gltf_files import gltf_files
 from gltf_reference import Reference
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.posing import deform, pose
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.assets.posing import deform, pose
+from a4d.io.assets.gltf.reader import read_gltf
 
 
 def largest_deviation(path: Path, clips: int, fractions: tuple[float, ...]) -> tuple[float, float]:

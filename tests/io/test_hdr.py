@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.io.hdr import read_hdr
+from a4d.io.pictures.hdr import read_hdr
 
 
 def test_radiance_beyond_one_is_read_back(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.io import imread
 
 from a4d.errors import A4DError, InvalidInputError, MissingInputError, WorkspaceError
-from a4d.io.images import list_images, read_depth, read_image, write_depth, write_image
+from a4d.io.pictures.images import list_images, read_depth, read_image, write_depth, write_image
 
 RANDOM = np.random.default_rng(0)
 COLOURS = RANDOM.integers(0, 256, (12, 17, 3), dtype=np.uint8)

@@ -8,10 +8,10 @@ import torch
 from mesh_texts import SQUARE
 from PIL import Image
 
-from a4d.geometry.material import Material
-from a4d.io.asset_files import asset_files, belonging
-from a4d.io.asset_reader import read_asset
-from a4d.io.mtl_reader import MapStatement
+from a4d.geometry.assets.material import Material
+from a4d.io.assets.asset_files import asset_files, belonging
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.assets.mtl_reader import MapStatement
 
 QUARTERS = np.zeros((4, 4, 3), np.uint8)
 QUARTERS[:2, :2], QUARTERS[:2, 2:], QUARTERS[2:, :2], QUARTERS[2:, 2:] = (

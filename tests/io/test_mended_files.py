@@ -8,9 +8,9 @@ from gltf_files import GltfBuilder
 from mesh_texts import CORNERS, area, ply, surface_of
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.primitives import icosphere
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_reader import read_asset
 
 BALL = icosphere(1.0, 1)
 

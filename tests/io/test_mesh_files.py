@@ -13,17 +13,17 @@ from welded_mesh import read_mesh
 
 from a4d import __version__
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.material import Material
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.posing import deform
 from a4d.io.arrays import mesh_arrays
-from a4d.io.asset_reader import read_asset
-from a4d.io.colour import linear_from_srgb, srgb_from_linear
-from a4d.io.glb import GlbBuilder, Target, add_primitive
-from a4d.io.glb_asset import write_asset
-from a4d.io.obj import write_obj
-from a4d.io.ply import PointCloud, read_point_cloud, write_ply_mesh, write_point_cloud
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.assets.glb import GlbBuilder, Target, add_primitive
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.obj import write_obj
+from a4d.io.assets.ply import PointCloud, read_point_cloud, write_ply_mesh, write_point_cloud
+from a4d.io.pictures.colour import linear_from_srgb, srgb_from_linear
 
 TETRAHEDRON = Mesh(
     vertices=torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]]),

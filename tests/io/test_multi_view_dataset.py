@@ -10,7 +10,7 @@ import torch
 
 from a4d.errors import A4DError, InvalidInputError, MissingInputError
 from a4d.geometry.cameras import orbit
-from a4d.io.multi_view_dataset import (
+from a4d.io.captures.multi_view_dataset import (
     FrameChoice,
     MultiViewClip,
     is_written,
@@ -20,8 +20,8 @@ from a4d.io.multi_view_dataset import (
     write_dataset,
     write_index,
 )
-from a4d.io.transforms_json import read_transforms
-from a4d.io.video import read_video, write_video
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.films.video import read_video, write_video
 
 VIEWS, MOMENTS, SIZE = 3, 4, 32
 
@@ -104,7 +104,9 @@ def test_the_original_s_layout_is_written_and_read(tmp_path: Path) -> None:
 
 
 def test_half_a_clip_is_none_and_the_index_keeps_what_it_does_not_know(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("a4d.io.multi_view_dataset._write_cameras", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(
+        "a4d.io.captures.multi_view_dataset._write_cameras", lambda *_: (_ for _ in ()).throw(OSError("full"))
+    )
     with pytest.raises(OSError, match="full"):
         write_clip(tmp_path, make_clip())
     assert not is_written(tmp_path, "ball", 0)

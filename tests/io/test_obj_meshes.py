@@ -5,7 +5,7 @@ import pytest
 from mesh_texts import SQUARE, area, surface_of
 
 from a4d.errors import InvalidInputError
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_reader import read_asset
 
 PLACES = "v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\n"
 

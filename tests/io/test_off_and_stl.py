@@ -7,7 +7,7 @@ import pytest
 from mesh_texts import area, surface_of
 
 from a4d.errors import InvalidInputError
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_reader import read_asset
 
 ROWS = "-1 -1 0\n1 -1 0\n1 1 0\n-1 1 0\n0 2 0\n"
 FACET = "facet normal 0 0 0\n outer loop\n  vertex 0 0 0\n  vertex 1 0 0\n  vertex 0 1 0\n endloop\nendfacet\n"

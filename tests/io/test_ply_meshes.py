@@ -8,7 +8,7 @@ from mesh_texts import CORNERS, area, ply, surface_of
 from PIL import Image
 
 from a4d.errors import InvalidInputError
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_reader import read_asset
 
 XYZ = {"x": "float", "y": "float", "z": "float"}
 FACES = [(0, 1, 2, 3), (3, 2, 4)]

@@ -3,8 +3,8 @@ import torch
 
 from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.gaussians import Gaussians
+from a4d.io.assets.sequences import sequence_files, write_gaussian_sequence
 from a4d.io.gaussian_ply import read_gaussian_ply
-from a4d.io.sequences import sequence_files, write_gaussian_sequence
 
 
 def cloud(count, seed=0):

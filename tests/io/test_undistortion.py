@@ -3,8 +3,8 @@ import pytest
 from test_captures import orbit_capture
 
 from a4d.errors import InvalidInputError
-from a4d.io.capture import Lens
-from a4d.io.undistortion import undistortion, without_distortion
+from a4d.io.captures.capture import Lens
+from a4d.io.captures.undistortion import undistortion, without_distortion
 
 INTRINSICS = np.array([90.0, 95.0, 52.0, 39.0])
 SIZE = (100, 80)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, MissingInputError, UsageError
-from a4d.io.video import read_video, write_video
+from a4d.io.films.video import read_video, write_video
 
 
 def moving_square(count: int = 12, height: int = 49, width: int = 63) -> list[np.ndarray]:

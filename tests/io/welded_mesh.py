@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh, first_in_place
-from a4d.geometry.posing import deform
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_reader import read_asset
 from a4d.render.surface_colours import surface_colours
 
 

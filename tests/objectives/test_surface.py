@@ -7,9 +7,9 @@ import trimesh
 from learning import adam_of
 
 from a4d.errors import ConfigError
-from a4d.geometry.isosurface.extraction import ExtractedSurface
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, creature
+from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.objectives.surface import neighbouring_faces

@@ -12,12 +12,12 @@ import trimesh
 import yaml
 from tiny_mv_vdm import as_released, mv_vdm, save_mv_vdm
 
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.posing import deform
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.primitives import box, paint
-from a4d.io.glb_asset import write_asset
-from a4d.io.gltf.reader import read_gltf
-from a4d.io.images import read_image
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.pictures.images import read_image
 from a4d.scenes import load_scene
 
 ROOT = Path(__file__).parents[2]

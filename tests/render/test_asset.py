@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.material import Material, TextureMap
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras, orbit
-from a4d.geometry.material import Material, TextureMap
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.posing import deform
 from a4d.geometry.primitives import creature, icosphere
 from a4d.render.asset import AssetRenderer, Picture, is_colourless
 

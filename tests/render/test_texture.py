@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from a4d.geometry.assets.material import Material, TextureMap
 from a4d.geometry.cameras import Cameras, look_at
-from a4d.geometry.material import Material, TextureMap
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.tangents import corner_tangents
+from a4d.geometry.surfaces.tangents import corner_tangents
 from a4d.render.environment import studio
 from a4d.render.mesh_gradients import view_mesh
 from a4d.render.shaded_mesh import TextureCoordinates, render_material

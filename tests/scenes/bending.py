@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, paint

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from a4d.config import Spec
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.posing import deform
 from a4d.render.asset import AssetRenderer
 from a4d.render.render import Render
 from a4d.scenes.scene import Scene

@@ -6,11 +6,11 @@ import torch
 from bending import bending_bar
 from rich.console import Console
 
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.asset import Asset
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import deform
+from a4d.geometry.deformation.node_graph import node_graph
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.node_graph import node_graph
-from a4d.geometry.posing import deform
 from a4d.geometry.primitives import box, icosphere, paint
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.objectives import build_objectives

@@ -11,9 +11,9 @@ from a4d.errors import ConfigError, SurfaceVanishedError
 from a4d.geometry.cameras import concatenate, orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, icosphere, torus
-from a4d.geometry.visual_hull import visual_hull
-from a4d.io.glb_asset import write_asset
-from a4d.io.gltf.reader import read_gltf
+from a4d.geometry.reconstruction.visual_hull import visual_hull
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.metrics import psnr, surface_distances
 from a4d.objectives import build_objectives
 from a4d.objectives.deferred import render_in_patches

@@ -10,7 +10,7 @@ import torch
 
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP, Cameras, opencv_from_opengl
 from a4d.geometry.mesh import Mesh
-from a4d.io.images import write_image
+from a4d.io.pictures.images import write_image
 from a4d.render.mesh import render_mesh
 
 

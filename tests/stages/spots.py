@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from a4d.io.images import read_image
-from a4d.io.transforms_json import read_transforms
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.pictures.images import read_image
 
 SPOTS = np.array([[-0.5, 0.45, 0.3], [0.5, 0.45, -0.4], [0.1, -0.6, 0.45]])
 """(3, 3) metres in the world of the capture; red, green and blue."""

@@ -9,9 +9,9 @@ import trimesh
 from gltf_reference import Reference
 from PIL import Image
 
-from a4d.io.images import read_image
+from a4d.contents.assets import world_from_source
+from a4d.io.pictures.images import read_image
 from a4d.scenes import load_scene
-from a4d.workspace.assets import world_from_source
 from a4d.workspace.workspace import Workspace
 
 SETTINGS = Path(__file__).parents[2] / "recipes" / "animate3d" / "compact" / "fit-dynamic.yaml"

@@ -9,8 +9,8 @@ import pytest
 import torch
 import trimesh
 
-from a4d.io.colmap import write_colmap
-from a4d.io.transforms_json import read_transforms
+from a4d.io.captures.colmap import write_colmap
+from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.extraction import extract_surface
 
@@ -145,7 +145,7 @@ def test_too_few_cameras_are_a_question_of_quality(a4d, creature_capture: Path, 
 def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: Path, tmp_path: Path) -> None:
     from a4d.geometry.mesh import sample_surface
     from a4d.geometry.primitives import creature
-    from a4d.io.ply import PointCloud, write_point_cloud
+    from a4d.io.assets.ply import PointCloud, write_point_cloud
 
     shutil.copytree(creature_capture, tmp_path / "dotted")
     points, _, _ = sample_surface(creature(), 900, torch.Generator().manual_seed(0))

@@ -14,12 +14,12 @@ import torch
 from bending import bending_bar
 from blender_capture import write_blender_capture
 
-from a4d.geometry.animating import AnimationOptions, animated_asset
-from a4d.geometry.assembly import primitive_from_mesh
+from a4d.geometry.assets.animating import AnimationOptions, animated_asset
+from a4d.geometry.assets.assembly import primitive_from_mesh
 from a4d.geometry.cameras import orbit
 from a4d.geometry.primitives import creature
 from a4d.interruption import StopRequest
-from a4d.io.glb_asset import write_asset
+from a4d.io.assets.glb_asset import write_asset
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 12345\n"
 
@@ -86,7 +86,7 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def workspaces(a4d_in, tmp_path_factory) -> Path:
     """A small workspace of each kind, with scenes and exports."""
-    from a4d.io.images import write_image
+    from a4d.io.pictures.images import write_image
     from a4d.render.mesh import render_mesh
 
     folder = tmp_path_factory.mktemp("sound")

@@ -16,7 +16,7 @@ from blender_capture import preprocess_capture, write_blender_capture
 
 from a4d.geometry.cameras import Cameras, concatenate, orbit
 from a4d.geometry.primitives import creature, paint
-from a4d.io.images import read_image
+from a4d.io.pictures.images import read_image
 from a4d.scenes import load_scene
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ import torch
 import yaml
 from blender_capture import write_blender_capture
 
+from a4d.contents.frames import load_frames
 from a4d.geometry.cameras import Cameras, concatenate, orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, paint
 from a4d.scenes import load_scene
-from a4d.workspace.frames import load_frames
 from a4d.workspace.workspace import Workspace
 
 MOMENTS = 5

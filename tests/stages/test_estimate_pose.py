@@ -14,8 +14,8 @@ from spots import misses, photograph
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere
-from a4d.io.images import write_image
-from a4d.io.transforms_json import read_transforms
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.pictures.images import write_image
 from a4d.render.mesh import render_mesh
 
 DISTORTION = (-0.3, 0.08, 0.004, -0.003)

@@ -9,10 +9,10 @@ import trimesh
 from waving import Waving
 
 from a4d import scenes
-from a4d.geometry.posing import deform
-from a4d.io.gltf.reader import read_gltf
-from a4d.io.obj import write_obj
-from a4d.io.video import read_video
+from a4d.geometry.assets.posing import deform
+from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.assets.obj import write_obj
+from a4d.io.films.video import read_video
 from a4d.workspace.source import Source, SourceAsset
 from a4d.workspace.workspace import Metadata, Workspace
 

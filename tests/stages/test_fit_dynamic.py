@@ -13,15 +13,15 @@ import torch
 import trimesh
 from bending import bending_bar
 
-from a4d.geometry.animating import AnimationOptions, animated_asset
-from a4d.geometry.arap import deformation_energy
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
-from a4d.geometry.posing import deform
+from a4d.contents.assets import load_ground_truth
+from a4d.geometry.assets.animating import AnimationOptions, animated_asset
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.posing import deform
+from a4d.geometry.deformation.arap import deformation_energy
 from a4d.geometry.primitives import box
-from a4d.io.glb_asset import write_asset
-from a4d.io.gltf.reader import read_gltf
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.scenes import load_scene
-from a4d.workspace.assets import load_ground_truth
 from a4d.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a4d.io.capture import PosedCapture
-from a4d.io.colmap import write_colmap
-from a4d.io.image_matching import match_images
-from a4d.io.images import read_image
-from a4d.io.transforms_json import read_transforms
+from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.colmap import write_colmap
+from a4d.io.captures.image_matching import match_images
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.pictures.images import read_image
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from a4d.io.images import read_image
-from a4d.io.video import write_video
+from a4d.io.films.video import write_video
+from a4d.io.pictures.images import read_image
 
 
 def moving_disc(count: int, size: tuple[int, int] = (96, 64)) -> list[Image.Image]:

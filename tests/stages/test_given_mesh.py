@@ -11,18 +11,18 @@ import pytest
 import torch
 import yaml
 
-from a4d.geometry.assembly import MorphMotion, morphing_asset, primitive_from_mesh
+from a4d.contents.assets import load_asset, load_ground_truth, world_from_source
+from a4d.contents.frames import load_frames
+from a4d.geometry.assets.assembly import MorphMotion, morphing_asset, primitive_from_mesh
+from a4d.geometry.assets.placement import Orientation
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.placement import Orientation
 from a4d.geometry.primitives import creature
 from a4d.geometry.transforms import transform_points
-from a4d.io.glb_asset import write_asset
-from a4d.io.images import read_depth, read_image
-from a4d.io.obj import write_obj
-from a4d.io.transforms_json import read_transforms
-from a4d.workspace.assets import load_asset, load_ground_truth, world_from_source
-from a4d.workspace.frames import load_frames
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.obj import write_obj
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.pictures.images import read_depth, read_image
 from a4d.workspace.workspace import Workspace
 
 sys.path.append(str(Path(__file__).parents[1] / "io"))
@@ -203,7 +203,7 @@ def test_a_still_scene_of_a_clip_is_scored_at_the_moment_it_shows(a4d) -> None:
 
 
 def test_a_data_set_is_made_continued_and_guarded(a4d) -> None:
-    from a4d.io.multi_view_dataset import read_clip, read_entries
+    from a4d.io.captures.multi_view_dataset import read_clip, read_entries
 
     Path("in").mkdir()
     write_nodding(Path("in/animal.glb"))

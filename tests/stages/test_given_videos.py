@@ -9,16 +9,16 @@ import pytest
 import torch
 from bending import bending_bar
 
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.contents.frames import load_frames
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.cameras import concatenate, orbit
-from a4d.io.glb_asset import write_asset
-from a4d.io.images import write_image
-from a4d.io.multi_view_dataset import MultiViewClip, write_dataset
-from a4d.io.obj import write_obj
-from a4d.io.transforms_json import read_transforms
-from a4d.io.video import write_video
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.obj import write_obj
+from a4d.io.captures.multi_view_dataset import MultiViewClip, write_dataset
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.films.video import write_video
+from a4d.io.pictures.images import write_image
 from a4d.scenes import load_scene
-from a4d.workspace.frames import load_frames
 from a4d.workspace.workspace import Workspace
 
 VIEWS, FRAMES, SIZE = 4, 4, 48
@@ -114,7 +114,7 @@ def test_cameras_may_stand_in_a_file(a4d, tmp_path: Path, bar) -> None:
 
 def mesh_with_cameras(bar, folder: Path, up: str | None) -> tuple[Path, dict]:
     """The bar larger, elsewhere and with +Z up, and the films' cameras in its own coordinates."""
-    from a4d.geometry.file_frames import frame_of_files
+    from a4d.geometry.assets.file_frames import frame_of_files
 
     own_from_world = frame_of_files("z", 7.0)
     own_from_world[:3, 3] = torch.tensor([5.0, -20.0, 3.0])

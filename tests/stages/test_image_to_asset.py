@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from welded_mesh import read_mesh
 
+from a4d.io.films.video import read_video, write_video
 from a4d.io.gaussian_ply import read_gaussian_ply
 from a4d.io.splat import read_splat
-from a4d.io.video import read_video, write_video
 
 QUICK = ("--size", 160), ("--iterations", 80, "--set", "scene.count=4000", "--set", "proxies.size=96")
 

@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "io"))
 from a4d.stages.export import Export, outdated
 from gltf_files import GltfBuilder, two_bones
 
-from a4d.io.images import read_image
+from a4d.io.pictures.images import read_image
 from a4d.workspace.workspace import Metadata, Workspace
 
 SMALL = ("--views", 1, "--test-views", 0, "--size", 16, "--lighting", "unlit")

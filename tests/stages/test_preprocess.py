@@ -13,11 +13,11 @@ from PIL import Image
 from spots import misses, photograph
 
 from a4d.framing import Crop, place_back
-from a4d.io.capture import PosedCapture
-from a4d.io.colmap import write_colmap
-from a4d.io.images import read_image
-from a4d.io.transforms_json import read_transforms
-from a4d.io.video import write_video
+from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.colmap import write_colmap
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.films.video import write_video
+from a4d.io.pictures.images import read_image
 
 DISTORTION = (-0.25, 0.08, 0.004, -0.003)
 """k1, k2, p1, p2 of a lens that bends the picture's corners by several pixels."""

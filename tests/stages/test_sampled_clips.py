@@ -9,15 +9,15 @@ import yaml
 from tiny_mv_vdm import as_released, mv_vdm, save_mv_vdm
 
 from a4d.errors import ConfigError
-from a4d.geometry.assembly import primitive_from_mesh, static_asset
+from a4d.fitting.sampled_views import SampleConfig
+from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.primitives import box, paint
-from a4d.io.glb_asset import write_asset
-from a4d.io.images import read_image
+from a4d.io.assets.glb_asset import write_asset
+from a4d.io.pictures.images import read_image
 from a4d.objectives import build_objectives
 from a4d.objectives.priors import prior_configs
 from a4d.priors.sampling import sampling_timesteps
 from a4d.priors.schedule import noise_schedule
-from a4d.workspace.sampled_views import SampleConfig
 
 MV_VDM = {"views": 4, "frames": 16, "size": [256, 256], "elevation": 15.0, "radius": 3.0, "fov": 40.0,
           "background": "grey", "steps": 25, "guidance_scale": 7.5, "spacing": "leading", "free_init": 3}  # fmt: skip

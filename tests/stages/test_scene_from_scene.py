@@ -9,10 +9,10 @@ from blender_capture import write_blender_capture
 
 from a4d.config import load_yaml
 from a4d.errors import ConfigError
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import orbit
-from a4d.geometry.posing import deform
 from a4d.geometry.primitives import creature, paint
-from a4d.io.asset_reader import read_asset
+from a4d.io.assets.asset_reader import read_asset
 from a4d.randomness import generator
 from a4d.scenes import begin_from, load_scene
 

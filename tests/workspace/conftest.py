@@ -6,7 +6,7 @@ import counting
 import pytest
 from rich.console import Console
 
-from a4d.workspace.runner import Options, execute
+from a4d.running.runner import Options, execute
 from a4d.workspace.source import Source
 from a4d.workspace.workspace import Metadata, Workspace
 

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import InvalidInputError
+from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.record import Plan
-from a4d.workspace.stage import Stage
 from a4d.workspace.transaction import Transaction
 
 

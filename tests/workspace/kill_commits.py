@@ -13,7 +13,7 @@ from pathlib import Path
 from counting import plan_of, tree
 
 from a4d.config import Config
-from a4d.workspace.decision import examine
+from a4d.workspace.freshness import examine
 from a4d.workspace.journal import complete_interrupted_commits, interrupted_commits
 from a4d.workspace.lock import locked
 from a4d.workspace.transaction import Transaction

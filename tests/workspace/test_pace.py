@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from a4d.config import Schedule
+from a4d.fitting.pace import Pace, paced
 from a4d.geometry.cameras import turntable
 from a4d.views import Frames, build_views
-from a4d.workspace.pace import Pace, paced
 
 PROFILE = {
     "scene": {"kind": "gaussian_motion", "motion": {"kind": "nodes", "nodes": 20}},

@@ -8,7 +8,7 @@ import pytest
 
 from a4d.commands.stage_command import RunControl, run_stage
 from a4d.errors import ExitCode, QualityError
-from a4d.workspace.quality import Gate, judge
+from a4d.running.quality import Gate, judge
 
 GATES = (
     Gate("last", 4, 8, "it counted to {value:.0f}, after {resumed_from}"),

@@ -22,7 +22,7 @@ from a4d.errors import (
     UsageError,
     WorkspaceError,
 )
-from a4d.workspace.runner import Options, resolved_config
+from a4d.running.runner import Options, resolved_config
 from a4d.workspace.source import recognise
 from a4d.workspace.workspace import Workspace
 
@@ -268,7 +268,7 @@ def test_a_full_disk_during_the_commit_leaves_the_old_state(picture, run, monkey
 
 def test_a_read_only_folder_is_one_line_unless_nothing_has_to_be_written(picture, run, monkeypatch):
     run()
-    from a4d.workspace import runner
+    from a4d.running import runner
 
     def read_only(path):
         raise OSError(30, "Read-only file system", str(path))

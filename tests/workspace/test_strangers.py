@@ -13,9 +13,9 @@ import yaml
 from bending import bending_bar
 from counting import tree
 
-from a4d.geometry.animating import AnimationOptions, animated_asset
-from a4d.geometry.assembly import primitive_from_mesh
-from a4d.io.glb_asset import write_asset
+from a4d.geometry.assets.animating import AnimationOptions, animated_asset
+from a4d.geometry.assets.assembly import primitive_from_mesh
+from a4d.io.assets.glb_asset import write_asset
 from a4d.workspace.files import discard
 
 WATCHED = {

@@ -38,7 +38,7 @@ SLOW_COUNT = """
 import sys, time
 from dataclasses import replace
 from rich.console import Console
-from a4d.workspace.runner import Options, execute
+from a4d.running.runner import Options, execute
 import counting
 
 def count(transaction, config, runtime):

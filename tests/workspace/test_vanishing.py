@@ -16,9 +16,9 @@ from a4d.commands.info import gather
 from a4d.config import Config
 from a4d.errors import WorkspaceError
 from a4d.io.files import write_text
+from a4d.running.runner import Options, execute
 from a4d.workspace.journal import open_for_reading
 from a4d.workspace.lock import locked
-from a4d.workspace.runner import Options, execute
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.validation import validate
 from a4d.workspace.workspace import Workspace

@@ -9,7 +9,7 @@ import torch
 
 from a4d.datasets.procedural.clips import Stage, procedural_scene
 from a4d.geometry.cameras import orbit
-from a4d.io.multi_view_dataset import MultiViewClip
+from a4d.io.captures.multi_view_dataset import MultiViewClip
 from a4d.randomness import generator
 
 

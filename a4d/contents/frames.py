@@ -1,0 +1,90 @@
+"""The observed images of a workspace with their cameras, as the loop reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a4d.errors import InvalidInputError, MissingInputError
+from a4d.geometry.cameras import Cameras
+from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.pictures.images import read_depth, read_image
+from a4d.views import Frames
+from a4d.workspace.workspace import Workspace
+
+DEPTH_SUFFIX = ".png"
+
+
+def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
+    """The frames of `transforms.json`; the image of each is read into memory.
+
+    Args:
+        workspace: with cameras.
+        clip: name, or number of a mesh's, of the animation that is wanted; None is the first.
+
+    Raises:
+        MissingInputError: there are no cameras yet, or an image is missing.
+        InvalidInputError: an image is damaged or not of its camera's size.
+    """
+    path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.argument}` first")
+    capture = _of_clip(read_transforms(path), path, _named(workspace, clip))
+    rgba, cameras, names = [], [], []
+    for index, image in enumerate(capture.images):
+        pixels = read_image(image)
+        width, height = capture.sizes[index].tolist()
+        if pixels.shape[:2] != (height, width):
+            raise InvalidInputError(f"{image} is not {width}x{height} pixels as its camera in {path}")
+        rgba.append(torch.from_numpy(_with_alpha(pixels)))
+        pose = torch.from_numpy(capture.world_from_camera[index : index + 1]).float()
+        intrinsics = torch.from_numpy(capture.intrinsics[index : index + 1]).float()
+        cameras.append(Cameras(pose, intrinsics, width, height))
+        names.append(image.stem)
+    splits = ["test" if split == "test" else "train" for split in capture.splits or [""] * len(capture)]
+    times = None if capture.times is None else torch.from_numpy(capture.times).float()
+    return Frames(rgba, cameras, times, names, splits)
+
+
+def count_moments(workspace: Workspace, clip: str | None = None) -> int | None:
+    """At how many moments the frames of a clip were taken; None where they are not there yet, or know no time.
+
+    Raises:
+        MissingInputError: there are frames, but none of this clip.
+    """
+    path = workspace.path / "transforms.json"
+    if not path.is_file():
+        return None
+    times = _of_clip(read_transforms(path), path, _named(workspace, clip)).times
+    return None if times is None else len(np.unique(times))
+
+
+def _named(workspace: Workspace, clip: str | None) -> str | None:
+    """The clip that is meant, which a mesh's may also be by its number."""
+    asset = workspace.metadata.asset
+    return clip if asset is None else asset.clip_name(clip)
+
+
+def _of_clip(capture: PosedCapture, path: Path, clip: str | None) -> PosedCapture:
+    if capture.clips is None:
+        return capture
+    wanted = capture.clips[0] if clip is None else clip
+    chosen = [index for index, name in enumerate(capture.clips) if name == wanted]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(capture.clips))
+        raise MissingInputError(f"{path} has no frames of a clip '{wanted}'", f"It has {known}")
+    return capture.subset(chosen)
+
+
+def load_depth(workspace: Workspace, name: str) -> Tensor | None:
+    """(H, W) the depth map of a frame, relative and larger where nearer, or None where the workspace holds none."""
+    path = workspace.path / "depth" / f"{name}{DEPTH_SUFFIX}"
+    return torch.from_numpy(read_depth(path)) if path.is_file() else None
+
+
+def _with_alpha(pixels: np.ndarray) -> np.ndarray:
+    if pixels.shape[2] == 4:
+        return pixels
+    return np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1)

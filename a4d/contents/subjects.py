@@ -1,0 +1,126 @@
+"""What a workspace can show or hand on: a scene of its own, or the mesh that it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from a4d.contents.assets import load_asset, world_from_source
+from a4d.export.subject import GivenAsset, Moments, Subject, SurfaceOptions
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
+from a4d.geometry.assets.left_out import unshown_clips
+from a4d.geometry.assets.placement import placed
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.captures.capture import CaptureChoice
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.scenes import load_scene
+from a4d.scenes.scene import Scene
+from a4d.workspace.workspace import Workspace
+
+FPS = 24.0
+MOMENTS = 24
+"""At which a moving scene is sampled where the workspace does not tell how many frames its clip has."""
+
+
+@dataclass(frozen=True)
+class SubjectRequest:
+    """Which subject, when, and in what frame.
+
+    Args:
+        scene: name of the scene; None is the newest, or the given mesh where there is no scene.
+        clip: name of the given mesh's animation; None is its first.
+        moments: how many; None is as many as the clip has frames.
+        fps: frames per second; None is the clip's.
+        frame: "source" has the axes, size and place of the mesh that was given.
+        up: axis that points up in the result; None is the custom of each format.
+        scale: applied in the end.
+        surface: how a scene becomes a surface.
+    """
+
+    scene: str | None = None
+    clip: str | None = None
+    moments: int | None = None
+    fps: float | None = None
+    frame: Literal["source", "world"] = "world"
+    up: UpAxis | None = None
+    scale: float = 1.0
+    surface: SurfaceOptions = field(default_factory=SurfaceOptions)
+
+
+def is_given_mesh(workspace: Workspace, scene: str | None) -> bool:
+    """Whether the mesh that the workspace was made from stands for a scene, because there is none."""
+    return scene is None and not workspace.scenes() and workspace.metadata.asset is not None
+
+
+def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "cpu") -> Subject:
+    """The scene at the moments of its clip, or the given mesh where there is no scene.
+
+    Raises:
+        MissingInputError: there is neither, or no scene of that name.
+        UsageError: the given mesh has no clip of that name.
+    """
+    name = workspace.name
+    if is_given_mesh(workspace, request.scene):
+        in_world = load_asset(workspace)
+        in_file = in_world if request.frame == "world" else read_asset(workspace.source_path())
+        target_from_frame = frame_of_files(request.up or "y", request.scale)
+        in_file = in_file if _is_identity(target_from_frame) else placed(in_file, target_from_frame)
+        given = GivenAsset(in_file, in_world, request.clip)
+        return Subject(name, None, given, _clip_moments(workspace, request, in_world), request.surface)
+    scene = load_scene(workspace.scene(request.scene), device)
+    still = Moments((0.0,), 1 / _fps(workspace, request))
+    moments = _scene_moments(workspace, request, scene) if scene.is_moving else still
+    matrix = frame_of_files("y", request.scale)
+    if request.frame == "source" and workspace.metadata.asset is not None:
+        matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
+    frame_from_world = None if _is_identity(matrix) else matrix
+    return Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+
+
+def _left_out(workspace: Workspace) -> tuple[str, ...]:
+    """What the mesh of a workspace holds and its frames never showed."""
+    facts = workspace.metadata.asset
+    if facts is None:
+        return ()
+    shown = [entry.clip for entry in facts.rendered if entry.clip is not None]
+    return (*facts.left_out, *unshown_clips([clip.name for clip in facts.clips], shown))
+
+
+def _is_identity(matrix: Tensor) -> bool:
+    return torch.equal(matrix, torch.eye(4, dtype=matrix.dtype))
+
+
+def _fps(workspace: Workspace, request: SubjectRequest) -> float:
+    return request.fps or workspace.metadata.fps or FPS
+
+
+def _clip_moments(workspace: Workspace, request: SubjectRequest, asset: Asset) -> Moments:
+    """An animation at an even rate from its beginning to its end."""
+    clip = asset.clip(request.clip) if request.clip else next(iter(asset.clips), None)
+    if clip is None or not clip.duration:
+        return Moments((0.0,), 1 / _fps(workspace, request))
+    count = request.moments or max(2, round(clip.duration * _fps(workspace, request)) + 1)
+    return Moments(_even(count), clip.duration / max(1, count - 1))
+
+
+def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Scene) -> Moments:
+    """The clip at the film's rate where the scene knows its length, else the times of the workspace's frames."""
+    if scene.seconds is not None:
+        count = request.moments or max(2, round(scene.seconds * (request.fps or FPS)) + 1)
+        return Moments(_even(count), scene.seconds / max(1, count - 1), scene.is_periodic)
+    path = workspace.path / "transforms.json"
+    if request.moments is None and path.is_file():
+        stated = read_transforms(path, CaptureChoice(skip_missing=True)).times
+        times = () if stated is None else tuple(sorted(set(stated.tolist())))
+        if len(times) > 1:
+            return Moments(times, 1 / _fps(workspace, request))
+    count = request.moments or workspace.metadata.frame_count or MOMENTS
+    return Moments(_even(count), 1 / _fps(workspace, request), scene.is_periodic)
+
+
+def _even(count: int) -> tuple[float, ...]:
+    return tuple(index / max(1, count - 1) for index in range(count))

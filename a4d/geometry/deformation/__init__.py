@@ -1,0 +1,1 @@
+"""Shapes that move: skeletons, skinning, nodes along a surface, rigidity, motion on another body."""

@@ -1,0 +1,248 @@
+"""The motion of one skeleton on another: joints are matched by name, rotations carried over in the world's frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from a4d.errors import InvalidInputError
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.transforms import rotation_from_quaternion, transform_points
+
+PARTS = {
+    "hips": ("hips", "hip", "pelvis", "hipsjoint"),
+    "spine": ("spine", "spine0", "torso", "abdomen", "waist", "lowerback"),
+    "chest": ("chest", "spine1", "spine2", "spine3", "upperchest", "thorax"),
+    "neck": ("neck", "neck1"),
+    "head": ("head",),
+    "shoulder": ("shoulder", "clavicle", "collar"),
+    "upperarm": ("upperarm", "arm", "uparm"),
+    "forearm": ("forearm", "lowerarm", "elbow", "lowarm"),
+    "hand": ("hand", "wrist"),
+    "thigh": ("thigh", "upperleg", "upleg"),
+    "shin": ("shin", "calf", "lowerleg", "leg", "knee", "lowleg"),
+    "foot": ("foot", "ankle"),
+    "toe": ("toe", "toes", "toebase", "ball"),
+}
+"""Names that rigs give to the parts of a body, each without its side: Mixamo, Blender, 3ds Max, Unreal, CMU, VRM."""
+
+PART_OF_NAME = {name: part for part, names in PARTS.items() for name in names}
+
+FEWEST = 3
+"""Matched joints below which nothing can be said to move alike."""
+
+OFF_THE_GROUND, FAR_AWAY = 0.05, 0.5
+"""Parts of a body's size: how far a motion may stand above the rest pose, and begin beside it, to be taken as meant."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Joints of two skeletons that stand for each other.
+
+    Args:
+        source: (M,) int64 index of each joint in the skeleton that moves.
+        target: (M,) int64 index in the one that is to move.
+    """
+
+    source: Tensor
+    target: Tensor
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def body_part(name: str) -> tuple[str, str]:
+    """The side, `left`, `right` or empty, and the part of the body that a joint's name speaks of.
+
+    A name that speaks of no part stands for itself, without prefix, letter case and punctuation.
+    """
+    bare = re.sub(r"^.*[:|/]", "", name)
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", bare)
+    lower = [word.lower() for word in words if word.lower() not in ("def", "bip", "mixamorig", "jnt", "bone", "j")]
+    side = ""
+    for word, meaning in (("left", "left"), ("right", "right"), ("l", "left"), ("r", "right")):
+        if word in lower:
+            side = meaning
+            lower = [each for each in lower if each != word]
+            break
+    plain = "".join(lower)
+    for stem in (plain, plain.strip("0123456789")):
+        if stem in PART_OF_NAME:
+            return side, PART_OF_NAME[stem]
+    return side, plain
+
+
+def match_joints(source: Skeleton, target: Skeleton) -> Match:
+    """Pair joints of the same name, and of those that are left the joints of the same part of the body.
+
+    Of several joints that stand for one part, the nearest to the root counts.
+
+    Raises:
+        InvalidInputError: fewer than three joints match.
+    """
+    by_name = {name: index for index, name in reversed(list(enumerate(source.names)))}
+    by_part = {body_part(source.names[index]): index for index in reversed(source.from_the_roots())}
+    pairs: dict[int, int] = {}
+    for index, name in enumerate(target.names):
+        if name in by_name:
+            pairs[index] = by_name[name]
+    taken = set(pairs.values())
+    for index in target.from_the_roots():
+        other = by_part.get(body_part(target.names[index]))
+        if index not in pairs and other is not None and other not in taken:
+            pairs[index] = other
+            taken.add(other)
+    if len(pairs) < FEWEST:
+        raise InvalidInputError(
+            f"{len(pairs)} joints of the motion match those of the body by their names",
+            f"The motion has {_some(source.names)}; the body has {_some(target.names)}",
+        )
+    targets = sorted(pairs)
+    return Match(torch.tensor([pairs[index] for index in targets]), torch.tensor(targets))
+
+
+def _some(names: Sequence[str], count: int = 6) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> Motion:
+    """The motion of another skeleton on this one.
+
+    A matched joint turns in the world as its counterpart does from its rest pose; where the limb that begins at it
+    points elsewhere at rest (arms spread in a T, or lowered in an A), it is first turned to where its counterpart's
+    points, so that both look alike rather than turn alike. What is not matched follows its parent. The root moves as
+    the other's does, by the ratio of the heights of the hips.
+
+    Args:
+        motion: T frames of S joints, both skeletons with the same axis up and the same front.
+        target: J joints.
+        match: which joints stand for each other; None is by their names.
+
+    Returns:
+        T frames of the J joints at the same rate, float64.
+
+    Raises:
+        InvalidInputError: too few joints match.
+    """
+    match = match_joints(motion.skeleton, target) if match is None else match
+    rest_source = rotations_of(motion.skeleton.rest_world.double())
+    rest_target = target.rest_world.double()
+    moved = rotations_of(motion.world_from_joint.double())
+    turns = moved[:, match.source] @ rest_source[match.source].transpose(-1, -2)
+    aligned = limb_alignment(motion.skeleton, target, match)
+    wanted = turns @ aligned @ rotations_of(rest_target)[match.target]
+    return Motion(target, _local(motion, target, match, wanted), motion.seconds_per_frame)
+
+
+def rotations_of(transforms: Tensor) -> Tensor:
+    """The rotations (..., 3, 3) nearest to the linear parts of transforms (..., 4, 4), which may scale."""
+    u, _, v = torch.linalg.svd(transforms[..., :3, :3])
+    flip = torch.ones_like(u[..., 0])
+    flip[..., 2] = torch.where(torch.linalg.det(u @ v) < 0, -1.0, 1.0)
+    return (u * flip[..., None, :]) @ v
+
+
+def limb_alignment(source: Skeleton, target: Skeleton, match: Match) -> Tensor:
+    """(M, 3, 3) rotations that take the limbs of the target's rest pose to where the source's point."""
+    to, of = _limbs(source, match.source), _limbs(target, match.target)
+    known = (to.norm(dim=1) > 0) & (of.norm(dim=1) > 0)
+    rotations = _shortest_rotation(of, to)
+    return torch.where(known[:, None, None], rotations, torch.eye(3, dtype=rotations.dtype))
+
+
+def _limbs(skeleton: Skeleton, joints: Tensor) -> Tensor:
+    """(M, 3) where the limb that begins at each of some joints points: to the next matched joint, if there is one."""
+    positions = skeleton.rest_world[:, :3, 3].double()
+    places = {joint: place for place, joint in enumerate(joints.tolist())}
+    below: dict[int, list[int]] = {joint: [] for joint in places}
+    for joint, above in _matched_above(skeleton, joints).items():
+        below[above].append(joint)
+    limbs = torch.zeros(len(joints), 3, dtype=torch.float64)
+    for joint, children in below.items():
+        # Where several limbs branch off, none of them says where the joint points.
+        if len(children) == 1:
+            limbs[places[joint]] = positions[children[0]] - positions[joint]
+    return normalize(limbs, dim=1)
+
+
+def _shortest_rotation(
+    a: Tensor,  # (M, 3) unit
+    b: Tensor,  # (M, 3) unit
+) -> Tensor:
+    """(M, 3, 3) that turn a to b the shortest way; half a turn about an axis across where they are opposite."""
+    half = normalize(a + b, dim=1)
+    quaternions = torch.cat([(a * half).sum(1, keepdim=True), torch.linalg.cross(a, half)], dim=1)
+    across = torch.linalg.cross(a, torch.eye(3, dtype=a.dtype)[a.abs().argmin(dim=1)])
+    opposite = torch.cat([torch.zeros_like(a[:, :1]), across], dim=1)
+    is_opposite = (a + b).norm(dim=1, keepdim=True) < 1e-9
+    return rotation_from_quaternion(torch.where(is_opposite, opposite, quaternions))
+
+
+def _local(
+    motion: Motion,
+    target: Skeleton,
+    match: Match,
+    wanted: Tensor,  # (T, M, 3, 3) world rotations of the matched joints
+) -> Tensor:
+    """(T, J, 4, 4) parent_from_joint that give the matched joints their world rotations, from the roots down."""
+    frames, rest = len(motion), target.rest.double()
+    local = rest.expand(frames, *rest.shape).clone()
+    world = torch.zeros_like(local)
+    place = {joint: index for index, joint in enumerate(match.target.tolist())}
+    order = target.from_the_roots()
+    # The matched joint nearest to the root carries the body through the world.
+    travelling = next(joint for joint in order if joint in place)
+    for joint in order:
+        parent = int(target.parents[joint])
+        above = world[:, parent] if parent >= 0 else torch.eye(4, dtype=rest.dtype).expand(frames, 4, 4)
+        if joint in place:
+            # Scales of the rest pose stay: only the rotation is exchanged.
+            stretched = rotations_of(rest[joint]).transpose(-1, -2) @ rest[joint, :3, :3]
+            local[:, joint, :3, :3] = rotations_of(above).transpose(-1, -2) @ wanted[:, place[joint]] @ stretched
+        if joint == travelling:
+            position = target.rest_world.double()[joint, :3, 3] + _travel(motion, target, match, place[joint])
+            local[:, joint, :3, 3] = transform_points(torch.linalg.inv(above), position[:, None])[:, 0]
+        world[:, joint] = above @ local[:, joint]
+    return local
+
+
+def _travel(motion: Motion, target: Skeleton, match: Match, place: int) -> Tensor:
+    """(T, 3) by how much a matched joint leaves its rest: its counterpart's path by the ratio of the bodies' sizes."""
+    rest = motion.skeleton.rest_world.double()[match.source, :3, 3]
+    moved = motion.world_from_joint.double()[:, match.source, :3, 3]
+    size = _size(motion.skeleton, match.source)
+    start = rest[place].clone()
+    # A motion file's rest pose hangs at the origin while its motion stands on a ground and begins anywhere: only what
+    # is far from both is taken for that.
+    ground = moved[..., 1].min() - rest[:, 1].min()
+    if float(ground.abs()) > OFF_THE_GROUND * size:
+        start[1] += ground
+    away = (moved[0, place] - rest[place]) * rest.new_tensor([1.0, 0.0, 1.0])
+    if float(away.norm()) > FAR_AWAY * size:
+        start += away
+    return (moved[:, place] - start) * (_size(target, match.target) / size)
+
+
+def _size(skeleton: Skeleton, joints: Tensor) -> float:
+    """The sum of the distances from matched joints to the next matched ones above them."""
+    positions = skeleton.rest_world.double()[:, :3, 3]
+    pairs = _matched_above(skeleton, joints)
+    return max(sum(float((positions[joint] - positions[above]).norm()) for joint, above in pairs.items()), 1e-9)
+
+
+def _matched_above(skeleton: Skeleton, joints: Tensor) -> dict[int, int]:
+    """The nearest matched ancestor of each matched joint that has one."""
+    matched = set(joints.tolist())
+    pairs = {}
+    for joint in joints.tolist():
+        above = int(skeleton.parents[joint])
+        while above >= 0 and above not in matched:
+            above = int(skeleton.parents[above])
+        if above >= 0:
+            pairs[joint] = above
+    return pairs

@@ -1,0 +1,205 @@
+"""Fusion of depth images from known cameras into one closed mesh, through a truncated signed distance field.
+
+Curless and Levoy (1996) average the distances along all rays near the surface; here what no ray ever saw the inside of
+is filled, and the silhouettes carve what lies beside the object, so that the surface is closed whatever was rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import label
+from scipy.sparse import coo_array
+from scipy.spatial import cKDTree
+from skimage.measure import marching_cubes
+from torch import Tensor
+
+from a4d.errors import InvalidInputError
+from a4d.geometry.cameras import Cameras, turntable
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.reconstruction import fusion_kernels
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """How depth images become a surface.
+
+    Args:
+        resolution: voxels along the longest side of the bounds.
+        truncation: distance around the surface in which depths are averaged, in voxels.
+        smoothing: rounds of Taubin smoothing; 0 leaves the surface as extracted.
+        smallest_part: parts with a smaller share of the largest part's volume are dropped.
+    """
+
+    resolution: int = 128
+    truncation: float = 3.0
+    smoothing: int = 3
+    smallest_part: float = 0.01
+
+
+@dataclass(frozen=True)
+class DepthView:
+    """What one camera sees.
+
+    Args:
+        depth: (H, W) along the viewing axis in metres; only read where alpha is above one half.
+        alpha: (H, W) coverage in [0, 1].
+        rgb: (H, W, 3) sRGB composited over black.
+        camera: one view of the same size.
+    """
+
+    depth: Tensor
+    alpha: Tensor
+    rgb: Tensor
+    camera: Cameras
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A view as the kernels take it: float32 arrays, and camera_from_world and intrinsics in float64."""
+
+    depth: Floats
+    trust: Floats
+    silhouette: Floats
+    rgb: Floats
+    pose: NDArray[np.float64]
+    lens: NDArray[np.float64]
+
+
+def fuse(
+    views: Iterable[DepthView],
+    bounds: Tensor,  # (2, 3) lowest and highest corner of the object's box, world, metres
+    settings: FusionSettings | None = None,
+) -> Mesh:
+    """Fuse depth images of an object into a closed, coloured mesh.
+
+    Args:
+        views: around the object; each sees it whole or cut by its frame. Pixels at depth edges are not used.
+        bounds: the surface is closed where it leaves the box.
+        settings: resolution and clean-up.
+
+    Returns:
+        A closed mesh, wound outward, with vertex colours.
+
+    Raises:
+        InvalidInputError: there is no view, or the views leave nothing inside the bounds.
+    """
+    settings = settings or FusionSettings()
+    prepared = [_prepare(view) for view in views]
+    if not prepared:
+        raise InvalidInputError("there are no views to fuse")
+    low, high = bounds.double().cpu().numpy()
+    spacing = float((high - low).max()) / settings.resolution
+    field = _distance_field(prepared, low, high, spacing, settings)
+    vertices, faces = _surface(field, settings)
+    vertices = low + (vertices - 0.5) * spacing
+    mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
+    mesh = mesh.with_vertices(_taubin(mesh, settings.smoothing))
+    colours = _colours(mesh, prepared, 1.5 * spacing)
+    return Mesh(mesh.vertices, mesh.faces, torch.from_numpy(colours))
+
+
+def _prepare(view: DepthView) -> _Prepared:
+    """Find what a view's pixels are worth."""
+    alpha, depth, rgb = (
+        np.ascontiguousarray(image.detach().float().cpu().numpy()) for image in (view.alpha, view.depth, view.rgb)
+    )
+    lens = view.camera.intrinsics[0].double().cpu().numpy()
+    trust = np.empty_like(depth)
+    fusion_kernels.pixel_trust(depth, alpha, lens[0], trust)
+    # Signed distance to the outline in pixels, positive inside; the soft edge places it between pixel centres.
+    inside = np.pad(alpha > 0.5, 1).astype(np.uint8)
+    within = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    beyond = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    silhouette = np.where(within > 0, within - 0.5, 0.5 - beyond)
+    silhouette = np.where(np.abs(silhouette) < 0.75, np.clip(alpha - 0.5, -0.5, 0.5), silhouette)
+    rgb = np.clip(rgb / np.maximum(alpha, 0.5)[..., None], 0, 1)
+    pose = view.camera.camera_from_world[0].double().cpu().numpy()
+    return _Prepared(depth, trust, silhouette.astype(np.float32), rgb, np.ascontiguousarray(pose), lens)
+
+
+def _distance_field(
+    views: list[_Prepared],
+    low: NDArray[np.float64],  # (3,)
+    high: NDArray[np.float64],  # (3,)
+    spacing: float,
+    settings: FusionSettings,
+) -> Floats:
+    """Signed distance in voxels at their centres, negative inside, between plus and minus the truncation."""
+    counts = tuple(int(n) for n in np.ceil((high - low) / spacing - 1e-6))
+    total, weight = np.zeros(counts, np.float32), np.zeros(counts, np.float32)
+    outside = np.full(counts, -np.inf, np.float32)
+    for view in views:
+        fusion_kernels.integrate(
+            (view.depth, view.trust, view.silhouette, view.pose, view.lens),
+            (low + spacing / 2, spacing, settings.truncation),
+            (total, weight, outside),
+        )
+    inside = np.float32(-settings.truncation)
+    mean = np.where(weight > 0, total / np.maximum(weight, 1e-9), inside)
+    # A voxel in no frame at all is no part of the object.
+    field = np.where(np.isinf(outside), -inside, np.clip(np.maximum(mean, outside), inside, -inside))
+    return _without_specks(field, settings)
+
+
+def _without_specks(field: Floats, settings: FusionSettings) -> Floats:
+    """The field without parts that are too small to belong to the object."""
+    parts, count = label(field < 0)
+    if count == 0:
+        raise InvalidInputError("the views leave nothing inside the bounds", "Check the cameras and the alpha channel")
+    volumes = np.bincount(parts.ravel())
+    volumes[0] = 0
+    is_speck = volumes < settings.smallest_part * volumes.max()
+    is_speck[0] = False
+    return np.where(is_speck[parts], np.float32(settings.truncation), field).astype(np.float32)
+
+
+def _surface(field: Floats, settings: FusionSettings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices in voxels (a voxel's centre is at + 0.5) and faces of the zero set, closed at the border."""
+    closed = np.pad(field, 1, constant_values=settings.truncation)
+    closed[np.abs(closed) < 1e-4] = 1e-4
+    vertices, faces, _, _ = marching_cubes(closed, 0.0, gradient_direction="descent")
+    return vertices.astype(np.float64), faces.astype(np.int64)
+
+
+def _taubin(mesh: Mesh, rounds: int) -> Tensor:
+    """Vertices after Taubin's (1995) smoothing: a step to the neighbours' mean, then one that undoes the shrinkage."""
+    edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]).numpy()
+    count = len(mesh.vertices)
+    neighbours = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
+    degree = np.maximum(neighbours.sum(axis=1), 1)[:, None]
+    vertices = mesh.vertices.double().numpy()
+    for step in (0.5, -0.53) * rounds:
+        vertices = vertices + step * (neighbours @ vertices / degree - vertices)
+    return torch.from_numpy(vertices.astype(np.float32))
+
+
+def _colours(mesh: Mesh, views: list[_Prepared], tolerance: float) -> Floats:
+    """(V, 3) mean colour over the views that see a vertex, frontal views first; unseen ones take their neighbour's."""
+    vertices, normals = mesh.vertices.double().numpy(), mesh.vertex_normals.double().numpy()
+    total, weight = np.zeros((len(vertices), 3), np.float32), np.zeros(len(vertices), np.float32)
+    for view in views:
+        fusion_kernels.gather_colours(
+            (view.depth, view.trust, view.rgb, view.pose, view.lens), vertices, normals, tolerance, (total, weight)
+        )
+    seen = weight > 1e-6
+    if not seen.any():
+        return np.full_like(total, 0.5)
+    colours = (total / np.maximum(weight, 1e-9)[:, None]).astype(np.float32)
+    _, nearest = cKDTree(vertices[seen]).query(vertices[~seen])
+    colours[~seen] = colours[seen][nearest]
+    return colours
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache."""
+    camera = turntable(1, 0.0, 3.0, 40.0, 16)
+    view = DepthView(torch.full((16, 16), 3.0), torch.ones(16, 16), torch.ones(16, 16, 3), camera)
+    fuse([view], torch.tensor([[-0.5] * 3, [0.5] * 3]), FusionSettings(resolution=8))

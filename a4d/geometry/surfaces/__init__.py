@@ -1,0 +1,1 @@
+"""Surfaces: their distance fields, extraction, polygons, tangents and texture coordinates."""

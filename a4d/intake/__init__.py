@@ -1,0 +1,1 @@
+"""Taking things into a workspace: meshes as views, and views that are given with cameras."""

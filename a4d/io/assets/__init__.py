@@ -1,0 +1,1 @@
+"""Meshes, rigs and motions: a file per format."""

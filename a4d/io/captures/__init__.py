@@ -1,0 +1,1 @@
+"""Photographs and films with cameras: a file per convention."""

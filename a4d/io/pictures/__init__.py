@@ -1,0 +1,1 @@
+"""Pictures: reading to sRGB with straight alpha, and writing."""
