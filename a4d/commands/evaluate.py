@@ -86,8 +86,7 @@ def evaluate(
     """Score a scene or a mesh: its views, surfaces, paths of points, and joints.
 
     Of views:
-    psnr, ssim, iou: of whole images, and of outlines
-    foreground_psnr, foreground_ssim: of the pixels that render or frame covers
+    psnr, ssim, iou; foreground_psnr, foreground_ssim: where either covers
     flicker: change between a fixed camera's neighbouring frames beyond the truth's
     second_difference: of such frames, where there is no truth
     lpips, lpips_unscaled: of colours in [-1, 1] as it should be, and in [0, 1]
@@ -95,10 +94,8 @@ def evaluate(
     clip_r: share of renders to which their own text is the nearest
 
     Of shapes, in metres:
-    chamfer, accuracy, completeness: mean distances of surfaces
-    f_score, normal_consistency: share within --threshold, cosine of normals
-    cd_3d: ActionBench's Chamfer distance, the sum of both directions, with each
-    moment aligned by itself; cd_4d: with all aligned as the first is
+    chamfer, accuracy, completeness, f_score, normal_consistency: of surfaces
+    cd_3d, cd_4d: ActionBench's; --align is by moment, or as for the first
     cd_m: of points kept together since the first moment
     trajectory_error, joint_error: of points, and of joints, that belong together
     arap_energy: how far from rigid neighbourhoods move
@@ -108,7 +105,7 @@ def evaluate(
 
     place = resolve_device(device)
     own, given = _workspace(target), _workspace(against or target)
-    candidate, reference = _shapes((target, own, scene), (against or target, given, against_scene), shapes)
+    candidate, reference = _shapes((target, own, scene), (against, given, against_scene), shapes)
     facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
     facts["against"] = str(against or target)
     is_known = reference is not None or _has_truth(given)
@@ -126,13 +123,12 @@ def evaluate(
             raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
         if is_known and compare != "views":
             facts |= _compare_shapes(candidate, reference, given, shapes, place)
-    show = print_json if json else _print
-    show(facts)
+    (print_json if json else _print)(facts)
 
 
 def _shapes(
     judged: tuple[Path, Workspace | None, str | None],
-    truth: tuple[Path, Workspace | None, str | None],
+    truth: tuple[Path | None, Workspace | None, str | None],
     options: ShapeOptions,
 ) -> tuple[ShapeSource, ShapeSource | None]:
     """Sources of what is judged and of what it should be, each of a path, its workspace if it is one, and a scene.
@@ -142,7 +138,7 @@ def _shapes(
     from a4d.contents.shapes import ShapeSource
 
     (target, own, scene), (against, given, against_scene) = judged, truth
-    if own is None and against == target:
+    if own is None and against is None:
         raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
     home = own or given
     candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, options.clip, options.frame)

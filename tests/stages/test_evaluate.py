@@ -90,6 +90,7 @@ def test_a_mesh_against_a_mesh_is_a_table(a4d, workspace: Path) -> None:
     arm(Path("lazy.glb"), 30)
     result = a4d("evaluate", "lazy.glb", "--against", "arm.glb", "--moments", 2)
     assert result.code == 0
+    assert a4d("evaluate", "lazy.glb", "--against", "lazy.glb", "--moments", 1, "--json").json["chamfer"] < 1e-6
     for word in ("moment", "trajectory_share_of_static", "normal_consistency", "joint_rotation_error"):
         assert word in result.out
 
