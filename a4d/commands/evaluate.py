@@ -120,7 +120,7 @@ def evaluate(
         if own is not None and given is not None and reference is None and compare != "shape":
             facts |= _compare_views(own.scene(scene), given, views, place)
         elif compare == "views" or views.judges:
-            raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
+            raise UsageError("views are those of a workspace's frames", "Leave --compare, --judges or --against out")
         if is_known and compare != "views":
             facts |= _compare_shapes(candidate, reference, given, shapes, place)
     (print_json if json else _print)(facts)
