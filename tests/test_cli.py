@@ -330,7 +330,7 @@ def test_names_that_are_too_long_are_shortened_or_refused(a4d, tmp_path):
         (("preprocess", f"{long}.png"), ExitCode.MISSING_INPUT),
         (("fit-static", "picture.png", "--name", long), ExitCode.USAGE),
         (("preprocess", "picture.png", "--config", long), ExitCode.INVALID),
-        (("info", long), ExitCode.INVALID),
+        (("info", long), ExitCode.MISSING_INPUT),
     ):
         code, out, err = a4d(*arguments)
         assert (code, out, err.count("\n")) == (expected, "", 1), err

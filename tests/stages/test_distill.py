@@ -325,7 +325,7 @@ def halve(path: Path) -> None:
 
 
 BAD_FOLDERS = {
-    "an empty folder": (lambda folder: shutil.rmtree(folder / "unet"), "has no unet/config.json"),
+    "an empty folder": (lambda folder: shutil.rmtree(folder / "unet"), "unet holds no weights"),
     "half a download": (lambda folder: halve(folder / "unet" / "diffusion_pytorch_model.safetensors"), "unet"),
     "another architecture": (lambda folder: None, "another architecture"),
     "a pickle payload": (put_pickle, "pickle payload"),

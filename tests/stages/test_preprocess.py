@@ -282,9 +282,9 @@ def test_a_mesh_is_kept_and_measured_and_a_broken_one_refused(a4d, tmp_path: Pat
 
 
 def test_a_text_is_the_prompt_of_the_subject(a4d) -> None:
-    assert a4d("preprocess", "a corgi, running in the snow").code == 0
+    assert a4d("preprocess", "a corgi running in the snow").code == 0
     metadata = yaml.safe_load(Path("a-corgi-running-in-the-snow.a4d/workspace.yaml").read_text())
-    assert metadata["prompts"] == {"subject": "a corgi, running in the snow"}
+    assert metadata["prompts"] == {"subject": "a corgi running in the snow"}
     assert metadata["source"]["kind"] == "text"
     assert a4d("validate", "a-corgi-running-in-the-snow.a4d").code == 0
     result = a4d("fit-static", "a-corgi-running-in-the-snow.a4d")
