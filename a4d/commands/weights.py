@@ -1,4 +1,4 @@
-"""`a4d weights`: the diffusion models that recipes name, their terms and sizes; fetch and check them."""
+"""`a4d weights`: the models that recipes and `a4d evaluate` name, their terms and sizes; fetch and check them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def weights(
     weights: Annotated[list[str] | None, typer.Option("--weights", help="A folder to use: NAME=PATH.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List, fetch or check the weights of diffusion models; only what is named is fetched."""
+    """List, fetch or check the weights of models; only what is named is fetched."""
     overrides = parse_overrides(weights or [])
     chosen = with_bases(names or [])
     if action is Action.fetch:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Config):
-    """A prior that recipes may name; the fields are explained in `catalogue.yaml`."""
+    """A model that recipes and commands may name; the fields are explained in `catalogue.yaml`."""
 
     kind: str
     repositories: tuple[str, ...] = ()
@@ -175,8 +175,8 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     for component in entry.components:
         single = folder / component
         if hub.is_file(component):
-            # What was trained here has another name than what was released.
-            files = [single] if single.is_file() else weight_files(single.parent)
+            # What was trained here has another name than what was released, and what was put here no folder of its own.
+            files = [single] if single.is_file() else weight_files(single.parent if single.parent.is_dir() else folder)
         else:
             WeightsFolder(folder).config(component)
             files = weight_files(single)
@@ -218,6 +218,8 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         return WeightsFolder(locate(of, placement.overrides), placement, told, parts)
 
+    if entry.kind == "judge":
+        raise ConfigError(f"{name} is no prior", "It judges what was made: `a4d evaluate --judges`")
     if entry.kind not in LOADERS:
         whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
         raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")
