@@ -250,7 +250,6 @@ class Deforming(Protocol):
 
 
 @runtime_checkable
-<<<<<<< ours
 class Extracting(Protocol):
     """A scene whose surface is extracted from a grid, and which knows the material of every point."""
 
@@ -276,7 +275,9 @@ class VaryingField(Protocol):
         unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
     ) -> Tensor:
         """Mean squared change of the features from one instant to the next, a scalar."""
-=======
+
+
+@runtime_checkable
 class Posable(Protocol):
     """What joints move: a rigged mesh, a scene of one, a body."""
 
@@ -300,4 +301,3 @@ class Posable(Protocol):
         Raises:
             InvalidInputError: it has no joints, or too few match those of the motion by their names.
         """
->>>>>>> theirs
