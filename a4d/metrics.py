@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.geometry.surfaces.signed_distance import nearest_faces
 
+COVERED = 0.5 / 255
+"""Coverage from which a pixel of an 8-bit image shows something of its subject."""
 
-def psnr(image: Tensor, reference: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of images in [0, 1] of any equal shape; infinite where they are equal."""
-    error = (image.double() - reference.double()).square().mean()
-    return float(-10 * torch.log10(error))
+WINDOW_RADIUS = 5
+"""Pixels from the middle of the window of structural similarity to its border."""
 
 
-def ssim(image: Tensor, reference: Tensor) -> float:
+def foreground(
+    alpha: Tensor,  # any shape, coverage in [0, 1]
+    reference: Tensor,  # the same shape
+) -> Tensor:
+    """Boolean mask of the pixels that an image or its reference covers, by half a step of 8 bits or more.
+
+    What a render shows where there should be nothing counts like what it lacks, and the empty rest counts not at all:
+    the figures of a subject then do not depend on how much of the image it fills.
+    """
+    return torch.maximum(alpha, reference) >= COVERED
+
+
+def psnr(image: Tensor, reference: Tensor, mask: Tensor | None = None) -> float:
+    """Peak signal-to-noise ratio in dB; infinite where the images are equal.
+
+    Args:
+        image: (..., C) in [0, 1].
+        reference: the same shape.
+        mask: (...) boolean, the pixels that count, such as those of `foreground`; None is all. Without any, the images
+            are equal.
+    """
+    squares = (image.double() - reference.double()).square()
+    chosen = squares if mask is None else squares[mask]
+    return float(-10 * torch.log10(chosen.mean())) if chosen.numel() else math.inf
+
+
+def ssim(image: Tensor, reference: Tensor, mask: Tensor | None = None) -> float:
     """Structural similarity in [-1, 1] (Wang et al. 2004, with their Gaussian window of 1.5 pixels).
 
     Args:
         image: (H, W, C) or (B, H, W, C) in [0, 1], at least 11 pixels high and wide.
         reference: the same shape.
+        mask: (H, W) or (B, H, W) boolean, the pixels that count, such as those of `foreground`; None is all. Their
+            windows reach beyond them, as anywhere. An image without any is equal to its reference.
 
     Returns:
         The mean over images, channels and all pixels whose window lies inside the image.
     """
-    pairs = zip(image.reshape(-1, *image.shape[-3:]), reference.reshape(-1, *reference.shape[-3:]), strict=True)
-    scores = [
-        structural_similarity(
-            a.detach().double().cpu().numpy(),
-            b.detach().double().cpu().numpy(),
-            channel_axis=-1,
-            data_range=1.0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-        for a, b in pairs
-    ]
+    shape = image.shape[-3:]
+    pairs = zip(image.reshape(-1, *shape), reference.reshape(-1, *shape), strict=True)
+    if mask is None:
+        return float(np.mean([_similarity(*pair)[0] for pair in pairs]))
+    inside = slice(WINDOW_RADIUS, -WINDOW_RADIUS)
+    scores = []
+    for pair, chosen in zip(pairs, mask.reshape(-1, *shape[:2]), strict=True):
+        values = _similarity(*pair)[1][inside, inside][chosen[inside, inside].cpu().numpy()]
+        scores.append(float(values.mean()) if values.size else 1.0)
     return float(np.mean(scores))
+
+
+def _similarity(image: Tensor, reference: Tensor) -> tuple[float, NDArray[np.float64]]:
+    """Structural similarity of images (H, W, C), and that of each pixel and channel (H, W, C)."""
+    mean, values = structural_similarity(
+        image.detach().double().cpu().numpy(),
+        reference.detach().double().cpu().numpy(),
+        channel_axis=-1,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return float(mean), values
 
 
 def mask_iou(mask: Tensor, reference: Tensor) -> float:

@@ -73,7 +73,8 @@ class Problem:
         """Check before the first step what may happen in a late one.
 
         Raises:
-            ConfigError: views want a shading that the scene does not have, or a group is named that it has not.
+            ConfigError: views want a shading, or an objective a channel, that the scene does not have, an objective
+                does not apply to it, or a group is named that it has not.
             MissingInputError: the frames lack a channel that views or objectives want.
         """
         self.views = observing(self.views, self.objectives)
@@ -84,7 +85,9 @@ class Problem:
         for views in self.views.values():
             views.require_channels(self.frames)
         for index, objective in enumerate(self.objectives):
+            objective.require(self.scene)
             self.scene.require_groups(objective.reaches or (), f"objectives.{index}.reaches")
+            self.scene.require_channels(objective.needs, f"objectives.{index} ({objective.label})")
 
     def learning(self) -> dict[str, Trainable]:
         """All that learns, by the names of its parts in a checkpoint."""

@@ -30,28 +30,27 @@ case "$model" in -*) model="./$model" ;; esac
 [ -n "${motion// /}" ] || usage
 ready_environment
 [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
-settings="$root/recipes/animate3d/$profile"
-[ -d "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
+settings="$root/recipes/animate3d/$profile.yaml"
+[ -f "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
 
 # Every motion is a scene of its own, so that another text never costs the one before.
 name="./$(python -m a4d.naming file "$model").a4d"
 scene="$(python -m a4d.naming text "$motion")"
 [ "$profile" = compact ] || scene="$scene-$profile"
-fit() { # STAGE [OPTION...]: with the profile's settings and the user's on top
+fit() { # STAGE [OPTION...]: with its section of the profile and the user's options on top
   local stage="$1" own
   own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
-  run a4d "$stage" "$name" --config "$settings/$stage.yaml" ${weights:+--weights "$weights"} $accept "${@:2}" \
+  run a4d "$stage" "$name" --config "$settings" ${weights:+--weights "$weights"} $accept "${@:2}" \
     ${A4D_OPTIONS:-} ${!own:-}
 }
-run a4d preprocess "$model" --clip none --views 8 --test-views 0 --size 256 ${A4D_PREPROCESS:-}
+run a4d preprocess "$model" --config "$settings" ${A4D_PREPROCESS:-}
 fit fit-static
 fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
 moving="$scene"
-if [ -e "$settings/distill.yaml" ]; then
+if grep -q '^distill:' "$settings"; then
   moving="$scene-distilled"
   fit distill --name "$moving" --from "$scene" --prompt "$motion"
 fi
-run a4d export "$name" --name "export-$scene" --from "$moving" --stem "$scene" --formats glb,ply-sequence,mp4 --films grid \
-  --frame source --tolerance 0.004 ${A4D_EXPORT:-}
+run a4d export "$name" --config "$settings" --name "export-$scene" --from "$moving" --stem "$scene" ${A4D_EXPORT:-}
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$scene"* >&2

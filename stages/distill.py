@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from a4d.config import Config, Spec
+from a4d.config import Config
 from a4d.errors import UsageError
-from a4d.fitting import fitting
+from a4d.fitting.demands import demands
+from a4d.fitting.files import files_read, image_files, require_weights
+from a4d.fitting.fitting import fit
+from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.start import require_another_name, start
 from a4d.memory import Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -18,7 +22,6 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from a4d.scenes.scene import Scene
     from a4d.scenes.seed import Seed
 
 DEFAULT_PROFILE = "distill-text"
@@ -32,21 +35,17 @@ class SeedConfig(Config):
     axes: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="x, y, z as shares of the radius")
 
 
-class Distill(fitting.Fitting):
+class Distill(Fitting):
     """Everything that decides a distilled scene."""
 
-    from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
     seed: SeedConfig = SeedConfig()
-    scene: Spec | None = Field(
-        default=None, description="what a new scene is made of, or what changes of the one to go on from"
-    )
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     """The profile that the user names, else text to Gaussians; a given scene brings its own configuration."""
     profile = values.get("profile", "auto")
     name = DEFAULT_PROFILE if profile == "auto" else str(profile)
-    chosen = fitting.profile_values(Path(__file__).parent / "profiles", "distill", name, workspace)
+    chosen = profile_values(Path(__file__).parent / "profiles", "distill", name, workspace)
     if values.get("from_scene"):
         chosen["scene"] = None
     return chosen
@@ -60,23 +59,18 @@ def complete(config: Distill) -> Distill:
     """
     if not config.from_scene and not config.scene:
         raise UsageError("there is no scene to distill", "Give --from SCENE, or `scene` for a new one")
-    scene = config.scene
-    if scene and not config.from_scene:
-        scene = fitting.complete_scene(scene)
-    return fitting.complete_fitting(config.model_copy(update={"scene": scene}))
+    return complete_fitting(config)
 
 
 def inputs(workspace: Workspace, config: Distill) -> list[Path]:
     """The scene that is given, the images where views or priors are made of them, adapters and frozen scenes."""
-    given = [workspace.scene(config.from_scene)] if config.from_scene else []
-    frames = [workspace.path / name for name in ("transforms.json", "images")] if fitting.reads_frames(config) else []
-    files = fitting.scene_files(config.scene) if config.scene and not config.from_scene else []
-    return given + frames + files + fitting.folders_read(workspace, config)
+    frames = image_files(workspace) if config.resolved.reads_frames else []
+    return frames + files_read(workspace, config)
 
 
 def memory(config: Distill) -> list[Demand]:
     """A new scene, and the renders of each view set."""
-    return fitting.demands(config, config.scene)
+    return demands(config)
 
 
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
@@ -87,21 +81,10 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     """
     from a4d.contents.frames import load_frames
 
-    if config.from_scene == work.name:
-        raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
-    frames = load_frames(work.workspace) if fitting.reads_frames(config) else None
-    return fitting.fit(work, config, _scene(work.workspace, config, runtime), frames, runtime)
-
-
-def _scene(workspace: Workspace, config: Distill, runtime: Runtime) -> Scene:
-    from a4d.randomness import generator
-    from a4d.scenes import begin_from, load_scene, scene_class
-
-    draws = generator(runtime.seed, "begin")
-    if config.from_scene:
-        return begin_from(load_scene(workspace.scene(config.from_scene)), config.scene, draws)
-    assert config.scene is not None
-    return scene_class(config.scene["kind"]).begin(config.scene, _seed(config.seed), draws)
+    require_another_name(work, config)
+    frames = load_frames(work.workspace) if config.resolved.reads_frames else None
+    scene = start(work.workspace, config, None if config.from_scene else _seed(config.seed), runtime)
+    return fit(work, config, scene, frames, runtime)
 
 
 def _seed(config: SeedConfig) -> Seed:
@@ -124,7 +107,7 @@ STAGE = Stage(
     defaults=defaults,
     complete=complete,
     inputs=inputs,
-    require=fitting.require_weights,
+    require=require_weights,
     memory=memory,
     needs=("preprocess",),
     writes_scene=True,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from a4d.config import Config
+from a4d.intake.mesh_views import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -20,6 +21,7 @@ from a4d.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from a4d.export.films import Film
     from a4d.export.subject import Subject
+    from a4d.geometry.deformation.skeleton import Motion
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
@@ -66,6 +68,17 @@ class Export(Config):
     clip: str | None = Field(
         default=None, description="name or number of a given mesh's animation to sample; the first if not given"
     )
+    motion: Path | None = Field(
+        default=None,
+        description="move the given mesh's joints as another body does: a .bvh, .glb or .gltf file, or a workspace",
+    )
+    motion_clip: str | None = Field(
+        default=None, description="name or number of the animation there; the first if not given"
+    )
+    motion_up: AxisName | None = Field(default=None, description="axis that points up there; +y if not given")
+    motion_front: AxisName | None = Field(
+        default=None, description="axis that points to the front there; +z if not given"
+    )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
     )
@@ -88,6 +101,16 @@ class Export(Config):
     @classmethod
     def _without_plus(cls, value: Any) -> Any:
         return value.removeprefix("+") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_motion(self) -> Export:
+        about = {"motion_clip": self.motion_clip, "motion_up": self.motion_up, "motion_front": self.motion_front}
+        for key, value in about.items():
+            if value is not None and self.motion is None:
+                raise ValueError(f"{key}: there is no motion that it would be about; give `motion`")
+        if self.motion is not None and self.clip is not None:
+            raise ValueError("clip and motion both say how the mesh moves; give one of them")
+        return self
 
     @field_validator("formats")
     @classmethod
@@ -182,16 +205,29 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
 
     animation = AnimationOptions(config.animation, config.tolerance, config.bones)
     request = SubjectRequest(
-        config.from_scene,
-        config.clip,
-        config.moments,
-        config.fps,
-        config.frame,
-        config.up,
-        config.scale,
-        SurfaceOptions(config.resolution, config.texture, animation),
+        scene=config.from_scene,
+        is_posed=config.motion is not None,
+        motion=_motion(config),
+        clip=config.clip,
+        moments=config.moments,
+        fps=config.fps,
+        frame=config.frame,
+        up=config.up,
+        scale=config.scale,
+        surface=SurfaceOptions(config.resolution, config.texture, animation),
     )
     return load_subject(workspace, request, device)
+
+
+def _motion(config: Export) -> Motion | None:
+    if config.motion is None:
+        return None
+    from a4d.contents.motions import MotionSource, load_motion
+    from a4d.geometry.assets.placement import Orientation
+
+    up = axis_named(config.motion_up) or "+y"
+    front = axis_named(config.motion_front) or ("-y" if up == "+z" else "+z")
+    return load_motion(MotionSource(config.motion, config.motion_clip, Orientation(up, front)))
 
 
 def write_glb(job: Job) -> dict[str, Any]:
@@ -272,12 +308,16 @@ WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 
 def inputs(workspace: Workspace, config: Export) -> list[Path]:
-    """The scene, or the mesh that was given."""
+    """The scene, or the mesh that was given, and what moves it."""
     from a4d.contents.subjects import is_given_mesh
 
-    if is_given_mesh(workspace, config.from_scene):
-        return [workspace.path / "source"]
-    return [workspace.scene(config.from_scene)]
+    is_given = is_given_mesh(workspace, config.from_scene, is_posed=config.motion is not None)
+    shown = workspace.path / "source" if is_given else workspace.scene(config.from_scene)
+    if config.motion is None:
+        return [shown]
+    from a4d.contents.motions import motion_files
+
+    return [shown, *motion_files(config.motion)]
 
 
 STAGE = Stage(

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from a4d.config import Spec
-from a4d.errors import MissingInputError, UsageError
-from a4d.fitting import fitting
+from a4d.errors import ConfigError, MissingInputError, UsageError
+from a4d.fitting.demands import demands
+from a4d.fitting.files import files_read, image_files, placement, require_weights
+from a4d.fitting.fitting import fit
 from a4d.fitting.pace import Pace, paced
 from a4d.fitting.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
+from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.start import require_another_name
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
@@ -47,7 +51,7 @@ GATES_OF_SAMPLES = (
 """The same of a motion that a prior draws: its outlines are ragged, and no strain is meant. Chosen on a walking fox."""
 
 
-class FitDynamic(fitting.Fitting):
+class FitDynamic(Fitting):
     """Everything that decides a moving scene; a profile fills in what is not given."""
 
     from_scene: str | None = Field(default=None, description="static scene of the subject; new Gaussians if not given")
@@ -55,11 +59,15 @@ class FitDynamic(fitting.Fitting):
         default=None, description="which rendered animation, by name or number; the first if not given"
     )
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
-    scene: Spec
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
         default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
     )
+
+    @property
+    def begun(self) -> Spec | None:
+        """A static scene is what the moving one begins from."""
+        return self.scene
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     profile = values.get("profile", "auto")
     if profile == "auto":
         profile = "fit-dynamic-sampled" if values.get("sample") else "fit-dynamic-frames"
-    chosen = fitting.profile_values(Path(__file__).parent / "profiles", "fit-dynamic", str(profile), workspace)
+    chosen = profile_values(Path(__file__).parent / "profiles", "fit-dynamic", str(profile), workspace)
     motion = workspace.metadata.prompts.get("motion")
     sample = values.get("sample") or chosen.get("sample")
     moments = sample.get("frames") if sample else count_moments(workspace, values.get("clip"))
@@ -87,31 +95,39 @@ def complete(config: FitDynamic) -> FitDynamic:
     if config.pace is not None:
         counted = config.model_dump(include={"scene", "views", "objectives", "optimiser", "iterations"})
         config = config.model_copy(update=paced(counted, config.pace, config.moments))
-    scene = fitting.complete_scene(config.scene)
-    if config.sample is not None and "seconds" in scene and scene["seconds"] is None:
-        scene["seconds"] = config.sample.seconds
-    return fitting.complete_fitting(config.model_copy(update={"scene": scene}))
+    if not config.scene:
+        raise ConfigError("scene: nothing says what moves", "Give `scene`, or leave --profile to its default")
+    return complete_fitting(_of_its_length(config))
+
+
+def _of_its_length(config: FitDynamic) -> FitDynamic:
+    """The settings of a scene that lasts as long as the clip that a prior makes, where it does not say otherwise."""
+    from a4d.scenes import scene_class
+
+    scene = config.scene or {}
+    known = scene_class(str(scene.get("kind"))).config_class.model_fields
+    if config.sample is None or "seconds" not in known or scene.get("seconds") is not None:
+        return config
+    return config.model_copy(update={"scene": {**scene, "seconds": config.sample.seconds}})
 
 
 def inputs(workspace: Workspace, config: FitDynamic) -> list[Path]:
     """The static scene, the mesh, the frames and their cameras, adapters and frozen scenes."""
-    scene = [workspace.scene(config.from_scene)] if config.from_scene else []
-    known = ["source"] if workspace.metadata.asset is not None else []
-    if config.sample is None:
-        known += ["transforms.json", "images"]
-    return [*scene, *(workspace.path / name for name in known), *fitting.folders_read(workspace, config)]
+    mesh = [workspace.path / "source"] if workspace.metadata.asset is not None else []
+    frames = image_files(workspace) if config.sample is None else []
+    return mesh + frames + files_read(workspace, config)
 
 
 def require(config: FitDynamic) -> None:
     """Look for the weights of all priors, reading none."""
-    fitting.require_weights(config)
+    require_weights(config)
     if config.sample is not None:
         config.sample.require_weights(config.weights)
 
 
 def memory(config: FitDynamic) -> list[Demand]:
     """The scene, the renders of each view set, and the clip that a prior makes."""
-    asked = fitting.demands(config, config.scene)
+    asked = demands(config)
     if config.sample is not None:
         height, width = config.sample.size
         pixels = config.sample.views * config.sample.frames * height * width
@@ -128,19 +144,16 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     """
     from a4d.evaluation.following import figures_of_motion
     from a4d.randomness import generator
-    from a4d.scenes import scene_class
 
-    if config.from_scene == work.name:
-        raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
-    seed = make_seed(work.workspace, config)
-    scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
+    require_another_name(work, config)
+    choice = config.resolved.scene
+    assert choice is not None
+    scene = choice.begin(make_seed(work.workspace, config), generator(runtime.seed, "begin"))
     if config.sample is None:
         frames = observed_clip(work.workspace, config.clip)
     else:
-        frames = sampled_frames(
-            work, scene, config.sample, config.prompt or "", fitting.placement(config, runtime), runtime
-        )
-    metrics: dict[str, Any] = fitting.fit(work, config, scene, frames, runtime)
+        frames = sampled_frames(work, scene, config.sample, config.prompt or "", placement(config, runtime), runtime)
+    metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
     metrics |= figures_of_motion(
         scene, frames, None if config.sample is None else BACKGROUNDS[config.sample.background]
     )

@@ -9,19 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from a4d.config import Config, Spec
+from a4d.config import Config
 from a4d.errors import UsageError
-from a4d.fitting.fitting import (
-    Fitting,
-    complete_fitting,
-    complete_scene,
-    demands,
-    fit,
-    folders_read,
-    profile_values,
-    require_weights,
-    scene_files,
-)
+from a4d.fitting.demands import demands
+from a4d.fitting.files import files_read, image_files, require_weights
+from a4d.fitting.fitting import fit
+from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.start import kind_of, require_another_name, start, still_frames
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
@@ -82,43 +76,54 @@ class FitStatic(Fitting):
     frame: int | None = Field(default=None, ge=0, description="fit this frame alone; all of them if not given")
     seed: SeedConfig
     proxies: ProxyConfig | None = None
-    scene: Spec
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile that the user names, else the one that suits the kind of source."""
-    source = workspace.metadata.source
-    profile = values.get("profile", "auto")
+    """The profile that the user names, else the one that suits the kind of source, and of the scene that is given."""
+    profile, given = values.get("profile", "auto"), values.get("from_scene")
     if profile == "auto":
-        kind = source.kind if source else "capture"
-        scene = values.get("scene")
-        asked = scene.get("kind") if isinstance(scene, Mapping) else None
-        if kind in ("mesh", "capture", "images") and asked in SCENE_PROFILES:
-            return profile_values(PROFILE_FOLDER, "fit-static", SCENE_PROFILES[asked], workspace)
-        if kind not in PROFILES:
-            raise UsageError(
-                f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
-            )
-        profile = PROFILES[kind]
-    return profile_values(PROFILE_FOLDER, "fit-static", str(profile), workspace)
+        profile = _suitable(workspace, values.get("scene"), given)
+    chosen = profile_values(PROFILE_FOLDER, "fit-static", str(profile), workspace)
+    return {**chosen, "scene": None, "proxies": None} if given else chosen
+
+
+def _suitable(workspace: Workspace, scene: Any, given: str | None) -> str:
+    source = workspace.metadata.source
+    kind = source.kind if source else "capture"
+    asked = scene.get("kind") if isinstance(scene, Mapping) else None
+    if given and asked is None:
+        asked = kind_of(workspace, given)
+    if kind in ("mesh", "capture", "images") and asked in SCENE_PROFILES:
+        return SCENE_PROFILES[asked]
+    if kind not in PROFILES:
+        raise UsageError(
+            f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
+        )
+    return PROFILES[kind]
 
 
 def complete(config: FitStatic) -> FitStatic:
-    """Check scene, views, objectives, priors and optimiser, and fill in their defaults."""
-    return complete_fitting(config.model_copy(update={"scene": complete_scene(config.scene)}))
+    """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
+
+    Raises:
+        UsageError: there is neither a scene to go on from nor one to begin.
+    """
+    if not config.from_scene and not config.scene:
+        raise UsageError("there is no scene to fit", "Give --from SCENE, or `scene` for a new one")
+    return complete_fitting(config)
 
 
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
     """The images and their cameras, and whatever else is known of the shape."""
-    known = [workspace.path / name for name in ("transforms.json", "images", "depth", "points.ply")]
+    known = [*image_files(workspace), *(workspace.path / name for name in ("depth", "points.ply"))]
     if config.seed.kind == "mesh":
         known.append(workspace.path / "source")
-    return known + scene_files(config.scene) + folders_read(workspace, config)
+    return known + files_read(workspace, config)
 
 
 def memory(config: FitStatic) -> list[Demand]:
     """The scene, the renders of each view set, and those that stand in for observations."""
-    asked = demands(config, config.scene)
+    asked = demands(config)
     if config.proxies is not None:
         pixels = config.proxies.count * config.proxies.size**2
         asked.append(Demand("proxies", PICTURE_PIXEL * pixels, on_device=False))
@@ -126,23 +131,22 @@ def memory(config: FitStatic) -> list[Demand]:
 
 
 def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any]:
-    """Guess the shape, start a scene on it, optimise it against the images, and save it."""
-    from a4d.contents.frames import load_frames
-    from a4d.randomness import generator
-    from a4d.scenes import scene_class
+    """Guess the shape, start a scene on it or on a given one, optimise it against the images, and save it.
 
+    Raises:
+        UsageError: the scene would take its own place.
+    """
+    from a4d.contents.frames import load_frames
+
+    require_another_name(work, config)
     frames = load_frames(work.workspace)
-    if config.frame is not None:
-        frames = choose_frame(work, frames, config.frame)
-    elif frames.times is not None and len(at_rest := frames.at(0)) > 1:
-        # Several cameras saw the first moment: it stands for what moves afterwards.
-        frames = at_rest
-    seed = make_seed(work.workspace, frames, config.seed)
-    if config.seed.kind == "inflation":
+    frames = still_frames(frames) if config.frame is None else choose_frame(work, frames, config.frame)
+    seed = None if config.from_scene else make_seed(work.workspace, frames, config.seed)
+    if seed is not None and config.seed.kind == "inflation":
         runtime.console.print("One image, no prior: the sides and the back are an informed guess from the silhouette.")
-    if config.proxies is not None and seed.mesh is not None:
+    if config.proxies is not None and seed is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed, frames, config.proxies))
-    scene = scene_class(config.scene["kind"]).begin(config.scene, seed, generator(runtime.seed, "begin"))
+    scene = start(work.workspace, config, seed, runtime)
     metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
     source = work.workspace.metadata.source
     if source is not None and source.kind == "image":

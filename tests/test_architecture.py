@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from a4d import objectives, scenes
+
 if sys.version_info >= (3, 11):
     import tomllib
 
@@ -92,6 +94,53 @@ def test_the_library_does_not_import_stages_nor_a_stage_another_nor_a_prior_a_sc
     assert wrong == []
 
 
+TABLES = ("a4d.scenes", "a4d.objectives", "a4d.objectives.priors", "a4d.priors.loading")
+"""The modules that choose a class by its kind."""
+
+EXCEPTIONS = ("a4d.priors", "a4d.training")
+"""Rooms whose modules may name priors: one builds on another, is personalised, and is trained as what it becomes."""
+
+
+def concrete_classes():
+    """The classes behind all kinds of scenes, objectives and priors, by the name of their module and their own."""
+    found = {tuple(target.split(":")) for table in (scenes.KINDS, objectives.KINDS) for target in table.values()}
+    families = {"Prior", "UNetPrior", "PriorSettings"}
+    trees = {name: ast.parse(file.read_text(encoding="utf-8")) for file, name in modules()}
+    while True:
+        derived = {
+            (name, node.name)
+            for name, tree in trees.items()
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+            and {base.id for base in node.bases if isinstance(base, ast.Name)} & families
+        }
+        names = {name for _, name in derived}
+        if names <= families:
+            return found | {(module, name) for module, name in derived if name != "UNetPrior"}
+        families |= names
+
+
+def names_imported(file):
+    """What a module imports from others, anywhere in it, as pairs of module and name."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_no_module_outside_the_tables_names_a_concrete_scene_objective_or_prior():
+    concrete = concrete_classes()
+    known = {name for _, name in concrete}
+    assert {"TetmeshScene", "ScoreDistillation", "ExactPrior", "MVDream", "ReleasedPrior"} <= known
+    wrong = [
+        f"{name} names {used}"
+        for file, name in modules()
+        if name.removesuffix(".__init__") not in TABLES
+        for module, used in sorted(set(names_imported(file)) & concrete)
+        if not (name.startswith(EXCEPTIONS) and module.startswith("a4d.priors"))
+    ]
+    assert wrong == []
+
+
 def test_the_check_sees_an_import_inside_a_function(tmp_path):
     file = tmp_path / "x.py"
     file.write_text("def f():\n    from a4d.stages import export\n    import a4d.cli\n")
@@ -102,6 +151,10 @@ def test_the_check_sees_an_import_inside_a_function(tmp_path):
 def test_every_package_is_installed():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {file.parent for file in (ROOT / "a4d").rglob("*.py")}
-    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {"a4d.stages", "a4d.stages.profiles"}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {
+        "a4d.stages",
+        "a4d.stages.profiles",
+        "a4d.recipes",
+    }
     assert set(listed) == found
     assert all((folder / "__init__.py").is_file() for folder in folders)

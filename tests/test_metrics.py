@@ -5,7 +5,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from a4d.geometry.primitives import icosphere
-from a4d.metrics import mask_iou, psnr, ssim, surface_distances
+from a4d.metrics import foreground, mask_iou, psnr, ssim, surface_distances
 
 
 @pytest.fixture
@@ -40,6 +40,29 @@ def test_iou_of_overlapping_squares():
     assert mask_iou(a, b) == pytest.approx(8 / 24)
     assert mask_iou(a * 0, b * 0) == 1.0
     assert mask_iou(torch.stack([a, a]), torch.stack([a, b])) == pytest.approx((1 + 8 / 24) / 2)
+
+
+def test_the_figures_of_a_foreground_do_not_depend_on_the_empty_rest(pair):
+    alpha = torch.zeros(32, 40)
+    alpha[8:24, 10:30] = 1
+    image, reference = (each * alpha[..., None] for each in pair)
+    mask = foreground(alpha, alpha * 0)
+    assert psnr(image, reference, mask) == pytest.approx(psnr(image[8:24, 10:30], reference[8:24, 10:30]))
+    wide = [torch.nn.functional.pad(each, (0, 0, 20, 20, 20, 20)) for each in (image, reference)]
+    wide_mask = torch.nn.functional.pad(mask, (20, 20, 20, 20))
+    assert psnr(*wide, wide_mask) == pytest.approx(psnr(image, reference, mask))
+    assert ssim(*wide, wide_mask) == pytest.approx(ssim(image, reference, mask), abs=1e-9)
+    assert psnr(*wide) > psnr(image, reference) + 3
+    assert 1 - ssim(*wide) < 0.3 * (1 - ssim(image, reference))
+
+
+def test_a_foreground_is_what_either_shows_in_8_bits():
+    alpha, reference = torch.tensor([0.0, 1.0, 0.0, 0.001, 0.002]), torch.tensor([0.0, 0.0, 0.5, 0.0, 0.0])
+    assert foreground(alpha, reference).tolist() == [False, True, True, False, True]
+    image, nothing = torch.rand(16, 16, 3), torch.zeros(16, 16, dtype=torch.bool)
+    assert psnr(image, image * 0, nothing) == math.inf
+    assert ssim(image, image * 0, nothing) == 1.0
+    assert ssim(image, image * 0, ~nothing) == pytest.approx(ssim(image, image * 0))
 
 
 def test_distances_between_concentric_spheres():

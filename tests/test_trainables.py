@@ -28,7 +28,7 @@ class Diptych(Painting):
         self.colours = nn.Parameter(torch.full((16, 16, 3), 0.5))
         self.cover = nn.Parameter(torch.full((16, 16, 1), 0.5))
 
-    def render(self, cameras, times=None, background=None):
+    def render(self, cameras, times=None, background=None, wants=()):
         self.__dict__["pixels"] = torch.cat([self.colours, self.cover], dim=-1)
         return super().render(cameras, times, background)
 
@@ -217,7 +217,7 @@ class Exposed(Painting):
         super().__init__()
         self.__dict__["exposure"] = exposure
 
-    def render(self, cameras, times=None, background=None):
+    def render(self, cameras, times=None, background=None, wants=()):
         render = super().render(cameras, times, background)
         return type(render)(render.rgb * self.exposure.gain, render.alpha, render.depth)
 

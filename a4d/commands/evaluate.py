@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ViewOptions:
+    """How views are compared, and what is asked about them."""
+
+    split: Annotated[str, typer.Option(help="Which frames: test, train or all; auto is test where there are any.")] = (
+        "auto"
+    )
+    background: Annotated[
+        Literal["black", "white"], typer.Option(help="Behind renders and frames, as published tables have it.")
+    ] = "black"
+    judges: Annotated[
+        str,
+        typer.Option(
+            help="Networks that look at the views: clip (CLIP-I, CLIP-F, and with --text CLIP-R), lpips, or models of "
+            "the catalogue: clip-vit-b-32, clip-vit-l-14, clip-vit-bigg-14, lpips-alexnet, lpips-vgg16."
+        ),
+    ] = ""
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="For CLIP-R: what the scene shows, then, each by an option, what it is to be told from."),
+    ] = None
+    weights: Annotated[
+        list[str] | None, typer.Option(help="A judge's folder: NAME=PATH; else that of the hub's cache.")
+    ] = None
+
+
+@dataclass(frozen=True)
 class ShapeOptions:
     """How shapes are compared."""
 
@@ -26,7 +52,8 @@ class ShapeOptions:
         int, typer.Option(min=1, max=10_000, help="At how many moments at most shapes are compared.")
     ] = 8
     align: Annotated[
-        Literal["none", "rigid", "similarity"], typer.Option(help="Bring the first surface onto the truth before.")
+        Literal["none", "rigid", "similarity", "axes"],
+        typer.Option(help="Bring the first surface onto the truth before; axes, as ActionBench, with a size each."),
     ] = "none"
     frame: Annotated[
         Literal["source", "world"],
@@ -51,31 +78,37 @@ def evaluate(
     compare: Annotated[
         Literal["auto", "views", "shape"], typer.Option(help="auto is all that the truth tells.")
     ] = "auto",
-    split: Annotated[
-        str, typer.Option(help="Which frames: test, train or all; auto is test where there are any.")
-    ] = "auto",
+    views: ViewOptions,
     shapes: ShapeOptions,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Score a scene or a mesh: views (PSNR, SSIM, IoU), surfaces, paths of points, and joints."""
-    from a4d.contents.shapes import ShapeSource, has_ground_truth
+    """Score a scene or a mesh: its views, surfaces, paths of points, and joints.
+
+    Of views:
+    psnr, ssim, iou; foreground_psnr, foreground_ssim: where either covers
+    flicker: change between a fixed camera's neighbouring frames beyond the truth's
+    second_difference: of such frames, where there is no truth
+    lpips, lpips_unscaled: of colours in [-1, 1] as it should be, and in [0, 1]
+    clip_i: cosine of render and frame; clip_f: of neighbouring renders
+    clip_r: share of renders to which their own text is the nearest
+
+    Of shapes, in metres:
+    chamfer, accuracy, completeness, f_score, normal_consistency: of surfaces
+    cd_3d, cd_4d: ActionBench's; --align is by moment, or as for the first
+    cd_m: of points kept together since the first moment
+    trajectory_error, joint_error: of points, and of joints, that belong together
+    arap_energy: how far from rigid neighbourhoods move
+    """
     from a4d.runtime import resolve_device
     from a4d.workspace.remedies import naming_the_run
 
+    place = resolve_device(device)
     own, given = _workspace(target), _workspace(against or target)
-    if own is None and against is None:
-        raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
-    home, place = own or given, resolve_device(device)
-    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, shapes.clip, shapes.frame)
-    reference = None
-    if given is None:
-        reference = ShapeSource(home, None, against, shapes.clip, shapes.frame)
-    elif against_scene is not None:
-        reference = ShapeSource(given, against_scene)
+    candidate, reference = _shapes((target, own, scene), (against, given, against_scene), shapes)
     facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
     facts["against"] = str(against or target)
-    is_known = reference is not None or (given is not None and has_ground_truth(given))
+    is_known = reference is not None or _has_truth(given)
     if not is_known and (compare == "shape" or own is None):
         raise MissingInputError(
             f"{against or target} holds no shape to compare with",
@@ -85,15 +118,39 @@ def evaluate(
         for workspace in filter(None, (own, given)):
             stack.enter_context(naming_the_run(workspace))
         if own is not None and given is not None and reference is None and compare != "shape":
-            facts |= _compare_views(own.scene(scene), given, split, place)
-        elif compare == "views":
-            raise UsageError("views are those of a workspace's frames", "Leave --compare or --against out")
+            facts |= _compare_views(own.scene(scene), given, views, place)
+        elif compare == "views" or views.judges:
+            raise UsageError("views are those of a workspace's frames", "Leave --compare, --judges or --against out")
         if is_known and compare != "views":
             facts |= _compare_shapes(candidate, reference, given, shapes, place)
-    if json:
-        print_json(facts)
-    else:
-        _print(facts)
+    (print_json if json else _print)(facts)
+
+
+def _shapes(
+    judged: tuple[Path, Workspace | None, str | None],
+    truth: tuple[Path | None, Workspace | None, str | None],
+    options: ShapeOptions,
+) -> tuple[ShapeSource, ShapeSource | None]:
+    """Sources of what is judged and of what it should be, each of a path, its workspace if it is one, and a scene.
+
+    What it should be is None where that is for the workspace's frames and its recorded truth to say.
+    """
+    from a4d.contents.shapes import ShapeSource
+
+    (target, own, scene), (against, given, against_scene) = judged, truth
+    if own is None and against is None:
+        raise UsageError(f"{target} alone can be compared with nothing", "Give --against a workspace or a mesh file")
+    home = own or given
+    candidate = ShapeSource(own, scene) if own else ShapeSource(home, None, target, options.clip, options.frame)
+    if given is None:
+        return candidate, ShapeSource(home, None, against, options.clip, options.frame)
+    return candidate, None if against_scene is None else ShapeSource(given, against_scene)
+
+
+def _has_truth(workspace: Workspace | None) -> bool:
+    from a4d.contents.shapes import has_ground_truth
+
+    return workspace is not None and has_ground_truth(workspace)
 
 
 def _workspace(path: Path) -> Workspace | None:
@@ -105,16 +162,23 @@ def _workspace(path: Path) -> Workspace | None:
     return None if is_mesh and not path.is_dir() else open_for_reading(path)
 
 
-def _compare_views(folder: Path, truth: Workspace, split: str, device: str) -> dict[str, Any]:
+def _compare_views(folder: Path, truth: Workspace, options: ViewOptions, device: str) -> dict[str, Any]:
     from a4d.contents.frames import load_frames
+    from a4d.evaluation.judges import chosen_judges, load_judges
     from a4d.evaluation.views import compare_views
+    from a4d.priors.catalogue import parse_overrides
     from a4d.scenes import load_scene
 
+    names = chosen_judges(options.judges)
+    judges = load_judges(names, options.text or (), parse_overrides(options.weights or ()), device)
     scene, frames = load_scene(folder, device), load_frames(truth)
     if truth.metadata.asset is not None and frames.times is not None and not scene.is_moving:
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
-    return compare_views(scene, frames, split)
+    level = {"black": 0.0, "white": 1.0}[options.background]
+    named = {f"{family}_model": name for family, name in names.items()}
+    compared = compare_views(scene, frames, options.split, level, judges)
+    return {**named, "background": options.background, **compared}
 
 
 def _compare_shapes(
@@ -132,19 +196,21 @@ def _compare_shapes(
         assert given is not None
         truth, times = true_shape(given, options.clip, options.moments)
     shape, facts = load_shape(candidate, times, device), {}
-    if options.align != "none":
-        matrix = align(shape.surfaces[0], truth.surfaces[0], options.align)
+    alignment = None if options.align == "none" else options.align
+    if alignment is not None:
+        matrix = align(shape.surfaces[0], truth.surfaces[0], alignment)
         shape, facts = shape.moved(matrix), {"alignment": matrix.tolist()}
-    return {**facts, **compare_shapes(shape, truth, options.threshold)}
+    return {**facts, **compare_shapes(shape, truth, options.threshold, alignment)}
 
 
 def _print(facts: dict[str, Any]) -> None:
     views, moments, alignment = (facts.pop(key, None) for key in ("views", "moments", "alignment"))
     if views is not None:
-        columns = ["name", "psnr", "ssim", "iou"]
+        columns = list(views[0])
         rows = [[format_value(view[column]) for column in columns] for view in views]
         mean = ["mean", *(format_value(facts.pop(column)) for column in columns[1:])]
-        print_result(f"scene {facts['scene']} against the {facts.pop('split')} frames of {facts['against']}")
+        split, background = facts.pop("split"), facts.pop("background")
+        print_result(f"scene {facts['scene']} against the {split} frames of {facts['against']} over {background}")
         print_table(columns, [*rows, mean])
     if moments is not None:
         columns = ["moment", *moments[0]]
@@ -153,5 +219,5 @@ def _print(facts: dict[str, Any]) -> None:
         )
     if alignment is not None:
         facts["alignment"] = " / ".join(" ".join(f"{value:.4g}" for value in row) for row in alignment[:3])
-    if views is None or "chamfer" in facts:
+    if views is None or facts.keys() - {"workspace", "scene", "against"}:
         print_table(["figure", "value"], [[key, format_value(value)] for key, value in facts.items()])

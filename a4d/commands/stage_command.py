@@ -22,6 +22,7 @@ from a4d.errors import InvalidInputError, QualityError, UsageError
 from a4d.naming import as_argument
 from a4d.randomness import LARGEST_SEED
 from a4d.running.runner import Options, Outcome, execute, merge_values, resolved_config
+from a4d.running.sections import settings_of
 from a4d.running.stage import Stage
 
 SCENE_FIELD = "from_scene"
@@ -35,7 +36,12 @@ class RunControl:
     """The options that every stage has."""
 
     config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings.", metavar="FILE", rich_help_panel=CONTROL)
+        Path | None,
+        typer.Option(
+            help="YAML file of settings; of a paper's, whose sections are named like stages or runs, the run's own.",
+            metavar="FILE",
+            rich_help_panel=CONTROL,
+        ),
     ] = None
     set_: Annotated[
         list[str] | None,
@@ -94,8 +100,9 @@ def run_stage(stage: Stage, target: str, control: RunControl, flags: dict[str, A
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
         raise UsageError(f"--device '{control.device}' is none of auto, cpu, cuda and cuda:N")
     given = {name: _read_flag(stage.config.model_fields[name], value) for name, value in flags.items()}
+    settings = settings_of(control.config, stage.name, control.name, table.STAGES) if control.config else {}
     options = Options(
-        values=merge_values(control.config, given),
+        values=merge_values(settings, given),
         assignments=tuple(control.set_ or ()),
         name=control.name,
         device=control.device,

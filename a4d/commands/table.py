@@ -17,6 +17,7 @@ STAGES = {
     "fit-static": ("a4d.stages.fit_static:STAGE", "Fit a static scene to images, one image or points"),
     "fit-dynamic": ("a4d.stages.fit_dynamic:STAGE", "Fit a motion to a multi-view video, given or sampled"),
     "distill": ("a4d.stages.distill:STAGE", "Move a scene, or make one, toward what diffusion priors expect"),
+    "refine": ("a4d.stages.refine:STAGE", "Give a scene better appearance or detail, and leave the rest as it is"),
     "export": ("a4d.stages.export:STAGE", "Write meshes, splats, turntables and frames to take away"),
 }
 COMMANDS = {

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import ConfigError
-from a4d.fitting.fitting import ADAPTERS, recorded_weights, weight_overrides
+from a4d.fitting.files import ADAPTERS, recorded_weights, weight_overrides
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction

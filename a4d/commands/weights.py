@@ -1,4 +1,4 @@
-"""`a4d weights`: the diffusion models that recipes name, their terms and sizes; fetch and check them."""
+"""`a4d weights`: the models that recipes and `a4d evaluate` name, their terms and sizes; fetch and check them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from a4d.console import format_size, make_console, print_json, print_table
 from a4d.errors import BackendUnavailableError, UsageError
 from a4d.priors.catalogue import cached, catalogue, check, fetch, find, parse_overrides, with_bases
 from a4d.priors.hub import Offer
+from a4d.priors.recipes import recipes_with
 
 
 class Action(str, Enum):
@@ -30,7 +31,7 @@ def weights(
     weights: Annotated[list[str] | None, typer.Option("--weights", help="A folder to use: NAME=PATH.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List, fetch or check the weights of diffusion models; only what is named is fetched."""
+    """List, fetch or check the weights of models; only what is named is fetched."""
     overrides = parse_overrides(weights or [])
     chosen = with_bases(names or [])
     if action is Action.fetch:
@@ -57,7 +58,7 @@ def _row(name: str, folder: Path | None = None) -> dict[str, Any]:
         "name": name,
         "bytes": entry.bytes,
         "licence": entry.licence,
-        "recipes": list(entry.recipes),
+        "recipes": recipes_with(name),
         "repositories": list(entry.repositories),
         "revision": entry.revision,
         "folder": None if folder is None else str(folder),

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from a4d.contents.assets import load_asset, world_from_source
+from a4d.errors import InvalidInputError
 from a4d.export.subject import GivenAsset, Moments, Subject, SurfaceOptions
-from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
 from a4d.geometry.assets.placement import placed
+from a4d.geometry.deformation.skeleton import Motion
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
-from a4d.scenes.scene import Scene
+from a4d.scenes.scene import Posable, Scene
 from a4d.workspace.workspace import Workspace
 
 FPS = 24.0
@@ -32,6 +34,8 @@ class SubjectRequest:
 
     Args:
         scene: name of the scene; None is the newest, or the given mesh where there is no scene.
+        is_posed: whether its joints are asked for: the given mesh then comes before the newest scene.
+        motion: of something else, with which its joints move instead.
         clip: name of the given mesh's animation; None is its first.
         moments: how many; None is as many as the clip has frames.
         fps: frames per second; None is the clip's.
@@ -42,6 +46,8 @@ class SubjectRequest:
     """
 
     scene: str | None = None
+    is_posed: bool = False
+    motion: Motion | None = None
     clip: str | None = None
     moments: int | None = None
     fps: float | None = None
@@ -51,9 +57,9 @@ class SubjectRequest:
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
 
 
-def is_given_mesh(workspace: Workspace, scene: str | None) -> bool:
-    """Whether the mesh that the workspace was made from stands for a scene, because there is none."""
-    return scene is None and not workspace.scenes() and workspace.metadata.asset is not None
+def is_given_mesh(workspace: Workspace, scene: str | None, is_posed: bool = False) -> bool:
+    """Whether the mesh that the workspace was made from stands for a scene: there is none, or joints are asked for."""
+    return scene is None and workspace.metadata.asset is not None and (is_posed or not workspace.scenes())
 
 
 def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "cpu") -> Subject:
@@ -62,16 +68,21 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
     Raises:
         MissingInputError: there is neither, or no scene of that name.
         UsageError: the given mesh has no clip of that name.
+        InvalidInputError: another motion is asked for, and there are no joints or too few match.
     """
     name = workspace.name
-    if is_given_mesh(workspace, request.scene):
+    if is_given_mesh(workspace, request.scene, request.is_posed):
         in_world = load_asset(workspace)
         in_file = in_world if request.frame == "world" else read_asset(workspace.source_path())
         target_from_frame = frame_of_files(request.up or "y", request.scale)
         in_file = in_file if _is_identity(target_from_frame) else placed(in_file, target_from_frame)
         given = GivenAsset(in_file, in_world, request.clip)
-        return Subject(name, None, given, _clip_moments(workspace, request, in_world), request.surface)
+        if request.motion is not None:
+            given = given.with_motion(request.motion)
+        return Subject(name, None, given, _clip_moments(workspace, request, given.sampled_clip), request.surface)
     scene = load_scene(workspace.scene(request.scene), device)
+    if request.motion is not None:
+        scene = _moved(scene, request.motion)
     still = Moments((0.0,), 1 / _fps(workspace, request))
     moments = _scene_moments(workspace, request, scene) if scene.is_moving else still
     matrix = frame_of_files("y", request.scale)
@@ -79,6 +90,15 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
     frame_from_world = None if _is_identity(matrix) else matrix
     return Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+
+
+def _moved(scene: Scene, motion: Motion) -> Scene:
+    if not isinstance(scene, Posable):
+        problem = f"a scene of kind '{scene.kind}' has no skeleton that could move it"
+        raise InvalidInputError(problem, "Choose a scene with joints, or leave --from out for the mesh that was given")
+    moved = scene.with_motion(motion)
+    assert isinstance(moved, Scene)
+    return moved
 
 
 def _left_out(workspace: Workspace) -> tuple[str, ...]:
@@ -98,9 +118,8 @@ def _fps(workspace: Workspace, request: SubjectRequest) -> float:
     return request.fps or workspace.metadata.fps or FPS
 
 
-def _clip_moments(workspace: Workspace, request: SubjectRequest, asset: Asset) -> Moments:
+def _clip_moments(workspace: Workspace, request: SubjectRequest, clip: Clip | None) -> Moments:
     """An animation at an even rate from its beginning to its end."""
-    clip = asset.clip(request.clip) if request.clip else next(iter(asset.clips), None)
     if clip is None or not clip.duration:
         return Moments((0.0,), 1 / _fps(workspace, request))
     count = request.moments or max(2, round(clip.duration * _fps(workspace, request)) + 1)

@@ -8,6 +8,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from a4d.evaluation.alignment import Alignment
+from a4d.evaluation.chamfer import motion_distances
 from a4d.evaluation.motion import Joints, MovingShape
 from a4d.geometry.deformation.arap import deformation_energy
 from a4d.metrics import SurfaceDistances, surface_distances
@@ -18,19 +20,23 @@ SAME_PLACE = 0.01
 SCORES = ("chamfer", "f_score", "normal_consistency", "accuracy", "completeness")
 
 
-def compare_shapes(shape: MovingShape, truth: MovingShape, threshold: float) -> dict[str, Any]:
+def compare_shapes(
+    shape: MovingShape, truth: MovingShape, threshold: float, alignment: Alignment | None = None
+) -> dict[str, Any]:
     """Compare surfaces, paths of points and joints, as far as both have them.
 
     Args:
         shape: at the truth's moments.
         truth: in the same frame.
         threshold: metres up to which a point of a surface is right.
+        alignment: that has brought the shape onto the truth at the first moment, if any did.
 
     Returns:
         `chamfer`, `accuracy` and `completeness` in metres, `chamfer_share` of the true box's diagonal, `f_score` and
         `normal_consistency`: means over time, and with several moments `moments` with each one's; then what
-        `trajectory_errors` and `joint_errors` say, and the `arap_energy` of the shape and of the truth where their
-        points can be followed (see `a4d.geometry.deformation.arap.deformation_energy`).
+        `a4d.evaluation.chamfer.motion_distances`, `trajectory_errors` and `joint_errors` say, and the `arap_energy` of
+        the shape and of the truth where their points can be followed (see
+        `a4d.geometry.deformation.arap.deformation_energy`).
     """
     distances = [
         surface_distances(surface, true, threshold)
@@ -41,6 +47,7 @@ def compare_shapes(shape: MovingShape, truth: MovingShape, threshold: float) -> 
     facts |= {"threshold": threshold, "diagonal": truth.diagonal, "chamfer_share": facts["chamfer"] / truth.diagonal}
     if len(moments) > 1:
         facts["moments"] = moments
+        facts |= motion_distances(shape, truth, alignment)
         if shape.tracks is not None and truth.tracks is not None:
             facts |= trajectory_errors(shape.tracks, truth.tracks, truth.diagonal)
         named = {"arap_energy": shape, "arap_energy_of_truth": truth}

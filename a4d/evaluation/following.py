@@ -13,7 +13,7 @@ from torch import Tensor
 from a4d.evaluation.views import HIGHEST_PSNR
 from a4d.geometry.deformation.arap import edge_strains
 from a4d.geometry.mesh import enclosed_volumes
-from a4d.metrics import mask_iou
+from a4d.metrics import foreground, mask_iou
 from a4d.render.blur import blurred
 from a4d.scenes.extraction import extract_surface
 from a4d.scenes.scene import Deforming, Scene
@@ -157,7 +157,7 @@ class _Seen:
                 _shown(scene, ViewBatch(camera, torch.tensor([at]), background).to(device)) for at in times
             )
             ious.append(mask_iou(moving[..., 3], truth[..., 3]))
-            cover = torch.maximum(moving[..., 3], truth[..., 3]) > 0
+            cover = foreground(moving[..., 3], truth[..., 3])
             squares = (moving[..., :3] - truth[..., :3])[cover].square()
             soft = [blurred((image - truth)[None, ..., :channels], SOFT).square().sum() for image in (still, moving)]
             parts = [squares.sum(), cover.sum() * 3, *soft]

@@ -19,13 +19,15 @@ from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, frame_of_files, m
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.geometry.assets.reposing import motion_at, reposed, rig_of
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
-from a4d.scenes.scene import AssetOptions, Scene
+from a4d.scenes.scene import AssetOptions, Posable, Scene
 
 FINEST_TEXTURED = 80
 """Cells along a side of a surface that is extracted to carry a picture, which holds the detail: cutting open the
@@ -102,6 +104,38 @@ class GivenAsset:
     in_world: Asset
     clip: str | None = None
 
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints at rest, in the world.
+
+        Raises:
+            InvalidInputError: the asset has no skin.
+        """
+        return rig_of(self.in_world)
+
+    @property
+    def sampled_clip(self) -> Clip | None:
+        """The animation that is sampled, or None where there is none.
+
+        Raises:
+            UsageError: there is none of the name.
+        """
+        if self.clip is not None:
+            return self.in_world.clip(self.clip)
+        return next(iter(self.in_world.clips), None)
+
+    def motion(self, times: Sequence[float]) -> Motion:
+        """How the joints stand at T evenly spaced times in [0, 1] of the clip."""
+        clip = self.sampled_clip
+        duration = clip.duration if clip else 0.0
+        return motion_at(self.in_world, clip, [time * duration for time in times])
+
+    def with_motion(self, motion: Motion) -> GivenAsset:
+        """The asset with the motion of something else as its only clip; see `reposed`."""
+        in_world = reposed(self.in_world, motion)
+        # What places an asset stands above its nodes: their own tracks are the same in every frame.
+        return GivenAsset(replace(self.in_file, clips=in_world.clips), in_world)
+
 
 @dataclass
 class Subject:
@@ -132,6 +166,13 @@ class Subject:
     def is_moving(self) -> bool:
         """Whether there is more than one moment to show."""
         return len(self.moments.times) > 1
+
+    @property
+    def posable(self) -> Posable | None:
+        """What of it has joints, or None."""
+        if self.given is not None:
+            return self.given
+        return self.scene if isinstance(self.scene, Posable) else None
 
     def require_scene(self) -> Scene:
         """The scene, for what no mesh can give.

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from a4d.config import plain
 from a4d.errors import ConfigError
-from a4d.fitting import fitting
+from a4d.fitting.files import recorded_weights, weight_overrides
 from a4d.priors.sampling_settings import SamplingSettings
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -102,7 +102,7 @@ class SampleConfig(SamplingSettings):
         from a4d.priors.catalogue import locate, with_bases
 
         for name in with_bases([self.prior]):
-            locate(name, fitting.weight_overrides(overrides))
+            locate(name, weight_overrides(overrides))
 
 
 def own_settings(prior: str) -> dict[str, Any]:
@@ -144,9 +144,8 @@ def sampled_frames(
     folder = work.previews / "sampled"
     finished = folder / "done"
     overrides = placement.overrides
-    work.weights += [
-        fitting.recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])
-    ]
+    names = with_bases([config.prior])
+    work.weights += [recorded_weights(name, locate(name, overrides), overrides) for name in names]
     if not finished.is_file():
         prior = load_prior(config.prior, placement, config.options)
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)

@@ -59,6 +59,18 @@ def quaternion_from_rotation(rotations: Tensor) -> Tensor:
     return torch.where(quaternions[..., :1] < 0, -quaternions, quaternions)
 
 
+def rotation_from_axes(
+    axes: Tensor,  # (..., 6) two directions, not parallel
+) -> Tensor:
+    """Rotations (..., 3, 3) whose first column is the first direction, and whose second lies in the plane of both.
+
+    Continuous everywhere, unlike any three or four numbers (Zhou et al. 2019, equation 15).
+    """
+    x = normalize(axes[..., :3], dim=-1)
+    y = normalize(axes[..., 3:] - (x * axes[..., 3:]).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+
+
 def quaternion_product(a: Tensor, b: Tensor) -> Tensor:
     """Hamilton product: the rotation `b` followed by the rotation `a`.
 

@@ -241,7 +241,7 @@ def _orientation(asset: Asset, path: Path, config: MeshViews) -> tuple[Orientati
     from a4d.geometry.assets.posing import deform
     from a4d.io.assets.asset_reader import Y_UP_FORMATS
 
-    up, front = _axis(config.up), _axis(config.front)
+    up, front = axis_named(config.up), axis_named(config.front)
     if up and front:
         return Orientation(up, front), "given"
     if path.suffix.lower() in Y_UP_FORMATS and up is None:
@@ -260,7 +260,8 @@ def _orientation(asset: Asset, path: Path, config: MeshViews) -> tuple[Orientati
     return orientation, "guessed"
 
 
-def _axis(name: str | None) -> Axis | None:
+def axis_named(name: AxisName | None) -> Axis | None:
+    """The axis that a setting names, with or without a plus."""
     return None if name is None else cast("Axis", name if name[0] in "+-" else f"+{name}")
 
 

@@ -11,10 +11,15 @@ from a4d.objectives.objective import Objective
 KINDS = {
     "arap": "a4d.objectives.arap:Arap",
     "denoising": "a4d.objectives.denoising:Denoising",
+    "depth-correlation": "a4d.objectives.depth:DepthCorrelation",
+    "distortion": "a4d.objectives.volume:Distortion",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
     "material-smoothness": "a4d.objectives.surface:MaterialSmoothness",
     "normal-smoothness": "a4d.objectives.surface:NormalSmoothness",
+    "normal-variation": "a4d.objectives.normals:NormalVariation",
+    "opacity-entropy": "a4d.objectives.volume:OpacityEntropy",
+    "orientation": "a4d.objectives.volume:Orientation",
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
@@ -23,18 +28,32 @@ KINDS = {
 }
 
 
-def build_objectives(specs: Sequence[Spec]) -> list[Objective]:
+def objective_class(kind: str, where: str = "kind") -> type[Objective]:
+    """The class of a kind of objective.
+
+    Raises:
+        ConfigError: there is no such kind; names the place in the settings.
+    """
+    if kind not in KINDS:
+        raise unknown_key(f"{where}: {kind}", kind, KINDS)
+    module, _, name = KINDS[kind].partition(":")
+    found: type[Objective] = getattr(import_module(module), name)
+    return found
+
+
+def build_objectives(specs: Sequence[Spec], prompt: str | None = None) -> list[Objective]:
     """Objectives from their configurations.
+
+    Args:
+        specs: in order.
+        prompt: for those that take one and say none.
 
     Raises:
         ConfigError: an unknown kind or key.
     """
     objectives = []
     for index, spec in enumerate(specs):
-        kind = str(spec.get("kind"))
-        if kind not in KINDS:
-            raise unknown_key(f"objectives.{index}.kind: {kind}", kind, KINDS)
-        module, _, name = KINDS[kind].partition(":")
-        objective: type[Objective] = getattr(import_module(module), name)
-        objectives.append(parse(objective, spec, f"objectives.{index}"))
+        found = objective_class(str(spec.get("kind")), f"objectives.{index}.kind")
+        given = {"prompt": prompt, **spec} if prompt and found.takes_prompt else spec
+        objectives.append(parse(found, given, f"objectives.{index}"))
     return objectives

@@ -23,6 +23,7 @@ class Arap(Objective):
     and the number of frames. With `sum` it is Animate3D's: the sum over frames, nodes and edges in square metres.
     """
 
+    applies_to = Deforming
     kind: Literal["arap"] = "arap"
     views: str
     points: Followed = Field(default="gaussians", description="what is followed")
@@ -41,9 +42,11 @@ class Arap(Objective):
         Raises:
             ConfigError: the scene does not deform, or has no such points.
         """
+        self.require(step.scene)
         scene, batch = step.scene, step.batch(self.views)
-        if not isinstance(scene, Deforming) or batch.times is None:
-            raise ConfigError(f"the objective arap needs a scene that deforms over time, not '{scene.kind}'")
+        assert isinstance(scene, Deforming)
+        if batch.times is None:
+            raise ConfigError(f"{self.label}: the views have no times", "Choose views of a clip")
         moments: list[float] = batch.distinct_times.tolist()
         around = scene.neighbourhoods(self.points, self.neighbours)
         if self.points == "nodes":

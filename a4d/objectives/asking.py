@@ -22,7 +22,7 @@ from a4d.priors.prediction import Prediction, Wants, predict
 from a4d.priors.prompts import blended_view_conditioning, view_prompts
 from a4d.priors.protocol import Conditioning, Prior, Query, frame_mask, sample_count
 from a4d.randomness import generator
-from a4d.render.render import Render
+from a4d.render.render import Channel, Render
 from a4d.views.observed import ObservedViews
 
 
@@ -48,6 +48,7 @@ class PriorObjective(Objective):
     Objectives in which all of this is the same see the same noise and share one prediction.
     """
 
+    takes_prompt = True
     views: str
     prior: str
     prompt: str = ""
@@ -78,12 +79,33 @@ class PriorObjective(Objective):
         """The kind with the prior and the view set: a step may ask several priors about the same views."""
         return f"{self.kind}/{self.prior}/{self.views}"
 
+    @property
+    def views_read(self) -> tuple[str, ...]:
+        """Those that are judged, and those whose picture the prior is shown."""
+        return (self.views,) if self.reference is None else (self.views, self.reference)
+
+    @property
+    def priors_asked(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.prior,)
+
+    @property
+    def scenes_shown(self) -> tuple[str, ...]:
+        """The one that the prior is shown in place of the renders."""
+        return () if self.frozen is None else (self.frozen,)
+
     @abstractmethod
     def wants(self, step: int) -> Wants:
         """What it needs of the prediction at a step."""
 
+    @property
+    def needs(self) -> frozenset[Channel]:
+        """Normals, where they stand for latents."""
+        return frozenset() if self.geometry_latents is None else frozenset({"normal"})
+
     def announce(self, step: Step) -> None:
         """Add what it wants to what others want of the same prediction."""
+        super().announce(step)
         key = self._question(step)
         step.wanted[key] = step.wanted.get(key, Wants()) | self.wants(step.index)
 
@@ -121,12 +143,12 @@ class PriorObjective(Objective):
         if self.geometry_latents is None:
             latents = prior.encode(rgb, draws)
         else:
-            latents = geometry_latents(step.render(self.views), self.geometry_latents, draws)
+            latents = geometry_latents(step.render(self.views, self.needs), self.geometry_latents, draws)
         return Answer(predict(prior, latents, t, query, wants, draws), seen_from, reference)
 
     def _render(self, step: Step) -> Tensor:
         if self.patch is None:
-            return step.render(self.views).rgb
+            return step.render(self.views, self.needs).rgb
         return render_in_patches(
             lambda part: step.render_from(part, self.views).rgb, step.batch(self.views).cameras, self.patch
         )
@@ -164,13 +186,14 @@ def geometry_latents(render: Render, size: int, draws: torch.Generator) -> Tenso
 
     Fantasia3D (Chen et al. 2023, section 3.2), whose coarse stage asks a prior of latents so without an encoder.
 
-    Raises:
-        ConfigError: the scene renders no normals.
+    Args:
+        render: with the channel `normal`.
+        size: pixels.
+        draws: for the turns.
     """
-    if render.normal is None:
-        raise ConfigError("there are no normals to distil", "Choose a scene and a shading that render normals")
-    turns = rotation_from_quaternion(normalize(torch.randn(len(render.normal), 4, generator=draws), dim=-1))
-    turned = torch.einsum("bhwi,bij->bhwj", render.normal, turns.to(render.normal))
+    normal = render.channels["normal"]
+    turns = rotation_from_quaternion(normalize(torch.randn(len(normal), 4, generator=draws), dim=-1))
+    turned = torch.einsum("bhwi,bij->bhwj", normal, turns.to(normal))
     return interpolate(torch.cat([turned, render.alpha], dim=-1).permute(0, 3, 1, 2), (size, size), mode="bilinear")
 
 

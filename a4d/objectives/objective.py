@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import Field
@@ -19,7 +19,8 @@ from a4d.objectives.frame_choice import FrameChoice, chosen_rows
 from a4d.objectives.pixel_renders import render_pixels
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
-from a4d.render.render import Render
+from a4d.render.render import Channel, Render, Wants
+from a4d.scenes import KINDS, scene_class
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch, Views
 
@@ -43,6 +44,7 @@ class Step:
         chosen: the frames of a clip that are looked at.
         shared: what was computed in this step for whoever asks, by what it answers.
         wanted: what objectives announced that they would ask, by the same keys.
+        wants: channels that objectives announced that they would ask of each view set's renders, by its name.
     """
 
     index: int
@@ -57,8 +59,9 @@ class Step:
     chosen: FrameChoice = "all"
     shared: dict[Hashable, Any] = field(default_factory=dict)
     wanted: dict[Hashable, Any] = field(default_factory=dict)
+    wants: dict[str, frozenset[Channel]] = field(default_factory=dict)
     _batches: dict[tuple[str, str], ViewBatch] = field(default_factory=dict)
-    _renders: dict[tuple[str, str, tuple[str, ...] | None], Render] = field(default_factory=dict)
+    _renders: dict[tuple[str, str, tuple[str, ...] | None, frozenset[Channel]], Render] = field(default_factory=dict)
 
     def reaching(self, groups: Sequence[str] | None) -> Step:
         """The same step for an objective whose gradients reach some groups of the scene; None is all that learn."""
@@ -107,14 +110,23 @@ class Step:
             raise unknown_key(f"prior: {name}", name, self.priors)
         return self.priors[name]
 
-    def render(self, name: str) -> Render:
-        """The scene as this step's sample of a view set sees it, or what is chosen of its clips."""
-        key, whole = ((name, chosen, self._reached_by(name)) for chosen in (str(self.chosen), "all"))
+    def want(self, name: str, channels: Wants) -> None:
+        """Announce that channels will be asked of a view set's renders, so that all are rendered together."""
+        self.wants[name] = self.wants.get(name, frozenset()) | frozenset(channels)
+
+    def render(self, name: str, wants: Wants = ()) -> Render:
+        """The scene as this step's sample of a view set sees it, or what is chosen of its clips.
+
+        It has what is wanted, and what was announced.
+        """
+        self.want(name, wants)
+        asked, reached = self.wants[name], self._reached_by(name)
+        key, whole = ((name, chosen, reached, asked) for chosen in (str(self.chosen), "all"))
         if key not in self._renders:
             if whole in self._renders:
                 self._renders[key] = self._renders[whole][self._rows(name).to(self.device)]
             else:
-                self._renders[key] = self.render_from(self.batch(name).cameras, name)
+                self._renders[key] = self._shown(self.scene, self.batch(name).cameras, name, asked)
         return self._renders[key]
 
     def _reached_by(self, name: str) -> tuple[str, ...] | None:
@@ -139,19 +151,19 @@ class Step:
             raise unknown_key(f"frozen: {scene}", scene, self.frozen)
         return self._shown(self.frozen[scene], self.batch(name).cameras, name)
 
-    def _shown(self, scene: Scene, cameras: Cameras, name: str) -> Render:
+    def _shown(self, scene: Scene, cameras: Cameras, name: str, wants: Wants = ()) -> Render:
         batch = self.batch(name)
         shading = self.views[name].drawn_shading(self.index, self.seed)
         with scene.reaching(self._reached_by(name)):
             if batch.pixels is None:
-                return scene.render_shaded(cameras, batch.times, batch.background, shading)
-            return render_pixels(scene, batch, shading)
+                return scene.render_shaded(cameras, batch.times, batch.background, shading, wants)
+            return render_pixels(scene, batch, shading, wants)
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of each view set that was rendered in this step and has observations, by name."""
         return {
             name: psnr(render.rgb.detach().clamp(0, 1), self._batches[name, chosen].rgb)
-            for (name, chosen, _), render in self._renders.items()
+            for (name, chosen, *_), render in self._renders.items()
             if self._batches[name, chosen].rgba is not None
         }
 
@@ -194,7 +206,12 @@ class Turns(Config):
 
 
 class Objective(Config, ABC):
-    """Base of all objectives; its fields are its configuration."""
+    """Base of all objectives; its fields are its configuration, and it says itself what it needs of a run."""
+
+    applies_to: ClassVar[type[Any]] = Scene
+    """What a scene must be, or the protocol that it must follow."""
+    takes_prompt: ClassVar[bool] = False
+    """Whether it has a `prompt`, which is the run's unless it says another."""
 
     kind: str
     weight: Number = 1.0
@@ -217,8 +234,44 @@ class Objective(Config, ABC):
         views = getattr(self, "views", None)
         return f"{self.kind}/{views}" if views else self.kind
 
+    @property
+    def views_read(self) -> tuple[str, ...]:
+        """Names of the view sets whose batches it looks at."""
+        views = getattr(self, "views", None)
+        return (views,) if views else ()
+
+    @property
+    def priors_asked(self) -> tuple[str, ...]:
+        """Names of the priors that it asks."""
+        return ()
+
+    @property
+    def scenes_shown(self) -> tuple[str, ...]:
+        """Names of the workspace's scenes that it looks at and nothing changes."""
+        return ()
+
+    def require(self, scene: Scene) -> None:
+        """Check that it applies to a scene.
+
+        Raises:
+            ConfigError: the scene is of a kind that has not what it needs; the remedy names those that have.
+        """
+        if not isinstance(scene, self.applies_to):
+            able = [kind for kind in KINDS if issubclass(scene_class(kind), self.applies_to)]
+            raise ConfigError(
+                f"{self.label} does not apply to a scene of kind '{scene.kind}'", f"It applies to {', '.join(able)}"
+            )
+
+    @property
+    def needs(self) -> frozenset[Channel]:
+        """What it needs of its views' renders beside colour, coverage and depth."""
+        return frozenset()
+
     def announce(self, step: Step) -> None:
         """Say what it will ask of a step, before any objective is computed, so that what several ask is made once."""
+        views = getattr(self, "views", None)
+        if views:
+            step.want(views, self.needs)
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:

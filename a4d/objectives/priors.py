@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,8 @@ from a4d.config import Config, Spec, parse, unknown_key
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
 from a4d.io.containment import contained
-from a4d.objectives.asking import PriorObjective
 from a4d.objectives.objective import Objective
-from a4d.priors.catalogue import catalogue, check_options, find, load_prior, locate, with_bases
+from a4d.priors.catalogue import catalogue, check_options, find, load_prior, with_bases
 from a4d.priors.components import UNetPrior
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.lora import LoraAdapter, LoraConfig, attach_lora
@@ -29,13 +29,47 @@ from a4d.trainable import Trainable
 from a4d.views import Frames
 from a4d.views.observed import ObservedViews
 
+OPTIONS = ("size", "views", "condition_frame_time_zero")
 
-class ReleasedPrior(Config):
-    """A model of the catalogue, and how it computes."""
+
+class PriorSettings(Config, ABC):
+    """Base of the settings of priors, which say themselves what they need of a run."""
 
     reads_frames: ClassVar[bool] = False
+    """Whether it is made of the workspace's images."""
 
     kind: str
+
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether nothing but words tells it what to expect."""
+        return False
+
+    @property
+    def weights(self) -> list[str]:
+        """The entries of the catalogue that it is read from."""
+        return []
+
+    def adapter_folders(self, root: Path, name: str) -> list[Path]:
+        """Folders of the adapters that it uses, where `root` holds the workspace's and `name` is its own."""
+        return []
+
+    @abstractmethod
+    def build(self, name: str, frames: Frames | None, placement: Placement, adapters: Path) -> Prior:
+        """The prior; see `build_priors`."""
+
+    def learner(self, name: str, prior: Prior, seed: int) -> Trainable | None:
+        """What of the prior learns in a run, which takes part in what it predicts from now on; None is nothing.
+
+        Raises:
+            ConfigError: the prior has no attention to adapt.
+        """
+        return None
+
+
+class ReleasedPrior(PriorSettings):
+    """A model of the catalogue, and how it computes."""
+
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         default=None, description="None is half precision on CUDA and single on the CPU"
     )
@@ -65,15 +99,47 @@ class ReleasedPrior(Config):
         check_options(self.kind, self.options)
         return self
 
+    @property
+    def needs_prompt(self) -> bool:
+        """As its entry in the catalogue says."""
+        return find(self.kind).words
 
-OPTIONS = ("size", "views", "condition_frame_time_zero")
+    @property
+    def weights(self) -> list[str]:
+        """Its own entry, and those that it is built of."""
+        return with_bases([self.kind])
+
+    def adapter_folders(self, root: Path, name: str) -> list[Path]:
+        """A name without a slash is one of those in `root`."""
+        return [adapter_folder(adapter, root, name) for adapter in self.adapters]
+
+    def build(self, name: str, frames: Frames | None, placement: Placement, adapters: Path) -> Prior:
+        """The model with its adapters."""
+        own = replace(
+            placement,
+            dtype=getattr(torch, self.dtype) if self.dtype else None,
+            text_on_cpu=self.text_on_cpu,
+            images_at_once=self.images_at_once,
+            samples_at_once=self.samples_at_once,
+        )
+        prior = load_prior(self.kind, own, self.options)
+        for folder in self.adapter_folders(adapters, name):
+            apply_adapter(prior, folder)
+        return prior
+
+    def learner(self, name: str, prior: Prior, seed: int) -> Trainable | None:
+        """A new low-rank adapter of its attention."""
+        if self.learns is None:
+            return None
+        if not isinstance(prior, UNetPrior):
+            raise ConfigError(f"priors.{name}.learns: {self.kind} has no attention to adapt", "Leave the key out")
+        return LoraAdapter(attach_lora(prior.unet, self.learns.rank, generator(seed, "learns", name)))
 
 
-class FramesPrior(Config):
+class FramesPrior(PriorSettings):
     """The ideal denoiser of the workspace's own frames: a recipe can be tried with it before weights are fetched."""
 
-    reads_frames: ClassVar[bool] = True
-
+    reads_frames = True
     kind: Literal["exact"] = "exact"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: int | None = Field(
@@ -89,54 +155,36 @@ class FramesPrior(Config):
     )
     posed: bool = Field(default=True, description="choose the example that was seen from the same side")
 
+    def build(self, name: str, frames: Frames | None, placement: Placement, adapters: Path) -> Prior:
+        """Of the frames of the split."""
+        return ExactPrior(example_set(self, frames, name).to(placement.device), clean_frames=self.clean_frames)
 
-PriorConfig = ReleasedPrior | FramesPrior
+
+KINDS: dict[str, type[PriorSettings]] = {"exact": FramesPrior}
+"""Those that no entry of the catalogue stands for."""
 
 
-def prior_configs(specs: Mapping[str, Spec], objectives: Sequence[Objective]) -> dict[str, PriorConfig]:
+def prior_settings(specs: Mapping[str, Spec], objectives: Sequence[Objective]) -> dict[str, PriorSettings]:
     """Priors from their configurations, and those of the catalogue that objectives name without more ado.
 
     Raises:
         ConfigError: an unknown kind or key, or an objective that names no prior or asks a text model without a prompt.
     """
-    asking = [objective for objective in objectives if isinstance(objective, PriorObjective)]
-    implied = {each.prior: {"kind": each.prior} for each in asking if each.prior in catalogue()}
-    configs: dict[str, PriorConfig] = {}
+    asked = [(objective, name) for objective in objectives for name in objective.priors_asked]
+    implied = {name: {"kind": name} for _, name in asked if name in catalogue()}
+    settings: dict[str, PriorSettings] = {}
     for name, given in {**implied, **specs}.items():
         spec = {"kind": name, **given} if name in catalogue() else given
         kind = str(spec.get("kind"))
-        if kind not in {FramesPrior().kind, *catalogue()}:
-            raise unknown_key(f"priors.{name}.kind: {kind}", kind, {FramesPrior().kind, *catalogue()})
-        model: type[PriorConfig] = FramesPrior if kind == FramesPrior().kind else ReleasedPrior
-        configs[name] = parse(model, spec, f"priors.{name}")
-    for objective in asking:
-        if objective.prior not in configs:
-            raise unknown_key(f"prior: {objective.prior}", objective.prior, {*configs, *catalogue()})
-        kind = configs[objective.prior].kind
-        if not objective.prompt and kind in catalogue() and find(kind).kind != "zero123":
+        if kind not in {*KINDS, *catalogue()}:
+            raise unknown_key(f"priors.{name}.kind: {kind}", kind, {*KINDS, *catalogue()})
+        settings[name] = parse(KINDS.get(kind, ReleasedPrior), spec, f"priors.{name}")
+    for objective, name in asked:
+        if name not in settings:
+            raise unknown_key(f"prior: {name}", name, {*settings, *catalogue()})
+        if objective.takes_prompt and settings[name].needs_prompt and not getattr(objective, "prompt", ""):
             raise ConfigError(f"{objective.label} has no prompt", "Give --prompt, or the objective a `prompt`")
-    return configs
-
-
-def weight_folders(configs: Mapping[str, PriorConfig], overrides: Mapping[str, Path]) -> dict[str, Path]:
-    """Where the weights that priors need lie on this machine, by catalogue name.
-
-    Raises:
-        BackendUnavailableError: some are missing; the remedy is the command that fetches them.
-    """
-    released = [config.kind for config in configs.values() if isinstance(config, ReleasedPrior)]
-    return {name: locate(name, overrides) for name in with_bases(released)}
-
-
-def adapter_folders(configs: Mapping[str, PriorConfig], root: Path) -> list[Path]:
-    """The folders of all adapters that priors use; a name without a slash is one of those in `root`."""
-    folders = [
-        adapter_folder(name, root, prior)
-        for prior, config in configs.items()
-        if isinstance(config, ReleasedPrior)
-        for name in config.adapters
-    ]
-    return list(dict.fromkeys(folders))
+    return settings
 
 
 def adapter_folder(name: str, root: Path, prior: str) -> Path:
@@ -152,7 +200,7 @@ def adapter_folder(name: str, root: Path, prior: str) -> Path:
 
 
 def build_priors(
-    configs: Mapping[str, PriorConfig],
+    settings: Mapping[str, PriorSettings],
     frames: Frames | None,
     placement: Placement,
     adapters: Path,
@@ -160,7 +208,7 @@ def build_priors(
     """Priors by name.
 
     Args:
-        configs: from `prior_configs`.
+        settings: from `prior_settings`.
         frames: of the workspace, for exact priors.
         placement: of all of them, as far as their configurations do not say more.
         adapters: the folder of the workspace's adapters.
@@ -170,52 +218,19 @@ def build_priors(
         MissingInputError: an exact prior's split has no frames.
         ConfigError: its frames differ in size or do not make whole examples.
     """
-    priors: dict[str, Prior] = {}
-    for name, config in configs.items():
-        if isinstance(config, FramesPrior):
-            examples = example_set(config, frames, name).to(placement.device)
-            priors[name] = ExactPrior(examples, clean_frames=config.clean_frames)
-        else:
-            priors[name] = load_prior(config.kind, _placement(config, placement), config.options)
-            for adapter in config.adapters:
-                apply_adapter(priors[name], adapter_folder(adapter, adapters, name))
-    return priors
+    return {name: each.build(name, frames, placement, adapters) for name, each in settings.items()}
 
 
 def build_trainables(
-    configs: Mapping[str, PriorConfig], priors: Mapping[str, Prior], seed: int
+    settings: Mapping[str, PriorSettings], priors: Mapping[str, Prior], seed: int
 ) -> dict[str, Trainable]:
     """What of the priors learns in a run, by the priors' names; from now on it takes part in what they predict.
 
     Raises:
         ConfigError: a prior has no attention to adapt.
     """
-    trainables: dict[str, Trainable] = {}
-    for name, config in configs.items():
-        if not isinstance(config, ReleasedPrior) or config.learns is None:
-            continue
-        prior = priors[name]
-        if not isinstance(prior, UNetPrior):
-            raise ConfigError(f"priors.{name}.learns: {config.kind} has no attention to adapt", "Leave the key out")
-        layers = attach_lora(prior.unet, config.learns.rank, generator(seed, "learns", name))
-        trainables[name] = LoraAdapter(layers)
-    return trainables
-
-
-def _placement(config: ReleasedPrior, placement: Placement) -> Placement:
-    return replace(
-        placement,
-        dtype=getattr(torch, config.dtype) if config.dtype else None,
-        text_on_cpu=config.text_on_cpu,
-        images_at_once=config.images_at_once,
-        samples_at_once=config.samples_at_once,
-    )
-
-
-def frozen_scenes(objectives: Sequence[Objective]) -> list[str]:
-    """The names of scenes whose renders condition priors."""
-    names = [each.frozen for each in objectives if isinstance(each, PriorObjective) and each.frozen]
-    return list(dict.fromkeys(names))
+    learners = {name: each.learner(name, priors[name], seed) for name, each in settings.items()}
+    return {name: learner for name, learner in learners.items() if learner is not None}
 
 
 def example_set(config: FramesPrior, frames: Frames | None, name: str) -> ExampleSet:

@@ -16,20 +16,22 @@ from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.geometry.surfaces.isosurface.signs import sign_change_loss
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.tetmesh import TetmeshScene
+from a4d.scenes.scene import Extracting
 
 
 class SurfaceObjective(Objective):
     """Base of the objectives that read the surface itself rather than its renders."""
 
-    def scene(self, step: Step) -> TetmeshScene:
+    applies_to = Extracting
+
+    def scene(self, step: Step) -> Extracting:
         """The scene, whose surface is that of this step's renders.
 
         Raises:
             ConfigError: it is of a kind that extracts no surface.
         """
-        if not isinstance(step.scene, TetmeshScene):
-            raise ConfigError(f"{self.label} does not apply to a scene of kind '{step.scene.kind}'", "Use a tetmesh")
+        self.require(step.scene)
+        assert isinstance(step.scene, Extracting)
         return step.scene
 
     def surface(self, step: Step) -> ExtractedSurface:
@@ -48,7 +50,7 @@ class SignChange(SurfaceObjective):
     def __call__(self, step: Step) -> Tensor:
         """Mean over the crossed edges."""
         surface, scene = self.surface(step), self.scene(step)
-        return sign_change_loss(surface.sdf / scene.surface.cell, surface.edges)
+        return sign_change_loss(surface.sdf / scene.cell_size(), surface.edges)
 
 
 class NormalSmoothness(SurfaceObjective):
@@ -79,7 +81,7 @@ class LaplacianSmoothness(SurfaceObjective):
         sums = torch.zeros_like(mesh.vertices).index_add(0, mesh.faces.flatten(), others.flatten(0, 1))
         uses = torch.bincount(mesh.faces.flatten(), minlength=len(mesh.vertices)).clamp(min=1)
         offsets = sums / (2 * uses[:, None]) - mesh.vertices
-        return offsets.square().sum(-1).mean() / self.scene(step).surface.cell ** 2
+        return offsets.square().sum(-1).mean() / self.scene(step).cell_size() ** 2
 
 
 class MaterialSmoothness(SurfaceObjective):
@@ -97,7 +99,7 @@ class MaterialSmoothness(SurfaceObjective):
         places = sample_surface(mesh.with_vertices(mesh.vertices.detach()), self.points, draws)[0]
         offsets = torch.randn(self.points, 3, generator=draws).to(places) * self.distance
         channels = {"albedo": slice(0, 3), "roughness-metallic": slice(3, 5), "bump": slice(5, 8), "all": slice(None)}
-        here, there = scene.material(torch.cat([places, places + offsets])).chunk(2)
+        here, there = scene.material_channels(torch.cat([places, places + offsets])).chunk(2)
         return (here - there).abs()[:, channels[self.channels]].mean()
 
 
@@ -115,7 +117,7 @@ class DualDeviation(SurfaceObjective):
         deviation = self.surface(step).deviation
         if deviation is None:
             raise ConfigError(f"{self.label} needs scene.surface.extraction: flexicubes")
-        return deviation / self.scene(step).surface.cell
+        return deviation / self.scene(step).cell_size()
 
 
 def neighbouring_faces(mesh: Mesh) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
 from a4d.priors.placement import Placement
+from a4d.priors.recipes import priors_of
 from a4d.priors.sampling_settings import SamplingSettings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Config):
-    """A prior that recipes may name; the fields are explained in `catalogue.yaml`."""
+    """A model that recipes and commands may name; the fields are explained in `catalogue.yaml`."""
 
     kind: str
     repositories: tuple[str, ...] = ()
@@ -31,7 +32,7 @@ class Entry(Config):
     licence: str
     bytes: int
     components: tuple[str, ...] = Field(min_length=1)
-    recipes: tuple[str, ...] = ()
+    words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingSettings | None = None
 
@@ -70,8 +71,9 @@ def with_bases(names: Iterable[str]) -> list[str]:
     """Names of the catalogue, or of recipes that stand for all that they use, followed by what those are built of."""
     chosen: list[str] = []
     for name in names:
-        users = [prior for prior, entry in catalogue().items() if name in entry.recipes]
-        for prior in users or [name]:
+        # What ships with the package needs no fetching.
+        used = [prior for prior in priors_of(name, catalogue()) if find(prior).packaged is None]
+        for prior in used or [name]:
             chosen += [prior, *find(prior).parts.values()]
     return list(dict.fromkeys(chosen))
 
@@ -173,8 +175,8 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     for component in entry.components:
         single = folder / component
         if hub.is_file(component):
-            # What was trained here has another name than what was released.
-            files = [single] if single.is_file() else weight_files(single.parent)
+            # What was trained here has another name than what was released, and what was put here no folder of its own.
+            files = [single] if single.is_file() else weight_files(single.parent if single.parent.is_dir() else folder)
         else:
             WeightsFolder(folder).config(component)
             files = weight_files(single)
@@ -216,6 +218,8 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         return WeightsFolder(locate(of, placement.overrides), placement, told, parts)
 
+    if entry.kind == "judge":
+        raise ConfigError(f"{name} is no prior", "It judges what was made: `a4d evaluate --judges`")
     if entry.kind not in LOADERS:
         whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
         raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")

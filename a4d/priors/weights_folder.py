@@ -147,16 +147,22 @@ class WeightsFolder:
         model = self.for_text().model("text_encoder", CLIPTextModel, expected)
         return TextEncoder(self.tokenizer(CLIPTokenizer), model)
 
-    def tokenizer(self, tokenizer: Any) -> Any:
+    def tokenizer(self, tokenizer: Any, component: str = "tokenizer") -> Any:
         """The tokenizer.
+
+        Args:
+            tokenizer: class of transformers.
+            component: sub-folder, empty for the folder itself.
 
         Raises:
             BackendUnavailableError: its files are missing or damaged.
         """
         try:
-            return tokenizer.from_pretrained(self.path / "tokenizer", local_files_only=True)
+            return tokenizer.from_pretrained(self.path / component, local_files_only=True)
         except Exception:  # as above
-            raise BackendUnavailableError(f"{self.path / 'tokenizer'} cannot be loaded", REMEDY) from None
+            raise BackendUnavailableError(
+                f"the tokenizer of {self.path / component} cannot be loaded", REMEDY
+            ) from None
 
 
 REMEDY = "Fetch the weights again with `a4d weights fetch`, or name another folder with --weights NAME=PATH"

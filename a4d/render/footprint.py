@@ -21,7 +21,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.render.gaussians import render_gaussians
 from a4d.render.gaussians_reference import DILATION
-from a4d.render.render import Render
+from a4d.render.render import Render, Wants
 
 NEAREST = 1.0
 """Metres, at the least, from a camera to what it looks at: the subject is a unit ball, or a room around it."""
@@ -34,6 +34,11 @@ WIDEST = 1.25
 
 MOST_FINER = 8
 """Parts of a pixel's side at most."""
+
+LAYERS = 8
+"""Enough that the mean depth lies on the first surface, though half of the light passes through each Gaussian."""
+
+MOST_LOGIT = 12.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ class Drawing:
             return drawn
         alpha = self._mean(drawn.alpha)
         depth = self._mean(drawn.alpha * drawn.depth) / torch.where(alpha > 0, alpha, 1)
-        normal = None if drawn.normal is None else self._mean(drawn.normal)
-        return dataclasses.replace(drawn, rgb=self._mean(drawn.rgb), alpha=alpha, depth=depth, normal=normal)
+        channels = {name: self._mean(channel) for name, channel in drawn.channels.items()}
+        return dataclasses.replace(drawn, rgb=self._mean(drawn.rgb), alpha=alpha, depth=depth, channels=channels)
 
     def _mean(self, image: Tensor) -> Tensor:
         parts = image.unflatten(2, (-1, self.finer)).unflatten(1, (-1, self.finer))
@@ -91,7 +96,7 @@ def render_fitted(
     cameras: Cameras,
     background: Tensor | None = None,  # (B, 3) or (3,) sRGB
     footprint: float | None = None,
-    sh_degree: int | None = None,
+    wants: Wants = (),
 ) -> Render:
     """Images of Gaussians that were fitted with pixels of a size.
 
@@ -100,9 +105,17 @@ def render_fitted(
         cameras: B.
         background: as `a4d.render.gaussians.render_gaussians` takes it.
         footprint: as `drawing` takes it.
-        sh_degree: likewise.
+        wants: as `a4d.render.gaussians.render_gaussians` takes it.
     """
     how = drawing(cameras, footprint)
-    return how.reduced(
-        render_gaussians(gaussians, how.cameras, background, sh_degree=sh_degree, dilations=how.dilations)
-    )
+    return how.reduced(render_gaussians(gaussians, how.cameras, background, wants=wants, dilations=how.dilations))
+
+
+def render_layered(gaussians: Gaussians, cameras: Cameras, footprint: float | None = None) -> Render:
+    """Images over black with depth as if every Gaussian stood in `LAYERS` layers; colour and coverage as they are."""
+    # log(1 - opacity) adds up over layers.
+    through = LAYERS * torch.nn.functional.logsigmoid(-gaussians.opacity_logits.double())
+    logits = (torch.log(-torch.expm1(through)) - through).float().clamp(max=MOST_LOGIT)
+    opaque = dataclasses.replace(gaussians, opacity_logits=logits)
+    layered = render_fitted(opaque, cameras, footprint=footprint)
+    return dataclasses.replace(render_fitted(gaussians, cameras, footprint=footprint), depth=layered.depth)

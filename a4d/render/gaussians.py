@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -10,8 +13,8 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.render import backends
-from a4d.render.gaussians_reference import DILATION
-from a4d.render.render import Render
+from a4d.render.gaussians_reference import DILATION, SIGNALS
+from a4d.render.render import Channel, Render, Wants, joined_signals, per_view, split_signals
 
 RENDERED_GAUSSIAN = 160
 """Bytes of a Gaussian while one image is drawn, at the least: what it is on the screen, and the gradients of that."""
@@ -21,6 +24,9 @@ BACKENDS = {
     "numba": "a4d.render.gaussians_numba:render",
     "gsplat": "a4d.render.gaussians_gsplat:render",
 }
+GAUSSIAN_CHANNELS: frozenset[Channel] = frozenset({"normal", "position"})
+"""What can be asked for of any Gaussians."""
+
 REMEDIES = {
     "numba": "Install it with: pip install numba",
     "gsplat": "Install it with: pip install 'a4d[cuda]' (it builds with the CUDA toolkit), or use --device cpu",
@@ -33,7 +39,8 @@ def render_gaussians(
     background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
     *,
     backend: str = "auto",
-    normals: bool = False,
+    wants: Wants = (),
+    signals: Mapping[str, Tensor] | None = None,  # each (N, C) or (B, N, C)
     sh_degree: int | None = None,
     screen_probe: Tensor | None = None,  # (B, N, 2) zeros
     dilations: Tensor | None = None,  # (B,) square pixels
@@ -49,9 +56,11 @@ def render_gaussians(
       Gaussian that would leave it with a transmittance of 1e-4 or less.
     - Colour is `max(0, 0.5 + SH)` along the direction from the camera, with the signs and the order of the 3DGS files.
     - Depth is the mean of the centres' depths by weight, and 0 where alpha is 0.
-    - Normals are the shortest axes, turned toward the camera, summed by weight.
+    - Normals are the shortest axes, turned toward the camera, summed by weight. So are signals, whatever they are:
+      features, flow, bone weights, positions. All are blended together, by weights that are computed once.
 
-    Gradients reach every tensor of the Gaussians, also through the viewing direction; none reach cameras or background.
+    Gradients reach every tensor of the Gaussians, also through the viewing direction, and the signals; none reach
+    cameras or background.
 
     Args:
         gaussians: N may be 0.
@@ -59,7 +68,8 @@ def render_gaussians(
         background: what shows through where alpha is below 1.
         backend: `reference` (any device and precision, slow), `numba` (CPU, float32), `gsplat` (CUDA, float32), or
             `auto` for the fast one of the Gaussians' device.
-        normals: whether to render normals.
+        wants: channels of `GAUSSIAN_CHANNELS`.
+        signals: what else to render of the Gaussians, as channels of these names; C is any number.
         sh_degree: limit of the degree of spherical harmonics in use; None is all there are.
         screen_probe: receives in its `grad` the gradient of the loss by each projected mean, in pixels.
         dilations: what is added to the screen variances of each view; see `a4d.render.footprint`.
@@ -82,11 +92,16 @@ def render_gaussians(
     cameras = cameras.to(device)
     degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
     colour = gaussians.means.new_zeros(3) if background is None else background.to(gaussians.means)
-    shown = facing_normals(gaussians, cameras) if normals else None
+    shown = per_view(signals or {}, len(cameras), gaussians.means)
+    if "normal" in wants:
+        shown["normal"] = facing_normals(gaussians, cameras)
+    if "position" in wants:
+        shown["position"] = gaussians.means.expand(len(cameras), -1, -1)
     if dilations is None:
         dilations = torch.full((len(cameras),), DILATION, dtype=torch.float64)
-    rendered: Render = draw(gaussians, cameras, colour.expand(len(cameras), 3), shown, degree, screen_probe, dilations)
-    return rendered
+    colours = colour.expand(len(cameras), 3)
+    drawn: Render = draw(gaussians, cameras, colours, joined_signals(shown), degree, screen_probe, dilations)
+    return replace(drawn, channels=split_signals(drawn.channels[SIGNALS], shown)) if shown else drawn
 
 
 def gaussian_backends() -> dict[str, str | None]:

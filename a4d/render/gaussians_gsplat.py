@@ -14,7 +14,12 @@ from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
-from a4d.render.gaussians_reference import NEAR_DEPTH, transparent_where_invalid
+from a4d.render.gaussians_reference import (
+    NEAR_DEPTH,
+    SIGNALS,
+    transparent_where_invalid,
+    view_dependent_colours,
+)
 from a4d.render.render import Render, concatenated
 
 
@@ -36,20 +41,20 @@ def render(
     gaussians: Gaussians,
     cameras: Cameras,
     background: Tensor,  # (B, 3) sRGB
-    normals: Tensor | None,  # (B, N, 3) world, unit length
+    signals: Tensor | None,  # (B, N, C)
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels; its `grad` is filled by `backward()`
     dilations: Tensor,  # (B,) square pixels
 ) -> Render:
     """The backend `gsplat` of `a4d.render.gaussians.render_gaussians`, where the arguments are described."""
     if len(gaussians) == 0:
-        return _empty(cameras, background, normals)
+        return _empty(cameras, background, signals)
     gaussians = transparent_where_invalid(gaussians.to(torch.float32), sh_degree)
     # One of gsplat's calls knows one dilation.
     parts, order = [], []
     for dilation in dilations.unique().tolist():
         chosen = (dilations == dilation).nonzero()[:, 0].to(background.device)
-        shown = None if normals is None else normals[chosen]
+        shown = None if signals is None else signals[chosen]
         probed = None if screen_probe is None else (screen_probe, chosen)
         parts.append(_rasterise(gaussians, cameras[chosen], background[chosen], shown, sh_degree, probed, dilation))
         order.append(chosen)
@@ -60,7 +65,7 @@ def _rasterise(
     gaussians: Gaussians,
     cameras: Cameras,
     background: Tensor,  # (B, 3) sRGB
-    normals: Tensor | None,  # (B, N, 3) world, unit length
+    signals: Tensor | None,  # (B, N, C)
     sh_degree: int,
     probed: tuple[Tensor, Tensor] | None,
     dilation: float,
@@ -78,18 +83,24 @@ def _rasterise(
         "eps2d": dilation,
         "packed": False,
     }
-    image, alpha, information = gsplat.rasterization(
-        colors=gaussians.sh, sh_degree=sh_degree, backgrounds=background.float(), render_mode="RGB+ED", **shape
-    )
-    centres = [information["means2d"]]
-    normal = None
-    if normals is not None:
-        normal, _, of_normals = gsplat.rasterization(colors=normals.float(), render_mode="RGB", **shape)
-        centres.append(of_normals["means2d"])
+    if signals is None:
+        features = {"colors": gaussians.sh, "sh_degree": sh_degree, "backgrounds": background.float()}
+    else:
+        # gsplat evaluates harmonics of colours alone, so that those of colours with signals beside them come evaluated.
+        colours = _colours(gaussians, cameras, sh_degree)
+        behind = torch.nn.functional.pad(background.float(), (0, signals.shape[-1]))
+        features = {"colors": torch.cat([colours, signals.float()], dim=-1), "backgrounds": behind}
+    image, alpha, information = gsplat.rasterization(render_mode="RGB+ED", **features, **shape)
     if probed is not None:
-        for means in centres:
-            _report_gradient(means, *probed)
-    return Render(image[..., :3], alpha, image[..., 3:], normal, (information["radii"] > 0).all(-1))
+        _report_gradient(information["means2d"], *probed)
+    channels = {} if signals is None else {SIGNALS: image[..., 3:-1]}
+    return Render(image[..., :3], alpha, image[..., -1:], channels, (information["radii"] > 0).all(-1))
+
+
+def _colours(gaussians: Gaussians, cameras: Cameras, sh_degree: int) -> Tensor:
+    """(B, N, 3) sRGB as each camera sees it."""
+    offsets = gaussians.means - cameras.positions.float()[:, None]
+    return torch.stack([view_dependent_colours(gaussians.sh, offset, sh_degree) for offset in offsets])
 
 
 def _report_gradient(means: Tensor, screen_probe: Tensor, views: Tensor) -> None:
@@ -110,10 +121,11 @@ def _matrices(intrinsics: Tensor) -> Tensor:
     return matrices
 
 
-def _empty(cameras: Cameras, background: Tensor, normals: Tensor | None) -> Render:
+def _empty(cameras: Cameras, background: Tensor, signals: Tensor | None) -> Render:
     """Nothing but background, for which gsplat has no kernel."""
     size = (len(cameras), cameras.height, cameras.width)
     black = background.new_zeros(*size, 3)
     single = black[..., :1]
     visible = torch.zeros(len(cameras), 0, dtype=torch.bool, device=background.device)
-    return Render(black + background[:, None, None], single, single, None if normals is None else black, visible)
+    channels = {} if signals is None else {SIGNALS: black.new_zeros(*size, signals.shape[-1])}
+    return Render(black + background[:, None, None], single, single, channels, visible)

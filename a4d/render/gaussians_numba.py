@@ -17,15 +17,12 @@ from torch.autograd.function import once_differentiable
 from a4d.errors import OutOfMemoryError
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.gaussians import Gaussians
-from a4d.render.gaussians_reference import DILATION
+from a4d.render.gaussians_reference import DILATION, SIGNALS
 from a4d.render.kernels.gaussian_binning import bin_splats, gather_pairs, sort_by_depth
 from a4d.render.kernels.gaussian_projection import (
-    DEPTH,
     LOG2_E,
-    RED,
     SPLAT_COLUMNS,
     SPLAT_GRADIENTS,
-    SUM_RED,
     project,
     project_backward,
 )
@@ -39,7 +36,7 @@ def render(
     gaussians: Gaussians,
     cameras: Cameras,
     background: Tensor,  # (B, 3) sRGB
-    normals: Tensor | None,  # (B, N, 3) world, unit length
+    signals: Tensor | None,  # (B, N, C)
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels; its gradient alone is used
     dilations: Tensor,  # (B,) square pixels
@@ -48,12 +45,13 @@ def render(
     if sh_degree < gaussians.sh_degree:
         gaussians = replace(gaussians, sh=gaussians.sh[:, : (sh_degree + 1) ** 2])
     gaussians = gaussians.to(torch.float32)
-    normals = None if normals is None else normals.float()
+    shown = background.new_zeros(len(cameras), len(gaussians), 0) if signals is None else signals
     leaves = (getattr(gaussians, field.name) for field in fields(gaussians))
-    rgb, alpha, depth, normal, visible = _Splatting.apply(
-        gaussians, cameras, background.float(), normals, screen_probe, dilations, *leaves
+    rgb, alpha, depth, image, visible = _Splatting.apply(
+        gaussians, cameras, background.float(), shown.float(), screen_probe, dilations, *leaves
     )
-    return Render(rgb, alpha[..., None], depth[..., None], normal, visible)
+    channels = {} if signals is None else {SIGNALS: image}
+    return Render(rgb, alpha[..., None], depth[..., None], channels, visible)
 
 
 def warm_up() -> None:
@@ -85,13 +83,6 @@ class _Drawing:
         """What the rasterisation's kernels take as `pairs`."""
         return self.splats, self.tile_starts, self.pair_splats, self.tile_order, numba.get_num_threads()
 
-    def showing(self, features: Array) -> _Drawing:
-        """The same splats with other features, (N, 3), in the place of colours, and none in that of depth."""
-        splats = self.splats.copy()
-        splats[:, RED : RED + 3] = features
-        splats[:, DEPTH] = 0
-        return replace(self, splats=splats)
-
 
 class _Splatting(torch.autograd.Function):
     """All views of a batch, one after the other."""
@@ -102,58 +93,45 @@ class _Splatting(torch.autograd.Function):
         gaussians: Gaussians,
         cameras: Cameras,
         background: Tensor,
-        normals: Tensor | None,
+        signals: Tensor,  # (B, N, C)
         screen_probe: Tensor | None,
         dilations: Tensor,
         *leaves: Tensor,
     ) -> tuple[Tensor | None, ...]:
         size = (len(cameras), cameras.height, cameras.width)
         rgb, alpha, depth = torch.empty(*size, 3), torch.empty(size), torch.empty(size)
-        normal = None if normals is None else torch.empty_like(rgb)
+        image = torch.empty(*size, signals.shape[-1])
         visible = torch.empty(len(cameras), len(gaussians), dtype=torch.bool)
         ctx.inputs = tuple(map(_array, (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.sh)))
         log2_opacities = _array(torch.nn.functional.logsigmoid(gaussians.opacity_logits) * LOG2_E)
         ctx.drawings = []
         for index, camera in enumerate(_numbers(cameras, dilations)):
             drawing = _prepare(camera, cameras, ctx.inputs, log2_opacities)
-            images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
-            rasterise(drawing.pairs, _array(background[index]), images, drawing.pair_ends)
-            if normals is not None and normal is not None:
-                shown = drawing.showing(_array(normals[index]))
-                again = normal[index].numpy(), np.empty(size[1:], np.float32), np.empty(size[1:], np.float32)
-                rasterise(shown.pairs, np.zeros(3, np.float32), again, drawing.pair_ends)
+            images = tuple(part[index].numpy() for part in (rgb, alpha, depth, image))
+            rasterise(drawing.pairs, _array(signals[index]), _array(background[index]), images, drawing.pair_ends)
             visible[index] = torch.from_numpy(drawing.tile_counts > 0)
             ctx.drawings.append(drawing)
-        ctx.save_for_backward(gaussians.opacity_logits, normals, rgb, alpha, depth, normal)
+        ctx.save_for_backward(gaussians.opacity_logits, signals, rgb, alpha, depth, image)
         ctx.mark_non_differentiable(visible)
         ctx.set_materialize_grads(False)
-        return rgb, alpha, depth, normal, visible
+        return rgb, alpha, depth, image, visible
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
-        opacity_logits, normals, rgb, alpha, depth, normal = ctx.saved_tensors
+        opacity_logits, signals, *images = ctx.saved_tensors
         means, quaternions, scales, sh = ctx.inputs
         shapes = means.shape, quaternions.shape, scales.shape, opacity_logits.shape, sh.shape
         gradients = tuple(np.zeros(shape, np.float32) for shape in shapes)
-        by_rgb, by_alpha, by_depth, by_normal, _ = incoming
-        grad_probe = torch.zeros(len(ctx.drawings), len(means), 2)
-        grad_normals = None if by_normal is None else torch.zeros_like(normals)
+        grad_probe, grad_signals = torch.zeros(len(ctx.drawings), len(means), 2), torch.zeros_like(signals)
         for index, drawing in enumerate(ctx.drawings):
-            images = rgb[index].numpy(), alpha[index].numpy(), depth[index].numpy()
-            by_images = tuple(
+            drawn = tuple(image[index].numpy() for image in images)
+            by_drawn = tuple(
                 _zeros(image.shape) if by_image is None else _array(by_image[index])
-                for image, by_image in zip(images, (by_rgb, by_alpha, by_depth), strict=True)
+                for image, by_image in zip(drawn, incoming[:4], strict=True)
             )
-            splat_gradients = _gradients_of_splats(drawing, images, by_images, "splats")
-            if by_normal is not None and grad_normals is not None:
-                nothing = _zeros(images[1].shape)
-                shown = drawing.showing(_array(normals[index]))
-                images = normal[index].numpy(), images[1], nothing
-                by_again = _array(by_normal[index]), nothing, nothing
-                by_splats = _gradients_of_splats(shown, images, by_again, "splats with normals")
-                splat_gradients[:, :SUM_RED] += by_splats[:, :SUM_RED]
-                grad_normals[index] = torch.from_numpy(by_splats[:, SUM_RED : SUM_RED + 3])
+            splat_gradients = _gradients_of_splats(drawing, _array(signals[index]), drawn, by_drawn)
+            grad_signals[index] = torch.from_numpy(splat_gradients[:, SPLAT_GRADIENTS:])
             project_backward(
                 drawing.camera, ctx.inputs, drawing.splats, drawing.tile_counts, splat_gradients, gradients,
                 grad_probe[index].numpy(),
@@ -161,7 +139,7 @@ class _Splatting(torch.autograd.Function):
         grad_means, grad_quaternions, grad_log_scales, grad_log_opacities, grad_sh = map(torch.from_numpy, gradients)
         grad_logits = grad_log_opacities * torch.sigmoid(-opacity_logits)
         leaves = grad_means, grad_quaternions, grad_log_scales, grad_logits, grad_sh
-        return None, None, None, grad_normals, grad_probe if ctx.needs_input_grad[4] else None, None, *leaves
+        return None, None, None, grad_signals, grad_probe if ctx.needs_input_grad[4] else None, None, *leaves
 
 
 def _numbers(cameras: Cameras, dilations: Tensor) -> Array:
@@ -201,12 +179,13 @@ def _prepare(camera: Array, size: Cameras, inputs: tuple[Array, ...], log2_opaci
 
 
 def _gradients_of_splats(
-    drawing: _Drawing, images: tuple[Array, ...], by_images: tuple[Array, ...], name: str
+    drawing: _Drawing, signals: Array, images: tuple[Array, ...], by_images: tuple[Array, ...]
 ) -> Array:
-    """(N, 10) gradients of the loss by the splats and the features they show, valid until the next of that name."""
-    pair_gradients = _scratch.array("pairs", (len(drawing.pair_splats), SPLAT_GRADIENTS))
-    rasterise_backward(drawing.pairs, images, drawing.pair_ends, by_images, pair_gradients)
-    splat_gradients = _scratch.array(name, (len(drawing.splats), SPLAT_GRADIENTS))
+    """(N, 10 + C) gradients of the loss by the splats and their features, valid until they are next asked for."""
+    columns = SPLAT_GRADIENTS + signals.shape[1]
+    pair_gradients = _scratch.array("pairs", (len(drawing.pair_splats), columns))
+    rasterise_backward(drawing.pairs, signals, images, drawing.pair_ends, by_images, pair_gradients)
+    splat_gradients = _scratch.array("splats", (len(drawing.splats), columns))
     gather_pairs(drawing.splat_starts, drawing.splat_pairs, pair_gradients, splat_gradients)
     return splat_gradients
 

@@ -31,6 +31,9 @@ TRANSMITTANCE_MIN = 1e-4
 REACH_MAX = 1e9
 """Pixels; a splat whose centre or extent is further out than single precision can resolve is skipped."""
 
+SIGNALS = "signals"
+"""The channel that backends return all signals in, side by side."""
+
 
 @dataclass(frozen=True)
 class Splats:
@@ -62,7 +65,7 @@ def render(
     gaussians: Gaussians,
     cameras: Cameras,
     background: Tensor,  # (B, 3) sRGB
-    normals: Tensor | None,  # (B, N, 3) world, unit length
+    signals: Tensor | None,  # (B, N, C)
     sh_degree: int,
     screen_probe: Tensor | None,  # (B, N, 2) pixels
     dilations: Tensor,  # (B,) square pixels
@@ -73,8 +76,8 @@ def render(
         probe = None if screen_probe is None else screen_probe[view]
         splats = project(gaussians, cameras[view], sh_degree, probe, float(dilations[view]))
         features = [splats.colours, splats.depths[:, None]]
-        if normals is not None:
-            features.append(normals[view][splats.indices])
+        if signals is not None:
+            features.append(signals[view][splats.indices])
         blended, transmittance = composite(splats, torch.cat(features, dim=-1), pixel_centres(cameras, splats.means))
         image = blended.unflatten(0, (cameras.height, cameras.width))
         alpha = 1 - transmittance.view(cameras.height, cameras.width, 1)
@@ -82,8 +85,8 @@ def render(
         depth = image[..., 3:4] / torch.where(alpha > 0, alpha, 1)
         visible = torch.zeros(len(gaussians), dtype=torch.bool, device=rgb.device).index_fill(0, splats.indices, True)
         views.append((rgb, alpha, depth, image[..., 4:], visible))
-    rgb, alpha, depth, normal, visible = (torch.stack(parts) for parts in zip(*views, strict=True))
-    return Render(rgb, alpha, depth, None if normals is None else normal, visible)
+    rgb, alpha, depth, blended, visible = (torch.stack(parts) for parts in zip(*views, strict=True))
+    return Render(rgb, alpha, depth, {} if signals is None else {SIGNALS: blended}, visible)
 
 
 def project(

@@ -9,6 +9,7 @@ finer than the pixels the latter finds next to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,7 @@ from a4d.geometry.transforms import transform_points
 from a4d.render.backends import availability, choose
 from a4d.render.kernels import mesh_interpolation, silhouette_edges
 from a4d.render.mesh import UNPAINTED, Fragments
-from a4d.render.render import Render
+from a4d.render.render import Render, per_view, split_signals
 
 VISIBILITY = {
     "numba": "a4d.render.mesh:rasterise_in_camera",
@@ -151,6 +152,7 @@ def render_surface(
     mesh: Mesh,
     cameras: Cameras,
     background: Tensor | None = None,  # (3,) or (B, 3) sRGB; None is black
+    signals: Mapping[str, Tensor] | None = None,  # each (V, C) or (B, V, C)
 ) -> Render:
     """Images of a mesh with gradients by its vertices and colours; outlines are smooth, the inside is sampled once.
 
@@ -158,16 +160,22 @@ def render_surface(
         mesh: vertex colours are shown as they are; a mesh without is grey.
         cameras: B views.
         background: what shows where coverage is not full.
+        signals: what else to show of the vertices, as channels of these names, beside `normal`; C is any number. They
+            are interpolated and blended along outlines as colours are, and have the same gradients.
     """
     view = view_mesh(mesh.vertices, mesh.faces, cameras)
     colours = torch.full_like(mesh.vertices, UNPAINTED) if mesh.colours is None else mesh.colours
     shared = torch.cat([colours, mesh.vertex_normals, torch.ones_like(mesh.vertices[:, :1])], dim=-1).float()
     depth = view.in_camera[..., 2:].to(shared)
-    image = view.antialias(view.interpolate(torch.cat([shared.expand(len(cameras), -1, -1), depth], dim=-1)))
-    rgb, normals, alpha, depth = image.split([3, 3, 1, 1], dim=-1)
+    shown = per_view(signals or {}, len(cameras), shared)
+    values = torch.cat([shared.expand(len(cameras), -1, -1), depth, *shown.values()], dim=-1)
+    rgb, normals, alpha, depth, rest = view.antialias(view.interpolate(values)).split(
+        [3, 3, 1, 1, values.shape[-1] - 8], dim=-1
+    )
     if background is not None:
         rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
-    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), normals)
+    channels = {"normal": normals, **split_signals(rest, shown)}
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels)
 
 
 def barycentric_weights(view: MeshView) -> Tensor:

@@ -14,9 +14,12 @@ from a4d.geometry.surfaces.tangents import corner_tangents
 from a4d.render.environment import EnvironmentLight
 from a4d.render.mesh import AMBIENT, UNPAINTED
 from a4d.render.mesh_gradients import MeshView
-from a4d.render.render import Render, Shading
+from a4d.render.render import Channel, Render, Shading, Wants, split_signals
 from a4d.render.shading import SurfaceMaterial, displaced, encode_srgb, facing, perturbed, shade
 from a4d.render.texture import mip_level
+
+MATERIAL_CHANNELS: frozenset[Channel] = frozenset({"normal", "position"})
+"""What can be asked for of any surface."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def render_material(
     mode: Shading = "shaded",
     coordinates: TextureCoordinates | None = None,
     background: Tensor | None = None,
+    wants: Wants = (),
 ) -> Render:
     """Images with gradients by shape, material and light; both sides of every face are seen.
 
@@ -67,6 +71,7 @@ def render_material(
             grey surface with the same light, "normal" the shading normals in the world from [-1, 1] to [0, 1].
         coordinates: needed by textures and normal maps.
         background: (3,) or (B, 3) sRGB; None is black.
+        wants: channels of `MATERIAL_CHANNELS`; normals are those that light falls on, toward the camera.
     """
     seen = view.fragments.is_covered
     shared = [mesh.vertices, mesh.vertex_normals, torch.ones_like(mesh.vertices[:, :1])]
@@ -91,13 +96,14 @@ def render_material(
     if surface.normal_offset is not None:
         normals = displaced(normals, surface.normal_offset)
     rgb = _colours(mode, surface, normals, toward_camera, light)
-    flat = torch.cat([rgb, normals], dim=-1)
-    colours = flat.new_zeros(*seen.shape, 6).index_put((seen,), flat)
+    shown: dict[str, Tensor] = {name: {"normal": normals, "position": positions}[name] for name in sorted(wants)}
+    flat = torch.cat([rgb, *shown.values()], dim=-1)
+    colours = flat.new_zeros(*seen.shape, flat.shape[-1]).index_put((seen,), flat)
     blended = view.antialias(torch.cat([colours, image[..., 6:]], dim=-1))
-    rgb, normals, alpha, depth = blended.split([3, 3, 1, 1], dim=-1)
+    rgb, signals, alpha, depth = blended.split([3, flat.shape[-1] - 3, 1, 1], dim=-1)
     if background is not None:
         rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(view.cameras), 3)[:, None, None]
-    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), normals)
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), split_signals(signals, shown))
 
 
 def _colours(

@@ -14,6 +14,9 @@ from a4d.render.occupancy import OccupancyGrid
 HASH_MULTIPLIERS = (73856093, 19349663, 83492791, 2654435761)
 """Odd numbers that mix the bits of a direction and of the step."""
 
+LEAST_SHARE = 1e-5
+"""Up to which a share of light counts as none, or all but which as all, where its entropy is asked for."""
+
 
 @dataclass(frozen=True)
 class Rays:
@@ -155,6 +158,29 @@ def compositing_weights(samples: Samples, density: Tensor) -> Tensor:
         (M,) whose sum over a ray is its alpha.
     """
     return transmittance(samples, density) * -torch.expm1(-density * samples.width)
+
+
+def distortion(samples: Samples, weights: Tensor) -> Tensor:
+    """How far the weights of each ray are spread (Barron et al. 2022, equation 15), over unnormalised distances.
+
+    Args:
+        samples: M intervals.
+        weights: (M,) from `compositing_weights`.
+
+    Returns:
+        (M,) metres, whose sum over a ray is the sum over pairs of samples of both weights and their distance, plus a
+        third of the sum of squared weights times widths.
+    """
+    double, middle = weights.double(), samples.middle.double()
+    pairs = 2 * double * (middle * _before(double, samples.ray) - _before(double * middle, samples.ray))
+    return (pairs + double.square() * samples.width / 3).to(weights.dtype)
+
+
+def binary_entropy(shares: Tensor) -> Tensor:
+    """Bits of coins that fall on one side with chances in [0, 1], of any shape; 0, without a gradient, at the ends."""
+    bounded = shares.clamp(LEAST_SHARE, 1 - LEAST_SHARE)
+    bits = -(bounded * bounded.log2() + (1 - bounded) * (1 - bounded).log2())
+    return torch.where((shares > LEAST_SHARE) & (shares < 1 - LEAST_SHARE), bits, 0)
 
 
 def accumulate(

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from a4d.config import Config, load_yaml, plain, to_yaml
+from a4d.config import Config, plain, to_yaml
 from a4d.console import format_metrics
 from a4d.errors import A4DError, BackendUnavailableError, UsageError, WorkspaceError
 from a4d.naming import MOST_BYTES, bounded
@@ -114,14 +114,9 @@ class Place:
         return Workspace(self.path, Metadata(name=self.raw.stem, source=self.raw.describe()))
 
 
-def merge_values(file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's settings from a YAML file and flags, the latter winning.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    values = load_yaml(file) if file is not None else {}
-    return {**values, **{key: value for key, value in flags.items() if value is not None}}
+def merge_values(settings: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings from a file and flags, the latter winning."""
+    return {**settings, **{key: value for key, value in flags.items() if value is not None}}
 
 
 def locate(target: str) -> Place:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, value_at
@@ -17,19 +18,9 @@ from a4d.geometry.mesh import Mesh
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
 from a4d.render.encoding import GridConfig, progressive_level_weights
+from a4d.render.field import RAY_CHANNELS, Marching, SamplingConfig, render_field
 from a4d.render.occupancy import CELL_BYTES, OccupancyConfig, OccupancyGrid
-from a4d.render.render import Render, Shading
-from a4d.render.volume import (
-    Rays,
-    Samples,
-    accumulate,
-    compositing_weights,
-    fixed_steps,
-    in_light,
-    rays_in_box,
-    stateless_shifts,
-    subdivide,
-)
+from a4d.render.render import Channel, Render, Shading, Wants
 from a4d.scenes.perceptron import NetworkConfig
 from a4d.scenes.radiance import (
     DensityConfig,
@@ -46,20 +37,8 @@ from a4d.scenes.storage import read_scene, write_scene
 
 FieldShading = Literal["albedo", "lambertian", "textureless", "normal"]
 
-RAYS = 2**15
-"""Rays that are marched at once."""
-
 POINTS = 2**17
 """Points at which a mesh's grid is evaluated at once."""
-
-
-class SamplingConfig(Config):
-    """Where rays look at the field."""
-
-    steps: int = Field(default=256, ge=8, le=4096, description="along the cube's diagonal")
-    importance: int = Field(default=0, ge=0, le=1024, description="further intervals per ray, where its colour forms")
-    least_light: float = Field(default=1e-3, ge=0, lt=1, description="share of light below which a ray stops")
-    jitter: bool = Field(default=True, description="shift the steps of each ray by chance while optimising")
 
 
 class FieldSceneConfig(Config):
@@ -76,9 +55,16 @@ class FieldSceneConfig(Config):
     occupancy: OccupancyConfig = OccupancyConfig()
     shading: FieldShading = "albedo"
     ambient: float = Field(default=0.1, ge=0, le=1, description="light on a surface that faces away from the lamp")
-    normals: bool = Field(default=False, description="render normals whatever the shading")
     surface_density: float = Field(default=10.0, gt=0, description="per metre, where a mesh has its surface")
     surface_resolution: int = Field(default=128, ge=8, le=1024, description="cells of a mesh's grid along the cube")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_normals(cls, values: Any) -> Any:
+        """Leave out what scenes of before said about normals, which are now rendered where somebody wants them."""
+        return (
+            {name: value for name, value in values.items() if name != "normals"} if isinstance(values, dict) else values
+        )
 
 
 class FieldScene(Scene):
@@ -89,6 +75,7 @@ class FieldScene(Scene):
     config: FieldSceneConfig
     shadings = get_args(FieldShading)
     follows_rays = True
+    offers = RAY_CHANNELS | frozenset[Channel]({"normal"})
     steps_done: Tensor
 
     def __init__(self, config: FieldSceneConfig) -> None:
@@ -195,9 +182,11 @@ class FieldScene(Scene):
         """The albedo of (N, 3) points."""
         return torch.cat([self.albedo(part, torch.full_like(part[:, 0], time)) for part in points.split(POINTS)])
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         """March the rays through all pixels, in the configured shading; a moving field without times is at time 0."""
-        return self.render_shaded(cameras, times, background, self.config.shading)
+        return self.render_shaded(cameras, times, background, self.config.shading, wants)
 
     def render_shaded(
         self,
@@ -205,67 +194,19 @@ class FieldScene(Scene):
         times: Tensor | None,  # (B,) in [0, 1]
         background: Tensor | None,  # (B, 3) or (3,) sRGB
         shading: Shading | None,
+        wants: Wants = (),
     ) -> Render:
         """Like `render`, in another shading.
 
         `lambertian` multiplies the albedo by the light that a lamp at the camera and the ambient light send onto the
-        surface, `textureless` shows that light alone, and `normal` shows (n + 1) / 2 (DreamFusion, section 3.1). Any
-        but `albedo` also returns normals; their gradient reaches the field, but not through the weights.
+        surface, `textureless` shows that light alone, and `normal` shows (n + 1) / 2 (DreamFusion, section 3.1).
         """
         shading = shading or self.config.shading
         self.require_shading(shading)
-        count, pixels = len(cameras), cameras.height * cameras.width
-        rays, stretch = rays_in_box(cameras, self.bound)
-        times = rays.near.new_zeros(count) if times is None else times
-        ray_times = times.repeat_interleave(pixels)
-        parts = [slice(start, start + RAYS) for start in range(0, len(rays), RAYS)]
-        image = torch.cat([self._march(rays[part], ray_times[part], shading) for part in parts])
-        rgb, alpha, along, normal = image[:, :3], image[:, 3:4], image[:, 4:5], image[:, 5:]
-        depth = along / torch.where(alpha > 0, alpha, 1) / stretch[:, None]
-        if background is not None:
-            behind = background.expand(count, 3).repeat_interleave(pixels, dim=0)
-            rgb = rgb + (1 - alpha) * behind
-        shape = (count, cameras.height, cameras.width, -1)
-        return Render(
-            rgb.view(shape), alpha.view(shape), depth.view(shape), normal.view(shape) if normal.shape[1] else None
-        )
-
-    def _march(self, rays: Rays, times: Tensor, shading: Shading) -> Tensor:
-        """(R, 5 or 8) colour, alpha, mean distance times alpha, and where they are asked for normals times alpha."""
-        samples = self._samples(rays, times)
-        points, sample_times = samples.points(rays), times.index_select(0, samples.ray)
-        raw, colours = self.field(points, sample_times, self.level_weights)
-        weights = compositing_weights(samples, self.field.activate(raw))
-        seen = [torch.ones_like(weights)[:, None], samples.middle[:, None].to(weights.dtype)]
-        if shading == "albedo" and not self.config.normals:
-            return accumulate(samples, weights, torch.cat([colours, *seen], dim=1), len(rays))
-        normals = self.field.normals(points, sample_times, self.level_weights)
-        colours = self._shaded(colours, normals, rays.directions.index_select(0, samples.ray), shading)
-        image = accumulate(samples, weights, torch.cat([colours, *seen], dim=1), len(rays))
-        return torch.cat([image, accumulate(samples, weights.detach(), normals, len(rays))], dim=1)
-
-    def _shaded(self, albedo: Tensor, normals: Tensor, directions: Tensor, shading: Shading) -> Tensor:
-        if shading == "albedo":
-            return albedo
-        if shading == "normal":
-            return (normals + 1) / 2
-        facing = -(normals * directions).sum(-1, keepdim=True)
-        light = self.config.ambient + (1 - self.config.ambient) * facing.clamp_min(0)
-        return light.expand(-1, 3) if shading == "textureless" else albedo * light
-
-    @torch.no_grad()
-    def _samples(self, rays: Rays, times: Tensor) -> Samples:
-        """Occupied intervals that light reaches, more of them where a ray's colour forms if that is asked for."""
-        config = self.config.sampling
-        step = 2 * 3**0.5 * self.bound / config.steps
-        shift = stateless_shifts(rays, int(self.steps_done)) if self._is_shifted else None
-        samples = fixed_steps(rays, step, shift, self.occupancy, times)
-        density = self.density(samples.points(rays), times.index_select(0, samples.ray))
-        keep = in_light(samples, density, config.least_light)
-        if not config.importance:
-            return samples.only(keep)
-        weights = compositing_weights(samples, density)
-        return subdivide(samples.only(keep), weights[keep], config.importance)
+        self.require_channels(wants)
+        shift = int(self.steps_done) if self._is_shifted else None
+        marching = Marching(self.config.sampling, self.occupancy, shift)
+        return render_field(_Shaded(self, shading), cameras, times, background, marching, wants)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Encoding, time and network; of a stack, the first instant belongs to `encoding` and the others to `time`."""
@@ -356,3 +297,37 @@ class FieldScene(Scene):
         scene = cls(config)
         scene.load_state_dict(tensors)
         return scene.to(device)
+
+
+@dataclass(frozen=True)
+class _Shaded:
+    """A field as one of its shadings shows it."""
+
+    scene: FieldScene
+    shading: Shading
+
+    @property
+    def bound(self) -> float:
+        return self.scene.bound
+
+    def density(self, points: Tensor, times: Tensor) -> Tensor:
+        return self.scene.density(points, times)
+
+    def signals(self, points: Tensor, times: Tensor, directions: Tensor, wants: frozenset[str]) -> dict[str, Tensor]:
+        field, levels = self.scene.field, self.scene.level_weights
+        raw, albedo = field(points, times, levels)
+        signals = {"density": field.activate(raw), "rgb": albedo}
+        if self.shading == "albedo" and "normal" not in wants:
+            return signals
+        normals = field.normals(points, times, levels)
+        return {**signals, "rgb": self._shaded(albedo, normals, directions), "normal": normals}
+
+    def _shaded(self, albedo: Tensor, normals: Tensor, directions: Tensor) -> Tensor:
+        if self.shading == "albedo":
+            return albedo
+        if self.shading == "normal":
+            return (normals + 1) / 2
+        facing = -(normals * directions).sum(-1, keepdim=True)
+        ambient = self.scene.config.ambient
+        light = ambient + (1 - ambient) * facing.clamp_min(0)
+        return light.expand(-1, 3) if self.shading == "textureless" else albedo * light

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal
@@ -23,10 +23,10 @@ from a4d.geometry.mesh import Mesh
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.randomness import generator as random_generator
-from a4d.render.footprint import render_fitted
-from a4d.render.gaussians import RENDERED_GAUSSIAN
+from a4d.render.footprint import render_fitted, render_layered
+from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
 from a4d.render.hexplane_layout import hexplane_layout
-from a4d.render.render import Render, concatenated
+from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
 from a4d.scenes.motion import Motion
@@ -78,6 +78,7 @@ class GaussianMotionScene(Scene):
     kind = "gaussian_motion"
     config_class = GaussianMotionConfig
     config: GaussianMotionConfig
+    offers = GAUSSIAN_CHANNELS
     rest_means: Tensor
     vertices: Tensor
 
@@ -203,20 +204,42 @@ class GaussianMotionScene(Scene):
             return None
         return self.surface.moving(self.moved_points("vertices", options.times), options)
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         """Splat the Gaussians, those of each moment together; without times at time 0."""
-        if times is None:
-            return render_fitted(self.rest, cameras, background, self.footprint)
-        moments, place = times.unique(return_inverse=True)
-        if torch.is_grad_enabled():
-            self.motion.carry(float(moments[-1]))
+        self.require_channels(wants)
+        if times is not None and torch.is_grad_enabled():
+            self.motion.carry(float(times.max()))
         colour = self.rest_means.new_zeros(3) if background is None else background
         colours = colour.expand(len(cameras), 3)
-        parts, order = [], []
-        for index, gaussians in enumerate(self.moments([float(time) for time in moments])):
-            chosen = (place == index).nonzero()[:, 0]
-            parts.append(render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint))
-            order.append(chosen)
+
+        def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
+            return render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint, wants)
+
+        return self._by_moment(draw, len(cameras), times)
+
+    def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
+        """Depth on the first surface; see `a4d.render.footprint.render_layered`."""
+
+        def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
+            return render_layered(gaussians, cameras[chosen], self.footprint)
+
+        return self._by_moment(draw, len(cameras), times)
+
+    def _by_moment(
+        self,
+        draw: Callable[[Gaussians, Tensor], Render],
+        count: int,
+        times: Tensor | None,  # (B,) in [0, 1]
+    ) -> Render:
+        """`count` views, those of each moment drawn together from its Gaussians and their indices."""
+        if times is None:
+            return draw(self.rest, torch.arange(count, device=self.rest_means.device))
+        moments, place = times.unique(return_inverse=True)
+        order = [(place == index).nonzero()[:, 0] for index in range(len(moments))]
+        each = self.moments([float(time) for time in moments])
+        parts = [draw(gaussians, chosen) for gaussians, chosen in zip(each, order, strict=True)]
         return concatenated(parts)[torch.cat(order).argsort()]
 
     def rest_points(self, points: Followed) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,16 +10,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.config import Config, Spec, parse
+from a4d.config import Config, Spec, overlaid, parse, plain
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians, count_numbers
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
-from a4d.render.footprint import SAME, drawing, render_fitted
-from a4d.render.gaussians import RENDERED_GAUSSIAN, render_gaussians
+from a4d.render.footprint import SAME, drawing, render_layered
+from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN, render_gaussians
 from a4d.render.gaussians_reference import DILATION
-from a4d.render.render import Render
+from a4d.render.render import Render, Wants
 from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
 from a4d.scenes.initialise import (
     gaussians_at_points,
@@ -29,17 +28,12 @@ from a4d.scenes.initialise import (
     gaussians_on_asset,
     gaussians_on_surface,
 )
-from a4d.scenes.scene import Scene
+from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "sh_base", "sh_detail")
 """Names of the parameters, which are also the names of their learning rates."""
-
-LAYERS = 8
-"""Enough that the mean depth lies on the first surface, though half of the light passes through each Gaussian."""
-
-MOST_LOGIT = 12.0
 
 EXACT_SIZE = 0.7
 """Radius of Gaussians on a surface that is known exactly, relative to the distance of their neighbours: as wide as to
@@ -71,6 +65,7 @@ class GaussianScene(Scene):
     kind = "gaussians"
     config_class = GaussianSceneConfig
     config: GaussianSceneConfig
+    offers = GAUSSIAN_CHANNELS
     means: nn.Parameter
     quaternions: nn.Parameter
     log_scales: nn.Parameter
@@ -119,19 +114,35 @@ class GaussianScene(Scene):
         colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
         return cls(config, gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity))
 
+    @classmethod
+    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> GaussianScene:
+        """The Gaussians of another still scene, of its own settings with others in their place.
+
+        Raises:
+            ConfigError: the other moves or has no Gaussians, or the settings are not those of this kind.
+        """
+        gaussians = start.gaussians()
+        if gaussians is None or start.is_moving:
+            raise cannot_become(start, cls)
+        own = plain(start.config) if start.kind == cls.kind else {"footprint": start.footprint}
+        return cls(parse(GaussianSceneConfig, overlaid(own, {"kind": cls.kind, **over}), "scene"), gaussians)
+
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians as they stand, part of the autograd graph."""
         sh = torch.cat([self.sh_base, self.sh_detail], dim=1) if self.config.sh_degree else self.sh_base
         return Gaussians(self.means, self.quaternions, self.log_scales, self.opacity_logits, sh)
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         """Splat the Gaussians; `times` do not matter to a static scene."""
+        self.require_channels(wants)
         gaussians = self.gaussians()
         how = drawing(cameras, self.footprint)
         is_probed = self.config.density is not None and torch.is_grad_enabled()
         probe = self.means.new_zeros(len(cameras), len(gaussians), 2).requires_grad_() if is_probed else None
         render = render_gaussians(
-            gaussians, how.cameras, background, sh_degree=self.active_sh_degree, screen_probe=probe,
+            gaussians, how.cameras, background, wants=wants, sh_degree=self.active_sh_degree, screen_probe=probe,
             dilations=how.dilations,
         )  # fmt: skip
         if probe is not None and render.visible is not None:
@@ -140,14 +151,8 @@ class GaussianScene(Scene):
         return how.reduced(render)
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
-        """Depth as if every Gaussian stood in `LAYERS` layers; colour and coverage as they are."""
-        gaussians = self.gaussians()
-        # log(1 - opacity) adds up over layers.
-        through = LAYERS * torch.nn.functional.logsigmoid(-gaussians.opacity_logits.double())
-        logits = (torch.log(-torch.expm1(through)) - through).float().clamp(max=MOST_LOGIT)
-        opaque = dataclasses.replace(gaussians, opacity_logits=logits)
-        layered = render_fitted(opaque, cameras, footprint=self.footprint)
-        return dataclasses.replace(render_fitted(gaussians, cameras, footprint=self.footprint), depth=layered.depth)
+        """Depth on the first surface; see `a4d.render.footprint.render_layered`."""
+        return render_layered(self.gaussians(), cameras, self.footprint)
 
     @property
     def footprint(self) -> float | None:

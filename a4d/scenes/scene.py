@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -17,9 +17,11 @@ from a4d.geometry.assets.animating import AnimationOptions
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.render.render import Render, Shading
+from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
+from a4d.render.render import Channel, Render, Shading, Wants
 from a4d.scenes.seed import Seed
 from a4d.trainable import Trainable
 
@@ -51,6 +53,8 @@ class Scene(Trainable):
     shadings: ClassVar[tuple[Shading, ...]] = ()
     follows_rays: ClassVar[bool] = False
     """Whether each pixel is rendered on its own, so that few of them cost little."""
+    offers: ClassVar[frozenset[Channel]] = frozenset()
+    """The channels that its renders can have beside colour, coverage and depth."""
     config: Config
 
     @classmethod
@@ -96,8 +100,13 @@ class Scene(Trainable):
         cameras: Cameras,
         times: Tensor | None = None,  # (B,) seconds in [0, 1] of the clip; None for a static scene
         background: Tensor | None = None,  # (B, 3) or (3,) sRGB; None is black
+        wants: Wants = (),
     ) -> Render:
-        """Images from B cameras."""
+        """Images from B cameras, with the channels that are wanted and no more.
+
+        Raises:
+            ConfigError: this kind of scene does not offer one of them.
+        """
 
     def render_shaded(
         self,
@@ -105,14 +114,28 @@ class Scene(Trainable):
         times: Tensor | None,  # (B,) in [0, 1]
         background: Tensor | None,  # (B, 3) or (3,) sRGB
         shading: Shading | None,
+        wants: Wants = (),
     ) -> Render:
         """Like `render`, in one of this kind's shadings; None is the scene's own.
 
         Raises:
-            ConfigError: this kind of scene has no such shading.
+            ConfigError: this kind of scene has no such shading, or does not offer a channel.
         """
         self.require_shading(shading)
-        return self.render(cameras, times, background)
+        return self.render(cameras, times, background, wants)
+
+    def require_channels(self, wants: Collection[str], where: str = "wants") -> None:
+        """Check that a scene of this kind offers what is wanted of its renders.
+
+        Raises:
+            ConfigError: it does not; names who asks and what there is.
+        """
+        for name in sorted(wants):
+            if name not in self.offers:
+                raise ConfigError(
+                    f"{where}: renders of a scene of kind '{self.kind}' have no channel '{name}'",
+                    f"They have: {', '.join(['rgb', 'alpha', 'depth', *sorted(self.offers)])}",
+                )
 
     def require_shading(self, shading: Shading | None, where: str = "shading") -> None:
         """Check that a scene of this kind can be shown that way.
@@ -226,3 +249,57 @@ class Deforming(Protocol):
 
     def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
         """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""
+
+
+@runtime_checkable
+class Extracting(Protocol):
+    """A scene whose surface is extracted from a grid, and which knows the material of every point."""
+
+    def extracted(self) -> ExtractedSurface:
+        """The surface as it stands, part of the autograd graph."""
+
+    def cell_size(self) -> float:
+        """Metres along a side of the grid's cells."""
+
+    def material_channels(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+    ) -> Tensor:
+        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
+
+
+@runtime_checkable
+class VaryingField(Protocol):
+    """A scene of features that are a function of place and time."""
+
+    def temporal_variation(
+        self,
+        unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
+    ) -> Tensor:
+        """Mean squared change of the features from one instant to the next, a scalar."""
+
+
+@runtime_checkable
+class Posable(Protocol):
+    """What joints move: a rigged mesh, a scene of one, a body."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints at rest, in the world, +Y up and +Z in front.
+
+        Raises:
+            InvalidInputError: nothing of it hangs on joints.
+        """
+
+    def motion(self, times: Sequence[float]) -> Motion:
+        """How the joints stand at T evenly spaced times in [0, 1] of its clip."""
+
+    def with_motion(self, motion: Motion) -> Posable:
+        """The same, moved as something else is instead; see `a4d.geometry.assets.reposing.reposed`.
+
+        Args:
+            motion: of any skeleton, +Y up and +Z in front.
+
+        Raises:
+            InvalidInputError: it has no joints, or too few match those of the motion by their names.
+        """

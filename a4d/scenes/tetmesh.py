@@ -20,8 +20,8 @@ from a4d.optimisers import Optimisers
 from a4d.render.encoding import progressive_level_weights
 from a4d.render.grid_layout import grid_layout
 from a4d.render.mesh_gradients import view_mesh
-from a4d.render.render import Render, Shading
-from a4d.render.shaded_mesh import SurfacePoints, render_material
+from a4d.render.render import Render, Shading, Wants
+from a4d.render.shaded_mesh import MATERIAL_CHANNELS, SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
 from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
@@ -71,6 +71,7 @@ class TetmeshScene(Scene):
     config_class = TetmeshSceneConfig
     config: TetmeshSceneConfig
     shadings = get_args(Shading)
+    offers = MATERIAL_CHANNELS
     steps_done: Tensor
 
     def __init__(self, config: TetmeshSceneConfig, step: int = 0) -> None:
@@ -132,13 +133,33 @@ class TetmeshScene(Scene):
                 self._extracted = self.surface(self.level_weights)
         return self._extracted
 
+    def cell_size(self) -> float:
+        """Metres along a side of the cells of the grid."""
+        return self.surface.cell
+
+    def material_channels(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+    ) -> Tensor:
+        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
+        channels: Tensor = self.material(points)
+        return channels
+
     def _forget(self) -> None:
         self._extracted = None
         self.lighting.forget()
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    @property
+    def _is_held(self) -> bool:
+        """Whether the surface cannot change, and need not be extracted anew after a step."""
+        learns = any(parameter.requires_grad for parameter in self.surface.parameters())
+        return not learns and self.config.active_levels is None
+
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         """Rasterise the surface in the configured shading; `times` do not matter to a static scene."""
-        return self.render_shaded(cameras, times, background, self.config.shading)
+        return self.render_shaded(cameras, times, background, self.config.shading, wants)
 
     def render_shaded(
         self,
@@ -146,15 +167,17 @@ class TetmeshScene(Scene):
         times: Tensor | None,  # (B,), not read
         background: Tensor | None,  # (B, 3) or (3,) sRGB
         shading: Shading | None,
+        wants: Wants = (),
     ) -> Render:
         """Like `render`, in another shading; see `render_material`."""
         shading = shading or self.config.shading
         self.require_shading(shading)
+        self.require_channels(wants)
         mesh = self.extracted().mesh
         view = view_mesh(mesh.vertices, mesh.faces, cameras)
         is_plain = shading in ("normal", "textureless") and not self.config.material.bump
         material = _unseen if is_plain else self._material_at
-        return render_material(view, mesh, material, self.lighting, shading, None, background)
+        return render_material(view, mesh, material, self.lighting, shading, None, background, wants)
 
     def _material_at(self, points: SurfacePoints) -> SurfaceMaterial:
         return self.material.at(points.positions)
@@ -176,9 +199,12 @@ class TetmeshScene(Scene):
 
     def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Look for the surface anew every so often, and make the grid finer where the configuration says so."""
-        self._forget()
         self.steps_done.fill_(step + 1)
         resolution = self.config.surface.cells_at(step + 1)
+        if self._is_held and resolution == self.surface.resolution:
+            self.lighting.forget()
+            return
+        self._forget()
         if resolution != self.surface.resolution:
             with torch.no_grad():
                 mesh = self.surface(self.level_weights).mesh

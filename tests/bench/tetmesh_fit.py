@@ -82,8 +82,8 @@ def from_file(scene: TetmeshScene, path: Path) -> tuple[Render, Render]:
     material = TexturedMaterial(asset.materials[part.material])
     coordinates = TextureCoordinates(part.uvs[0], part.faces)
     with torch.no_grad():
-        back = render_material(view, mesh, material, scene.lighting, mode, coordinates)
-        return scene.render(cameras), back
+        back = render_material(view, mesh, material, scene.lighting, mode, coordinates, wants=("normal",))
+        return scene.render(cameras, wants=("normal",)), back
 
 
 def shape(mesh: Mesh, truth: Mesh) -> str:
@@ -113,7 +113,7 @@ def fit(mesh: Mesh, frames: Frames, profile: dict[str, Any], pictures: Path | No
         flush=True,
     )
     if pictures:
-        rows = [seen.rgb, file.rgb, (seen.normal + 1) / 2 if seen.normal is not None else seen.rgb]
+        rows = [seen.rgb, file.rgb, (seen.channels["normal"] + 1) / 2]
         sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows])
         write_image(pictures, sheet.clamp(0, 1).numpy())
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from a4d.evaluation import alignment
 from a4d.evaluation.alignment import align
 from a4d.evaluation.comparison import compare_shapes
 from a4d.evaluation.motion import MovingShape
@@ -28,3 +29,16 @@ def test_a_rigid_alignment_keeps_the_size():
     truth = creature(resolution=32)
     matrix = align(truth.with_vertices(1.3 * truth.vertices), truth, "rigid")
     assert float(torch.linalg.det(matrix[:3, :3])) == pytest.approx(1, abs=1e-9)
+
+
+def test_each_axis_may_have_a_size_of_its_own(monkeypatch):
+    monkeypatch.setattr(alignment, "FINE", 1200)
+    monkeypatch.setattr(alignment, "STRETCH_STEPS", 80)
+    truth = creature(resolution=32)
+    sizes = torch.tensor([1.25, 1.0, 0.85])
+    copy = truth.with_vertices(truth.vertices * sizes + torch.tensor([0.3, 0.0, 0.0]))
+    shape, aim = MovingShape((copy,)), MovingShape((truth,))
+    found = {kind: align(copy, truth, kind) for kind in ("similarity", "axes")}
+    scores = {kind: compare_shapes(shape.moved(matrix), aim, 0.02) for kind, matrix in found.items()}
+    assert scores["axes"]["chamfer"] < 0.35 * scores["similarity"]["chamfer"]
+    assert torch.linalg.svdvals(found["axes"][:3, :3]).max() == pytest.approx(1 / 0.85, rel=0.03)

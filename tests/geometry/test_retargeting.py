@@ -1,68 +1,19 @@
 """Motion of one body on another: names of all rigs, other sizes and rest poses, and rigs that are the same."""
 
-import math
+from pathlib import Path
 
 import pytest
 import torch
+from rigged_body import BODY, RENAMED, rigged, skeleton, waving
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.animation import Channel, Clip, Curve
-from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.assets.asset import Influences
 from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.assets.reposing import motion_of, reposed
-from a4d.geometry.deformation.retargeting import body_part, match_joints, retargeted
+from a4d.geometry.deformation.retargeting import body_part, body_parts, match_joints, retargeted, rotations_of
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
-from a4d.geometry.primitives import box
-from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
-
-# Joint, parent, place in metres: arms spread in a T.
-BODY = {
-    "Hips": (None, (0.0, 1.0, 0.0)),
-    "Spine": ("Hips", (0.0, 1.2, 0.0)),
-    "Head": ("Spine", (0.0, 1.6, 0.0)),
-    "LeftArm": ("Spine", (0.2, 1.4, 0.0)),
-    "LeftForeArm": ("LeftArm", (0.5, 1.4, 0.0)),
-    "LeftHand": ("LeftForeArm", (0.8, 1.4, 0.0)),
-    "LeftUpLeg": ("Hips", (0.1, 0.9, 0.0)),
-    "LeftLeg": ("LeftUpLeg", (0.1, 0.5, 0.0)),
-    "LeftFoot": ("LeftLeg", (0.1, 0.0, 0.0)),
-}
-RENAMED = {
-    "Hips": "pelvis", "Spine": "spine_01", "Head": "head", "LeftArm": "upperarm_l", "LeftForeArm": "lowerarm_l",
-    "LeftHand": "hand_l", "LeftUpLeg": "thigh_l", "LeftLeg": "calf_l", "LeftFoot": "foot_l",
-}  # fmt: skip
-
-
-def turn(axis: int, degrees: float) -> torch.Tensor:
-    half = math.radians(degrees) / 2
-    quaternion = torch.zeros(4, dtype=torch.float64)
-    quaternion[0], quaternion[1 + axis] = math.cos(half), math.sin(half)
-    return rotation_from_quaternion(quaternion)
-
-
-def skeleton(places=None, names=None, scale=1.0) -> Skeleton:
-    """The body with joints whose axes are the world's."""
-    places = {name: place for name, (_, place) in BODY.items()} if places is None else places
-    world = {name: scale * torch.tensor(place, dtype=torch.float64) for name, place in places.items()}
-    order = list(BODY)
-    parents = [order.index(above) if above else -1 for above, _ in BODY.values()]
-    offsets = [world[name] - (world[above] if above else 0) for name, (above, _) in BODY.items()]
-    rest = rigid_from_parts(torch.eye(3, dtype=torch.float64).repeat(len(order), 1, 1), torch.stack(offsets))
-    return Skeleton(tuple((names or {}).get(name, name) for name in order), torch.tensor(parents), rest)
-
-
-def waving(body: Skeleton, shift=(0.0, 0.0, 0.0)) -> Motion:
-    """Raises an arm, bends an elbow and a knee, and walks ahead."""
-    frames = 5
-    local = body.rest.expand(frames, *body.rest.shape).clone()
-    index = {name: place for place, name in enumerate(BODY)}
-    for frame in range(frames):
-        local[frame, index["LeftArm"], :3, :3] = turn(2, 15.0 * frame)
-        local[frame, index["LeftForeArm"], :3, :3] = turn(1, -20.0 * frame)
-        local[frame, index["LeftLeg"], :3, :3] = turn(0, 10.0 * frame)
-        local[frame, index["Hips"], :3, 3] += torch.tensor([0.0, 0.0, 0.1 * frame]) + torch.tensor(shift)
-    return Motion(body, local, 1 / 30)
+from a4d.io.assets.bvh import read_bvh
+from a4d.io.assets.gltf.reader import read_gltf
 
 
 def limbs(motion: Motion) -> torch.Tensor:
@@ -137,21 +88,9 @@ def test_bodies_without_common_joints_are_told_apart():
         match_joints(waving(skeleton()).skeleton, stranger)
 
 
-def rigged(names=None):
-    """A box per joint, as one skinned asset with a motion."""
-    body = skeleton(names=names)
-    mesh = box((0.5, 0.5, 0.5))
-    count = len(mesh.vertices)
-    weights = torch.zeros(count, len(BODY))
-    weights[torch.arange(count), torch.arange(count) % len(BODY)] = 1.0
-    primitive = primitive_from_mesh(mesh)
-    primitive = type(primitive)(**{**primitive.__dict__, "influences": Influences.strongest(weights)})
-    return skinned_asset("body", primitive, {"wave": waving(body)})
-
-
 def test_the_same_rig_takes_a_motion_as_it_is():
     asset = rigged()
-    motion = motion_of(asset, asset.clips[0])
+    motion = motion_of(asset, asset.clips[0], 30)
     assert len(motion) == 5
     again = reposed(rigged(), motion, "again")
     assert [clip.name for clip in again.clips] == ["again"]
@@ -182,3 +121,88 @@ def test_other_names_move_the_skin_alike():
             atol=2e-3,
             rtol=0,
         )
+
+
+def test_rigs_that_name_joints_mean_thighs_and_upper_arms_by_hips_and_shoulders():
+    names = {"LeftArm": "LeftShoulder", "LeftForeArm": "LeftElbow", "LeftUpLeg": "LeftHip", "Spine": "LeftCollar"}
+    body = skeleton(names=names)
+    parts = dict(zip(body.names, body_parts(body), strict=True))
+    assert parts["LeftShoulder"] == ("left", "upperarm")
+    assert parts["LeftCollar"] == ("left", "shoulder")
+    assert parts["LeftHip"] == ("left", "thigh")
+    assert parts["Hips"] == ("", "hips")
+
+
+def test_a_hand_turns_with_its_arm_and_a_head_stays_level():
+    hanging = {name: place for name, (_, place) in BODY.items()}
+    hanging |= {"LeftForeArm": (0.2, 1.1, 0.0), "LeftHand": (0.2, 0.8, 0.0), "Head": (0.0, 1.55, 0.15)}
+    source = skeleton(hanging)
+    still = Motion(source, source.rest[None].clone(), 1 / 30)
+    other = retargeted(still, skeleton())
+    hand, fore, head = (
+        other.world_from_joint[0, list(BODY).index(name), :3, :3] for name in ("LeftHand", "LeftForeArm", "Head")
+    )
+    torch.testing.assert_close(hand, fore)
+    assert float(hand[1, 0]) == pytest.approx(-1, abs=1e-9)  # what pointed along the spread arm points down
+    torch.testing.assert_close(head, torch.eye(3, dtype=torch.float64))
+
+
+def test_shorter_legs_make_smaller_steps_and_stand_on_the_same_ground():
+    short = {
+        name: (x, 1.0 + (y - 1.0) * (0.5 if "Leg" in name or "Foot" in name else 1.0), z)
+        for name, (_, (x, y, z)) in BODY.items()
+    }
+    short = {name: (x, y - 0.5, z) for name, (x, y, z) in short.items()}
+    motion = waving(skeleton())
+    other = retargeted(motion, skeleton(short))
+    walked = (motion.positions[-1, 0] - motion.positions[0, 0])[2]
+    torch.testing.assert_close((other.positions[-1, 0] - other.positions[0, 0])[2], 0.5 * walked)
+    assert float(other.positions[..., 1].min()) == pytest.approx(0.5 * float(motion.positions[..., 1].min()), abs=1e-6)
+
+
+def test_the_same_rig_of_another_size_and_place_is_known():
+    asset, motion = rigged(), waving(skeleton())
+    elsewhere = torch.eye(4, dtype=torch.float64)
+    elsewhere[:3, :3] *= 40.0
+    elsewhere[:3, 3] = torch.tensor([3.0, -2.0, 7.0])
+    for each in (motion, motion.seen_from(elsewhere)):
+        again = reposed(asset, each)
+        shown = [deform(each, each.clips[0], 4 / 30).vertices for each in (again, asset)]
+        torch.testing.assert_close(*shown, atol=2e-4, rtol=0)
+
+
+@pytest.fixture
+def mannequin(real_data: Path) -> Skeleton:
+    """A toy figure of 1.2 m with its arms spread."""
+    asset = read_gltf(real_data / "rigged_kaykit/sketchpunk/models/mannequin_v2/manny_med_mod.gltf")
+    return asset.skeleton_of(asset.shown_joints())
+
+
+def bend(motion: Motion, joint: int) -> torch.Tensor:
+    """(T,) degrees by which a joint has turned against its parent since rest."""
+    turns = (
+        rotations_of(motion.skeleton.rest.double())[joint].T @ rotations_of(motion.parent_from_joint.double())[:, joint]
+    )
+    return torch.rad2deg(torch.acos(((turns.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("file", "wrist", "is_overhead"),
+    [("animated_drawings/cmu1/jumping_jacks", "Wrist", True), ("pybvh/bvh_data/cmu_12_01_walk", "Hand", False)],
+)
+def test_motion_capture_moves_a_toy_figure(
+    real_data: Path, mannequin: Skeleton, file: str, wrist: str, is_overhead: bool
+):
+    capture = read_bvh(real_data / f"motion_bvh/{file}.bvh")
+    other = retargeted(capture, mannequin)
+    place = {name: index for index, name in enumerate(mannequin.names)}
+    toes = other.positions[:, [place["toes.l"], place["toes.r"]], 1].amin(1)
+    at_rest = float(mannequin.rest_world[place["toes.l"], 1, 3])
+    assert float(toes.min()) == pytest.approx(at_rest, abs=1e-3)
+    assert float(toes.max()) < at_rest + 0.07
+    for side, full in (("l", "Left"), ("r", "Right")):
+        limb = other.positions[:, place[f"wrist.{side}"]] - other.positions[:, place[f"lowerarm.{side}"]]
+        assert (float(torch.nn.functional.normalize(limb, dim=1)[:, 1].max()) > 0.95) == is_overhead
+        # A hand that stayed where the rest poses' arms differ would be twisted by the quarter turn between them.
+        there = bend(capture, capture.skeleton.names.index(f"{full}{wrist}"))
+        torch.testing.assert_close(bend(other, place[f"wrist.{side}"]), there, atol=1e-3, rtol=0)

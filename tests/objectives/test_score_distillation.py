@@ -42,7 +42,7 @@ class Album(Scene):
     def begin(cls, spec, seed, generator):
         return cls()
 
-    def render(self, cameras, times=None, background=None):
+    def render(self, cameras, times=None, background=None, wants=()):
         x, z = cameras.positions[:, 0], cameras.positions[:, 2]
         page = (torch.rad2deg(torch.atan2(x, z)) / 45).round().long() % 8
         left, top = (round(SIZE / 2 - centre) for centre in cameras.intrinsics[0, 2:].tolist())
@@ -246,11 +246,12 @@ def turns(cameras):
 class Relief(Album):
     """An album of normals as well."""
 
-    def render(self, cameras, times=None, background=None):
+    offers = frozenset({"normal"})
+
+    def render(self, cameras, times=None, background=None, wants=()):
         colours = super().render(cameras)
-        return replace(
-            colours, normal=torch.nn.functional.normalize(colours.rgb * 2 - 1, dim=-1), alpha=colours.rgb[..., :1]
-        )
+        normal = torch.nn.functional.normalize(colours.rgb * 2 - 1, dim=-1)
+        return replace(colours, channels={"normal": normal} if wants else {}, alpha=colours.rgb[..., :1])
 
 
 class Whole(ExactPrior):
@@ -276,8 +277,8 @@ def test_normals_and_mask_stand_for_latents():
     # Turning keeps lengths, shrinking averages.
     lengths = prior.asked[:, :3].norm(dim=1)
     assert 0.3 < float(lengths.mean()) < 1.1
-    with pytest.raises(ConfigError, match="no normals"):
-        ask(step_of(prior))
+    with pytest.raises(ConfigError, match="of kind 'album' have no channel 'normal'"):
+        Problem(Album(), step_of(prior).views, [ask], priors={"exact": prior})
 
 
 def test_objectives_take_turns(tmp_path):

@@ -39,21 +39,16 @@ def errors(result):
 def test_the_list_names_size_licence_and_recipe(a4d):
     result = a4d("list")
     assert result.returncode == 0
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("modelscope-1.7b")]
-    assert "3.67 GB" in line
-    assert "CC-BY-NC-4.0" in line
-    assert "animate124" in line
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("mv-vdm")]
+    assert "2.58 GB" in line
+    assert "Apache-2.0 as tagged" in line
+    assert "animate3d" in line
     assert "not here" in line
 
 
 def test_a_recipe_lists_what_it_uses_as_json(a4d):
-    rows = json.loads(a4d("list", "animate124", "--json").stdout)["weights"]
-    assert [row["name"] for row in rows] == [
-        "stable-diffusion-1.5",
-        "zero123-xl",
-        "modelscope-1.7b",
-        "controlnet-tile",
-    ]
+    rows = json.loads(a4d("list", "animate3d", "--json").stdout)["weights"]
+    assert [row["name"] for row in rows] == ["mv-vdm", "mvdream-1.5", "ip-adapter-1.5"]
 
 
 def test_failures_are_one_line_with_their_exit_codes(a4d, tmp_path):

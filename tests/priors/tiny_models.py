@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
 from transformers import (
+    CLIPConfig,
+    CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
@@ -116,3 +118,49 @@ def image_encoder() -> CLIPVisionModelWithProjection:
         image_size=32, patch_size=8,
     )  # fmt: skip
     return random_weights(CLIPVisionModelWithProjection(config))
+
+
+def save_clip(folder: Path) -> Path:
+    """A CLIP in transformers' layout, its tokenizer beside its weights."""
+    config = CLIPConfig(
+        text_config=text_encoder().model.config.to_dict(),
+        vision_config=image_encoder().config.to_dict(),
+        projection_dim=WIDTH,
+    )
+    random_weights(CLIPModel(config)).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def lpips_state(kernels: list[tuple[int, int, int]], widths: list[int], taps: list[int]) -> dict[str, torch.Tensor]:
+    """Tensors of LPIPS under Zhang et al.'s names.
+
+    Args:
+        kernels: slice, number and width of the kernel of each convolution.
+        widths: channels of each.
+        taps: channels of each head.
+    """
+    generator = torch.Generator().manual_seed(5)
+    state, channels = {}, 3
+    for (part, number, kernel), width in zip(kernels, widths, strict=True):
+        spread = (2 / (channels * kernel**2)) ** 0.5
+        weight = spread * torch.randn(width, channels, kernel, kernel, generator=generator)
+        state[f"net.slice{part}.{number}.weight"] = weight
+        state[f"net.slice{part}.{number}.bias"] = 0.1 * torch.randn(width, generator=generator)
+        channels = width
+    for head, width in enumerate(taps):
+        state[f"lin{head}.model.1.weight"] = torch.rand(1, width, 1, 1, generator=generator)
+    return state
+
+
+def alexnet_lpips(widths: list[int]) -> dict[str, torch.Tensor]:
+    kernels = [(1, 0, 11), (2, 3, 5), (3, 6, 3), (4, 8, 3), (5, 10, 3)]
+    return lpips_state(kernels, widths, widths)
+
+
+def vgg_lpips(widths: list[int]) -> dict[str, torch.Tensor]:
+    """Widths of the five blocks."""
+    blocks = [(0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)]
+    kernels = [(part, number, 3) for part, numbers in enumerate(blocks, start=1) for number in numbers]
+    wide = [width for width, numbers in zip(widths, blocks, strict=True) for _ in numbers]
+    return lpips_state(kernels, wide, widths)

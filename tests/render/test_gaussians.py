@@ -61,7 +61,7 @@ def images_and_gradients(backend, gaussians, cameras, background, dtype, normals
     device = gaussians.means.device
     probe = torch.zeros(len(cameras), len(gaussians), 2, dtype=dtype, device=device, requires_grad=True)
     render = render_gaussians(
-        leaves, cameras, background.to(dtype), backend=backend, normals=normals, screen_probe=probe
+        leaves, cameras, background.to(dtype), backend=backend, wants=("normal",) if normals else (), screen_probe=probe
     )
     images = {"rgb": render.rgb, "alpha": render.alpha, "depth": render.depth}
     if normals:
@@ -107,7 +107,7 @@ def test_each_output_alone_has_the_reference_gradient(output):
     found = []
     for backend, dtype in (("reference", torch.float64), ("numba", torch.float32)):
         leaves = Gaussians(*(getattr(gaussians, name).to(dtype).clone().requires_grad_() for name in NAMES))
-        image = getattr(render_gaussians(leaves, cameras, backend=backend, normals=True), output)
+        image = getattr(render_gaussians(leaves, cameras, backend=backend, wants=("normal",)), output)
         image.square().sum().backward()
         tensors = [getattr(leaves, name) for name in NAMES]
         gradients = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
@@ -122,7 +122,7 @@ def test_reference_gradients_are_those_of_finite_differences():
 
     def images(*values):
         render = render_gaussians(
-            Gaussians(*values[:5]), cameras, torch.tensor([0.2, 0.5, 0.9]), backend="reference", normals=True,
+            Gaussians(*values[:5]), cameras, torch.tensor([0.2, 0.5, 0.9]), backend="reference", wants=("normal",),
             screen_probe=values[5],
         )  # fmt: skip
         return render.rgb, render.alpha, render.depth, render.normal
@@ -163,7 +163,7 @@ def test_depth_and_normals_of_a_plane(backend):
         torch.zeros(count, 1, 3),
     )
     camera = Cameras(look_at(torch.tensor([[0.3, 2.0, -0.2]])), torch.tensor([[60.0, 60, 20, 20]]), 40, 40)
-    render = render_gaussians(gaussians, camera, backend=backend, normals=True)
+    render = render_gaussians(gaussians, camera, backend=backend, wants=("normal",))
     origins, directions = camera.rays()
     above = origins[..., 1] - 0.3 * origins[..., 2] - 0.1
     depth = -above / (directions[..., 1] - 0.3 * directions[..., 2])
@@ -234,7 +234,7 @@ def test_nothing_to_see(backend):
     clear = replace(cloud(10), opacity_logits=torch.full((10,), -6.0))
     for gaussians in (none, behind, clear):
         leaves = Gaussians(*(getattr(gaussians, name).clone().requires_grad_() for name in NAMES))
-        render = render_gaussians(leaves, cameras, background, backend=backend, normals=True)
+        render = render_gaussians(leaves, cameras, background, backend=backend, wants=("normal",))
         assert torch.equal(render.rgb, background[:, None, None].expand(2, 18, 20, 3))
         assert render.visible.shape == (2, len(gaussians))
         assert not render.visible.any()
@@ -297,7 +297,7 @@ def test_extreme_numbers_neither_crash_nor_spread(seed):
     cameras = off_centre_cameras(2, 40, 33)
     for backend in ("reference", "numba"):
         leaves = Gaussians(*(getattr(gaussians, name).clone().requires_grad_() for name in NAMES))
-        render = render_gaussians(leaves, cameras, backend=backend, normals=True)
+        render = render_gaussians(leaves, cameras, backend=backend, wants=("normal",))
         for image in (render.rgb, render.alpha, render.depth, render.normal):
             assert image.isfinite().all()
         render.rgb.mean().backward()
@@ -439,3 +439,42 @@ def test_gsplat_agrees_with_numba():
     for name, gradient in expected[1].items():
         assert (gradients[name].cpu() - gradient).norm() < 1e-3 * gradient.norm(), name
     assert (visible.cpu() == expected[2]).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("channels", [1, 7])
+def test_signals_are_blended_in_the_pass_of_the_colours_and_pass_gradients(channels):
+    gaussians, cameras = cloud(200, 1, 1.0), off_centre_cameras(2, 40, 30)
+    draws = torch.Generator().manual_seed(4)
+    shared, own = torch.randn(200, channels, generator=draws), torch.randn(2, 200, 2, generator=draws)
+    found = []
+    for backend, dtype in (("reference", torch.float64), ("numba", torch.float32)):
+        leaves = Gaussians(*(getattr(gaussians, name).to(dtype).clone().requires_grad_() for name in NAMES))
+        signals = {
+            name: values.to(dtype).clone().requires_grad_() for name, values in (("features", shared), ("flow", own))
+        }
+        render = render_gaussians(leaves, cameras, backend=backend, wants=("normal",), signals=signals)
+        images = [render.rgb, render.depth, render.channels["features"], render.channels["flow"], render.normal]
+        sum(image.square().sum() for image in images).backward()
+        gradients = [getattr(leaves, name).grad for name in NAMES] + [each.grad for each in signals.values()]
+        found.append((images, gradients))
+    assert found[1][0][2].shape == (2, 30, 40, channels)
+    for truth, fast in zip(found[0][0], found[1][0], strict=True):
+        assert ((fast - truth).abs() > 1e-4).any(dim=-1).float().mean() < 2e-3
+    for truth, fast in zip(found[0][1], found[1][1], strict=True):
+        assert (fast - truth).norm() < 1e-4 * truth.norm()
+    plain = render_gaussians(gaussians, cameras)
+    assert (plain.rgb - found[1][0][0]).abs().max() < 1e-5
+    assert plain.channels == {}
+
+
+def test_gradients_of_signals_are_those_of_finite_differences():
+    gaussians, cameras = cloud(3, 0, opacity=1.0, seed=3).to(torch.float64), off_centre_cameras(1, 8, 7)
+
+    def image(signals, means):
+        shown = replace(gaussians, means=means)
+        return render_gaussians(shown, cameras, backend="reference", signals={"features": signals}).channels["features"]
+
+    draws = torch.Generator().manual_seed(0)
+    signals = torch.randn(3, 5, generator=draws, dtype=torch.float64, requires_grad=True)
+    means = gaussians.means.clone().requires_grad_()
+    assert torch.autograd.gradcheck(image, (signals, means), eps=1e-7, atol=1e-5, fast_mode=True)

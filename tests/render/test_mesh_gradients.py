@@ -1,6 +1,7 @@
 """Differentiable mesh views against finite differences of finely sampled images."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -201,3 +202,20 @@ def test_fitting_a_radius_to_a_mask_recovers_it():
         ((render_surface(sphere.with_vertices(sphere.vertices * radius), camera).alpha - wanted) ** 2).mean().backward()
         optimiser.step()
     assert math.isclose(radius.item(), 0.45, abs_tol=2e-3)
+
+
+def test_signals_of_vertices_have_the_images_and_the_gradients_of_colours():
+    mesh = icosphere(0.6, 2)
+    draws = torch.Generator().manual_seed(2)
+    values = torch.rand(len(mesh.vertices), 3, generator=draws)
+    found = []
+    for signals in (None, {"features": torch.cat([values, values[:, :2]], dim=1)}):
+        vertices = mesh.vertices.clone().requires_grad_()
+        shape = replace(mesh, vertices=vertices, colours=values)
+        render = render_surface(shape, CAMERA, None, signals)
+        image = render.rgb if signals is None else render.channels["features"][..., :3]
+        (image[0].double() * ramp(SIZE)[..., :3]).sum().backward()
+        found.append((image.detach(), vertices.grad))
+    torch.testing.assert_close(found[1][0], found[0][0])
+    assert render.channels["features"].shape[-1] == 5
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-6)

@@ -122,7 +122,9 @@ def test_normal_maps_tilt_along_the_picture(mirrored):
     image = (torch.tensor([0.6, 0.48, 0.64]) / 2 + 0.5).expand(4, 4, 3)
     material = Material(normal_map=TextureMap(image, 0, ("repeat", "repeat"), True, torch.eye(2, 3)))
     view = view_mesh(SQUARE.vertices, SQUARE.faces, facing_camera(8))
-    normal = render_material(view, SQUARE, TexturedMaterial(material), studio(), "normal", coordinates).normal
+    normal = render_material(
+        view, SQUARE, TexturedMaterial(material), studio(), "normal", coordinates, wants=("normal",)
+    ).normal
     torch.testing.assert_close(normal[0, 4, 4], torch.tensor([0.6 * side, 0.48, 0.64]), rtol=0, atol=1e-4)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from a4d.config import Spec
 from a4d.geometry.cameras import Cameras, turntable
-from a4d.render.render import Render
+from a4d.render.render import Render, Wants
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames
@@ -26,7 +26,9 @@ class Painting(Scene):
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> Painting:
         return cls()
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         rgb, alpha = self.pixels[..., :3], self.pixels[..., 3:]
         behind = torch.zeros(len(cameras), 3) if background is None else background
         image = rgb * alpha + behind[:, None, None] * (1 - alpha)

@@ -13,7 +13,7 @@ from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.render.asset import AssetRenderer
-from a4d.render.render import Render
+from a4d.render.render import Render, Wants
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
@@ -30,7 +30,9 @@ class Showing(Scene):
         places, index = self.posed.vertices.unique(dim=0, return_inverse=True)
         return Mesh(places, index[self.posed.faces])
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         pictures = [self.renderer.render(self.posed, cameras[index]) for index in range(len(cameras))]
         rgba = torch.stack([picture.rgba for picture in pictures])
         depth = torch.stack([picture.depth for picture in pictures])[..., None]

@@ -160,7 +160,7 @@ def test_shadings_follow_the_normal():
     directions = cameras.rays()[1][0]
     directions = directions / directions.norm(dim=-1, keepdim=True)
     renders = {
-        shading: scene.render_shaded(cameras, None, None, shading)
+        shading: scene.render_shaded(cameras, None, None, shading, () if shading == "albedo" else ("normal",))
         for shading in ("albedo", "lambertian", "textureless", "normal")
     }
     normal = renders["normal"].normal
@@ -255,6 +255,11 @@ def test_what_may_move_begins_at_rest_and_then_moves(kind):
         rest = static.render(cameras).rgb
         torch.testing.assert_close(moving.render(cameras, times).rgb, rest, atol=1e-6, rtol=0)
         torch.testing.assert_close(moving.render(cameras).rgb, rest, atol=1e-6, rtol=0)
+        wants = sorted(static.offers)
+        expected, found = static.render(cameras, wants=wants), moving.render(cameras, times, wants=wants)
+        assert set(found.channels) == set(wants)
+        for name in wants:
+            torch.testing.assert_close(found.channels[name], expected.channels[name], atol=1e-4, rtol=1e-4)
     unit = torch.rand(50, 3)
     assert float(moving.temporal_variation(unit).detach()) < 1e-12
     assert float(static.temporal_variation(unit)) == 0

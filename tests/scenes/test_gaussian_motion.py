@@ -9,6 +9,7 @@ from rich.console import Console
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.cameras import turntable
 from a4d.geometry.deformation.node_graph import node_graph
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere, paint
@@ -286,3 +287,19 @@ def test_a_bending_bar_is_followed_from_four_views(motion: dict, tmp_path: Path)
         found = scene.moved_points("vertices", torch.linspace(0, 1, len(truth)).tolist())
     error = (found - truth).norm(dim=-1).mean() / (truth - truth[0]).norm(dim=-1).mean()
     assert float(error) < (0.25 if motion["kind"] == "nodes" else 0.35)
+
+
+@pytest.mark.parametrize("motion", MOTIONS, ids=["nodes", "hexplane"])
+def test_a_motion_that_does_nothing_shows_every_channel_of_the_still_scene(motion: dict) -> None:
+    still = GaussianScene.begin({"kind": "gaussians", "count": 100}, Seed(), generator(0, "begin"))
+    moving = GaussianMotionScene.begin_from(still, {"motion": motion}, generator(0, "begin"))
+    assert moving.offers == still.offers
+    cameras, wants = turntable(2, 10.0, 2.5, 40.0, 24), sorted(still.offers)
+    times = torch.tensor([0.0, 0.7])
+    with torch.no_grad():
+        expected, found = still.render(cameras, wants=wants), moving.render(cameras, times, wants=wants)
+        surface = still.render_surface(cameras).depth, moving.render_surface(cameras, times).depth
+    assert set(found.channels) == set(wants)
+    for name in wants:
+        torch.testing.assert_close(found.channels[name], expected.channels[name], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(*surface, atol=1e-6, rtol=1e-5)

@@ -223,7 +223,7 @@ def test_every_shading_shows_the_surface_its_own_way():
     scene = colourful(begin()).requires_grad_(False)
     camera = around()
     renders = {
-        mode: scene.render_shaded(camera, None, None, mode)
+        mode: scene.render_shaded(camera, None, None, mode, ("normal",))
         for mode in ("albedo", "lambertian", "textureless", "normal", "shaded")
     }
     inside = renders["albedo"].alpha[..., 0] == 1
@@ -240,7 +240,10 @@ def test_every_shading_shows_the_surface_its_own_way():
 
 def test_bumps_bend_the_normals_but_not_the_shape():
     flat, bumpy = (colourful(begin(material={**SMALL["material"], "bump": bump})) for bump in (0.0, 0.5))
-    renders = [scene.requires_grad_(False).render_shaded(around(), None, None, "normal") for scene in (flat, bumpy)]
+    renders = [
+        scene.requires_grad_(False).render_shaded(around(), None, None, "normal", ("normal",))
+        for scene in (flat, bumpy)
+    ]
     assert torch.equal(renders[0].alpha, renders[1].alpha)
     assert torch.equal(renders[0].depth, renders[1].depth)
     assert float((renders[0].normal - renders[1].normal).abs().max()) > 0.05

@@ -13,7 +13,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import torus
 from a4d.render.mesh import render_mesh
-from a4d.render.render import Render
+from a4d.render.render import Render, Wants
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 
@@ -42,7 +42,9 @@ class Waving(Scene):
         # With other faces at other times it has no vertices to follow.
         return replace(mesh, faces=mesh.faces.roll(round(10 * time), 0)) if self.splits else mesh
 
-    def render(self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None) -> Render:
+    def render(
+        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
+    ) -> Render:
         return render_mesh(self.mesh(0.0 if times is None else float(times[0])), cameras, background)
 
     @classmethod

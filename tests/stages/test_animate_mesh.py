@@ -14,7 +14,7 @@ from a4d.io.pictures.images import read_image
 from a4d.scenes import load_scene
 from a4d.workspace.workspace import Workspace
 
-SETTINGS = Path(__file__).parents[2] / "recipes" / "animate3d" / "compact" / "fit-dynamic.yaml"
+SETTINGS = Path(__file__).parents[2] / "recipes" / "animate3d" / "compact.yaml"
 QUICK = (
     "--accept",
     "--config", SETTINGS, "--iterations", 8, "--set", "scene.count=600", "--set", "scene.motion.nodes=20",

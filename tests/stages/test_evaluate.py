@@ -5,14 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
+from safetensors.torch import save_file
 
 from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
 from a4d.geometry.assets.asset import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
-from a4d.geometry.primitives import box
+from a4d.geometry.primitives import box, paint
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.assets.glb_asset import write_asset
+from a4d.randomness import generator
+from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.seed import Seed
 
 FRAMES = 9
 
@@ -53,6 +58,7 @@ def test_what_was_given_is_what_was_recorded(a4d, workspace: Path) -> None:
         assert facts["trajectory_share_of_static"] < 1e-3
         assert facts["joint_rotation_error"] < 0.05
         assert facts["joints"] == 1
+        assert facts["cd_m"] < 1e-4
         assert len(facts["moments"]) == 3
 
 
@@ -84,8 +90,38 @@ def test_a_mesh_against_a_mesh_is_a_table(a4d, workspace: Path) -> None:
     arm(Path("lazy.glb"), 30)
     result = a4d("evaluate", "lazy.glb", "--against", "arm.glb", "--moments", 2)
     assert result.code == 0
+    assert a4d("evaluate", "lazy.glb", "--against", "lazy.glb", "--moments", 1, "--json").json["chamfer"] < 1e-6
     for word in ("moment", "trajectory_share_of_static", "normal_consistency", "joint_rotation_error"):
         assert word in result.out
+
+
+def test_judges_look_at_a_scene_over_the_background_that_is_chosen(a4d, workspace: Path, tmp_path: Path) -> None:
+    seed = Seed(mesh=paint(box((0.5, 0.8, 0.3))))
+    spec = {"kind": "gaussian_motion", "count": 200, "motion": {"kind": "nodes", "nodes": 6, "keys": 2}}
+    place = workspace / "scenes" / "block"
+    place.mkdir(parents=True)
+    GaussianMotionScene.begin(spec, seed, generator(0, "begin")).save(place)
+    eyes, lpips = tiny_models.save_clip(tmp_path / "clip"), tmp_path / "lpips"
+    lpips.mkdir()
+    save_file(tiny_models.alexnet_lpips([4, 6, 8, 5, 7]), lpips / "alexnet.safetensors")
+    views = ("evaluate", workspace, "--compare", "views", "--background", "white")
+    judges = ("--judges", "clip,lpips", "--weights", f"clip-vit-b-32={eyes}", "--weights", f"lpips-alexnet={lpips}")
+    texts = ("--text", "a block", "--text", "a horn")
+    facts = a4d(*views, *judges, *texts, "--json").json
+    assert (facts["clip_model"], facts["lpips_model"]) == ("clip-vit-b-32", "lpips-alexnet")
+    assert facts["lpips"] > facts["lpips_unscaled"] > 0
+    assert facts["flicker"] < 0
+    assert facts["clip_i"] < facts["clip_f"] == pytest.approx(1, abs=1e-3)
+    assert facts["clip_r"] in (0, 1)
+    assert (facts["background"], len(facts["views"])) == ("white", 2 * FRAMES)
+    assert facts["views"][0]["lpips"] > 0
+    table = a4d(*views, *judges)
+    assert table.code == 0
+    for word in ("foreground_psnr", "lpips_unscaled", "flicker", "clip_i", "clip-vit-b-32", "over white"):
+        assert word in table.out
+    missing = a4d(*views, "--judges", "clip-vit-bigg-14")
+    assert (missing.code, len(missing.err.strip().splitlines())) == (5, 1)
+    assert "a4d weights fetch clip-vit-bigg-14" in missing.err
 
 
 @pytest.mark.parametrize(
@@ -94,6 +130,7 @@ def test_a_mesh_against_a_mesh_is_a_table(a4d, workspace: Path) -> None:
         (("arm.glb",), 2, "--against"),
         (("arm.glb", "--against", "arm.a4d", "--clip", "run"), 4, "no clip 'run'"),
         (("arm.glb", "--against", "arm.a4d", "--compare", "views"), 2, "views are those of"),
+        (("arm.glb", "--against", "arm.a4d", "--judges", "clip"), 2, "views are those of"),
         (("arm.a4d",), 4, "no scene yet"),
         (("arm.glb", "--against", "gone.a4d"), 4, "no workspace"),
         (("gone.glb", "--against", "arm.a4d"), 4, "does not exist"),

@@ -15,7 +15,7 @@ from a4d.geometry.primitives import box, paint
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.pictures.images import read_image
 from a4d.objectives import build_objectives
-from a4d.objectives.priors import prior_configs
+from a4d.objectives.priors import prior_settings
 from a4d.priors.sampling import sampling_timesteps
 from a4d.priors.schedule import noise_schedule
 
@@ -51,7 +51,7 @@ def test_a_prior_is_sampled_as_it_draws_best_unless_told_otherwise(a4d, box_work
     assert {key: plain[key] for key in own} == own
     assert plain["prompt"] == "a box hops"
     root = Path(__file__).parents[2] / "recipes" / "animate3d"
-    recipe = root / ("paper" if prior == "mv-vdm" else "compact") / "fit-dynamic.yaml"
+    recipe = root / ("paper.yaml" if prior == "mv-vdm" else "compact.yaml")
     by_recipe = resolved("--config", recipe, "--set", "sample.steps=7")
     assert {key: by_recipe[key] for key in own} == {**own, "steps": 7}
 
@@ -77,10 +77,10 @@ def test_what_a_prior_cannot_be_told_is_said_before_anything_runs() -> None:
 
 def test_priors_of_objectives_take_views_and_size_by_name_alone() -> None:
     asking = [{"kind": "score-distillation", "views": "ring", "prior": "mv-vdm", "prompt": "x", "guidance_scale": 5}]
-    configs = prior_configs({"mv-vdm": {"views": 6, "size": [320, 256]}}, build_objectives(asking))
+    configs = prior_settings({"mv-vdm": {"views": 6, "size": [320, 256]}}, build_objectives(asking))
     assert configs["mv-vdm"].options == {"views": 6, "size": (320, 256)}
     with pytest.raises(ConfigError, match="cannot be told its 'views'"):
-        prior_configs({"stable-diffusion-1.5": {"views": 2}}, [])
+        prior_settings({"stable-diffusion-1.5": {"views": 2}}, [])
 
 
 def test_sampled_clips_are_kept_as_pictures_of_any_size_and_number(a4d, box_workspace, released) -> None:

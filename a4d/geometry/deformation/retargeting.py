@@ -36,6 +36,11 @@ PART_OF_NAME = {name: part for part, names in PARTS.items() for name in names}
 FEWEST = 3
 """Matched joints below which nothing can be said to move alike."""
 
+LEGS = ("thigh", "shin", "foot")
+
+LEVEL = ("head", "foot", "toe")
+"""Parts that are level with the ground in every rest pose, whatever the limbs above do."""
+
 OFF_THE_GROUND, FAR_AWAY = 0.05, 0.5
 """Parts of a body's size: how far a motion may stand above the rest pose, and begin beside it, to be taken as meant."""
 
@@ -77,6 +82,21 @@ def body_part(name: str) -> tuple[str, str]:
     return side, plain
 
 
+def body_parts(skeleton: Skeleton) -> list[tuple[str, str]]:
+    """The side and part of each joint, see `body_part`, as the rig as a whole means it.
+
+    A rig that names joints rather than bones has hips of either side for thighs, and shoulders below its collars, or
+    without any, for upper arms.
+    """
+    parts = [body_part(name) for name in skeleton.names]
+    for side in ("left", "right"):
+        for named, meant in (("hips", "thigh"), ("shoulder", "upperarm")):
+            joints = [joint for joint in skeleton.from_the_roots() if parts[joint] == (side, named)]
+            if joints and (side, meant) not in parts:
+                parts[joints[-1]] = (side, meant)
+    return parts
+
+
 def match_joints(source: Skeleton, target: Skeleton) -> Match:
     """Pair joints of the same name, and of those that are left the joints of the same part of the body.
 
@@ -86,14 +106,15 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
         InvalidInputError: fewer than three joints match.
     """
     by_name = {name: index for index, name in reversed(list(enumerate(source.names)))}
-    by_part = {body_part(source.names[index]): index for index in reversed(source.from_the_roots())}
+    source_parts, target_parts = body_parts(source), body_parts(target)
+    by_part = {source_parts[index]: index for index in reversed(source.from_the_roots())}
     pairs: dict[int, int] = {}
     for index, name in enumerate(target.names):
         if name in by_name:
             pairs[index] = by_name[name]
     taken = set(pairs.values())
     for index in target.from_the_roots():
-        other = by_part.get(body_part(target.names[index]))
+        other = by_part.get(target_parts[index])
         if index not in pairs and other is not None and other not in taken:
             pairs[index] = other
             taken.add(other)
@@ -115,8 +136,9 @@ def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> 
 
     A matched joint turns in the world as its counterpart does from its rest pose; where the limb that begins at it
     points elsewhere at rest (arms spread in a T, or lowered in an A), it is first turned to where its counterpart's
-    points, so that both look alike rather than turn alike. What is not matched follows its parent. The root moves as
-    the other's does, by the ratio of the heights of the hips.
+    points, so that both look alike rather than turn alike. What is not matched follows its parent. The hips, or the
+    matched joint nearest to the root, travel as the other's do, by the ratio of the lengths of the legs, or of all
+    matched limbs; the lowest point of the motion is as far above the ground as the other's.
 
     Args:
         motion: T frames of S joints, both skeletons with the same axis up and the same front.
@@ -136,7 +158,12 @@ def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> 
     turns = moved[:, match.source] @ rest_source[match.source].transpose(-1, -2)
     aligned = limb_alignment(motion.skeleton, target, match)
     wanted = turns @ aligned @ rotations_of(rest_target)[match.target]
-    return Motion(target, _local(motion, target, match, wanted), motion.seconds_per_frame)
+    carrier = _carrier(target, match)
+    path = _path(motion, target, match, carrier)
+    local = _local(target, match, wanted, carrier, path)
+    moved_target = target.world_from_joint(local)
+    path[:, 1] += _lift(motion, target, moved_target, match, carrier)
+    return Motion(target, _local(target, match, wanted, carrier, path), motion.seconds_per_frame)
 
 
 def rotations_of(transforms: Tensor) -> Tensor:
@@ -148,11 +175,25 @@ def rotations_of(transforms: Tensor) -> Tensor:
 
 
 def limb_alignment(source: Skeleton, target: Skeleton, match: Match) -> Tensor:
-    """(M, 3, 3) rotations that take the limbs of the target's rest pose to where the source's point."""
+    """(M, 3, 3) rotations that take the limbs of the target's rest pose to where the source's point.
+
+    What ends a limb, such as a hand, turns with it, unless it is level with the ground in every rest pose.
+    """
     to, of = _limbs(source, match.source), _limbs(target, match.target)
-    known = (to.norm(dim=1) > 0) & (of.norm(dim=1) > 0)
-    rotations = _shortest_rotation(of, to)
-    return torch.where(known[:, None, None], rotations, torch.eye(3, dtype=rotations.dtype))
+    is_known = ((to.norm(dim=1) > 0) & (of.norm(dim=1) > 0)).tolist()
+    shortest, parts = _shortest_rotation(of, to), body_parts(target)
+    places = {joint: place for place, joint in enumerate(match.target.tolist())}
+    above = _matched_above(target, match.target)
+    aligned = torch.eye(3, dtype=shortest.dtype).repeat(len(match), 1, 1)
+    for joint in (joint for joint in target.from_the_roots() if joint in places):
+        side, part = parts[joint]
+        if part in LEVEL:
+            continue
+        if is_known[places[joint]]:
+            aligned[places[joint]] = shortest[places[joint]]
+        elif side and joint in above and parts[above[joint]][0] == side:
+            aligned[places[joint]] = aligned[places[above[joint]]]
+    return aligned
 
 
 def _limbs(skeleton: Skeleton, joints: Tensor) -> Tensor:
@@ -183,52 +224,91 @@ def _shortest_rotation(
     return rotation_from_quaternion(torch.where(is_opposite, opposite, quaternions))
 
 
+def _carrier(target: Skeleton, match: Match) -> int:
+    """Which of the matched pairs carries the body through the world."""
+    parts, order = body_parts(target), target.from_the_roots()
+    places = {joint: place for place, joint in enumerate(match.target.tolist())}
+    matched = [joint for joint in order if joint in places]
+    return places[next((joint for joint in matched if parts[joint] == ("", "hips")), matched[0])]
+
+
 def _local(
-    motion: Motion,
     target: Skeleton,
     match: Match,
     wanted: Tensor,  # (T, M, 3, 3) world rotations of the matched joints
+    carrier: int,  # which of them carries the body
+    path: Tensor,  # (T, 3) where it is, world
 ) -> Tensor:
     """(T, J, 4, 4) parent_from_joint that give the matched joints their world rotations, from the roots down."""
-    frames, rest = len(motion), target.rest.double()
+    frames, rest = len(wanted), target.rest.double()
     local = rest.expand(frames, *rest.shape).clone()
     world = torch.zeros_like(local)
     place = {joint: index for index, joint in enumerate(match.target.tolist())}
-    order = target.from_the_roots()
-    # The matched joint nearest to the root carries the body through the world.
-    travelling = next(joint for joint in order if joint in place)
-    for joint in order:
+    for joint in target.from_the_roots():
         parent = int(target.parents[joint])
         above = world[:, parent] if parent >= 0 else torch.eye(4, dtype=rest.dtype).expand(frames, 4, 4)
         if joint in place:
             # Scales of the rest pose stay: only the rotation is exchanged.
             stretched = rotations_of(rest[joint]).transpose(-1, -2) @ rest[joint, :3, :3]
             local[:, joint, :3, :3] = rotations_of(above).transpose(-1, -2) @ wanted[:, place[joint]] @ stretched
-        if joint == travelling:
-            position = target.rest_world.double()[joint, :3, 3] + _travel(motion, target, match, place[joint])
-            local[:, joint, :3, 3] = transform_points(torch.linalg.inv(above), position[:, None])[:, 0]
+        if place.get(joint) == carrier:
+            local[:, joint, :3, 3] = transform_points(torch.linalg.inv(above), path[:, None])[:, 0]
         world[:, joint] = above @ local[:, joint]
     return local
 
 
-def _travel(motion: Motion, target: Skeleton, match: Match, place: int) -> Tensor:
-    """(T, 3) by how much a matched joint leaves its rest: its counterpart's path by the ratio of the bodies' sizes."""
+def _path(motion: Motion, target: Skeleton, match: Match, carrier: int) -> Tensor:
+    """(T, 3) where the carrying joint is: it leaves its rest as its counterpart does, by the ratio of their sizes."""
     rest = motion.skeleton.rest_world.double()[match.source, :3, 3]
-    moved = motion.world_from_joint.double()[:, match.source, :3, 3]
-    size = _size(motion.skeleton, match.source)
-    start = rest[place].clone()
-    # A motion file's rest pose hangs at the origin while its motion stands on a ground and begins anywhere: only what
-    # is far from both is taken for that.
-    ground = moved[..., 1].min() - rest[:, 1].min()
-    if float(ground.abs()) > OFF_THE_GROUND * size:
-        start[1] += ground
-    away = (moved[0, place] - rest[place]) * rest.new_tensor([1.0, 0.0, 1.0])
-    if float(away.norm()) > FAR_AWAY * size:
+    moved = motion.world_from_joint.double()[:, match.source[carrier], :3, 3]
+    start = rest[carrier].clone()
+    # A capture's rest pose hangs at the origin while its motion begins anywhere: only what is far is taken for that.
+    away = (moved[0] - start) * rest.new_tensor([1.0, 0.0, 1.0])
+    if float(away.norm()) > FAR_AWAY * _length(motion.skeleton, match.source):
         start += away
-    return (moved[:, place] - start) * (_size(target, match.target) / size)
+    return target.rest_world.double()[match.target[carrier], :3, 3] + (moved - start) * _ratio(motion, target, match)
 
 
-def _size(skeleton: Skeleton, joints: Tensor) -> float:
+def _lift(
+    motion: Motion,
+    target: Skeleton,
+    moved: Tensor,  # (T, J, 4, 4) world_from_joint of the target
+    match: Match,
+    carrier: int,
+) -> float:
+    """By how much the body has to rise for the lowest point of its motion to be as far from the ground as the other's.
+
+    The ground is that of the rest pose, but for captures whose rest pose hangs elsewhere.
+    """
+    below = _matched_below(target, match, carrier)
+    source, own = match.source[below], match.target[below]
+    ground = float(motion.skeleton.rest_world.double()[source, 1, 3].min())
+    above = float(motion.world_from_joint.double()[:, source, 1, 3].min()) - ground
+    if abs(above) > OFF_THE_GROUND * _length(motion.skeleton, match.source):
+        above = 0.0
+    wanted = float(target.rest_world.double()[own, 1, 3].min()) + above * _ratio(motion, target, match)
+    return wanted - float(moved[:, own, 1, 3].min())
+
+
+def _matched_below(target: Skeleton, match: Match, carrier: int) -> Tensor:
+    """(K,) which of the matched pairs the carrying one takes along, itself among them."""
+    carried = {int(match.target[carrier])}
+    for joint in target.from_the_roots():
+        if int(target.parents[joint]) in carried:
+            carried.add(joint)
+    return torch.tensor([place for place, joint in enumerate(match.target.tolist()) if joint in carried])
+
+
+def _ratio(motion: Motion, target: Skeleton, match: Match) -> float:
+    """The target's size over the other's: of the legs, by which steps are as wide, where both have any."""
+    parts = body_parts(target)
+    is_leg = torch.tensor([parts[joint][1] in LEGS for joint in match.target.tolist()])
+    legs = Match(match.source[is_leg], match.target[is_leg])
+    measured = legs if _matched_above(target, legs.target) and _matched_above(motion.skeleton, legs.source) else match
+    return _length(target, measured.target) / _length(motion.skeleton, measured.source)
+
+
+def _length(skeleton: Skeleton, joints: Tensor) -> float:
     """The sum of the distances from matched joints to the next matched ones above them."""
     positions = skeleton.rest_world.double()[:, :3, 3]
     pairs = _matched_above(skeleton, joints)

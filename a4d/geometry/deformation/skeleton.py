@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -101,6 +101,20 @@ class Motion:
     def positions(self) -> Tensor:
         """(T, J, 3) joints in world coordinates."""
         return self.world_from_joint[..., :3, 3]
+
+    def seen_from(
+        self,
+        other_from_world: Tensor,  # (4, 4) affine
+    ) -> Motion:
+        """The same motion in another world, float64."""
+        is_root = (self.skeleton.parents < 0)[:, None, None]
+
+        def moved(parent_from_joint: Tensor) -> Tensor:
+            matrices = parent_from_joint.double()
+            return torch.where(is_root, other_from_world.double() @ matrices, matrices)
+
+        skeleton = replace(self.skeleton, rest=moved(self.skeleton.rest))
+        return Motion(skeleton, moved(self.parent_from_joint), self.seconds_per_frame)
 
 
 def joint_in_loop(parents: list[int]) -> int | None:

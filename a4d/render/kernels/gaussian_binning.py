@@ -137,13 +137,16 @@ def gather_pairs(splat_starts, splat_pairs, pair_gradients, splat_gradients) -> 
     Args:
         splat_starts: (N + 1,) from `bin_splats`.
         splat_pairs: (P,) from `bin_splats`.
-        pair_gradients: (P, 10).
-        splat_gradients: (N, 10), written.
+        pair_gradients: (P, 10 + C).
+        splat_gradients: (N, 10 + C), written.
     """
+    columns = pair_gradients.shape[1]
     for splat in prange(len(splat_starts) - 1):
         total = splat_gradients[splat]
         total[:] = np.float32(0)
         for entry in range(UNSIGNED(splat_starts[splat]), UNSIGNED(splat_starts[splat + 1])):
             part = pair_gradients[UNSIGNED(splat_pairs[entry])]
             for column in range(UNSIGNED(10)):
+                total[column] += part[column]
+            for column in range(UNSIGNED(10), UNSIGNED(columns)):
                 total[column] += part[column]

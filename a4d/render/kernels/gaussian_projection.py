@@ -28,7 +28,7 @@ CENTRE_X, CENTRE_Y, FALLOFF_XX, FALLOFF_XY, FALLOFF_YY, LOG2_OPACITY, HALF_WIDTH
 RED, GREEN, BLUE, DEPTH = range(8, 12)
 SPLAT_COLUMNS = 16
 
-# Columns of the (N, 10) gradients that the rasterisation hands back: the moments of d loss / d log alpha over
+# First columns of the gradients that the rasterisation hands back: the moments of d loss / d log alpha over
 # pixels in x and y from the splat's centre, then the gradients of the four blended features.
 SUM, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RED, SUM_GREEN, SUM_BLUE, SUM_DEPTH = range(10)
 SPLAT_GRADIENTS = 10
@@ -411,7 +411,7 @@ def project_backward(camera, gaussians, splats, tile_counts, splat_gradients, gr
         gaussians: as given to `project`.
         splats: (N, 16) from `project`.
         tile_counts: (N,) from `project`.
-        splat_gradients: (N, 10) gradients from the rasterisation, for visible Gaussians.
+        splat_gradients: (N, 10 or more) gradients from the rasterisation, for visible Gaussians.
         gradients: of means, quaternions, logarithms of scales, logarithms of opacities and sh; added to.
         grad_centres: (N, 2) gradients by the projected means in pixels; written for visible Gaussians.
     """

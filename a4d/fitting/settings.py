@@ -1,0 +1,90 @@
+"""The settings that every stage shares which optimises a scene: profiles, completion, and what they resolve to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import Field, PrivateAttr
+
+from a4d.config import Config, Spec, load_yaml, unknown_key
+from a4d.errors import ConfigError
+from a4d.priors.placement import Offload
+from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.fitting.resolution import ResolvedFit
+
+
+class Fitting(Config):
+    """Scene, views, objectives, priors and the loop; a profile fills in what is not given."""
+
+    profile: str = Field(default="auto", description="the built-in defaults; auto chooses what suits the workspace")
+    prompt: str | None = Field(default=None, description="what the scene shows, for objectives that do not say it")
+    from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
+    scene: Spec | None = Field(
+        default=None, description="what a new scene is made of, or what changes of the one to go on from"
+    )
+    views: dict[str, Spec]
+    objectives: list[Spec]
+    priors: dict[str, Spec] = Field(default={})
+    iterations: int | None = Field(default=None, ge=0, description="steps of the optimisation")
+    optimiser: dict[str, Any]
+    # These do not change the result, and are no part of what a finished result is compared by.
+    offload: Offload = Field(
+        default="none", exclude=True, description="models of priors that visit the device only while they are used"
+    )
+    weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
+    checkpoint_seconds: float = Field(default=60.0, gt=0, exclude=True, description="time between two checkpoints")
+    preview_seconds: float = Field(default=20.0, gt=0, exclude=True, description="time between two previews")
+    _resolved: ResolvedFit | None = PrivateAttr(default=None)
+
+    @property
+    def begun(self) -> Spec | None:
+        """The configuration of a scene that is begun; None where one is gone on from."""
+        return None if self.from_scene else self.scene
+
+    @property
+    def resolved(self) -> ResolvedFit:
+        """Its parts as typed objects, made when they are first asked for; copies of the settings share them.
+
+        Raises:
+            ConfigError: an unknown key, kind, view set or prior, a value out of range, or a prior that has no prompt.
+        """
+        if self._resolved is None:
+            from a4d.fitting.resolution import resolve
+
+            self._resolved = resolve(self.views, self.objectives, self.priors, self.optimiser, self.prompt, self.begun)
+        return self._resolved
+
+
+FittingType = TypeVar("FittingType", bound=Fitting)
+
+
+def profile_values(folder: Path, stage: str, profile: str, workspace: Workspace) -> dict[str, Any]:
+    """The settings of a built-in profile, with the subject of a workspace as the prompt.
+
+    Args:
+        folder: of `<profile>.yaml`.
+        stage: whose profiles begin with its name.
+        profile: without the suffix.
+        workspace: whose prompts are looked at.
+
+    Raises:
+        ConfigError: there is no such profile.
+    """
+    file = folder / f"{profile}.yaml"
+    if not file.is_file():
+        raise unknown_key(f"profile: {profile}", profile, (path.stem for path in folder.glob(f"{stage}-*.yaml")))
+    return {**load_yaml(file), "profile": profile, "prompt": workspace.metadata.subject}
+
+
+def complete_fitting(config: FittingType) -> FittingType:
+    """Check all parts of the settings, and fill in their defaults and the prompt; the last step of a completion.
+
+    Raises:
+        ConfigError: an unknown key, kind or prior, a value out of range, or no number of iterations.
+    """
+    if config.iterations is None:
+        raise ConfigError("iterations: nothing says how many", "Give --iterations N")
+    return config.model_copy(update=config.resolved.settings())

@@ -1,0 +1,84 @@
+"""refine: a scene with better appearance or detail, made of a scene that stays otherwise as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from a4d.errors import UsageError
+from a4d.fitting.demands import demands
+from a4d.fitting.files import files_read, image_files, require_weights
+from a4d.fitting.fitting import fit
+from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.start import kind_of, require_another_name, start, still_frames
+from a4d.running.stage import Stage
+from a4d.runtime import Runtime
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+PROFILE_FOLDER = Path(__file__).parent / "profiles"
+
+
+class Refine(Fitting):
+    """Everything that decides a refined scene; groups without a rate stay as they are."""
+
+
+def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile that the user names, else the one for the kind of the given scene.
+
+    Raises:
+        UsageError: no scene is given, or there is no profile for its kind.
+    """
+    given = values.get("from_scene")
+    if not given:
+        raise UsageError("there is no scene to refine", "Give --from SCENE")
+    profile = values.get("profile", "auto")
+    if profile == "auto":
+        kind = kind_of(workspace, given)
+        profile = f"refine-{kind}"
+        if not (PROFILE_FOLDER / f"{profile}.yaml").is_file():
+            raise UsageError(
+                f"refine has no built-in profile for a scene of kind '{kind}'", "Give --config with views and rates"
+            )
+    return profile_values(PROFILE_FOLDER, "refine", str(profile), workspace)
+
+
+def inputs(workspace: Workspace, config: Refine) -> list[Path]:
+    """The given scene, the images where views or priors are made of them, adapters and frozen scenes."""
+    frames = image_files(workspace) if config.resolved.reads_frames else []
+    return frames + files_read(workspace, config)
+
+
+def run(work: Transaction, config: Refine, runtime: Runtime) -> dict[str, Any]:
+    """Read the scene, optimise what of it has a rate, and save it.
+
+    Raises:
+        UsageError: the scene would take its own place.
+    """
+    from a4d.contents.frames import load_frames
+
+    require_another_name(work, config)
+    scene = start(work.workspace, config, None, runtime)
+    frames = load_frames(work.workspace) if config.resolved.reads_frames else None
+    if frames is not None and not scene.is_moving:
+        frames = still_frames(frames)
+    return fit(work, config, scene, frames, runtime)
+
+
+STAGE = Stage(
+    name="refine",
+    summary="Give a scene better appearance or detail, and leave the rest of it as it is.",
+    example="a4d refine photos.a4d --from fit-static",
+    config=Refine,
+    run=run,
+    defaults=defaults,
+    complete=complete_fitting,
+    inputs=inputs,
+    require=require_weights,
+    memory=demands,
+    needs=("preprocess", "fit-static"),
+    writes_scene=True,
+    resumable=True,
+    memory_knobs=("offload", "views.*.batch", "views.*.size", "objectives.*.patch", "priors.*.images_at_once"),
+)
