@@ -111,7 +111,7 @@ class Counted(Painting):
 
     count = 0
 
-    def render(self, cameras, times=None, background=None):
+    def render(self, cameras, times=None, background=None, wants=()):
         self.count += len(cameras)
         return super().render(cameras, times, background)
 

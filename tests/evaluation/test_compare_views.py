@@ -21,7 +21,7 @@ class Sliding(torch.nn.Module):
         self.anchor = torch.nn.Parameter(torch.zeros(1))
         self.is_moving, self.jump, self.level, self.times = is_moving, jump, level, []
 
-    def render(self, cameras: Cameras, times: torch.Tensor | None, background: torch.Tensor) -> Render:
+    def render(self, cameras: Cameras, times: torch.Tensor | None, background: torch.Tensor, wants=()) -> Render:
         time = float(times) if times is not None and self.is_moving else 0.0
         self.times.append(time)
         alpha = torch.zeros(1, cameras.height, cameras.width, 1)

@@ -23,7 +23,8 @@ from a4d.scenes.field import FieldScene
 from a4d.scenes.gaussians import GaussianScene
 from a4d.scenes.radiance import RadianceField
 from a4d.scenes.seed import Seed
-from a4d.views import ObservedViews, ViewBatch, build_views
+from a4d.views import ViewBatch, build_views
+from a4d.views.observed import ObservedViews
 
 VIEWS = {"novel": {"kind": "orbit", "size": 8, "radius": 2.5}}
 FIELD = {
