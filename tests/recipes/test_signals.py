@@ -36,7 +36,12 @@ def start(folder: Path, seconds: float = 60, code: int = 0) -> subprocess.Popen:
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "A4D_ENVIRONMENT": "active", "PYTHONPATH": str(ROOT)}
     command = ["bash", str(ROOT / "recipes" / "quickstart.sh"), "picture.png"]
-    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+
+    def hear_of_ctrl_c() -> None:
+        # Whoever runs the tests in the background has them ignore it, and a shell cannot undo that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, preexec_fn=hear_of_ctrl_c)
 
 
 def wait_for(path: Path) -> None:

@@ -78,7 +78,7 @@ COMMANDS = {
         *LOOKS,
         ("export", "--name", "again", "--formats", "glb", *EXPORT),
         ("fit-static", "--name", "again", *QUICK),
-        ("fit-dynamic", "--name", "again", "--from", "fit-static", *MOVING),
+        ("fit-dynamic", "--name", "again", "--from", "fit-static", "--accept", *MOVING),
     ),
 }
 
@@ -106,7 +106,7 @@ def workspaces(a4d_in, tmp_path_factory) -> Path:
         ("fit-static", "capture", *QUICK),
         ("preprocess", "mesh.glb", "--clip", "morph", "--frames", 3, "--views", 2, "--test-views", 0, "--size", 32),
         ("fit-static", "mesh.a4d", *QUICK),
-        ("fit-dynamic", "mesh.a4d", "--from", "fit-static", *MOVING),
+        ("fit-dynamic", "mesh.a4d", "--from", "fit-static", "--accept", *MOVING),
     ):
         done = a4d_in(folder, *command)
         assert done.code == 0, (command, done.err)
