@@ -41,7 +41,9 @@ def start(folder: Path, seconds: float = 60, code: int = 0) -> subprocess.Popen:
         # Whoever runs the tests in the background has them ignore it, and a shell cannot undo that.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, preexec_fn=hear_of_ctrl_c)
+    return subprocess.Popen(  # noqa: PLW1509  (no thread of this process holds what the child would need)
+        command, cwd=folder, env=environment, start_new_session=True, preexec_fn=hear_of_ctrl_c
+    )
 
 
 def wait_for(path: Path) -> None:

@@ -159,7 +159,8 @@ def test_the_message_names_the_file_and_the_command_that_makes_it_anew(
     a4d_in, workspaces: Path, tmp_path: Path, kind: str, file: str, command: str, maker: str
 ) -> None:
     workspace = shutil.copytree(workspaces / f"{kind}.a4d", tmp_path / f"{kind}.a4d")
-    for damage in ("empty", "halved", "pointer"):
+    # Half of a YAML file may be a sound and shorter one, which `validate` alone can tell from what was written.
+    for damage in ("empty", "pointer") if file.endswith(".yaml") else ("empty", "halved", "pointer"):
         shutil.copy(workspaces / f"{kind}.a4d" / file, workspace / file)
         DAMAGES[damage](workspace / file)
         arguments = next(each for each in COMMANDS[kind] if each[0] == command)[1:]
@@ -187,7 +188,7 @@ def test_a_checkpoint_that_is_cut_is_no_checkpoint_and_one_of_something_else_is_
         assert a4d_in(tmp_path, *command).code == 75
     checkpoint = workspace / "stages/again.partial/checkpoint/state.safetensors"
     content = checkpoint.read_bytes()
-    for other in (content.replace(b"scene/means", b"scene/meant"), content.replace(b"step", b"stop")):
+    for other in (content.replace(b"scene:means", b"scene:meant"), content.replace(b"step", b"stop")):
         checkpoint.write_bytes(other)
         (line,) = a4d_in(tmp_path, *command).err.splitlines()[-1:]
         assert "state.safetensors is damaged" in line
