@@ -27,6 +27,14 @@ sys.exit({code})
 """
 
 
+# Whoever runs the tests in the background has them ignore Ctrl-C, which a shell cannot undo.
+HEARS_CTRL_C = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
 def start(folder: Path, seconds: float = 60, code: int = 0) -> subprocess.Popen:
     """The quickstart with a program in the place of a4d, in a group of its own as a terminal would start it."""
     programs = folder / "programs"
@@ -35,15 +43,8 @@ def start(folder: Path, seconds: float = 60, code: int = 0) -> subprocess.Popen:
     (programs / "a4d").chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "A4D_ENVIRONMENT": "active", "PYTHONPATH": str(ROOT)}
-    command = ["bash", str(ROOT / "recipes" / "quickstart.sh"), "picture.png"]
-
-    def hear_of_ctrl_c() -> None:
-        # Whoever runs the tests in the background has them ignore it, and a shell cannot undo that.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    return subprocess.Popen(  # noqa: PLW1509  (no thread of this process holds what the child would need)
-        command, cwd=folder, env=environment, start_new_session=True, preexec_fn=hear_of_ctrl_c
-    )
+    command = [sys.executable, "-S", "-c", HEARS_CTRL_C, "bash", str(ROOT / "recipes" / "quickstart.sh"), "picture.png"]
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
 
 
 def wait_for(path: Path) -> None:
