@@ -20,6 +20,11 @@ class DepthCorrelation(Objective):
     kind: Literal["depth-correlation"] = "depth-correlation"
     views: str
 
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """The observed depth."""
+        return ("depth",)
+
     def __call__(self, step: Step) -> Tensor:
         """Mean over views, from 0 where they agree up to scale and origin to 1 where they oppose; on the subject alone.
 

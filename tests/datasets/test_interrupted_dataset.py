@@ -59,7 +59,8 @@ def test_its_processes_end_with_it(tmp_path: Path, number: int, everybody: bool,
     assert child.wait(timeout=60) == code
     until(lambda: not any(process.exists() for process in started))
     _, err = child.communicate()
-    assert "Traceback" not in err
+    # A process that Python was just starting complains by itself.
+    assert "Traceback" not in err or "spawn_main" in err
     if number != signal.SIGKILL:  # after which Python says what it had to tidy up
         assert len(err.splitlines()) == 1, err
 

@@ -143,7 +143,7 @@ class Watching(ObservedViews):
         cameras = orbit(torch.tensor([0.0, 90.0]), torch.zeros(2), 3.0, 40.0, 6, 6)
         depth = torch.rand(2, 6, 6, 1, generator=torch.Generator().manual_seed(1)) + 2
         rgba = torch.cat([torch.zeros(2, 6, 6, 3), (depth > 2.2).float()], dim=-1)
-        return ViewBatch(cameras, None, torch.zeros(2, 3), rgba, {"depth": depth})
+        return ViewBatch(cameras, None, torch.zeros(2, 3), rgba, channels={"depth": depth})
 
 
 class Deep(GaussianScene):

@@ -239,6 +239,7 @@ def test_the_text_of_a_workspace_is_the_prompt(a4d) -> None:
             "images_at_once": 4,
             "samples_at_once": None,
             "adapters": [],
+            "learns": None,
             "size": None,
             "views": None,
             "condition_frame_time_zero": None,

@@ -238,7 +238,7 @@ def test_a_data_set_s_clip_brings_its_cameras(a4d, tmp_path: Path, bar) -> None:
     assert a4d("preprocess", "bar.glb", "--videos", "exact", "--force").code == 0
     frames = load_frames(Workspace.open(tmp_path / "bar.a4d"))
     torch.testing.assert_close(
-        torch.stack(frames.rgba)[..., 3], torch.stack(bar.frames.rgba)[..., 3], atol=3e-3, rtol=0
+        torch.stack(list(frames.rgba))[..., 3], torch.stack(bar.frames.rgba)[..., 3], atol=3e-3, rtol=0
     )
     # The original has its angles in the index alone.
     for name in ("transforms.json", "clip.json"):
