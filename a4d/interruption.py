@@ -48,7 +48,7 @@ class StopRequest:
             is_first = self.signal_number is None
             if not (is_first or self._is_second()):
                 return
-            if (at_once or not is_first) and _swallows(frame):
+            if (at_once or not is_first) and (_blocks or _swallows(frame)):
                 _send_again(number)
                 return
             self.signal_number, self._when = number, time.monotonic()
@@ -79,20 +79,26 @@ class StopRequest:
         return time.monotonic() - self._when > ECHO_SECONDS
 
 
+_blocks: list[object] = []
+"""One entry for each block that holds signals back."""
+
+
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let all signals but SIGTERM wait while the block runs; processes that it starts never get them.
+    """Let signals wait while the block runs; processes that it starts never get any but SIGTERM.
 
-    A terminal and a scheduler send theirs to every process, of which one alone has to answer.
+    A terminal and a scheduler send theirs to every process, of which one alone has to answer. Here SIGTERM waits too,
+    which ends a started process, and so does what another thread of this process receives in spite of the mask.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM})
+    has_masks = hasattr(signal, "pthread_sigmask")
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM}) if has_masks else set()
+    _blocks.append(former)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        _blocks.pop()
+        if has_masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def end_with(parent: Connection) -> None:
