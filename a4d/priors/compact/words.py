@@ -24,7 +24,7 @@ SYNONYMS: dict[str, str] = {
     "character": "figure", "toy": "doll", "android": "robot", "knight": "figure", "monster": "figure",
     "cat": "animal", "fox": "animal", "cow": "animal", "sheep": "animal", "pig": "animal", "lion": "animal",
     "wolf": "dog", "puppy": "dog", "pony": "horse", "donkey": "horse", "bear": "creature", "dinosaur": "creature",
-    "tiger": "animal", "panda": "doll", "squirrel": "animal", "monkey": "doll", "chimpanzee": "doll", 
+    "tiger": "animal", "panda": "doll", "squirrel": "animal", "monkey": "doll", "chimpanzee": "doll",
     "kangaroo": "doll",
     "crocodile": "animal", "crab": "animal", "eagle": "animal", "bird": "animal", "fish": "animal", "rabbit": "animal",
     "astronaut": "person", "skeleton": "person", "rocket": "tower", "shuttle": "tower", "candle": "tower",
