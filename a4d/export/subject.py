@@ -27,7 +27,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
-from a4d.scenes.scene import AssetOptions, Posable, Scene
+from a4d.scenes.scene import AssetOptions, Deforming, Posable, Scene
 
 FINEST_TEXTURED = 80
 """Cells along a side of a surface that is extracted to carry a picture, which holds the detail: cutting open the
@@ -314,14 +314,25 @@ class Subject:
 
     @cached_property
     def _trajectories(self) -> Tensor | None:
-        """(T, V, 3) of the scene's own mesh, or None where its faces change from moment to moment."""
-        frames = [self._mesh.vertices]
+        """(T, V, 3) of the mesh, its own or what was extracted at the first moment and moves as the scene does.
+
+        None where its faces change from moment to moment.
+        """
+        scene, frames = self.require_scene(), [self._mesh.vertices]
+        if self.is_moving and isinstance(scene, Deforming) and scene.mesh(self.moments.times[0]) is None:
+            return self._carried(scene)
         for time in self.moments.times[1:]:
-            mesh = self.require_scene().mesh(time)
+            mesh = scene.mesh(time)
             if mesh is None or not torch.equal(mesh.faces.cpu(), self._mesh.faces):
                 return None
             frames.append(mesh.vertices.detach().cpu())
         return torch.stack(frames)
+
+    @torch.no_grad()
+    def _carried(self, scene: Deforming) -> Tensor:
+        """(T, V, 3) of a surface that was extracted at rest and goes where the scene takes it."""
+        device = next(self.require_scene().parameters()).device
+        return scene.carried_points(self._mesh.vertices.to(device), self.moments.times).cpu()
 
     def _assembled(self) -> Asset:
         """An asset of the scene's mesh, moving where all moments have the same faces."""

@@ -29,7 +29,7 @@ from a4d.render.hexplane_layout import hexplane_layout
 from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
-from a4d.scenes.motion import Motion
+from a4d.scenes.motion import Motion, Moved
 from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
 from a4d.scenes.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
 from a4d.scenes.scene import AssetOptions, Followed, Scene, cannot_become
@@ -259,7 +259,13 @@ class GaussianMotionScene(Scene):
     def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
         """(T, P, 3) Gaussians or vertices at several times; at 0, and at the end of a period, exactly those at rest."""
         rest = self.rest_points(points) if chosen is None else self.rest_points(points)[chosen]
-        moved = self.motion(points, rest, times, chosen)
+        return self._but_at_rest(rest, self.motion(points, rest, times, chosen), times)
+
+    def carried_points(self, points: Tensor, times: Sequence[float]) -> Tensor:
+        """(T, P, 3) where any points near the shape are; at 0, and at the end of a period, exactly where they were."""
+        return self._but_at_rest(points, self.motion.carried(points, times), times)
+
+    def _but_at_rest(self, rest: Tensor, moved: Sequence[Moved], times: Sequence[float]) -> Tensor:
         return torch.stack(
             [rest if self._is_at_rest(time) else each.points for time, each in zip(times, moved, strict=True)]
         )

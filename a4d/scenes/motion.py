@@ -63,6 +63,14 @@ class Motion(nn.Module, ABC):
         """Points at T moments."""
 
     @abstractmethod
+    def carried(
+        self,
+        points: Tensor,  # (P, 3) metres, at time 0
+        times: Sequence[float],  # T in [0, 1]
+    ) -> list[Moved]:
+        """Any points near the shape at T moments."""
+
+    @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
         """Draw what is random; nothing moves."""
 

@@ -92,10 +92,14 @@ class MotionField(Motion):
         self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
     ) -> list[Moved]:
         """Points at T moments."""
-        joined, count = torch.cat([rest, self.whole]), len(rest)
+        return self.carried(rest, times)
+
+    def carried(self, points: Tensor, times: Sequence[float]) -> list[Moved]:
+        """Any points at T moments."""
+        joined, count = torch.cat([points, self.whole]), len(points)
         rows = max(resolution[3] for resolution in self.config.planes.resolutions)
         return [
-            self._moved(rest, [min(1.0, time * (rows - 1)) * value for value in self._raw(joined, time, count)])
+            self._moved(points, [min(1.0, time * (rows - 1)) * value for value in self._raw(joined, time, count)])
             for time in times
         ]
 

@@ -127,6 +127,11 @@ class NodeMotion(Motion):
             index, share = index[chosen], share[chosen]
         return [self._moved(rest, index, share, *self.poses(time)) for time in times]
 
+    def carried(self, points: Tensor, times: Sequence[float]) -> list[Moved]:
+        """Any points near the shape at T moments, each by the nodes nearest to it along the surface."""
+        index, share = (values.to(points.device) for values in self.graph.influences(points))
+        return [self._moved(points, index, share, *self.poses(time)) for time in times]
+
     def _moved(self, rest: Tensor, index: Tensor, share: Tensor, shift: Tensor, turn: Tensor) -> Moved:
         # Per node x -> R x + b with b = n + t - R n, so that a point's map is the mean of its nodes' maps.
         rotation = rotation_from_quaternion(turn)

@@ -244,6 +244,13 @@ class Deforming(Protocol):
     def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
         """(T, P, 3) where the same points, or those of some (P,) indices, are at times in [0, 1]."""
 
+    def carried_points(
+        self,
+        points: Tensor,  # (P, 3) world, metres, at time 0
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, P, 3) where any points near the shape are at times in [0, 1]."""
+
     def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
         """Which points are near which at time 0, up to `count` for each."""
 

@@ -61,6 +61,16 @@ def test_nothing_moves_at_first_and_never_at_time_0(motion: dict) -> None:
 
 @pytest.mark.parametrize("motion", MOTIONS, ids=["nodes", "hexplane"])
 @torch.no_grad()
+def test_any_points_near_the_shape_go_where_its_own_would(motion: dict) -> None:
+    scene, times = stirred(begin(motion)), [0.0, 0.4, 1.0]
+    own = scene.moved_points("vertices", times)
+    torch.testing.assert_close(scene.carried_points(scene.vertices, times), own, atol=1e-6, rtol=0)
+    between = scene.vertices[scene.surface.mesh.faces].mean(1)
+    assert torch.equal(scene.carried_points(between, times)[0], between)
+
+
+@pytest.mark.parametrize("motion", MOTIONS, ids=["nodes", "hexplane"])
+@torch.no_grad()
 def test_the_motion_begins_at_rest_without_a_jump(motion: dict) -> None:
     scene = stirred(begin(motion))
     step = [float((scene.mesh(time).vertices - scene.vertices).norm(dim=-1).max()) for time in (1e-4, 1e-3)]
