@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
@@ -52,6 +52,7 @@ class PriorObjective(Objective):
     views: str
     prior: str
     prompt: str = ""
+    template: str = Field(default="{}", description="what is asked, with the prompt in the place of {}")
     negative_prompt: str = ""
     view_prompts: Literal["none", "sectors", "blended"] = Field(
         default="none", description="name the view in the prompt, by sector or blended between sectors"
@@ -67,6 +68,13 @@ class PriorObjective(Objective):
     geometry_latents: int | None = Field(
         default=None, ge=8, le=1024, description="shrink normals and mask to this side in place of encoding the colours"
     )
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_prompt(cls, value: str) -> str:
+        if value.count("{}") != 1:
+            raise ValueError("one {} must stand where the prompt goes")
+        return value
 
     @model_validator(mode="after")
     def _one_picture(self) -> PriorObjective:
@@ -156,11 +164,12 @@ class PriorObjective(Objective):
     def _conditional(
         self, prior: Prior, seen_from: Cameras, images: Tensor | None, reference: Cameras | None
     ) -> Conditioning:
+        prompt = self.template.replace("{}", self.prompt) if self.prompt else ""
         if self.view_prompts == "blended":
-            return blended_view_conditioning(prior, self.prompt, seen_from)
-        prompts = [self.prompt] * len(seen_from)
+            return blended_view_conditioning(prior, prompt, seen_from)
+        prompts = [prompt] * len(seen_from)
         if self.view_prompts == "sectors":
-            prompts = view_prompts(self.prompt, seen_from)
+            prompts = view_prompts(prompt, seen_from)
         return prior.condition(prompts, images, reference)
 
     def _image(self, step: Step, prior: Prior, rgb: Tensor, samples: int) -> tuple[Tensor, Cameras | None]:
