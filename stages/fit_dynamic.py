@@ -44,7 +44,7 @@ strain their surfaces by 10 to 40 % at some moments, and skinning changes their 
 
 GATES_OF_SAMPLES = (
     Gate("motion_followed", 0.5, 0.2, "of what moves in the prior's frames, {value:.0%} is followed", at_least=True),
-    Gate("path_mean", 0.01, 0.002, "hardly anything moves: by {value:.1%} of the subject's size", at_least=True),
+    Gate("path_mean", 0.03, 0.005, "hardly anything moves: by {value:.1%} of the subject's size", at_least=True),
     Gate("iou_worst", 0.6, 0.45, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
     Gate("volume_change", 0.05, 0.15, "the volume changes by {value:.0%} over the clip"),
     Gate("strain_rms", 0.07, 0.15, "the surface is strained by {value:.0%} on average"),

@@ -233,8 +233,12 @@ def test_a_motion_that_is_unknown_becomes_the_nearest(prompt, motion):
     assert vocabulary.encode_prompts([motion], 8)[0, 0] in vocabulary.encode_prompts([prompt], 8)[0]
 
 
-def test_a_prompt_without_a_motion_is_known_for_it():
-    assert not vocabulary.names_a_motion("a red panda with a drum")
+def test_a_prompt_without_a_motion_is_told_the_known_ones_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            vocabulary.report_missing_motions(["a red panda with a drum", "", "a panda is dancing"])
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("the compact prior knows no motion in 'a red panda with a drum': it knows spinning, jumping")
     assert vocabulary.encode_prompts([""], 4).eq(vocabulary.NOTHING).all()
 
 

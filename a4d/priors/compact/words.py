@@ -110,6 +110,15 @@ def names_a_motion(prompt: str) -> bool:
     return any(understood(word) in _MOVING for word in spoken)
 
 
+def report_missing_motions(prompts: Sequence[str]) -> None:
+    """Warn of prompts that are not empty and name no motion that the model knows; each is named once."""
+    for prompt in prompts:
+        if prompt and not names_a_motion(prompt) and prompt not in _reported:
+            _reported.add(prompt)
+            known = ", ".join(phrases[0] for phrases in MOTIONS.values())
+            log.warning("the compact prior knows no motion in %r: it knows %s", prompt, known)
+
+
 def _report(foreign: Sequence[str]) -> None:
     new = [word for word in dict.fromkeys(foreign) if word not in _reported]
     _reported.update(new)
