@@ -3,6 +3,7 @@
 import ast
 import functools
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,25 @@ def names_imported(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module, alias.name) for alias in node.names)
+
+
+def circle(imported):
+    """The names along a circle in `imported`, which modules each imports, from one back to itself; else none."""
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    files = {name.removesuffix(".__init__"): file for file, name in modules()}
+    imported = {}
+    for name, file in files.items():
+        targets = {target for module, used in names_imported(file) for target in (module, f"{module}.{used}")}
+        imported[name] = (targets & files.keys()) - {name}
+    assert circle(imported) == []
+    assert len(circle({**imported, "a4d.errors": {"a4d.optimise"}})) > 2
 
 
 def test_no_module_outside_the_tables_names_a_concrete_scene_objective_or_prior():
