@@ -169,19 +169,19 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     """
     from a4d.contents.assets import still_asset
     from a4d.scenes import load_scene
+    from a4d.scenes.protocols import Splatting
     from a4d.scenes.seed import Seed
 
     static = load_scene(workspace.scene(config.from_scene)) if config.from_scene else None
-    gaussians = None if static is None else static.gaussians()
     asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
-    if asset is None and gaussians is None:
+    if asset is None and not isinstance(static, Splatting):
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
             f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
-    if static is None or gaussians is None:
+    if not isinstance(static, Splatting):
         return Seed(asset=asset)
-    return Seed(asset=asset, gaussians=gaussians.detach(), footprint=static.footprint)
+    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint)
 
 
 def observed_clip(workspace: Workspace, clip: str | None) -> Frames:

@@ -57,11 +57,12 @@ def run(work: Transaction, config: Refine, runtime: Runtime) -> dict[str, Any]:
         UsageError: the scene would take its own place.
     """
     from a4d.contents.frames import load_frames
+    from a4d.scenes.protocols import is_moving
 
     require_another_name(work, config)
     scene = start(work.workspace, config, None, runtime)
     frames = load_frames(work.workspace) if config.resolved.reads_frames else None
-    if frames is not None and not scene.is_moving:
+    if frames is not None and not is_moving(scene):
         frames = still_frames(frames)
     return fit(work, config, scene, frames, runtime)
 
