@@ -24,12 +24,14 @@ from a4d.scenes.seed import Seed
 
 FORMS = (Moving, Splatting, Meshed, Coloured, Baking, Deforming)
 
+GRID = {"levels": 2, "table": 256}
+
 KINDS = {
     "gaussians": ({"count": 50}, {Splatting}),
     "gaussian_motion": ({"count": 50, "motion": {"kind": "nodes", "nodes": 4}}, set(FORMS) - {Coloured}),
-    "field": ({"encoding": {"levels": 2, "table": 256}}, {Moving, Meshed, Coloured}),
+    "field": ({"encoding": GRID}, {Moving, Meshed, Coloured}),
     "tetmesh": (
-        {"surface": {"resolution": 8}, "material": {"encoding": {"levels": 2, "table": 256}}},
+        {"surface": {"resolution": 8}, "material": {"encoding": GRID}},
         {Meshed, Baking},
     ),
 }
