@@ -16,10 +16,10 @@ from a4d.fitting.fitting import fit
 from a4d.fitting.pace import Pace, paced
 from a4d.fitting.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.stage import FittingStage
 from a4d.fitting.start import require_another_name
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
-from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -201,7 +201,7 @@ def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
     return frames
 
 
-STAGE = Stage(
+STAGE = FittingStage(
     name="fit-dynamic",
     summary="Fit a motion to a multi-view video, observed or sampled from a prior.",
     example="a4d fit-dynamic fox.a4d --from fit-static",
@@ -213,8 +213,6 @@ STAGE = Stage(
     require=require,
     memory=memory,
     needs=("preprocess",),
-    writes_scene=True,
-    resumable=True,
     memory_knobs=(
         "offload",
         "scene.count",

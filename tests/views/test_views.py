@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
-from a4d.stages.distill import Distill, inputs
+from a4d.stages.distill import Distill
 from painting import gallery
 
 from a4d.errors import ConfigError, MissingInputError
+from a4d.fitting.files import fit_inputs
 from a4d.views import Frames, build_views, frames_of_split
 from a4d.workspace.workspace import Metadata, Workspace
 
@@ -218,7 +219,7 @@ def test_what_view_sets_say_they_read_is_loaded_and_hashed(tmp_path, kind, reads
         scene={"kind": "gaussians"}, views={"clip": {"kind": kind}}, optimiser={"rates": {}},
         objectives=[{"kind": "photometric", "views": "clip"}],
     )  # fmt: skip
-    names = {path.name for path in inputs(Workspace(tmp_path, Metadata(name="x")), config)}
+    names = {path.name for path in fit_inputs(Workspace(tmp_path, Metadata(name="x")), config)}
     assert ({"transforms.json", "images"} <= names) == reads
 
 
