@@ -96,10 +96,10 @@ def _pictures(config: TrainPrior, prior: Prior, frames: Frames, device: str) -> 
 
     from a4d.geometry.cameras import concatenate
     from a4d.priors.personalisation import Pictures
-    from a4d.views.observed import ObservedViews
+    from a4d.views import frames_of_split
 
-    views = ObservedViews(split=config.split, background=config.background)
-    batches = [batch.to(device) for batch in views.every_frame(frames)]
+    whole = frames_of_split(frames, config.split, background=config.background)
+    batches = [batch.to(device) for batch in whole]
     size = config.run or prior.views * (CLIP if "video" in prior.modality else 1)
     samples = [batches[start : start + size] for start in range(0, len(batches) - size + 1, size)]
     if not samples:

@@ -15,7 +15,8 @@ from a4d.geometry.mesh import enclosed_volumes
 from a4d.metrics import foreground, mask_iou
 from a4d.render.blur import blurred
 from a4d.scenes.extraction import extract_surface
-from a4d.scenes.scene import Deforming, Scene
+from a4d.scenes.protocols import Deforming, has_mesh
+from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch
 
 SOFT = 1.0
@@ -99,10 +100,8 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
 
 def _paths(scene: Deforming, times: Sequence[float]) -> tuple[Tensor, Tensor | None]:
     """(1 + T, P, 3) vertices, or else Gaussians, at rest and at the later times, and the faces of the vertices."""
-    assert isinstance(scene, Scene)
-    mesh = scene.mesh()
-    paths = scene.moved_points("gaussians" if mesh is None else "vertices", [0.0, *times[1:]])
-    return paths, None if mesh is None else mesh.faces
+    paths = scene.moved_points("vertices" if has_mesh(scene) else "gaussians", [0.0, *times[1:]])
+    return paths, scene.mesh().faces if has_mesh(scene) else None
 
 
 def _volumes(scene: Scene, times: Sequence[float], paths: Tensor, faces: Tensor | None) -> Tensor:

@@ -78,3 +78,9 @@ def files_read(workspace: Workspace, config: Fitting) -> list[Path]:
 def image_files(workspace: Workspace) -> list[Path]:
     """Images and their cameras."""
     return [workspace.path / name for name in ("transforms.json", "images")]
+
+
+def fit_inputs(workspace: Workspace, config: Fitting) -> list[Path]:
+    """The images where views or priors are made of them, and `files_read`."""
+    frames = image_files(workspace) if config.resolved.reads_frames else []
+    return frames + files_read(workspace, config)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field, PrivateAttr
 
 from a4d.config import Config, Spec, load_yaml, unknown_key
-from a4d.errors import ConfigError
+from a4d.errors import ConfigError, UsageError
 from a4d.priors.placement import Offload
 from a4d.workspace.workspace import Workspace
 
@@ -88,3 +88,18 @@ def complete_fitting(config: FittingType) -> FittingType:
     if config.iterations is None:
         raise ConfigError("iterations: nothing says how many", "Give --iterations N")
     return config.model_copy(update=config.resolved.settings())
+
+
+def complete_with_scene(config: FittingType, purpose: str) -> FittingType:
+    """Like `complete_fitting`, for a stage that goes on from a scene or begins one.
+
+    Args:
+        config: of the stage.
+        purpose: what the scene is there for, `distill`.
+
+    Raises:
+        UsageError: there is neither a scene to go on from nor one to begin.
+    """
+    if not config.from_scene and not config.scene:
+        raise UsageError(f"there is no scene to {purpose}", "Give --from SCENE, or `scene` for a new one")
+    return complete_fitting(config)

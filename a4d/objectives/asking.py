@@ -23,7 +23,6 @@ from a4d.priors.prompts import blended_view_conditioning, view_prompts
 from a4d.priors.protocol import Conditioning, Prior, Query, frame_mask, sample_count
 from a4d.randomness import generator
 from a4d.render.render import Channel, Render
-from a4d.views.observed import ObservedViews
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ def geometry_latents(render: Render, size: int, draws: torch.Generator) -> Tenso
 
 
 def _only_observed(step: Step) -> str:
-    names = [name for name, views in step.views.items() if isinstance(views, ObservedViews)]
+    names = [name for name, views in step.views.items() if views.is_observed]
     if len(names) != 1:
         raise ConfigError(
             f"which of {len(names)} observed view sets is the prior's reference?", "Set the objective's `reference`"

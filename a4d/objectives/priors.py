@@ -26,8 +26,7 @@ from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
 from a4d.randomness import generator
 from a4d.trainable import Trainable
-from a4d.views import Frames
-from a4d.views.observed import ObservedViews
+from a4d.views import Frames, frames_of_split
 
 OPTIONS = ("size", "views", "condition_frame_time_zero")
 
@@ -245,8 +244,7 @@ def example_set(config: FramesPrior, frames: Frames | None, name: str) -> Exampl
         MissingInputError: the split has no frames.
         ConfigError: the frames differ in size or do not make whole examples.
     """
-    observed = ObservedViews(split=config.split, size=config.size, background=config.background)
-    batches = list(observed.every_frame(frames))
+    batches = list(frames_of_split(frames, config.split, size=config.size, background=config.background))
     if len({batch.rgb.shape for batch in batches}) > 1:
         raise ConfigError(f"priors.{name}: the frames differ in size", "Set its size, or resize the images")
     if config.clean_frames and config.clean_frames >= config.frames:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import quaternion_product
-from a4d.scenes.scene import Followed
+from a4d.scenes.protocols import Followed
 
 
 @dataclass(frozen=True)

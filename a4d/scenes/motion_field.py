@@ -17,7 +17,7 @@ from a4d.config import Config
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render.encoding import HexplaneConfig, HexplaneEncoding
 from a4d.scenes.motion import Motion, Moved
-from a4d.scenes.scene import Followed
+from a4d.scenes.protocols import Followed
 
 HEADS = {"offset": 3, "rotation": 4, "log_scale": 3}
 GLOBAL_HEADS = {"global_rotation": 3, "global_translation": 3}

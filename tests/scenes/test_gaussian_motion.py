@@ -21,7 +21,7 @@ from a4d.runtime import Runtime
 from a4d.scenes import load_scene
 from a4d.scenes.gaussian_motion import GaussianMotionScene
 from a4d.scenes.gaussians import GaussianScene
-from a4d.scenes.scene import AssetOptions
+from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
 from a4d.views import build_views
 
