@@ -9,7 +9,7 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import ConfigError
-from a4d.fitting.files import ADAPTERS, recorded_weights, weight_overrides
+from a4d.fitting.files import ADAPTERS, record_weights, weight_overrides
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -79,7 +79,7 @@ def _run(work: Transaction, config: TrainPrior, runtime: Runtime) -> dict[str, A
     # Half precision without a wider exponent loses the small gradients of a single token.
     chosen = config.dtype or ("bfloat16" if runtime.device.startswith("cuda") else "float32")
     prior = load_prior(config.prior, Placement(runtime.device, getattr(torch, chosen), overrides=overrides))
-    work.weights += [recorded_weights(name, locate(name, overrides), overrides) for name in with_bases([config.prior])]
+    record_weights(work, {name: locate(name, overrides) for name in with_bases([config.prior])}, overrides)
     pictures = _pictures(config, prior, load_frames(work.workspace), runtime.device)
     learner = _learner(config, prior, pictures, runtime.seed)
     choices = Choices(len(pictures.rgb), config.batch, runtime.seed)

@@ -1,5 +1,6 @@
 """A prior learns a subject through the command line, is stopped and goes on, and is distilled with what it learnt."""
 
+import json
 import os
 import shutil
 import signal
@@ -133,6 +134,17 @@ def test_rings_of_views_adapt_a_multi_view_model(a4d, workspace: Path, model: Pa
     result = a4d("train-prior", "lora", workspace, *named, "--set", "run=12", "--name", "other")
     assert (result.code, len(result.err.splitlines())) == (3, 1), result.err
     assert "8 images make no sample of 12" in result.err
+
+
+def test_a_model_that_is_not_for_commercial_use_says_so(a4d, workspace: Path, model: Path) -> None:
+    shutil.rmtree(model / "unet", ignore_errors=True)
+    tiny_models.unet_3d().save_pretrained(model / "unet")
+    named = ("--prior", "modelscope-1.7b", "--weights", f"modelscope-1.7b={model}", "--iterations", 1)
+    result = a4d("train-prior", "lora", workspace, *named, "--set", "run=2")
+    assert result.code == 0, result.err
+    terms = "modelscope-1.7b: CC-BY-NC-4.0, not for commercial use"
+    assert f"warning: {terms}" in result.err
+    assert terms in json.loads((workspace / "stages/lora/record.json").read_text())["warnings"]
 
 
 @pytest.mark.parametrize("subject", ["panda-dance", "fox-game"])
