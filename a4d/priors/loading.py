@@ -132,7 +132,15 @@ def load_controlnet_tile(folder: WeightsFolder) -> Prior:
     unet = base.model("unet", UNet2DConditionModel, {"in_channels": 4})
     text = base.text({"hidden_size": unet.config.cross_attention_dim})
     controlnet = folder.model("", ControlNetModel, {"cross_attention_dim": unet.config.cross_attention_dim})
-    return ControlNetTile(unet, controlnet, base.vae(512), text, base.schedule())
+    return ControlNetTile(
+        unet,
+        controlnet,
+        base.vae(512),
+        text,
+        base.schedule(),
+        control_prompt=str(folder.options["control_prompt"]),
+        strength=float(folder.options["strength"]),
+    )
 
 
 def load_mv_vdm(folder: WeightsFolder) -> Prior:

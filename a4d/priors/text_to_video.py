@@ -27,7 +27,7 @@ class TextToVideo(StableDiffusion):
 
 
 class AnimateDiff(StableDiffusion):
-    """AnimateDiff (Guo et al. 2023): a clip from a prompt, by motion modules between the layers of Stable Diffusion 1.5.
+    """AnimateDiff (Guo et al. 2023): a clip from a prompt, by motion modules within Stable Diffusion 1.5.
 
     As many frames as the modules have places for, 32, and 16 in training. The text encoder is Stable Diffusion's, whose
     learnt tokens it understands. The noise schedule is the modules' own, with betas that are linear.

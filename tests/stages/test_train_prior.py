@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models
+import torch
 import yaml
 from blender_capture import preprocess_capture, write_blender_capture
 
@@ -88,6 +89,25 @@ def test_a_personalised_model_is_distilled(a4d, workspace: Path, model: Path, me
     result = a4d("distill", workspace, "--config", "distill.yaml", "--prompt", "<subject>", *named, "--force")
     assert (result.code, len(result.err.splitlines())) == (5, 1)
     assert "holds no adapter" in result.err
+
+
+def test_a_token_of_ones_own_takes_the_place_of_a_trained_one(a4d, workspace: Path, model: Path) -> None:
+    torch.save({"_panda_": torch.linspace(-1, 1, tiny_models.WIDTH)}, "mine.bin")
+    bring = ("train-prior", "textual-inversion", workspace, "--embedding", "mine.bin", "--json")
+    done = a4d(*bring)
+    assert done.code == 0, done.err
+    assert done.json["metrics"] == {"numbers": tiny_models.WIDTH}
+    assert a4d(*bring).json["status"] == "up to date"
+    assert a4d("validate", workspace).code == 0
+    plain, mine = gradient_norms(a4d, workspace, "textual-inversion", "a _panda_", f"{NAME}={model}")
+    assert plain != pytest.approx(mine, rel=1e-3)
+    torch.save({"_panda_": torch.zeros(4), "more": print}, "mine.bin")
+    refused = a4d(*bring, "--force")
+    assert (refused.code, len(refused.err.splitlines())) == (5, 1)
+    assert "pickle payload" in refused.err
+    Path("mine.bin").unlink()
+    assert a4d(*bring, "--force").code == 4
+    assert a4d("train-prior", "lora", workspace, "--embedding", "mine.bin").code == 3
 
 
 @pytest.mark.parametrize("method", ["textual-inversion", "lora"])
