@@ -23,10 +23,10 @@ class Refine(Fitting):
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile that the user names, else the one for the kind of the given scene.
+    """The profile that the user names, else the one for the kind of the given scene, if the settings leave it a part.
 
     Raises:
-        UsageError: no scene is given, or there is no profile for its kind.
+        UsageError: no scene is given, or there is no profile for its kind and the settings are not complete.
     """
     given = values.get("from_scene")
     if not given:
@@ -36,8 +36,11 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
         kind = kind_of(workspace, given)
         profile = f"refine-{kind}"
         if not (PROFILE_FOLDER / f"{profile}.yaml").is_file():
+            if {"views", "objectives", "optimiser"} <= values.keys():
+                return {"prompt": workspace.metadata.subject}
             raise UsageError(
-                f"refine has no built-in profile for a scene of kind '{kind}'", "Give --config with views and rates"
+                f"refine has no built-in profile for a scene of kind '{kind}'",
+                "Give --config with views, objectives and optimiser",
             )
     return profile_values(PROFILE_FOLDER, "refine", str(profile), workspace)
 

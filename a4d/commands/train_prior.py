@@ -43,6 +43,14 @@ class SubjectOptions:
     initial: Annotated[
         str | None, typer.Option(help="Words that the new one starts from; object if none.", rich_help_panel=SUBJECT)
     ] = None
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            help="A token learnt elsewhere, to use here: learned_embeds.safetensors or .bin.",
+            metavar="FILE",
+            rich_help_panel=SUBJECT,
+        ),
+    ] = None
     prompt: Annotated[str | None, typer.Option(help="What the images show, for adapters.", rich_help_panel=SUBJECT)] = (
         None
     )

@@ -12,6 +12,7 @@ from a4d.priors.placement import Placement
 from a4d.runtime import Runtime
 from a4d.workspace.files import files_below, hash_file
 from a4d.workspace.record import Weights
+from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 ADAPTERS = "adapters"
@@ -38,7 +39,23 @@ def require_weights(config: Fitting) -> None:
     config.resolved.weight_folders(weight_overrides(config.weights))
 
 
-def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
+def record_weights(work: Transaction, folders: Mapping[str, Path], overrides: Mapping[str, Path]) -> None:
+    """Put models on a run's record, and say which of them are not for commercial use.
+
+    Args:
+        work: of the run.
+        folders: of the models by name.
+        overrides: those of them that a user named.
+    """
+    from a4d.priors.catalogue import find
+
+    for name, folder in folders.items():
+        work.weights.append(_recorded(name, folder, overrides))
+        if not find(name).commercial:
+            work.warn(f"{name}: {find(name).terms}")
+
+
+def _recorded(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
     """What is known of a model's files: the hub's commit, or the hash of all that a user named or the package holds."""
     from a4d.priors.catalogue import find
 

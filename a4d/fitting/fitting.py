@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
-from a4d.fitting.files import ADAPTERS, placement, recorded_weights
+from a4d.fitting.files import ADAPTERS, placement, record_weights
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
 from a4d.runtime import Runtime
@@ -45,8 +45,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     from a4d.scenes.protocols import Splatting
 
     parts, place = config.resolved, placement(config, runtime)
-    folders = parts.weight_folders(place.overrides)
-    work.weights += [recorded_weights(name, path, place.overrides) for name, path in folders.items()]
+    record_weights(work, parts.weight_folders(place.overrides), place.overrides)
     frozen = _frozen(work, parts.scenes_shown, runtime.device)
     priors = build_priors(parts.priors, frames, place, work.workspace.path / ADAPTERS)
     assert config.iterations is not None

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from a4d.config import plain
 from a4d.errors import ConfigError
-from a4d.fitting.files import recorded_weights, weight_overrides
+from a4d.fitting.files import record_weights, weight_overrides
 from a4d.priors.sampling_settings import SamplingSettings
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -145,8 +145,7 @@ def sampled_frames(
     folder = work.previews / "sampled"
     finished = folder / "done"
     overrides = placement.overrides
-    names = with_bases([config.prior])
-    work.weights += [recorded_weights(name, locate(name, overrides), overrides) for name in names]
+    record_weights(work, {name: locate(name, overrides) for name in with_bases([config.prior])}, overrides)
     if not finished.is_file():
         prior = load_prior(config.prior, placement, config.options)
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)

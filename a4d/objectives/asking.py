@@ -63,6 +63,7 @@ class PriorObjective(Objective):
         default=None, description="scene of the workspace whose render conditions the prior; None: the scene's own"
     )
     t: tuple[Number, Number] = Field(default=(0.02, 0.98), description="shares of the noise schedule, ends included")
+    shared_t: bool = Field(default=False, description="one noise level for all samples of a step")
     patch: int | None = Field(default=None, ge=8, le=4096, description="render in patches of this side, to save memory")
     geometry_latents: int | None = Field(
         default=None, ge=8, le=1024, description="shrink normals and mask to this side in place of encoding the colours"
@@ -138,7 +139,7 @@ class PriorObjective(Objective):
         # Of the prior and the view set alone, for whoever asks alike must draw the same.
         draws = generator(step.seed, f"score-distillation/{self.prior}/{self.views}", step.index)
         low, high = (value_at(share, step.index) for share in self.t)
-        t = sample_timesteps(prior.schedule, (low, high), samples, draws)
+        t = sample_timesteps(prior.schedule, (low, high), 1 if self.shared_t else samples, draws).expand(samples)
         seen_from = batch.cameras[:: len(rgb) // samples]
         images, reference = self._image(step, prior, rgb, samples)
         query = Query(

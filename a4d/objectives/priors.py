@@ -16,11 +16,11 @@ from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
 from a4d.io.containment import contained
 from a4d.objectives.objective import Objective
+from a4d.priors.adapters import apply_adapter
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, with_bases
 from a4d.priors.components import UNetPrior
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.lora import LoraAdapter, LoraConfig, attach_lora
-from a4d.priors.personalisation import apply_adapter
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
@@ -28,7 +28,7 @@ from a4d.randomness import generator
 from a4d.trainable import Trainable
 from a4d.views import Frames, frames_of_split
 
-OPTIONS = ("size", "views", "condition_frame_time_zero")
+OPTIONS = ("size", "views", "condition_frame_time_zero", "strength", "control_prompt")
 
 
 class PriorSettings(Config, ABC):
@@ -86,6 +86,13 @@ class ReleasedPrior(PriorSettings):
     views: int | None = Field(default=None, ge=1, le=64, description="of a sample; None is what it was trained for")
     condition_frame_time_zero: bool | None = Field(
         default=None, description="tell first frames that they carry no noise; None is how it was trained"
+    )
+
+    strength: float | None = Field(
+        default=None, ge=0, le=10, description="factor on what a picture that controls it adds; None is 1"
+    )
+    control_prompt: str | None = Field(
+        default=None, description="what the model that looks at this picture is told; None is how it was trained"
     )
 
     @property

@@ -30,11 +30,17 @@ class Entry(Config):
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     parts: dict[str, str] = Field(default_factory=dict)
     licence: str
+    commercial: bool = True
     bytes: int
     components: tuple[str, ...] = Field(min_length=1)
     words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingSettings | None = None
+
+    @property
+    def terms(self) -> str:
+        """The licence, and whether it forbids commercial use."""
+        return self.licence if self.commercial else f"{self.licence}, not for commercial use"
 
     @property
     def sources(self) -> list[Source]:
@@ -112,7 +118,7 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     folder = cached(entry)
     if folder is None:
         raise BackendUnavailableError(
-            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.licence})",
+            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.terms})",
             f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH",
         )
     return folder

@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNet3DConditionModel,
+    UNetMotionModel,
+)
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -105,6 +112,21 @@ def unet_3d() -> UNet3DConditionModel:
         "attention_head_dim": 8,
     }
     return random_weights(UNet3DConditionModel(**values))
+
+
+def motion_adapter(**values: object) -> MotionAdapter:
+    settings = {
+        "block_out_channels": UNET["block_out_channels"],
+        "motion_layers_per_block": 1,
+        "motion_num_attention_heads": 2,
+        "motion_norm_num_groups": 8,
+        "motion_max_seq_length": 6,
+    }
+    return random_weights(MotionAdapter(**{**settings, **values}), seed=4)
+
+
+def unet_motion() -> UNetMotionModel:
+    return UNetMotionModel.from_unet2d(unet(), motion_adapter()).requires_grad_(False).eval()
 
 
 def controlnet() -> ControlNetModel:
