@@ -9,7 +9,7 @@
 # the motion's text up to "is" or "are"; --token brings a learnt word for it.
 # A motion that the scene cannot follow ends the recipe with exit code 7, its result kept; --accept goes on with it.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
-# A4D_FIT_STATIC, A4D_FIT_DYNAMIC, A4D_DISTILL, A4D_REFINE and A4D_EXPORT to the one of that name.
+# A4D_FIT_STATIC, A4D_FIT_DYNAMIC, A4D_DISTILL, A4D_TRAIN_PRIOR, A4D_REFINE and A4D_EXPORT to the one of that name.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
@@ -35,10 +35,12 @@ fit fit-static --prompt "$subject"
 moving="$scene"
 if has_section distill; then
   fit distill --name "$scene" --from fit-static --prompt "$motion"
-  if has_section refine; then
-    moving="$scene-refined"
-    fit refine --name "$moving" --from "$scene" --prompt "${motion/"$subject"/"$word"}"
-  fi
+  moving="$scene-refined"
+  word=(--initial "${subject##* }")
+  [ -z "$token" ] || word=(--embedding "$token")
+  run a4d train-prior textual-inversion "$name" --name personalise --config "$settings" \
+    ${weights:+--weights "$weights"} "${word[@]}" ${A4D_TRAIN_PRIOR:-}
+  fit refine --name "$moving" --from "$scene" --prompt "${motion/"$subject"/a <token>}"
 elif [ -n "$video" ]; then
   moving=driven
   fit fit-dynamic --name driven --from fit-static

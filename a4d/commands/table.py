@@ -29,11 +29,13 @@ COMMANDS = {
     "make-dataset": ("a4d.commands.make_dataset:make_dataset", "Render assets to a data set of multi-view videos"),
     "doctor": ("a4d.commands.doctor:doctor", "Show versions, devices, optional backends and caches"),
 }
+SECTIONS = {**{name: target for name, (target, _) in STAGES.items()}, "train-prior": "a4d.commands.train_subject:STAGE"}
+"""What a section of a paper's file may be for: a stage, or teaching a prior one subject."""
 
 
 def find_stage(name: str) -> Stage:
-    """Import a stage of the table."""
-    stage: Stage = load(STAGES[name][0])
+    """Import a stage of the table, or what teaches a prior one subject."""
+    stage: Stage = load(SECTIONS[name])
     return stage
 
 

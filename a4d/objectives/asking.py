@@ -60,7 +60,9 @@ class PriorObjective(Objective):
         default=None, description="observed view set whose picture conditions the prior; None: the only one, if needed"
     )
     frozen: str | None = Field(
-        default=None, description="scene of the workspace whose render conditions the prior; None: the scene's own"
+        default=None,
+        description="scene of the workspace whose render conditions the prior, or `start`, the one that the run goes "
+        "on from; None: the scene's own",
     )
     t: tuple[Number, Number] = Field(default=(0.02, 0.98), description="shares of the noise schedule, ends included")
     shared_t: bool = Field(default=False, description="one noise level for all samples of a step")
