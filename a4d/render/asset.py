@@ -42,10 +42,13 @@ class Picture:
     Args:
         rgba: (H, W, 4) sRGB in [0, 1], straight alpha, black where nothing is seen.
         depth: (H, W) along the viewing axis at the pixel's centre, metres; 0 where nothing is seen.
+        normal: (H, W, 3) unit, world, toward the camera, of the surface that `depth` is of and without its normal maps;
+            0 where nothing is seen. None where it was not wanted.
     """
 
     rgba: Tensor
     depth: Tensor
+    normal: Tensor | None = None
 
 
 class AssetRenderer:
@@ -69,7 +72,7 @@ class AssetRenderer:
         self.light = None if lighting == "unlit" else light or studio()
         self.samples = samples
 
-    def render(self, surface: PosedMesh, camera: Cameras) -> Picture:
+    def render(self, surface: PosedMesh, camera: Cameras, *, with_normal: bool = False) -> Picture:
         """The picture of a single camera."""
         with torch.no_grad():
             fine = camera.resized(camera.width * self.samples, camera.height * self.samples)
@@ -78,7 +81,9 @@ class AssetRenderer:
             resolved = avg_pool2d(premultiplied.permute(2, 0, 1)[None], self.samples)[0].permute(1, 2, 0)
             alpha = resolved[..., 3:]
             straight = torch.where(alpha > 0, resolved[..., :3] / alpha.clamp_min(1e-6), 0.0)
-            return Picture(torch.cat([straight, alpha], dim=-1).clamp(0, 1), self._depth(surface, camera))
+            rgba = torch.cat([straight, alpha], dim=-1).clamp(0, 1)
+            geometry = self._geometry(surface, camera, with_normal=with_normal)
+            return Picture(rgba, geometry[..., 0], geometry[..., 1:] if with_normal else None)
 
     def _composite(self, surface: PosedMesh, camera: Cameras) -> tuple[Tensor, Tensor]:
         """(H, W, 3) sRGB premultiplied, and (H, W) the share of a pixel that no surface covers."""
@@ -95,19 +100,27 @@ class AssetRenderer:
         size = (camera.height, camera.width)
         return (colour + through - bare[:, None]).view(*size, 3), bare.view(size)
 
-    def _depth(self, surface: PosedMesh, camera: Cameras) -> Tensor:
-        """(H, W) depth of the first surface that hides at least half of what is behind it, else of the first at all."""
-        depth, nearest = torch.zeros(camera.height * camera.width), torch.zeros(camera.height * camera.width)
+    def _geometry(self, surface: PosedMesh, camera: Cameras, *, with_normal: bool) -> Tensor:
+        """(H, W, 1) depth, or (H, W, 4) with its normal.
+
+        They are of the first surface that hides at least half of what is behind it, else of the first at all.
+        """
+        solid, nearest = torch.zeros(2, camera.height * camera.width, 4 if with_normal else 1)
+        is_opaque = self._is_opaque(surface)
         for view in self._layers(surface, camera):
-            if self._is_opaque(surface):
-                return view.fragments.depth[0]
             samples, pixel = SurfaceSamples.seen(surface, view)
-            for found, hidden in zip((nearest, depth), self._hidden(samples), strict=True):
-                first = pixel[(hidden >= 0.5) & (found[pixel] == 0)]
-                found[first] = view.fragments.depth.flatten()[first]
-            if bool((depth[pixel] > 0).all()):
+            values = view.fragments.depth.flatten()[pixel, None]
+            if with_normal:
+                every = torch.arange(len(samples))
+                values = torch.cat([values, facing(samples.normals(every), samples.toward_eye(every))], dim=-1)
+            whole = torch.ones(len(samples))
+            hidden = (whole, whole) if is_opaque else self._hidden(samples)
+            for found, share in zip((nearest, solid), hidden, strict=True):
+                first = (share >= 0.5) & (found[pixel, 0] == 0)
+                found[pixel[first]] = values[first]
+            if bool((solid[pixel, 0] > 0).all()):
                 break
-        return torch.where(depth > 0, depth, nearest).view(camera.height, camera.width)
+        return torch.where(solid[:, :1] > 0, solid, nearest).view(camera.height, camera.width, -1)
 
     def _is_opaque(self, surface: PosedMesh) -> bool:
         shown = surface.materials.bincount(minlength=len(self.materials)) > 0

@@ -1,0 +1,31 @@
+"""The weights of a run's models: folders that the user names, and what the record says of those that took part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from a4d.config import digest
+from a4d.workspace.files import files_below, hash_file
+from a4d.workspace.record import Weights
+
+
+def weight_overrides(text: str) -> dict[str, Path]:
+    """Folders of weights by catalogue name, from `NAME=PATH[,NAME=PATH]...`.
+
+    Raises:
+        UsageError: a part is not of that form, or there is no such folder.
+    """
+    from a4d.priors.catalogue import parse_overrides
+
+    return parse_overrides(part.strip() for part in text.split(",") if part.strip())
+
+
+def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
+    """What is known of a model's files: the hub's commit, or the hash of all that a user named or the package holds."""
+    from a4d.priors.catalogue import find
+
+    if name not in overrides and find(name).packaged is None:
+        return Weights(id=name, revision=folder.name)
+    hashes = [[file.relative_to(folder).as_posix(), hash_file(file)] for file in files_below(folder)]
+    return Weights(id=name, sha256=digest(hashes))
