@@ -33,11 +33,12 @@ def inverse_search(first: Array, second: Array, guess: Array | None = None) -> A
     Returns:
         (H, W, 2) float32 pixels right and down.
     """
-    # What was begun from a guess leaves it behind in the object, whatever the size of the next pictures.
+    start = np.zeros((*first.shape[:2], 2), np.float32) if guess is None else np.array(guess, np.float32)
+    # An object that has computed once keeps its start, even for pictures of another size.
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(FINEST_SCALE)
-    grey = [cv2.cvtColor(np.rint(each * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for each in (first, second)]
-    return np.asarray(search.calc(*grey, None if guess is None else np.array(guess, np.float32)), np.float32)
+    before, after = (cv2.cvtColor(np.rint(each * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for each in (first, second))
+    return np.asarray(search.calc(before, after, start), np.float32)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def followed(
         values.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT, borderValue=0,
     )  # fmt: skip
-    return moved.reshape(*flow.shape[:2], -1)
+    return np.asarray(moved, np.float32).reshape(*flow.shape[:2], -1)
 
 
 def is_consistent(

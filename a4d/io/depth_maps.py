@@ -18,6 +18,9 @@ Larger = Literal["nearer", "farther"]
 
 ARRAY_SUFFIX = ".npy"
 
+FLAT = 1e-12
+"""Range below which a depth counts as the same everywhere."""
+
 
 def read_depth_map(path: Path) -> Array:
     """(H, W) a map as it is stored: of integers in [0, 1], of other numbers as they are.
@@ -57,5 +60,5 @@ def nearness(
         return np.zeros_like(values)
     nearer = values if larger == "nearer" else -values
     low, high = float(nearer[subject].min()), float(nearer[subject].max())
-    scaled = (nearer - low) / max(high - low, np.finfo(np.float32).tiny)
+    scaled = (nearer - low) / max(high - low, FLAT)
     return np.where(subject, scaled, 0).astype(np.float32)

@@ -42,8 +42,8 @@ class Picture:
     Args:
         rgba: (H, W, 4) sRGB in [0, 1], straight alpha, black where nothing is seen.
         depth: (H, W) along the viewing axis at the pixel's centre, metres; 0 where nothing is seen.
-        normal: (H, W, 3) unit, world, toward the camera, of the surface that `depth` is of and without its normal maps;
-            0 where nothing is seen. None where it was not wanted.
+        normal: (H, W, 3) unit, world, of the surface that `depth` is of, on the side that is seen and without normal
+            maps; 0 where nothing is seen. None where it was not wanted.
     """
 
     rgba: Tensor
@@ -111,8 +111,7 @@ class AssetRenderer:
             samples, pixel = SurfaceSamples.seen(surface, view)
             values = view.fragments.depth.flatten()[pixel, None]
             if with_normal:
-                every = torch.arange(len(samples))
-                values = torch.cat([values, facing(samples.normals(every), samples.toward_eye(every))], dim=-1)
+                values = torch.cat([values, samples.seen_normals()], dim=-1)
             whole = torch.ones(len(samples))
             hidden = (whole, whole) if is_opaque else self._hidden(samples)
             for found, share in zip((nearest, solid), hidden, strict=True):
@@ -246,10 +245,19 @@ class SurfaceSamples:
         normals = self.interpolate(self.surface.normals, chosen)
         is_lost = normals.norm(dim=-1) < SHORTEST_NORMAL
         if bool(is_lost.any()):
-            a, b, c = self.surface.vertices[self.corners[chosen][is_lost]].double().unbind(1)
-            own = normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-300)
-            normals[is_lost] = own.to(normals)
+            normals[is_lost] = self.face_normals(chosen[is_lost]).to(normals)
         return normalize(normals, dim=-1)
+
+    def face_normals(self, chosen: Tensor) -> Tensor:
+        """(K, 3) unit, float64, of the faces themselves."""
+        a, b, c = self.surface.vertices[self.corners[chosen]].double().unbind(1)
+        return normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-300)
+
+    def seen_normals(self) -> Tensor:
+        """(P, 3) unit, of the side that is seen of each face; near an outline they may point past the eye."""
+        every = torch.arange(len(self))
+        is_back = (self.face_normals(every) * self.toward_eye(every)).sum(-1, keepdim=True) < 0
+        return torch.where(is_back, -self.normals(every), self.normals(every))
 
     def toward_eye(self, chosen: Tensor) -> Tensor:
         """(K, 3) unit."""
