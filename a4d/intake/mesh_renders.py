@@ -91,7 +91,7 @@ class MeshRenders:
         return [f"{index:05d}.png" for index in range(self.count)]
 
     def write_tracks(self, work: Transaction, count: int, seed: int) -> None:
-        """Write where points of the surface are in each frame, and whether its depth map, which is there, shows them."""
+        """Write where points of the surface are in each frame, and if its depth map, which is there, shows them."""
         import numpy as np
         import torch
 

@@ -115,10 +115,10 @@ class Frames:
         Features are interpolated; of everything else the nearest value stands, for one between two is none.
 
         Returns:
-            (H, W, C). `depth`: 1, larger where farther, metres or relative, as the workspace holds it; `normal`: 3, world; `visibility`: 1,
-            in [0, 1]; `flow_forward_N` and `flow_backward_N`: 3, pixels right and down to where the point is N moments
-            later or earlier, and 1 where that is known; `features_NAME`: as many as they are. `tracks`: (N, 3), pixels
-            of each followed point, and 1 where it is seen.
+            (H, W, C). `depth`: 1, larger where farther, in metres or relative, as the workspace holds it; `normal`: 3,
+            world; `visibility`: 1, in [0, 1]; `flow_forward_N` and `flow_backward_N`: 3, pixels right and down to where
+            the point is N moments later or earlier, and 1 where that is known; `features_NAME`: as many as they are.
+            `tracks`: (N, 3), pixels of each followed point, and 1 where it is seen.
 
         Raises:
             MissingInputError: the frames have no such channel, or not of this frame.

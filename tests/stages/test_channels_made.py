@@ -15,6 +15,7 @@ from PIL import Image
 
 from a4d.contents.frames import load_frames
 from a4d.errors import MissingInputError
+from a4d.intake.channels import ChannelSettings
 from a4d.io.frame_channels import MADE_BY, read_features, read_flow, read_normal, read_tracks, read_visibility
 from a4d.io.pictures.images import read_depth, read_image, write_image
 from a4d.views import Frames
@@ -138,6 +139,20 @@ def test_what_a_source_cannot_have_is_refused(a4d, photo: Path, source: str, opt
     assert refused.code in (2, 3)
     assert message in refused.err
     assert not list(Path().glob("*.a4d"))
+
+
+def test_a_record_that_is_older_than_a_setting_is_up_to_date(a4d, photo: Path) -> None:
+    assert a4d("preprocess", photo, "--size", 64).code == 0
+    file, newer = Path("bar.a4d/stages/preprocess/record.json"), set(ChannelSettings.model_fields)
+    content = record("bar.a4d")
+    content["config"] = {
+        key: value
+        for key, value in content["config"].items()
+        if key not in newer | {"depth_larger", "normal", "tracks"}
+    }
+    file.write_text(json.dumps(content))
+    assert a4d("preprocess", photo, "--size", 64, "--json").json["status"] == "up to date"
+    assert "features: None -> 'dinov2-small'" in a4d("preprocess", photo, "--size", 64, "--features", FEATURES).err
 
 
 def test_remedies_name_options_that_there_are() -> None:
