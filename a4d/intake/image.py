@@ -18,7 +18,7 @@ class ImageSettings(Framing):
     """How the subject of one image is found, and what is known of it beside."""
 
     mask: Path | None = Field(default=None, description="a file with the answer: white, or opaque, on the subject")
-    depth: Path | None = Field(default=None, description="a depth map of the image: a grey picture, or .npy")
+    depth: Path | None = Field(default=None, description="a depth map of the image: a grey picture, .exr or .npy")
     depth_larger: Larger = Field(default="nearer", description="what larger, or brighter, values of that map mean")
 
 

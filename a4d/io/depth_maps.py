@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
 from a4d.io.array_files import read_array
+from a4d.io.pictures.exr import read_exr_depth
 from a4d.io.pictures.images import read_depth
 from a4d.pixels import Array
 
 Larger = Literal["nearer", "farther"]
 """What larger values of a map mean."""
 
-ARRAY_SUFFIX = ".npy"
+ARRAY_SUFFIX, EXR_SUFFIX = ".npy", ".exr"
 
 FLAT = 1e-12
 """Range below which a depth counts as the same everywhere."""
@@ -26,15 +27,16 @@ def read_depth_map(path: Path) -> Array:
     """(H, W) a map as it is stored: of integers in [0, 1], of other numbers as they are.
 
     Args:
-        path: a grey picture, or an array (H, W) or (H, W, 1) in `.npy`.
+        path: a grey picture, `.exr`, or an array (H, W) or (H, W, 1) in `.npy`.
 
     Raises:
         MissingInputError: there is no such file.
         InvalidInputError: it is damaged, coloured, of another shape, or not finite.
     """
-    if path.suffix.lower() != ARRAY_SUFFIX:
+    suffix = path.suffix.lower()
+    if suffix not in (ARRAY_SUFFIX, EXR_SUFFIX):
         return read_depth(path)
-    values = read_array(path)
+    values: NDArray[Any] = read_array(path) if suffix == ARRAY_SUFFIX else read_exr_depth(path)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiu":
