@@ -25,7 +25,7 @@ LAYERS = [
     {"datasets"},
     {"scenes", "priors"},
     {"objectives", "views", "frame_order", "checkpoint"},
-    {"optimise", "training", "export", "evaluation"},
+    {"optimise", "training", "export", "evaluation", "estimation"},
     {"workspace"},
     {"running", "contents", "intake", "fitting"},
     {"stages"},

@@ -14,7 +14,7 @@ from a4d.commands.train_network import MODELS, NetworkTraining, train_network
 from a4d.commands.train_subject import STAGE
 from a4d.config import load_yaml
 from a4d.errors import UsageError
-from a4d.fitting.files import weight_overrides
+from a4d.running.weights import weight_overrides
 
 
 class Method(str, Enum):

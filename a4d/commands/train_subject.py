@@ -9,8 +9,9 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.errors import ConfigError, MissingInputError
-from a4d.fitting.files import ADAPTERS, record_weights, weight_overrides
+from a4d.fitting.files import ADAPTERS
 from a4d.running.stage import Stage
+from a4d.running.weights import record_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace

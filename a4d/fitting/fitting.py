@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
-from a4d.fitting.files import ADAPTERS, placement, record_weights
+from a4d.fitting.files import ADAPTERS, placement
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
+from a4d.running.weights import record_weights
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from a4d.config import plain
 from a4d.errors import ConfigError
-from a4d.fitting.files import record_weights, weight_overrides
 from a4d.priors.sampling_settings import SamplingSettings
+from a4d.running.weights import record_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 

@@ -73,6 +73,27 @@ def find(name: str) -> Entry:
     return catalogue()[name]
 
 
+USES = {
+    "judge": "It judges what was made: `a4d evaluate --judges`",
+    "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
+    "features": "It tells features of frames: `a4d preprocess --features`",
+}
+"""What the kinds of entries are for that are no priors."""
+
+
+def require_kind(name: str, kind: str) -> Entry:
+    """One entry of a kind.
+
+    Raises:
+        ConfigError: there is none of that name, or it is of another kind.
+    """
+    entry = find(name)
+    if entry.kind != kind:
+        known = sorted(each for each, other in catalogue().items() if other.kind == kind)
+        raise ConfigError(f"{name} is of kind {entry.kind}, not {kind}", f"Choose {' or '.join(known)}")
+    return entry
+
+
 def with_bases(names: Iterable[str]) -> list[str]:
     """Names of the catalogue, or of recipes that stand for all that they use, followed by what those are built of."""
     chosen: list[str] = []
@@ -224,8 +245,8 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         return WeightsFolder(locate(of, placement.overrides), placement, told, parts)
 
-    if entry.kind == "judge":
-        raise ConfigError(f"{name} is no prior", "It judges what was made: `a4d evaluate --judges`")
+    if entry.kind in USES:
+        raise ConfigError(f"{name} is no prior", USES[entry.kind])
     if entry.kind not in LOADERS:
         whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
         raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")
