@@ -55,7 +55,7 @@ def test_an_unknown_section_is_said_with_the_nearest(tmp_path: Path, sections, p
 def test_every_section_of_a_recipe_is_one_of_a_stage_and_knows_its_settings(file: Path) -> None:
     for name in yaml.safe_load(file.read_text()):
         known = table.find_stage(name).config.model_fields
-        assert set(settings_of(file, name, None, table.STAGES)) <= known.keys()
+        assert set(settings_of(file, name, None, table.RUNS)) <= known.keys()
 
 
 def test_the_priors_of_a_recipe_are_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
