@@ -40,7 +40,7 @@ if has_section distill; then
   [ -z "$token" ] || word=(--embedding "$token")
   run a4d train-prior textual-inversion "$name" --name personalise --config "$settings" \
     ${weights:+--weights "$weights"} "${word[@]}" ${A4D_TRAIN_PRIOR:-}
-  fit refine --name "$moving" --from "$scene" --prompt "${motion/"$subject"/a <token>}"
+  fit refine --name "$moving" --from "$scene" --prompt "${motion/"$subject"/a <token:${subject#a }>}"
 elif [ -n "$video" ]; then
   moving=driven
   fit fit-dynamic --name driven --from fit-static

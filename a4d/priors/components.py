@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ from a4d.priors.schedule import NoiseSchedule
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
-PLACEHOLDER = "<token>"
-"""What stands in prompts for a personalised token."""
+PLACEHOLDER = re.compile(r"<token(?::([^<>]*))?>")
+"""What stands in prompts for a personalised token, `<token>` or `<token:panda>`."""
 
 
 def resized(
@@ -114,7 +115,8 @@ class UNetPrior(Prior):
 class TextEncoder:
     """Prompts to token embeddings; each prompt is encoded once.
 
-    `<token>` in a prompt stands for the personalised token that was learnt last, whatever its own name is.
+    `<token>` in a prompt stands for the personalised token that was learnt last, whatever its own name is; where none
+    was learnt, `<token:panda>` is read as panda.
 
     Args:
         tokenizer: of transformers; pads to its own maximal length.
@@ -154,14 +156,16 @@ class TextEncoder:
         return states
 
     def _spoken(self, prompt: str) -> str:
-        if PLACEHOLDER not in prompt:
-            return prompt
-        if self._learnt is None:
-            raise ConfigError(
-                f"the prompt '{prompt}' speaks of a token, and the prior has learnt none",
-                "Give the prior `adapters: [NAME]`; `a4d train-prior textual-inversion` makes one",
-            )
-        return prompt.replace(PLACEHOLDER, self._learnt)
+        def word(place: re.Match[str]) -> str:
+            said = self._learnt or place[1]
+            if said is None:
+                raise ConfigError(
+                    f"the prompt '{prompt}' speaks of a token, and the prior has learnt none",
+                    "Give the prior `adapters: [NAME]`; `a4d train-prior textual-inversion` makes one",
+                )
+            return said
+
+        return PLACEHOLDER.sub(word, prompt)
 
     def learn(self, token: str, embedding: Tensor) -> None:
         """Add a personalised token.

@@ -101,7 +101,7 @@ def test_the_paper_s_file_leads_from_a_picture_to_a_refined_field(a4d, tmp_path,
         ("fit-static", "panda.a4d", "--prompt", "a panda", *settings),
         ("distill", "panda.a4d", "--from", "fit-static", "--prompt", "a panda is dancing", *settings),
         ("train-prior", "textual-inversion", "panda.a4d", "--name", "personalise", "--initial", "panda", *settings),
-        ("refine", "panda.a4d", "--from", "distill", "--prompt", "a <token> is dancing", *settings),
+        ("refine", "panda.a4d", "--from", "distill", "--prompt", "a <token:panda> is dancing", *settings),
         ("export", "panda.a4d", *settings[:2]),
     ]
     for arguments in chain:

@@ -27,6 +27,7 @@ SETTINGS = {
         "iterations": 1,
         "optimiser": {"rates": {"encoding": 1e-2, "time": 1e-2}},
     },
+    "train-prior": {"embedding": "learned_embeds.bin"},
     "refine": {
         "views": {"clip": CLIP},
         "priors": {
@@ -65,7 +66,7 @@ def test_a_moving_field_is_refined_by_settings_alone(a4d, weights: str) -> None:
     assert (missing.code, len(missing.err.splitlines())) == (5, 1)
     assert "holds no adapter" in missing.err
     torch.save({"_panda_": torch.linspace(-1, 1, tiny_models.WIDTH)}, "learned_embeds.bin")
-    brought = a4d("train-prior", "textual-inversion", workspace, "--embedding", "learned_embeds.bin")
+    brought = a4d("train-prior", "textual-inversion", workspace, "--config", "paper.yaml")
     assert brought.code == 0, brought.err
     before = (workspace / "scenes/distill/tensors.safetensors").read_bytes()
     done = a4d(*refine)
