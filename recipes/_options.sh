@@ -35,9 +35,13 @@ usage() { sed -n 's/^#   //p' "$0" >&2; exit 2; }
 
 # choose_profile PAPER: `profile` is paper where there is CUDA, else compact; `settings` is its file.
 choose_profile() {
+  local folder="$root/recipes/$1" known
   [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
-  settings="$root/recipes/$1/$profile.yaml"
-  [ -f "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
+  settings="$folder/$profile.yaml"
+  [ -f "$settings" ] && return
+  known="$(cd "$folder" && echo *.yaml)"
+  echo "there is no profile '$profile'; choose from: ${known//.yaml/}" >&2
+  exit 2
 }
 
 # stage NAME OPTION...: on the workspace `name`, with its section of the profile, and what the user adds to it by A4D_NAME.

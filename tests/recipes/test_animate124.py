@@ -4,14 +4,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from a4d.config import overlaid
+from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.films.video import write_video
+from a4d.io.pictures.images import read_image
 from a4d.scenes import load_scene
 
 RECIPE = "animate124.sh"
@@ -46,6 +51,43 @@ def test_what_is_no_call_of_it_prints_how_to_call_it(run_recipe, arguments: list
     done = run_recipe(RECIPE, *arguments)
     assert done.returncode == 2
     assert "animate124.sh PICTURE" in done.stderr
+
+
+def test_a_picture_that_is_not_there_or_empty_is_one_line(run_recipe, tmp_path) -> None:
+    Image.new("RGB", (64, 64), (200, 200, 200)).save(tmp_path / "blank.png")
+    for picture, code, said in (("absent.png", 4, "no picture or film"), ("blank.png", 3, "no subject")):
+        done = run_recipe(RECIPE, picture, "it is jumping", "--profile", "compact")
+        assert (done.returncode, len(done.stderr.strip().splitlines())) == (code, 1)
+        assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_the_compact_profile_and_the_driven_one_end_in_an_animated_mesh(run_recipe, tmp_path, creature_picture) -> None:
+    few = "--iterations 4 --set scene.count=200"
+    variables = {
+        "A4D_PREPROCESS": "--size 64",
+        "A4D_FIT_STATIC": few,
+        "A4D_FIT_DYNAMIC": "--iterations 4 --set scene.motion.nodes=12",
+        "A4D_EXPORT": "--formats glb --texture 64 --resolution 24",
+        "A4D_OPTIONS": "--accept --device cpu",
+    }
+    shutil.copy(creature_picture, tmp_path / "horse.png")
+    done = run_recipe(RECIPE, "horse.png", "a horse is jumping", "--profile=compact", **variables)
+    assert done.returncode == 0, done.stderr
+    write_film(tmp_path / "film.mp4", read_image(creature_picture))
+    variables["A4D_FIT_DYNAMIC"] = "--set pace.alone=2 --set pace.together=1 --set scene.motion.nodes=12"
+    driven = run_recipe(RECIPE, "horse.png", "a horse is jumping", "--video", "film.mp4", **variables)
+    assert driven.returncode == 0, driven.stderr
+    for workspace in ("horse", "film"):
+        (clip,) = read_gltf(tmp_path / f"{workspace}.a4d/exports/a-horse-is-jumping.glb").clips
+        assert clip.duration > 0
+
+
+def write_film(path: Path, picture) -> None:
+    """A picture that goes to the right over white, in four frames."""
+    over = picture[..., :3] * picture[..., 3:] + 1 - picture[..., 3:]
+    frames = [np.roll(np.pad(over, ((16, 16), (24, 24), (0, 0)), constant_values=1), 4 * k, axis=1) for k in range(4)]
+    write_video(path, frames, 8)
 
 
 @pytest.fixture(scope="module")
