@@ -78,8 +78,8 @@ def test_the_compact_profile_and_the_driven_one_end_in_an_animated_mesh(run_reci
     variables["A4D_FIT_DYNAMIC"] = "--set pace.alone=2 --set pace.together=1 --set scene.motion.nodes=12"
     driven = run_recipe(RECIPE, "horse.png", "a horse is jumping", "--video", "film.mp4", **variables)
     assert driven.returncode == 0, driven.stderr
-    for workspace in ("horse", "film"):
-        (clip,) = read_gltf(tmp_path / f"{workspace}.a4d/exports/a-horse-is-jumping.glb").clips
+    for name in ("horse.a4d/exports/a-horse-is-jumping", "film.a4d/exports/a-horse-is-jumping-driven"):
+        (clip,) = read_gltf(tmp_path / f"{name}.glb").clips
         assert clip.duration > 0
 
 
