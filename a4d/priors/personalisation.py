@@ -132,7 +132,7 @@ class Learner(ABC):
             raise ConfigError(
                 "the pictures show no subject: nothing of them is opaque", "Cut one out, or set masked: false"
             )
-        masks = pictures.masks or [None] * len(pictures.rgb)
+        masks: Sequence[Tensor | None] = pictures.masks or [None] * len(pictures.rgb)
         self.clean = [self.encoded(rgb, mask) for rgb, mask in zip(pictures.rgb, masks, strict=True)]
 
     @torch.no_grad()
