@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import Field
 
@@ -35,7 +35,7 @@ class ChannelSettings(Config):
 
     depth_model: str | None = Field(default=None, description="the model that tells the depth of each frame")
     flow: Literal["dis"] | None = Field(default=None, description="how the optical flow of a film is found")
-    flow_strides: list[int] = Field(
+    flow_strides: list[Annotated[int, Field(ge=1, le=9999)]] = Field(
         default=[1, 2, 4, 8], min_length=1, max_length=32, description="how many frames apart flow is found"
     )
     features: str | None = Field(default=None, description="the model that tells features of each frame")

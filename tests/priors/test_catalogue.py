@@ -14,7 +14,7 @@ from torch import nn
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, UsageError
 from a4d.geometry.cameras import turntable
 from a4d.io.checkpoints import read_weights
-from a4d.priors.catalogue import catalogue, fetch, load_prior, locate, parse_overrides, with_bases
+from a4d.priors.catalogue import USES, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
 from a4d.priors.hub import needed_files
 from a4d.priors.loading import LOADERS
 from a4d.priors.mvdream import multi_view_config
@@ -251,9 +251,9 @@ def test_checkpoints_of_tensors_are_read(tmp_path):
 
 def test_every_entry_can_be_loaded_and_says_its_terms():
     for name, entry in catalogue().items():
-        assert entry.kind in {*LOADERS, "image-adapter", "judge"}
+        assert entry.kind in {*LOADERS, *USES, "image-adapter"}
         assert entry.licence
-        assert entry.bytes > 5e8 or entry.packaged or entry.kind == "judge", name
+        assert entry.bytes > 5e8 or entry.packaged or entry.kind in USES, name
         assert bool(entry.repositories) != bool(entry.packaged)
         assert all("runwayml" not in each and "stabilityai" not in each for each in entry.repositories)
         assert entry.components
