@@ -37,7 +37,7 @@ REGISTRATION_GATES = (
         "registration_p95",
         1.0,
         5.0,
-        "the first moment's mesh does not fit all others: 5 % of a surface is farther off than {value:.1f} % of the "
+        "the mesh of one moment does not fit all others: 5 % of a surface is farther off than {value:.1f} % of the "
         "diagonal; the formats obj-sequence and ply-sequence hold every moment's own",
     ),
     Gate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -230,11 +229,11 @@ class Subject:
 
     @cached_property
     def registration(self) -> Registration | None:
-        """The mesh of the first moment on the surfaces of all, of a scene whose own faces change; else None."""
+        """One mesh on the surfaces of all moments, of a scene whose own faces change; else None."""
         if not self.is_assembled or self.has_fixed_topology or self._first_mesh is None:
             return None
-        later = (mesh for time in self.moments.times[1:] if (mesh := self._own_mesh(time)) is not None)
-        return register(itertools.chain([self._first_mesh], later))
+        later = [mesh for time in self.moments.times[1:] if (mesh := self._own_mesh(time)) is not None]
+        return register([self._first_mesh, *later])
 
     def surfaces(self) -> Iterator[Surface]:
         """The surface at every moment, in the frame of the files."""
@@ -344,13 +343,15 @@ class Subject:
 
     def _assembled(self) -> Asset:
         """An asset of the scene's mesh, moving where it keeps its faces or was registered to all moments."""
-        frames = self._trajectories
-        if frames is None:
-            frames = self._mesh.vertices[None] if self.registration is None else self.registration.trajectories
+        mesh, frames = self._mesh, self._trajectories
+        if self.registration is not None:
+            mesh, frames = self.registration.first, self.registration.trajectories
+        elif frames is None:
+            frames = mesh.vertices[None]
         options, seconds = self.surface_options, self.moments.seconds_per_frame
         if options.texture is None:
-            return animated_asset(self.name, primitive_from_mesh(self._mesh), frames, seconds, options.animation, PLAIN)
-        unwrapped = unwrap(self._mesh, options.texture)
+            return animated_asset(self.name, primitive_from_mesh(mesh), frames, seconds, options.animation, PLAIN)
+        unwrapped = unwrap(mesh, options.texture)
         material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], options.texture)
         positions, normals = unwrapped.follow(frames)
         return animated_asset(

@@ -142,7 +142,7 @@ def _described_registration(subject: Subject) -> dict[str, Any]:
     """Per moment and in all: distances in percent of the diagonal, and the share of faces that are flipped."""
     if subject.registration is None:
         return {}
-    fits, faces = subject.registration.fits, len(subject.asset.meshes[0].primitives[0].faces)
+    fits, faces = subject.registration.fits, len(subject.registration.template.faces)
     return {
         "registration": [{"moment": moment, **asdict(fit)} for moment, fit in enumerate(fits)],
         "registration_p95": max(max(fit.covering, fit.covered) for fit in fits),

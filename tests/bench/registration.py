@@ -1,4 +1,4 @@
-"""Register the moments of posed rigs, each meshed on its own, to the mesh of the first, and score it against the rig.
+"""Register one mesh to the moments of posed rigs, each meshed on its own, and score it against the rig.
 
     python tests/bench/registration.py [run gallop swim] [--frames 16] [--cells 112]
 
@@ -92,21 +92,20 @@ def by_nearest_points(moments: Sequence[Mesh]) -> Registration:
     for surface in moments[1:]:
         _, nearest = cKDTree(surface.vertices.numpy()).query(frames[-1].numpy())
         frames.append(surface.vertices[nearest])
-    pairs = zip(frames, moments, strict=True)
-    return Registration(torch.stack(frames), tuple(judge_fit(moments[0], frame, surface) for frame, surface in pairs))
+    fits = [judge_fit(moments[0], *pair) for pair in zip(frames, moments, strict=True)]
+    return Registration(moments[0], torch.stack(frames), tuple(fits))
 
 
 def material_error(
     registration: Registration,
-    template: Mesh,
     truth: Tensor,  # (T, P, 3) points of its surface over time
 ) -> float:
     """Mean distance of material points from the truth, in units of holding still.
 
     A point hangs on the face that is nearest at the first moment and keeps its offset from that face's middle.
     """
-    _, nearest = nearest_faces(truth[0], template)
-    carried = registration.trajectories[:, template.faces[nearest]].mean(2)
+    _, nearest = nearest_faces(truth[0], registration.first)
+    carried = registration.trajectories[:, registration.template.faces[nearest]].mean(2)
     errors = (carried - carried[0] + truth[0] - truth).norm(dim=-1)
     return float(errors.mean() / (truth - truth[0]).norm(dim=-1).mean())
 
@@ -118,7 +117,7 @@ def score(method: Callable[[Sequence[Mesh]], Registration], moments: Sequence[Me
     seconds = (time.process_time() - begun) / len(moments)
     fits = registration.fits
     worst = Fit(*(max(getattr(fit, name) for fit in fits) for name in ("covering", "covered", "flipped")))
-    return Score(material_error(registration, moments[0], truth), worst, seconds)
+    return Score(material_error(registration, truth), worst, seconds)
 
 
 def main() -> None:

@@ -3,12 +3,13 @@
 Nodes along the mesh carry it, as rigidly as possible since the first moment, to the nearest points of the next surface
 that face the same way and have the same colour; and from there as well, so that no part of the surface is left bare.
 The nodes are stiff at first and then looser, so that limbs arrive as a whole (Li et al. 2009, Robust single-view
-geometry and motion reconstruction, section 4).
+geometry and motion reconstruction, section 4). Parts that touch are one surface, which nothing could take apart later:
+the mesh is that of a moment that shows nearly as much surface as any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,9 @@ COLOUR_WEIGHT = 0.03
 SAME_SIDE = 0.3
 """Least cosine between normals of points that belong together."""
 
+FULL = 0.98
+"""Share of the largest area from which on a moment shows all of the surface."""
+
 MOST_EDGES = 12
 """Edges of a vertex at most by which its turn is told."""
 
@@ -75,7 +79,7 @@ class Fit:
     """How well the mesh lies on the surface of a moment.
 
     Args:
-        covering: 95th percentile of the distances from the mesh to the surface, percent of the diagonal at first.
+        covering: 95th percentile of the distances from the mesh to the surface, percent of the template's diagonal.
         covered: the same from the surface to the mesh.
         flipped: faces of the mesh that face against the turn of their surroundings.
     """
@@ -90,35 +94,43 @@ class Registration:
     """A mesh of fixed faces at all moments.
 
     Args:
-        trajectories: (T, V, 3) of the first moment's vertices, world, metres.
-        fits: of the T moments; the first is exact.
+        template: the mesh as one of the moments has it.
+        trajectories: (T, V, 3) of its vertices, world, metres.
+        fits: of the T moments.
     """
 
+    template: Mesh
     trajectories: Tensor
     fits: tuple[Fit, ...]
 
+    @property
+    def first(self) -> Mesh:
+        """The mesh at the first moment."""
+        return self.template.with_vertices(self.trajectories[0])
 
-def register(moments: Iterable[Mesh]) -> Registration:
-    """Bring the first of some meshes to the surfaces of the others, each from where it was at the moment before.
+
+def register(moments: Sequence[Mesh]) -> Registration:
+    """Bring the mesh of one moment to the surfaces of all others, from where it was at the moment beside.
 
     Args:
-        moments: T of them, in the order of time; colours count where all have them.
+        moments: T meshes in the order of time, without gradients; colours count where they have some.
 
     Raises:
         InvalidInputError: there is none, or one has no face.
     """
-    surfaces = iter(moments)
-    template = next(surfaces, None)
-    if template is None:
-        raise InvalidInputError("there is no surface to register")
-    _require_faces(template)
-    fitting = _Fitting(template)
-    frames, fits = [template.vertices.detach().float()], [Fit(0.0, 0.0, 0)]
-    for surface in surfaces:
-        _require_faces(surface)
-        frames.append(fitting.vertices_on(surface).to(frames[0]))
-        fits.append(judge_fit(template, frames[-1], surface))
-    return Registration(torch.stack(frames), tuple(fits))
+    if not moments or any(len(mesh.faces) == 0 for mesh in moments):
+        raise InvalidInputError("there is a moment without a surface to register")
+    areas = [float(mesh.face_normals.norm(dim=1).sum()) for mesh in moments]
+    start = next(index for index, area in enumerate(areas) if area >= FULL * max(areas))
+    template, fitting = moments[start], _Fitting(moments[start])
+    frames = {start: template.vertices}
+    for order in (range(start + 1, len(moments)), range(start - 1, -1, -1)):
+        fitting.begin()
+        for index in order:
+            frames[index] = fitting.vertices_on(moments[index]).to(template.vertices)
+    trajectories = torch.stack([frames[index] for index in range(len(moments))])
+    fits = [judge_fit(template, *pair) for pair in zip(trajectories, moments, strict=True)]
+    return Registration(template, trajectories, tuple(fits))
 
 
 @torch.no_grad()
@@ -140,11 +152,6 @@ def diagonal(
 ) -> float:
     """Metres across the box around points."""
     return max(float((points.amax(0) - points.amin(0)).norm()), 1e-12)
-
-
-def _require_faces(mesh: Mesh) -> None:
-    if len(mesh.faces) == 0:
-        raise InvalidInputError("a mesh without faces has no surface to register")
 
 
 def _is_flipped(template: Mesh, vertices: Tensor) -> Tensor:
@@ -200,12 +207,16 @@ class _Fitting:
 
     def __init__(self, template: Mesh) -> None:
         self.unit = diagonal(template.vertices)
-        scaled = template.with_vertices(template.vertices.detach().double() / self.unit)
-        graph = node_graph(scaled.vertices, scaled.faces, NODES)
-        self.deformation = EmbeddedDeformation(graph)
+        scaled = template.with_vertices(template.vertices.double() / self.unit)
+        self._graph = node_graph(scaled.vertices, scaled.faces, NODES)
         self.rest = _Samples.of(template, SAMPLES, self.unit, template.colours is not None)
-        self.samples = CarriedPoints.of(graph, self.rest.points)
-        self.vertices = CarriedPoints.of(graph, scaled.vertices.numpy())
+        self.samples = CarriedPoints.of(self._graph, self.rest.points)
+        self.vertices = CarriedPoints.of(self._graph, scaled.vertices.numpy())
+        self.begin()
+
+    def begin(self) -> None:
+        """Start from the template as it is."""
+        self.deformation = EmbeddedDeformation(self._graph)
         self._former = self.deformation.rotations, self.deformation.shifts
 
     def vertices_on(self, surface: Mesh) -> Tensor:
