@@ -11,7 +11,7 @@ from a4d.geometry.deformation.registration import Registration, judge_fit, regis
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere, tube_union
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 # Joint and end of each limb, metres, and the radius; all but the first swing about their joints.
 LIMBS = [
