@@ -62,3 +62,18 @@ def peak_memory_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def release_freed_memory() -> None:
+    """Give the system back what this process has freed; nothing happens where the C library cannot.
+
+    Up to version 2.37 glibc leaves splinters behind the aligned blocks of tensors, and what is freed between them is
+    hardly ever used again: over hundreds of pictures that are read and compared it adds up to more than the pictures.
+    """
+    if os.name != "posix":
+        return
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

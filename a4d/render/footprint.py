@@ -82,13 +82,11 @@ def drawing(cameras: Cameras, footprint: float | None) -> Drawing:
         cameras: B.
         footprint: metres, of a pixel of the fit; None draws every image with the dilation of its own pixels.
     """
-    wider = torch.ones(len(cameras), dtype=torch.float64)
-    if footprint is not None:
-        wider = pixel_sizes(cameras).cpu() / footprint
-        wider = torch.where((wider - 1).abs() <= SAME, 1.0, wider)
-    finer = min(max(math.ceil(float(wider.max()) / WIDEST), 1), MOST_FINER) if len(cameras) else 1
+    ratios = [1.0] * len(cameras) if footprint is None else (pixel_sizes(cameras) / footprint).tolist()
+    wider = [1.0 if abs(ratio - 1) <= SAME else ratio for ratio in ratios]
+    finer = min(max(math.ceil(max(wider, default=1.0) / WIDEST), 1), MOST_FINER)
     drawn = cameras if finer == 1 else cameras.resized(finer * cameras.width, finer * cameras.height)
-    return Drawing(drawn, DILATION * (finer / wider) ** 2, finer)
+    return Drawing(drawn, DILATION * (finer / torch.tensor(wider, dtype=torch.float64)) ** 2, finer)
 
 
 def render_fitted(

@@ -65,4 +65,4 @@ class MomentViews(ObservedViews):
         else:
             background = self.backgrounds(step, seed)[:1].expand(len(taken), 3)
         whole = self._batch(frames, taken, background, step)
-        return self._part(self.jittered(whole, generator(seed, "jitter", self.split, step)), step, seed)
+        return self._part(self.jittered(whole, seed, self.split, step), step, seed)

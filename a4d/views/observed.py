@@ -122,7 +122,7 @@ class ObservedViews(Views):
         else:
             chosen, flows = self._pairs(frames, indices, step, seed)
         whole = self._batch(frames, chosen, self.backgrounds(step, seed), step, flows)
-        return self._part(self.jittered(whole, generator(seed, "jitter", self.split, step)), step, seed)
+        return self._part(self.jittered(whole, seed, self.split, step), step, seed)
 
     def _pairs(self, frames: Frames, indices: list[int], step: int, seed: int) -> tuple[list[int], list[str]]:
         """Both frames of each pair of a step, and the flow that leads from each to the other."""
@@ -219,19 +219,24 @@ class ObservedViews(Views):
         if len({tuple(rgba.shape) for rgba, _ in parts}) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
         channels = {} if step is None else {
-            name: torch.stack(_channels(frames, name, indices, flows, size)) for name in self.channels
+            name: _stacked(_channels(frames, name, indices, flows, size)) for name in self.channels
         }  # fmt: skip
         is_timed = frames.times is not None
         return ViewBatch(
             concatenate([camera for _, camera in parts]),
             frames.times[indices] if frames.times is not None else None,
             background,
-            torch.stack([rgba for rgba, _ in parts]),
+            _stacked([rgba for rgba, _ in parts]),
             frames.moment_of[indices] if is_timed else None,
             torch.tensor(indices),
             channels,
             clip=self.run if is_timed and self.run > 1 else None,
         )
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    """Images (H, W, C) as (B, H, W, C); a single one, which may be large, is not copied."""
+    return images[0][None] if len(images) == 1 else torch.stack(list(images))
 
 
 def _channels(frames: Frames, name: str, indices: list[int], flows: Sequence[str], size: int | None) -> list[Tensor]:

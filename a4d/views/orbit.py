@@ -93,7 +93,7 @@ class OrbitViews(Views):
             batch = self._at_a_moment(place.ring(self.ring, fov, self.size), backgrounds, step, seed, frames)
         else:
             batch = self._over_the_clip(place, fov, backgrounds, step, seed)
-        return self.jittered(batch, generator(seed, "jitter", "orbit", step))
+        return self.jittered(batch, seed, "orbit", step)
 
     def _distance(self, share: Tensor, fov: float, step: int) -> Tensor:
         """Metres between cameras and the origin, at shares (B,) of the interval."""

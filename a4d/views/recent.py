@@ -8,8 +8,13 @@ from typing import overload
 
 from torch import Tensor
 
+from a4d.runtime import release_freed_memory
+
 LIMIT = 128 * 2**20
 """Bytes that stay in memory: 128 pictures of 512 x 512 with 8 bits per sample."""
+
+RELEASED = LIMIT // 4
+"""Bytes that are forgotten between two times that freed memory is given back."""
 
 
 class Recent:
@@ -21,6 +26,7 @@ class Recent:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit, self.size = limit, 0
+        self._forgotten = 0
         self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
@@ -29,11 +35,19 @@ class Recent:
             made = make()
             self._kept[key] = made
             self.size += made.nbytes
-            while self.size > self.limit and len(self._kept) > 1:
-                self.size -= self._kept.popitem(last=False)[1].nbytes
+            self._forget()
             return made
         self._kept.move_to_end(key)
         return self._kept[key]
+
+    def _forget(self) -> None:
+        while self.size > self.limit and len(self._kept) > 1:
+            oldest = self._kept.popitem(last=False)[1].nbytes
+            self.size -= oldest
+            self._forgotten += oldest
+        if self._forgotten >= RELEASED:
+            release_freed_memory()
+            self._forgotten = 0
 
 
 class Chosen(Sequence[Tensor]):

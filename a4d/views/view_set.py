@@ -132,9 +132,10 @@ class Views(Config, ABC):
         level = {"black": 0.0, "white": 1.0, "grey": 0.5}[self.background]
         return torch.full((self.batch, 3), level)
 
-    def jittered(self, batch: ViewBatch, draws: torch.Generator) -> ViewBatch:
+    def jittered(self, batch: ViewBatch, seed: int, *key: str | int) -> ViewBatch:
         """The same batch with rays that deviate a little, all those of an image alike (Animate124's known view)."""
         if not self.jitter:
             return batch
+        draws = generator(seed, "jitter", *key)
         shift, tilt = self.jitter * torch.randn(2, len(batch.cameras), 3, generator=draws)
         return replace(batch, cameras=batch.cameras.deflected(shift, tilt))

@@ -177,6 +177,18 @@ def test_shadings_follow_the_normal():
     torch.testing.assert_close(renders["lambertian"].rgb[0][solid], expected[0][solid], atol=5e-3, rtol=0)
 
 
+def test_samples_are_shifted_anew_by_every_step_that_optimises_and_by_nothing_else():
+    scene = perturbed(begin())
+    moved, still = [], []
+    for step in (0, 1):
+        scene.steps_done.fill_(step)
+        moved.append(scene.render(front(8)).rgb.detach())
+        with torch.no_grad():
+            still.append(scene.render(front(8)).rgb)
+    assert 1e-5 < float((moved[0] - moved[1]).abs().max()) < 0.1
+    assert torch.equal(still[0], still[1])
+
+
 def test_gradients_are_those_of_finite_differences():
     scene = perturbed(begin(sampling={"steps": 24, "jitter": False, "least_light": 0.0})).double()
     for shading in ("albedo", "normal"):

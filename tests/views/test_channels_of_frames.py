@@ -1,5 +1,6 @@
 """Channels of frames on disk and in batches, pairs of frames, single pixels, and pictures that stay on disk."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -23,7 +24,7 @@ from a4d.io.frame_channels import (
 )
 from a4d.io.pictures.images import read_image, write_depth, write_image
 from a4d.objectives.objective import Step
-from a4d.views import Frames, build_views
+from a4d.views import Frames, build_views, recent
 from a4d.views.recent import Recent
 from a4d.workspace.workspace import Metadata, Workspace
 
@@ -77,6 +78,24 @@ def test_pictures_are_what_their_files_hold_and_stay_within_their_memory(workspa
         store.get(key, lambda key=key: made.append(key) or torch.zeros(1024, dtype=torch.uint8))
         assert store.size <= 3 * 1024
     assert made == [0, 1, 2, 3, 1]
+
+
+def test_freed_memory_is_given_back_once_per_share_that_is_forgotten(monkeypatch):
+    given_back = []
+    monkeypatch.setattr(recent, "RELEASED", 3 * 1024)
+    monkeypatch.setattr(recent, "release_freed_memory", lambda: given_back.append(store.size))
+    store = Recent(limit=2 * 1024)
+    for key in range(8):
+        store.get(key, lambda: torch.zeros(1024, dtype=torch.uint8))
+    assert given_back == [2 * 1024, 2 * 1024]
+
+
+def test_a_batch_of_one_image_that_fits_holds_no_copy_of_it(workspace):
+    frames = load_frames(workspace)
+    pictures = [frames.rgba[index] for index in range(COUNT)]
+    held = dataclasses.replace(frames, rgba=pictures)
+    batch = observed(batch=1).sample(0, 0, held)
+    assert batch.rgba.data_ptr() == pictures[int(batch.frames)].data_ptr()
 
 
 def test_a_picture_that_changes_while_a_run_reads_it_is_refused(workspace):
