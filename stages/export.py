@@ -13,7 +13,6 @@ from pydantic import Field, field_validator, model_validator
 from a4d.config import Config
 from a4d.intake.mesh_views import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
-from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -31,23 +30,6 @@ AFTER_STEM = r"(_sweep|_orbit|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
-
-REGISTRATION_GATES = (
-    Gate(
-        "registration_p95",
-        1.0,
-        5.0,
-        "the mesh of one moment does not fit all others: 5 % of a surface is farther off than {value:.1f} % of the "
-        "diagonal; the formats obj-sequence and ply-sequence hold every moment's own",
-    ),
-    Gate(
-        "registration_flipped",
-        0.01,
-        0.05,
-        "{value:.1%} of the mesh's faces are turned over at some moment, where its parts come apart or touch",
-    ),
-)
-"""A mesh that was brought to the surfaces of all moments."""
 
 TEXEL_BYTES = 64
 """Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
@@ -188,8 +170,7 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
     formats = config.formats
     if formats == "auto":
-        has_gaussians = job.subject.gaussians(job.subject.moments.times[0]) is not None
-        formats = "glb,ply,splat,mp4" if has_gaussians else "glb,mp4"
+        formats = "glb,ply,splat,mp4" if job.subject.has_gaussians else "glb,mp4"
     metrics: dict[str, Any] = {}
     for name in formats.split(","):
         metrics.update(WRITERS[name](job))
@@ -253,12 +234,11 @@ def write_glb(job: Job) -> dict[str, Any]:
     from a4d.export.surfaces import write_glb
 
     facts = write_glb(job.path(".glb"), job.subject)
-    if not job.subject.has_fixed_topology and job.subject.registration is None:
+    if not job.subject.has_fixed_topology:
         job.work.warn(
             f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
             "the formats obj-sequence and ply-sequence hold them all"
         )
-    judge(job.work, facts, REGISTRATION_GATES)
     if facts.get("glb_psnr", UNLIKE) < UNLIKE:
         job.work.warn(
             f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
@@ -279,7 +259,7 @@ def write_sequence(job: Job, suffix: Literal[".obj", ".ply"]) -> dict[str, Any]:
     from a4d.export.surfaces import write_sequence
 
     folder = job.folder(suffix[1:])
-    if suffix == ".ply" and job.subject.gaussians(job.subject.moments.times[0]) is not None:
+    if suffix == ".ply" and job.subject.has_gaussians:
         return write_gaussian_files(folder, job.subject)
     return write_sequence(folder, job.subject, suffix)
 
@@ -351,5 +331,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=4,
+    code_version=3,
 )

@@ -21,14 +21,14 @@ from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import PosedMesh, deform
 from a4d.geometry.assets.reposing import motion_at, reposed, rig_of
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.deformation.registration import Registration, register
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
-from a4d.scenes.scene import AssetOptions, Posable, Scene
+from a4d.scenes.protocols import AssetOptions, Baking, Deforming, Posable, Splatting, has_mesh
+from a4d.scenes.scene import Scene
 
 FINEST_TEXTURED = 80
 """Cells along a side of a surface that is extracted to carry a picture, which holds the detail: cutting open the
@@ -202,7 +202,7 @@ class Subject:
 
     @cached_property
     def asset(self) -> Asset:
-        """The subject with materials and motion, in the frame of the files; still where nothing can be followed."""
+        """The subject with materials and motion, in the frame of the files; still where its topology changes."""
         if self.given is not None:
             return self.given.in_file
         asset = self._assembled() if self._own_asset is None else self._own_asset
@@ -222,37 +222,40 @@ class Subject:
 
     @cached_property
     def has_fixed_topology(self) -> bool:
-        """Whether the scene's own faces are the same at all moments."""
-        if not self.is_moving or (not self.is_assembled and self.clip is not None):
-            return True
-        return self._trajectories is not None
-
-    @cached_property
-    def registration(self) -> Registration | None:
-        """One mesh on the surfaces of all moments, of a scene whose own faces change; else None."""
-        if not self.is_assembled or self.has_fixed_topology or self._first_mesh is None:
-            return None
-        later = [mesh for time in self.moments.times[1:] if (mesh := self._own_mesh(time)) is not None]
-        return register([self._first_mesh, *later])
+        """Whether the asset shows the whole motion, if there is one."""
+        return not self.is_moving or self.clip is not None or self._trajectories is not None
 
     def surfaces(self) -> Iterator[Surface]:
         """The surface at every moment, in the frame of the files."""
-        for index in range(len(self.moments.times)):
-            yield self.surface_at(index)
+        if self.has_fixed_topology:
+            for index in range(len(self.moments.times)):
+                yield self.surface_at(index)
+            return
+        for time in self.moments.times:
+            still = replace(self, moments=Moments((time,)))
+            yield still.surface_at(0)
 
     def surface_at(self, index: int) -> Surface:
-        """The scene's own surface at one of the moments."""
-        if not self.has_fixed_topology:
-            return replace(self, moments=Moments((self.moments.times[index],))).surface_at(0)
+        """The asset at one of the moments."""
         posed = deform(self.asset, self.clip, index * self.moments.seconds_per_frame)
         return Surface(posed, self.asset.materials)
 
-    def gaussians(self, time: float) -> Gaussians | None:
-        """The scene's Gaussians at the size and place of the files, +Y up, or None where it has none."""
-        gaussians = None if self.scene is None else self.scene.gaussians(time)
-        if gaussians is None:
-            return None
-        gaussians = gaussians.detach().to("cpu")
+    @property
+    def has_gaussians(self) -> bool:
+        """Whether it is a scene of Gaussians."""
+        return isinstance(self.scene, Splatting)
+
+    def gaussians(self, time: float) -> Gaussians:
+        """The scene's Gaussians at the size and place of the files, +Y up.
+
+        Raises:
+            UsageError: it has none.
+        """
+        scene = self.require_scene()
+        if not isinstance(scene, Splatting):
+            problem = f"a scene of kind '{scene.kind}' has no Gaussians"
+            raise UsageError(problem, "Leave ply and splat out of --formats")
+        gaussians = scene.gaussians(time).detach().to("cpu")
         return gaussians if self.frame_from_world is None else move_gaussians(gaussians, self.frame_from_world)
 
     def radius_at(self, time: float) -> float:
@@ -306,52 +309,50 @@ class Subject:
             self.moments.seconds_per_frame,
             self.surface_options.animation,
         )
-        return self.require_scene().asset(options)
+        scene = self.require_scene()
+        return scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
 
     @cached_property
     def _mesh(self) -> Mesh:
         """The scene's own mesh at the first moment, or one extracted from its renders."""
-        if self._first_mesh is not None:
-            return self._first_mesh
+        scene, time = self.require_scene(), self.moments.times[0]
         resolution = self.surface_options.resolution
         if self.surface_options.texture is not None:
             resolution = min(resolution, FINEST_TEXTURED)
-        return extract_surface(self.require_scene(), self.moments.times[0], resolution).to("cpu")
-
-    @cached_property
-    def _first_mesh(self) -> Mesh | None:
-        return self._own_mesh(self.moments.times[0])
-
-    def _own_mesh(self, time: float) -> Mesh | None:
-        """The scene's own mesh at a time, or None where it has none."""
-        own = self.require_scene().mesh(time)
-        if own is None:
-            return None
-        colours = None if own.colours is None else own.colours.detach()
-        return replace(own.with_vertices(own.vertices.detach()), colours=colours).to("cpu")
+        mesh = scene.mesh(time) if has_mesh(scene) else extract_surface(scene, time, resolution)
+        colours = None if mesh.colours is None else mesh.colours.detach()
+        return replace(mesh.with_vertices(mesh.vertices.detach()), colours=colours).to("cpu")
 
     @cached_property
     def _trajectories(self) -> Tensor | None:
-        """(T, V, 3) of the scene's own mesh, or None where its faces change from moment to moment."""
-        frames = [self._mesh.vertices]
+        """(T, V, 3) of the mesh, its own or what was extracted at the first moment and moves as the scene does.
+
+        None where its faces change from moment to moment.
+        """
+        scene, frames = self.require_scene(), [self._mesh.vertices]
+        if self.is_moving and isinstance(scene, Deforming) and not has_mesh(scene):
+            return self._carried(scene)
         for time in self.moments.times[1:]:
-            mesh = self._own_mesh(time)
-            if mesh is None or not torch.equal(mesh.faces, self._mesh.faces):
+            mesh = scene.mesh(time) if has_mesh(scene) else None
+            if mesh is None or not torch.equal(mesh.faces.cpu(), self._mesh.faces):
                 return None
-            frames.append(mesh.vertices)
+            frames.append(mesh.vertices.detach().cpu())
         return torch.stack(frames)
 
+    @torch.no_grad()
+    def _carried(self, scene: Deforming) -> Tensor:
+        """(T, V, 3) of a surface that was extracted at rest and goes where the scene takes it."""
+        device = next(self.require_scene().parameters()).device
+        return scene.carried_points(self._mesh.vertices.to(device), self.moments.times).cpu()
+
     def _assembled(self) -> Asset:
-        """An asset of the scene's mesh, moving where it keeps its faces or was registered to all moments."""
-        mesh, frames = self._mesh, self._trajectories
-        if self.registration is not None:
-            mesh, frames = self.registration.first, self.registration.trajectories
-        elif frames is None:
-            frames = mesh.vertices[None]
+        """An asset of the scene's mesh, moving where all moments have the same faces."""
+        trajectories = self._trajectories
+        frames = self._mesh.vertices[None] if trajectories is None else trajectories
         options, seconds = self.surface_options, self.moments.seconds_per_frame
         if options.texture is None:
-            return animated_asset(self.name, primitive_from_mesh(mesh), frames, seconds, options.animation, PLAIN)
-        unwrapped = unwrap(mesh, options.texture)
+            return animated_asset(self.name, primitive_from_mesh(self._mesh), frames, seconds, options.animation, PLAIN)
+        unwrapped = unwrap(self._mesh, options.texture)
         material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], options.texture)
         positions, normals = unwrapped.follow(frames)
         return animated_asset(
