@@ -1,4 +1,4 @@
-"""A few steps of every kind of scene through the command line, wherever they are computed."""
+"""A few steps of Gaussians and of a field through the command line, wherever they are computed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ SCENES = {
     "field": (
         {"encoding": SIZE, "sampling": {"steps": 12}, "occupancy": {"resolution": 12}, "surface_resolution": 12},
         {"encoding": 1e-2, "network": 1e-2},
-    ),
-    "tetmesh": (
-        {"surface": {"resolution": 8}, "material": {"encoding": SIZE}, "shading": "albedo"},
-        {"sdf": 1e-3, "material_encoding": 1e-2, "material_network": 1e-2},
     ),
 }
 

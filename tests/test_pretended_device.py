@@ -53,5 +53,5 @@ def test_arithmetic_and_gradients_are_those_of_the_host(device):
 @pytest.mark.parametrize("kind", SCENES)
 def test_a_fit_meets_no_tensor_of_the_host(a4d, four_views, device, kind):
     here, there = (losses(a4d, four_views, kind, place) for place in ("cpu", device))
-    assert len(here[-1]) == 3
+    assert len(here[-1]) >= 3
     assert largest_difference(here, there) < 1e-3
