@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -115,6 +116,20 @@ Number = Annotated[float | Schedule, BeforeValidator(_read_schedule)]
 def value_at(number: float | Schedule, step: int) -> float:
     """The value of a number or schedule at an iteration counted from 0."""
     return number.at(step) if isinstance(number, Schedule) else number
+
+
+def united(name: str, *parts: type[Config]) -> type[Config]:
+    """A configuration with the settings of several, side by side; of equal names, which mean the same, the first's."""
+    fields: dict[str, Any] = {}
+    for part in parts:
+        for key, field in part.model_fields.items():
+            fields.setdefault(key, (field.annotation, field))
+    return create_model(name, __base__=Config, **fields)
+
+
+def part_of(config: Config, part: type[ConfigType]) -> ConfigType:
+    """The settings of one of the configurations that were united."""
+    return part.model_construct(**{name: getattr(config, name) for name in part.model_fields})
 
 
 def within(low: float, high: float) -> Callable[[float | Schedule], float | Schedule]:

@@ -30,7 +30,6 @@ from a4d.runtime import Runtime
 from a4d.scenes.scene import Scene
 from a4d.trainable import Trainable
 from a4d.views import Frames, ViewBatch, Views
-from a4d.views.observed import ObservedViews
 
 
 class LoopConfig(Config):
@@ -293,7 +292,7 @@ class _Loop:
     def quality(self) -> dict[str, float]:
         """PSNR over the frames of the first observed view set."""
         for views in self.problem.views.values():
-            if isinstance(views, ObservedViews) and self.problem.frames is not None:
+            if views.is_observed and self.problem.frames is not None:
                 batches = (batch.to(self.runtime.device) for batch in views.every_frame(self.problem.frames))
                 values = [psnr(self.render(batch, views).rgb.clamp(0, 1), batch.rgb) for batch in batches]
                 return {"psnr": sum(values) / len(values)}

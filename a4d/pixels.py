@@ -14,6 +14,11 @@ Array = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels, measured at the pixels' edges."""
 
+WHITE = (1.0, 1.0, 1.0)
+
+SOLID = 0.5
+"""Alpha above which a pixel shows the subject."""
+
 
 def resample(image: Array, size: tuple[int, int], box: Box | None = None) -> Array:
     """Resample a rectangle of an image to another number of pixels, antialiased and with premultiplied colours.

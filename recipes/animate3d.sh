@@ -9,48 +9,28 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
+source "$root/recipes/_options.sh"
 
-usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-profile="" weights="" accept="" positional=()
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --profile) [ $# -ge 2 ] || usage; profile="$2"; shift 2 ;;
-    --profile=*) profile="${1#*=}"; shift ;;
-    --weights) [ $# -ge 2 ] || usage; weights="$2"; shift 2 ;;
-    --weights=*) weights="${1#*=}"; shift ;;
-    --accept) accept=--accept; shift ;;
-    --) shift; positional+=("$@"); break ;;
-    --*) usage ;;
-    *) positional+=("$1"); shift ;;
-  esac
-done
+read_options -- "$@"
 [ "${#positional[@]}" -eq 2 ] || usage
 model="${positional[0]}" motion="${positional[1]}"
 case "$model" in -*) model="./$model" ;; esac
 [ -n "${motion// /}" ] || usage
 ready_environment
-[ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
-settings="$root/recipes/animate3d/$profile.yaml"
-[ -f "$settings" ] || { echo "there is no profile '$profile'; choose compact or paper" >&2; exit 2; }
+choose_profile animate3d
 
 # Every motion is a scene of its own, so that another text never costs the one before.
 name="./$(python -m a4d.naming file "$model").a4d"
 scene="$(python -m a4d.naming text "$motion")"
 [ "$profile" = compact ] || scene="$scene-$profile"
-fit() { # STAGE [OPTION...]: with its section of the profile and the user's options on top
-  local stage="$1" own
-  own="A4D_$(printf %s "$stage" | tr a-z- A-Z_)"
-  run a4d "$stage" "$name" --config "$settings" ${weights:+--weights "$weights"} $accept "${@:2}" \
-    ${A4D_OPTIONS:-} ${!own:-}
-}
 run a4d preprocess "$model" --config "$settings" ${A4D_PREPROCESS:-}
 fit fit-static
 fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
 moving="$scene"
-if grep -q '^distill:' "$settings"; then
+if has_section distill; then
   moving="$scene-distilled"
   fit distill --name "$moving" --from "$scene" --prompt "$motion"
 fi
-run a4d export "$name" --config "$settings" --name "export-$scene" --from "$moving" --stem "$scene" ${A4D_EXPORT:-}
+stage export --name "export-$scene" --from "$moving" --stem "$scene"
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$scene"* >&2

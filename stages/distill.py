@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from a4d.config import Config
-from a4d.errors import UsageError
-from a4d.fitting.demands import demands
-from a4d.fitting.files import files_read, image_files, require_weights
 from a4d.fitting.fitting import fit
-from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.settings import Fitting, complete_with_scene, profile_values
+from a4d.fitting.stage import FittingStage
 from a4d.fitting.start import require_another_name, start
-from a4d.memory import Demand
-from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -51,28 +48,6 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def complete(config: Distill) -> Distill:
-    """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
-
-    Raises:
-        UsageError: there is neither a scene to go on from nor one to begin.
-    """
-    if not config.from_scene and not config.scene:
-        raise UsageError("there is no scene to distill", "Give --from SCENE, or `scene` for a new one")
-    return complete_fitting(config)
-
-
-def inputs(workspace: Workspace, config: Distill) -> list[Path]:
-    """The scene that is given, the images where views or priors are made of them, adapters and frozen scenes."""
-    frames = image_files(workspace) if config.resolved.reads_frames else []
-    return frames + files_read(workspace, config)
-
-
-def memory(config: Distill) -> list[Demand]:
-    """A new scene, and the renders of each view set."""
-    return demands(config)
-
-
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     """Read or begin the scene, optimise it against priors and whatever else is asked of it, and save it.
 
@@ -98,20 +73,15 @@ def _seed(config: SeedConfig) -> Seed:
     return Seed(mesh=Mesh(sphere.vertices * sphere.vertices.new_tensor(config.axes), sphere.faces))
 
 
-STAGE = Stage(
+STAGE = FittingStage(
     name="distill",
     summary="Move a scene, or a new one, toward what diffusion priors expect of its renders.",
     example='a4d distill "a corgi wearing a beret"',
     config=Distill,
     run=run,
     defaults=defaults,
-    complete=complete,
-    inputs=inputs,
-    require=require_weights,
-    memory=memory,
+    complete=partial(complete_with_scene, purpose="distill"),
     needs=("preprocess",),
-    writes_scene=True,
-    resumable=True,
     memory_knobs=(
         "offload",
         "views.*.batch",

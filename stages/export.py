@@ -170,8 +170,7 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
     formats = config.formats
     if formats == "auto":
-        has_gaussians = job.subject.gaussians(job.subject.moments.times[0]) is not None
-        formats = "glb,ply,splat,mp4" if has_gaussians else "glb,mp4"
+        formats = "glb,ply,splat,mp4" if job.subject.has_gaussians else "glb,mp4"
     metrics: dict[str, Any] = {}
     for name in formats.split(","):
         metrics.update(WRITERS[name](job))
@@ -260,7 +259,7 @@ def write_sequence(job: Job, suffix: Literal[".obj", ".ply"]) -> dict[str, Any]:
     from a4d.export.surfaces import write_sequence
 
     folder = job.folder(suffix[1:])
-    if suffix == ".ply" and job.subject.gaussians(job.subject.moments.times[0]) is not None:
+    if suffix == ".ply" and job.subject.has_gaussians:
         return write_gaussian_files(folder, job.subject)
     return write_sequence(folder, job.subject, suffix)
 

@@ -16,10 +16,10 @@ from a4d.fitting.fitting import fit
 from a4d.fitting.pace import Pace, paced
 from a4d.fitting.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.stage import FittingStage
 from a4d.fitting.start import require_another_name
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
-from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -44,6 +44,7 @@ strain their surfaces by 10 to 40 % at some moments, and skinning changes their 
 
 GATES_OF_SAMPLES = (
     Gate("motion_followed", 0.5, 0.2, "of what moves in the prior's frames, {value:.0%} is followed", at_least=True),
+    Gate("path_mean", 0.03, 0.005, "hardly anything moves: by {value:.1%} of the subject's size", at_least=True),
     Gate("iou_worst", 0.6, 0.45, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
     Gate("volume_change", 0.05, 0.15, "the volume changes by {value:.0%} over the clip"),
     Gate("strain_rms", 0.07, 0.15, "the surface is strained by {value:.0%} on average"),
@@ -169,19 +170,19 @@ def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
     """
     from a4d.contents.assets import still_asset
     from a4d.scenes import load_scene
+    from a4d.scenes.protocols import Splatting
     from a4d.scenes.seed import Seed
 
     static = load_scene(workspace.scene(config.from_scene)) if config.from_scene else None
-    gaussians = None if static is None else static.gaussians()
     asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
-    if asset is None and gaussians is None:
+    if asset is None and not isinstance(static, Splatting):
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
             f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
-    if static is None or gaussians is None:
+    if not isinstance(static, Splatting):
         return Seed(asset=asset)
-    return Seed(asset=asset, gaussians=gaussians.detach(), footprint=static.footprint)
+    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint)
 
 
 def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
@@ -201,7 +202,7 @@ def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
     return frames
 
 
-STAGE = Stage(
+STAGE = FittingStage(
     name="fit-dynamic",
     summary="Fit a motion to a multi-view video, observed or sampled from a prior.",
     example="a4d fit-dynamic fox.a4d --from fit-static",
@@ -213,8 +214,6 @@ STAGE = Stage(
     require=require,
     memory=memory,
     needs=("preprocess",),
-    writes_scene=True,
-    resumable=True,
     memory_knobs=(
         "offload",
         "scene.count",

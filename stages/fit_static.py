@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,13 +13,13 @@ from pydantic import Field
 from a4d.config import Config
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands
-from a4d.fitting.files import files_read, image_files, require_weights
+from a4d.fitting.files import files_read, image_files
 from a4d.fitting.fitting import fit
-from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.settings import Fitting, complete_with_scene, profile_values
+from a4d.fitting.stage import FittingStage
 from a4d.fitting.start import kind_of, require_another_name, start, still_frames
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
-from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -100,17 +101,6 @@ def _suitable(workspace: Workspace, scene: Any, given: str | None) -> str:
             f"fit-static has no built-in profile for a source of kind '{kind}'", "Give --profile or --config"
         )
     return PROFILES[kind]
-
-
-def complete(config: FitStatic) -> FitStatic:
-    """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
-
-    Raises:
-        UsageError: there is neither a scene to go on from nor one to begin.
-    """
-    if not config.from_scene and not config.scene:
-        raise UsageError("there is no scene to fit", "Give --from SCENE, or `scene` for a new one")
-    return complete_fitting(config)
 
 
 def inputs(workspace: Workspace, config: FitStatic) -> list[Path]:
@@ -293,20 +283,17 @@ def render_proxies(seed: Seed, frames: Frames, config: ProxyConfig) -> Frames:
     return Frames(images, singles, times, names, ["proxy"] * config.count)
 
 
-STAGE = Stage(
+STAGE = FittingStage(
     name="fit-static",
     summary="Fit a static scene to one image, to photographs with known cameras, or to a mesh.",
     example="a4d fit-static photo.png",
     config=FitStatic,
     run=run,
     defaults=defaults,
-    complete=complete,
+    complete=partial(complete_with_scene, purpose="fit"),
     inputs=inputs,
-    require=require_weights,
     memory=memory,
     needs=("preprocess", "estimate-pose"),
-    writes_scene=True,
-    resumable=True,
     memory_knobs=(
         "scene.count",
         "scene.encoding.table",

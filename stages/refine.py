@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from a4d.errors import UsageError
-from a4d.fitting.demands import demands
-from a4d.fitting.files import files_read, image_files, require_weights
 from a4d.fitting.fitting import fit
-from a4d.fitting.settings import Fitting, complete_fitting, profile_values
+from a4d.fitting.settings import Fitting, profile_values
+from a4d.fitting.stage import FittingStage
 from a4d.fitting.start import kind_of, require_another_name, start, still_frames
-from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -25,10 +23,10 @@ class Refine(Fitting):
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile that the user names, else the one for the kind of the given scene.
+    """The profile that the user names, else the one for the kind of the given scene, if the settings leave it a part.
 
     Raises:
-        UsageError: no scene is given, or there is no profile for its kind.
+        UsageError: no scene is given, or there is no profile for its kind and the settings are not complete.
     """
     given = values.get("from_scene")
     if not given:
@@ -38,16 +36,13 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
         kind = kind_of(workspace, given)
         profile = f"refine-{kind}"
         if not (PROFILE_FOLDER / f"{profile}.yaml").is_file():
+            if {"views", "objectives", "optimiser"} <= values.keys():
+                return {"prompt": workspace.metadata.subject}
             raise UsageError(
-                f"refine has no built-in profile for a scene of kind '{kind}'", "Give --config with views and rates"
+                f"refine has no built-in profile for a scene of kind '{kind}'",
+                "Give --config with views, objectives and optimiser",
             )
     return profile_values(PROFILE_FOLDER, "refine", str(profile), workspace)
-
-
-def inputs(workspace: Workspace, config: Refine) -> list[Path]:
-    """The given scene, the images where views or priors are made of them, adapters and frozen scenes."""
-    frames = image_files(workspace) if config.resolved.reads_frames else []
-    return frames + files_read(workspace, config)
 
 
 def run(work: Transaction, config: Refine, runtime: Runtime) -> dict[str, Any]:
@@ -57,28 +52,23 @@ def run(work: Transaction, config: Refine, runtime: Runtime) -> dict[str, Any]:
         UsageError: the scene would take its own place.
     """
     from a4d.contents.frames import load_frames
+    from a4d.scenes.protocols import is_moving
 
     require_another_name(work, config)
     scene = start(work.workspace, config, None, runtime)
     frames = load_frames(work.workspace) if config.resolved.reads_frames else None
-    if frames is not None and not scene.is_moving:
+    if frames is not None and not is_moving(scene):
         frames = still_frames(frames)
     return fit(work, config, scene, frames, runtime)
 
 
-STAGE = Stage(
+STAGE = FittingStage(
     name="refine",
     summary="Give a scene better appearance or detail, and leave the rest of it as it is.",
     example="a4d refine photos.a4d --from fit-static",
     config=Refine,
     run=run,
     defaults=defaults,
-    complete=complete_fitting,
-    inputs=inputs,
-    require=require_weights,
-    memory=demands,
     needs=("preprocess", "fit-static"),
-    writes_scene=True,
-    resumable=True,
     memory_knobs=("offload", "views.*.batch", "views.*.size", "objectives.*.patch", "priors.*.images_at_once"),
 )

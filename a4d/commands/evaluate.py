@@ -168,11 +168,12 @@ def _compare_views(folder: Path, truth: Workspace, options: ViewOptions, device:
     from a4d.evaluation.views import compare_views
     from a4d.priors.catalogue import parse_overrides
     from a4d.scenes import load_scene
+    from a4d.scenes.protocols import is_moving
 
     names = chosen_judges(options.judges)
     judges = load_judges(names, options.text or (), parse_overrides(options.weights or ()), device)
     scene, frames = load_scene(folder, device), load_frames(truth)
-    if truth.metadata.asset is not None and frames.times is not None and not scene.is_moving:
+    if truth.metadata.asset is not None and frames.times is not None and not is_moving(scene):
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
     level = {"black": 0.0, "white": 1.0}[options.background]

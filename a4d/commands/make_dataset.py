@@ -176,7 +176,7 @@ def find_assets(inputs: list[Path]) -> Iterator[Path]:
 
 def name_assets(paths: list[Path]) -> dict[str, Path]:
     """Assets by what they are called in the data set: their files' names, numbered where they are equal."""
-    from a4d.intake.mesh_views import file_name
+    from a4d.intake.mesh_renders import file_name
 
     taken = set[str]()
     return {file_name(path.stem, taken): path for path in paths}

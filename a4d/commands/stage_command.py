@@ -100,7 +100,7 @@ def run_stage(stage: Stage, target: str, control: RunControl, flags: dict[str, A
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
         raise UsageError(f"--device '{control.device}' is none of auto, cpu, cuda and cuda:N")
     given = {name: _read_flag(stage.config.model_fields[name], value) for name, value in flags.items()}
-    settings = settings_of(control.config, stage.name, control.name, table.STAGES) if control.config else {}
+    settings = settings_of(control.config, stage.name, control.name, table.RUNS) if control.config else {}
     options = Options(
         values=merge_values(settings, given),
         assignments=tuple(control.set_ or ()),

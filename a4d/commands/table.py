@@ -20,6 +20,9 @@ STAGES = {
     "refine": ("a4d.stages.refine:STAGE", "Give a scene better appearance or detail, and leave the rest as it is"),
     "export": ("a4d.stages.export:STAGE", "Write meshes, splats, turntables and frames to take away"),
 }
+RUNS = {name: target for name, (target, _) in STAGES.items()} | {"train-prior": "a4d.commands.train_subject:STAGE"}
+"""What leaves a run in a workspace and may have a section in a paper's file: the stages, and a command like them."""
+
 COMMANDS = {
     "evaluate": ("a4d.commands.evaluate:evaluate", "Score a scene against held-out views, a workspace or a mesh"),
     "info": ("a4d.commands.info:info", "Show what a workspace holds and what is out of date"),
@@ -32,8 +35,8 @@ COMMANDS = {
 
 
 def find_stage(name: str) -> Stage:
-    """Import a stage of the table."""
-    stage: Stage = load(STAGES[name][0])
+    """Import a stage of the table, or what teaches a prior one subject."""
+    stage: Stage = load(RUNS[name])
     return stage
 
 

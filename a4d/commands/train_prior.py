@@ -14,7 +14,7 @@ from a4d.commands.train_network import MODELS, NetworkTraining, train_network
 from a4d.commands.train_subject import STAGE
 from a4d.config import load_yaml
 from a4d.errors import UsageError
-from a4d.fitting.files import weight_overrides
+from a4d.running.weights import weight_overrides
 
 
 class Method(str, Enum):
@@ -42,6 +42,14 @@ class SubjectOptions:
     token: Annotated[str | None, typer.Option(help="The new word; <subject> if none.", rich_help_panel=SUBJECT)] = None
     initial: Annotated[
         str | None, typer.Option(help="Words that the new one starts from; object if none.", rich_help_panel=SUBJECT)
+    ] = None
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            help="A token learnt elsewhere, to use here: learned_embeds.safetensors or .bin.",
+            metavar="FILE",
+            rich_help_panel=SUBJECT,
+        ),
     ] = None
     prompt: Annotated[str | None, typer.Option(help="What the images show, for adapters.", rich_help_panel=SUBJECT)] = (
         None

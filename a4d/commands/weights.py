@@ -57,7 +57,7 @@ def _row(name: str, folder: Path | None = None) -> dict[str, Any]:
     return {
         "name": name,
         "bytes": entry.bytes,
-        "licence": entry.licence,
+        "licence": entry.terms,
         "recipes": recipes_with(name),
         "repositories": list(entry.repositories),
         "revision": entry.revision,
@@ -69,11 +69,11 @@ def _fetch(names: list[str]) -> list[dict[str, Any]]:
     console = make_console()
 
     def fetched(name: str) -> Path:
-        licence = find(name).licence
+        terms = find(name).terms
 
         def announce(offer: Offer) -> None:
             place = f"{offer.source.repository} at {offer.commit[:12]}"
-            console.print(f"{name}: {format_size(offer.bytes)}, {licence}, from {place}")
+            console.print(f"{name}: {format_size(offer.bytes)}, {terms}, from {place}")
             if offer.source.revision is None:
                 console.print(f"warning: no commit of {offer.source.repository} is pinned; this is its newest")
 

@@ -20,6 +20,7 @@ from a4d.io.frame_channels import (
     Reader,
     Tracks,
     channel_name,
+    option_for,
     read_features,
     read_flow,
     read_tracks,
@@ -85,7 +86,7 @@ def _read(folder: Path, reader: Reader, suffix: str, capture: PosedCapture, inde
 
 
 def _depth(root: Path, capture: PosedCapture, index: int) -> Array:
-    """(H, W, 1) metres where a frame names its map of exact depth, else relative.
+    """(H, W, 1) larger where farther: metres where a frame names its map of exact depth, else 1 less how near it is.
 
     Raises:
         MissingInputError: there is no map of this frame.
@@ -94,11 +95,11 @@ def _depth(root: Path, capture: PosedCapture, index: int) -> Array:
     exact = None if capture.depths is None else capture.depths[index]
     path = exact or root / "depth" / f"{capture.images[index].stem}.png"
     if not path.is_file():
-        raise MissingInputError(f"{path} does not exist", "Run `a4d preprocess` with --depth")
-    depth = read_depth(path, capture.depth_unit if exact is not None else None)
-    if depth.shape != tuple(capture.sizes[index].tolist()[::-1]):
+        raise MissingInputError(f"{path} does not exist", option_for("depth"))
+    stored = read_depth(path, capture.depth_unit if exact is not None else None)
+    if stored.shape != tuple(capture.sizes[index].tolist()[::-1]):
         raise InvalidInputError(f"{path} is not of the size of {capture.images[index].name}")
-    return depth[..., None]
+    return (1 - stored if exact is None else stored)[..., None]
 
 
 def _of_frame(tracks: Tracks, frame: int) -> Array:

@@ -17,6 +17,7 @@ from a4d.geometry.assets.placement import placed
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.ground_truth import GroundTruth
 from a4d.scenes import load_scene
+from a4d.scenes.protocols import is_moving
 from a4d.workspace.workspace import Workspace
 
 
@@ -99,8 +100,8 @@ def file_asset(source: ShapeSource) -> Asset:
 def moments_of(source: ShapeSource, most: int, device: str = "cpu") -> list[float]:
     """Times in [0, 1] at which a scene or a file is looked at: a single one where it does not move."""
     if source.file is not None:
-        is_moving = bool(file_asset(source).clips)
+        has_motion = bool(file_asset(source).clips)
     else:
         assert source.workspace is not None
-        is_moving = load_scene(source.workspace.scene(source.scene), device).is_moving
-    return torch.linspace(0, 1, most).tolist() if is_moving and most > 1 else [0.0]
+        has_motion = is_moving(load_scene(source.workspace.scene(source.scene), device))
+    return torch.linspace(0, 1, most).tolist() if has_motion and most > 1 else [0.0]

@@ -20,7 +20,8 @@ from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
-from a4d.scenes.scene import Posable, Scene
+from a4d.scenes.protocols import Moving, Posable
+from a4d.scenes.scene import Scene
 from a4d.workspace.workspace import Workspace
 
 FPS = 24.0
@@ -84,7 +85,7 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
     if request.motion is not None:
         scene = _moved(scene, request.motion)
     still = Moments((0.0,), 1 / _fps(workspace, request))
-    moments = _scene_moments(workspace, request, scene) if scene.is_moving else still
+    moments = _scene_moments(workspace, request, scene) if isinstance(scene, Moving) and scene.is_moving else still
     matrix = frame_of_files("y", request.scale)
     if request.frame == "source" and workspace.metadata.asset is not None:
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
@@ -126,7 +127,7 @@ def _clip_moments(workspace: Workspace, request: SubjectRequest, clip: Clip | No
     return Moments(_even(count), clip.duration / max(1, count - 1))
 
 
-def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Scene) -> Moments:
+def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Moving) -> Moments:
     """The clip at the film's rate where the scene knows its length, else the times of the workspace's frames."""
     if scene.seconds is not None:
         count = request.moments or max(2, round(scene.seconds * (request.fps or FPS)) + 1)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from a4d.evaluation.views import HIGHEST_PSNR
@@ -16,7 +15,8 @@ from a4d.geometry.mesh import enclosed_volumes
 from a4d.metrics import foreground, mask_iou
 from a4d.render.blur import blurred
 from a4d.scenes.extraction import extract_surface
-from a4d.scenes.scene import Deforming, Scene
+from a4d.scenes.protocols import Deforming, has_mesh
+from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch
 
 SOFT = 1.0
@@ -27,9 +27,6 @@ STILL = 1e-4
 
 HULL_RESOLUTION = 64
 """Cells along a side of the surface whose volume stands for that of Gaussians."""
-
-CARRIERS = 4
-"""Gaussians next to a point of that surface which carry it."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,12 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
             it are then all that counts for what was followed.
 
     Returns:
-        `volume_change`, of all moments the one farthest from 0; `strain_rms` and `strain_largest`, over edges and over
-        moments, as shares of their length; `iou_worst` and `psnr_worst` with `iou_worst_time` and `psnr_worst_time`;
-        `motion_followed`, the share of what moves in the frames that the scene shows: 1 is all, 0 as much as a scene
-        that stands still, and it is absent where nothing moves; and `moments`, with each one's figures. Empty where
-        points cannot be followed or no time passes.
+        `path_mean`, how far points go over the clip, as a share of the shape's diagonal; `volume_change`, of all
+        moments the one farthest from 0; `strain_rms` and `strain_largest`, over edges and over moments, as shares of
+        their length; `iou_worst` and `psnr_worst` with `iou_worst_time` and `psnr_worst_time`; `motion_followed`, the
+        share of what moves in the frames that the scene shows: 1 is all, 0 as much as a scene that stands still, and
+        it is absent where nothing moves; and `moments`, with each one's figures. Empty where points cannot be followed
+        or no time passes.
     """
     if not isinstance(scene, Deforming) or frames.times is None:
         return {}
@@ -77,7 +75,7 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
     paths, faces = _paths(scene, times)
     squares, edges = edge_strains(paths, faces)
     strains = (squares.sum(dim=(1, 2)) / max(edges, 1)).sqrt().tolist()
-    volumes = _volumes(scene, paths, faces)
+    volumes = _volumes(scene, [0.0, *times[1:]], paths, faces)
     changes = [float(volume / volumes[0] - 1) if float(volumes[0]) > 0 else 0.0 for volume in volumes[1:]]
     seen = [_Seen.of(scene, frames, moment, times[0], drawn_over) for moment in seen_at[1:]]
     moments = [
@@ -87,6 +85,7 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
     outline, picture = min(moments, key=lambda each: each.iou), min(moments, key=lambda each: each.psnr)
     moved, missed = (sum(getattr(each, name) for each in seen) for name in ("moved", "missed"))
     return {
+        "path_mean": _mean_path(torch.cat([paths, paths[:1]]) if scene.is_periodic else paths),
         "volume_change": max(changes, key=abs),
         "strain_rms": float((squares.sum() / max(edges * len(squares), 1)).sqrt()),
         "strain_largest": float(squares.max().sqrt()) if squares.numel() else 0.0,
@@ -101,24 +100,23 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
 
 def _paths(scene: Deforming, times: Sequence[float]) -> tuple[Tensor, Tensor | None]:
     """(1 + T, P, 3) vertices, or else Gaussians, at rest and at the later times, and the faces of the vertices."""
-    assert isinstance(scene, Scene)
-    mesh = scene.mesh()
-    paths = scene.moved_points("gaussians" if mesh is None else "vertices", [0.0, *times[1:]])
-    return paths, None if mesh is None else mesh.faces
+    paths = scene.moved_points("vertices" if has_mesh(scene) else "gaussians", [0.0, *times[1:]])
+    return paths, scene.mesh().faces if has_mesh(scene) else None
 
 
-def _volumes(scene: Scene, paths: Tensor, faces: Tensor | None) -> Tensor:
-    """(1 + T,) cubic metres: of the mesh, or of the surface that Gaussians show at rest and then carry."""
+def _volumes(scene: Scene, times: Sequence[float], paths: Tensor, faces: Tensor | None) -> Tensor:
+    """(1 + T,) cubic metres: of the mesh, or of the surface that Gaussians show at rest and take along."""
     if faces is not None:
         return enclosed_volumes(paths, faces)
-    surface = extract_surface(scene, 0.0, HULL_RESOLUTION)
-    distances, nearest = cKDTree(paths[0].cpu().numpy()).query(surface.vertices.cpu().numpy(), k=CARRIERS)
-    weights = torch.from_numpy(1 / (distances + 1e-9)).to(paths)
-    weights /= weights.sum(dim=1, keepdim=True)
-    index = torch.from_numpy(nearest).to(paths.device)
-    rest = surface.vertices.to(paths)
-    shifts = torch.stack([((points[index] - paths[0][index]) * weights[..., None]).sum(dim=1) for points in paths])
-    return enclosed_volumes(rest + shifts, surface.faces.to(paths.device))
+    assert isinstance(scene, Deforming)
+    surface = extract_surface(scene, 0.0, HULL_RESOLUTION).to(paths.device)
+    return enclosed_volumes(scene.carried_points(surface.vertices, times), surface.faces)
+
+
+def _mean_path(paths: Tensor) -> float:
+    """How far points (T, P, 3) go in all, on average, as a share of the diagonal of their box at rest."""
+    diagonal = float((paths[0].amax(0) - paths[0].amin(0)).norm())
+    return float(paths.diff(dim=0).norm(dim=-1).sum(0).mean()) / max(diagonal, 1e-12)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.mesh import Mesh
 from a4d.io.ground_truth import GroundTruth
 from a4d.scenes.extraction import extract_surface
+from a4d.scenes.protocols import Splatting, has_mesh, is_moving
 from a4d.scenes.scene import Scene
 
 
@@ -32,15 +33,13 @@ def shape_of_scene(scene: Scene, times: Sequence[float], resolution: int = 160) 
         times: in [0, 1] of the clip.
         resolution: cells along a side where a surface has to be extracted.
     """
-    moments = list(times) if scene.is_moving else [0.0]
+    moments = list(times) if is_moving(scene) else [0.0]
     meshes, clouds = [], []
     for time in moments:
-        own = scene.mesh(time)
-        mesh = extract_surface(scene, time, resolution) if own is None else own
+        mesh = scene.mesh(time) if has_mesh(scene) else extract_surface(scene, time, resolution)
         meshes.append(Mesh(mesh.vertices.detach().cpu(), mesh.faces.cpu()))
-        gaussians = scene.gaussians(time)
-        if own is None and gaussians is not None:
-            clouds.append(gaussians.means.detach().cpu())
+        if isinstance(scene, Splatting) and not has_mesh(scene):
+            clouds.append(scene.gaussians(time).means.detach().cpu())
     tracks = None
     if clouds and len({len(cloud) for cloud in clouds}) == 1:
         tracks = torch.stack(clouds)

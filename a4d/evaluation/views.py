@@ -12,6 +12,7 @@ from a4d.evaluation.films import FilmFigures, fixed_views
 from a4d.evaluation.judges import Judges
 from a4d.geometry.cameras import Cameras
 from a4d.metrics import foreground, mask_iou, psnr, ssim
+from a4d.scenes.protocols import is_moving
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
 
@@ -66,9 +67,9 @@ def compare_views(
             truth = _over(frames.rgba[index], background)
             scores = _scores(image, alpha, truth, frames.rgba[index][..., 3])
             views[index] = {"name": frames.names[index], **scores, **judges.of_pair(image, truth)}
-            if not (is_one_moment and scene.is_moving):
+            if not (is_one_moment and is_moving(scene)):
                 figures.add(image, truth, truth)
-    if scene.is_moving and all(len(film) == 1 for film in films):
+    if is_moving(scene) and all(len(film) == 1 for film in films):
         reference = _over(frames.rgba[indices[0]], background) if is_one_moment else None
         figures.begin()
         for time in torch.linspace(0, 1, FILM_FRAMES).split(1):

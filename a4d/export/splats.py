@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from a4d.errors import QualityError, UsageError
+from a4d.errors import QualityError
 from a4d.export.subject import Subject
 from a4d.geometry.assets.file_frames import UpAxis
 from a4d.geometry.cameras import Cameras, turntable
@@ -36,7 +36,7 @@ def write_gaussian_file(path: Path, subject: Subject) -> dict[str, Any]:
         UsageError: the scene has no Gaussians.
         QualityError: the file does not look like the scene.
     """
-    gaussians = _required(subject, subject.moments.times[0])
+    gaussians = subject.gaussians(subject.moments.times[0])
     WRITERS[path.suffix](path, gaussians, subject.splats_up)
     return {"gaussians": len(gaussians), f"{path.suffix[1:]}_psnr": _compare(path, gaussians, subject.splats_up)}
 
@@ -49,17 +49,9 @@ def write_gaussian_files(folder: Path, subject: Subject) -> dict[str, Any]:
         QualityError: a file does not look like the scene.
     """
     times, up = subject.moments.times, subject.splats_up
-    paths = write_gaussian_sequence(folder, (_required(subject, time) for time in times), up)
-    quality = min(_compare(paths[index], _required(subject, times[index]), up) for index in {0, len(times) - 1})
+    paths = write_gaussian_sequence(folder, map(subject.gaussians, times), up)
+    quality = min(_compare(paths[index], subject.gaussians(times[index]), up) for index in {0, len(times) - 1})
     return {"ply_frames": len(paths), "ply_sequence_psnr": quality}
-
-
-def _required(subject: Subject, time: float) -> Gaussians:
-    gaussians = subject.gaussians(time)
-    if gaussians is None:
-        kind = subject.require_scene().kind
-        raise UsageError(f"a scene of kind '{kind}' has no Gaussians", "Leave ply and splat out of --formats")
-    return gaussians
 
 
 def _compare(path: Path, gaussians: Gaussians, up: UpAxis) -> float:

@@ -27,7 +27,8 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
-from a4d.scenes.scene import AssetOptions, Posable, Scene
+from a4d.scenes.protocols import AssetOptions, Baking, Deforming, Posable, Splatting, has_mesh
+from a4d.scenes.scene import Scene
 
 FINEST_TEXTURED = 80
 """Cells along a side of a surface that is extracted to carry a picture, which holds the detail: cutting open the
@@ -239,12 +240,22 @@ class Subject:
         posed = deform(self.asset, self.clip, index * self.moments.seconds_per_frame)
         return Surface(posed, self.asset.materials)
 
-    def gaussians(self, time: float) -> Gaussians | None:
-        """The scene's Gaussians at the size and place of the files, +Y up, or None where it has none."""
-        gaussians = None if self.scene is None else self.scene.gaussians(time)
-        if gaussians is None:
-            return None
-        gaussians = gaussians.detach().to("cpu")
+    @property
+    def has_gaussians(self) -> bool:
+        """Whether it is a scene of Gaussians."""
+        return isinstance(self.scene, Splatting)
+
+    def gaussians(self, time: float) -> Gaussians:
+        """The scene's Gaussians at the size and place of the files, +Y up.
+
+        Raises:
+            UsageError: it has none.
+        """
+        scene = self.require_scene()
+        if not isinstance(scene, Splatting):
+            problem = f"a scene of kind '{scene.kind}' has no Gaussians"
+            raise UsageError(problem, "Leave ply and splat out of --formats")
+        gaussians = scene.gaussians(time).detach().to("cpu")
         return gaussians if self.frame_from_world is None else move_gaussians(gaussians, self.frame_from_world)
 
     def radius_at(self, time: float) -> float:
@@ -298,30 +309,41 @@ class Subject:
             self.moments.seconds_per_frame,
             self.surface_options.animation,
         )
-        return self.require_scene().asset(options)
+        scene = self.require_scene()
+        return scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
 
     @cached_property
     def _mesh(self) -> Mesh:
         """The scene's own mesh at the first moment, or one extracted from its renders."""
         scene, time = self.require_scene(), self.moments.times[0]
-        own = scene.mesh(time)
         resolution = self.surface_options.resolution
         if self.surface_options.texture is not None:
             resolution = min(resolution, FINEST_TEXTURED)
-        mesh = extract_surface(scene, time, resolution) if own is None else own
+        mesh = scene.mesh(time) if has_mesh(scene) else extract_surface(scene, time, resolution)
         colours = None if mesh.colours is None else mesh.colours.detach()
         return replace(mesh.with_vertices(mesh.vertices.detach()), colours=colours).to("cpu")
 
     @cached_property
     def _trajectories(self) -> Tensor | None:
-        """(T, V, 3) of the scene's own mesh, or None where its faces change from moment to moment."""
-        frames = [self._mesh.vertices]
+        """(T, V, 3) of the mesh, its own or what was extracted at the first moment and moves as the scene does.
+
+        None where its faces change from moment to moment.
+        """
+        scene, frames = self.require_scene(), [self._mesh.vertices]
+        if self.is_moving and isinstance(scene, Deforming) and not has_mesh(scene):
+            return self._carried(scene)
         for time in self.moments.times[1:]:
-            mesh = self.require_scene().mesh(time)
+            mesh = scene.mesh(time) if has_mesh(scene) else None
             if mesh is None or not torch.equal(mesh.faces.cpu(), self._mesh.faces):
                 return None
             frames.append(mesh.vertices.detach().cpu())
         return torch.stack(frames)
+
+    @torch.no_grad()
+    def _carried(self, scene: Deforming) -> Tensor:
+        """(T, V, 3) of a surface that was extracted at rest and goes where the scene takes it."""
+        device = next(self.require_scene().parameters()).device
+        return scene.carried_points(self._mesh.vertices.to(device), self.moments.times).cpu()
 
     def _assembled(self) -> Asset:
         """An asset of the scene's mesh, moving where all moments have the same faces."""

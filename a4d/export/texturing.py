@@ -10,7 +10,8 @@ from a4d.geometry.assets.material import Material
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.surfaces.unwrapping import UnwrappedMesh
 from a4d.render.baking import SurfacePoints, bake_texture, texture_map
-from a4d.scenes.extraction import cameras_around, extent
+from a4d.scenes.extraction import cameras_around, extent, render_surface
+from a4d.scenes.protocols import Coloured
 from a4d.scenes.scene import Scene
 
 VIEW_SIZE = 512
@@ -39,18 +40,14 @@ def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, size: int) -
     """
     device = next(scene.parameters()).device
     with torch.no_grad():
-        if scene.surface_colours(torch.zeros(1, 3, device=device), time) is None:
+        if isinstance(scene, Coloured):
+            image = bake_texture(
+                unwrapped, lambda points: scene.surface_colours(points.positions.to(device), time).cpu(), size
+            )
+        else:
             # Renders are as smooth as their pixels: more samples per texel would show no more.
             image = bake_texture(unwrapped, _Photographs(scene, time, unwrapped), size, samples=1)
-        else:
-            image = bake_texture(unwrapped, lambda points: _known_colours(scene, points, time, device), size)
     return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
-
-
-def _known_colours(scene: Scene, points: SurfacePoints, time: float, device: torch.device) -> Tensor:
-    colours = scene.surface_colours(points.positions.to(device), time)
-    assert colours is not None
-    return colours.cpu()
 
 
 class _Photographs:
@@ -64,7 +61,7 @@ class _Photographs:
         self.views = []
         with torch.no_grad():
             for index in range(len(self.cameras)):
-                render = scene.render_surface(self.cameras[index].to(device), torch.full((1,), time, device=device))
+                render = render_surface(scene, self.cameras[index].to(device), torch.full((1,), time, device=device))
                 straight = render.rgb / render.alpha.clamp_min(1e-3)
                 layers = torch.cat([straight.clamp(0, 1), render.alpha, render.depth], dim=-1)
                 self.views.append(layers[0].permute(2, 0, 1).cpu().half())

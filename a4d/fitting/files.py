@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from a4d.config import digest
 from a4d.fitting.settings import Fitting
 from a4d.io.frame_channels import channel_entry
 from a4d.priors.placement import Placement
+from a4d.running.weights import weight_overrides
 from a4d.runtime import Runtime
-from a4d.workspace.files import files_below, hash_file
-from a4d.workspace.record import Weights
 from a4d.workspace.workspace import Workspace
 
 ADAPTERS = "adapters"
 """Where a workspace keeps what `a4d train-prior` makes."""
-
-
-def weight_overrides(text: str) -> dict[str, Path]:
-    """Folders of weights by catalogue name, from `NAME=PATH[,NAME=PATH]...`.
-
-    Raises:
-        UsageError: a part is not of that form, or there is no such folder.
-    """
-    from a4d.priors.catalogue import parse_overrides
-
-    return parse_overrides(part.strip() for part in text.split(",") if part.strip())
 
 
 def require_weights(config: Fitting) -> None:
@@ -36,16 +22,6 @@ def require_weights(config: Fitting) -> None:
         BackendUnavailableError: some are missing; the remedy is the command that fetches them.
     """
     config.resolved.weight_folders(weight_overrides(config.weights))
-
-
-def recorded_weights(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
-    """What is known of a model's files: the hub's commit, or the hash of all that a user named or the package holds."""
-    from a4d.priors.catalogue import find
-
-    if name not in overrides and find(name).packaged is None:
-        return Weights(id=name, revision=folder.name)
-    hashes = [[file.relative_to(folder).as_posix(), hash_file(file)] for file in files_below(folder)]
-    return Weights(id=name, sha256=digest(hashes))
 
 
 def placement(config: Fitting, runtime: Runtime) -> Placement:
@@ -78,3 +54,9 @@ def files_read(workspace: Workspace, config: Fitting) -> list[Path]:
 def image_files(workspace: Workspace) -> list[Path]:
     """Images and their cameras."""
     return [workspace.path / name for name in ("transforms.json", "images")]
+
+
+def fit_inputs(workspace: Workspace, config: Fitting) -> list[Path]:
+    """The images where views or priors are made of them, and `files_read`."""
+    frames = image_files(workspace) if config.resolved.reads_frames else []
+    return frames + files_read(workspace, config)

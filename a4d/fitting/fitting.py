@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
-from a4d.fitting.files import ADAPTERS, placement, recorded_weights
+from a4d.fitting.files import ADAPTERS, placement
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
+from a4d.running.weights import record_weights
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
@@ -42,10 +43,10 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     """
     from a4d.objectives.priors import build_priors, build_trainables
     from a4d.optimise import LoopConfig, Problem, optimise
+    from a4d.scenes.protocols import Splatting
 
     parts, place = config.resolved, placement(config, runtime)
-    folders = parts.weight_folders(place.overrides)
-    work.weights += [recorded_weights(name, path, place.overrides) for name, path in folders.items()]
+    record_weights(work, parts.weight_folders(place.overrides), place.overrides)
     frozen = _frozen(work, parts.scenes_shown, runtime.device)
     priors = build_priors(parts.priors, frames, place, work.workspace.path / ADAPTERS)
     assert config.iterations is not None
@@ -57,8 +58,9 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     )
     require_memory(work.name, demands_of_views(config, frames), runtime.device, ("views.*.batch", "views.*.size"))
     scene.to(runtime.device)
-    if parts.views:
-        scene.see_pixels(min(each.finest_pixel(frames) for each in parts.views.values()))
+    finest = min((each.finest_pixel(frames) for each in parts.views.values()), default=None)
+    if finest is not None and isinstance(scene, Splatting):
+        scene.see_pixels(finest)
     learning = build_trainables(parts.priors, priors, runtime.seed)
     problem = Problem(scene, parts.views, parts.objectives, frames, priors, frozen, learning)
     metrics = optimise(problem, loop, work.folder, runtime)
@@ -81,15 +83,15 @@ def rigidity(scene: Scene, frames: Frames | None) -> dict[str, float]:
     import torch
 
     from a4d.geometry.deformation.arap import deformation_energy
-    from a4d.scenes.scene import Deforming
+    from a4d.scenes.protocols import Deforming, has_mesh, is_moving
 
-    if not isinstance(scene, Deforming) or not scene.is_moving:
+    if not isinstance(scene, Deforming) or not is_moving(scene):
         return {}
     moments = torch.linspace(0, 1, REPORTED_MOMENTS) if frames is None or frames.times is None else frames.moments
-    mesh = scene.mesh()
+    times = [0.0, *moments[moments > 0].tolist()]
     with torch.no_grad():
-        paths = scene.moved_points("gaussians" if mesh is None else "vertices", [0.0, *moments[moments > 0].tolist()])
-    return {"arap_energy": deformation_energy(paths, None if mesh is None else mesh.faces)}
+        paths = scene.moved_points("vertices" if has_mesh(scene) else "gaussians", times)
+    return {"arap_energy": deformation_energy(paths, scene.mesh().faces if has_mesh(scene) else None)}
 
 
 def _frozen(work: Transaction, names: list[str], device: str) -> dict[str, Scene]:

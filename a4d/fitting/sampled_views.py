@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from a4d.config import plain
 from a4d.errors import ConfigError
-from a4d.fitting.files import recorded_weights, weight_overrides
 from a4d.priors.sampling_settings import SamplingSettings
+from a4d.running.weights import record_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
@@ -86,10 +86,11 @@ class SampleConfig(SamplingSettings):
 
     def _distance(self, scene: Scene) -> float:
         """Metres from the middle to the cameras."""
-        gaussians = None if self.fill is None else scene.gaussians()
-        if self.fill is None or gaussians is None:
+        from a4d.scenes.protocols import Splatting
+
+        if self.fill is None or not isinstance(scene, Splatting):
             return self.radius
-        reach = float(gaussians.means.detach().abs().max())
+        reach = float(scene.gaussians().means.detach().abs().max())
         return reach / (self.fill * math.tan(math.radians(self.fov) / 2))
 
     def require_weights(self, overrides: str) -> None:
@@ -144,8 +145,7 @@ def sampled_frames(
     folder = work.previews / "sampled"
     finished = folder / "done"
     overrides = placement.overrides
-    names = with_bases([config.prior])
-    work.weights += [recorded_weights(name, locate(name, overrides), overrides) for name in names]
+    record_weights(work, {name: locate(name, overrides) for name in with_bases([config.prior])}, overrides)
     if not finished.is_file():
         prior = load_prior(config.prior, placement, config.options)
         rgb = make_video(prior, scene.to(runtime.device), config, config.prompt or prompt, runtime)
@@ -163,9 +163,11 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
     from a4d.priors.sampling import FreeInit, known_first_frames, sample
     from a4d.randomness import generator
     from a4d.render.footprint import pixel_sizes
+    from a4d.scenes.protocols import Splatting
 
     cameras = config.ring(*config.size, scene).to(runtime.device)
-    scene.see_pixels(float(pixel_sizes(cameras).min()))
+    if isinstance(scene, Splatting):
+        scene.see_pixels(float(pixel_sizes(cameras).min()))
     with torch.no_grad():
         rest = scene.render(cameras)
         first = (config.exposure * rest.rgb + BACKGROUNDS[config.background] * (1 - rest.alpha)).clamp(0, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field, PrivateAttr
 
 from a4d.config import Config, Spec, load_yaml, unknown_key
-from a4d.errors import ConfigError
+from a4d.errors import ConfigError, UsageError
 from a4d.priors.placement import Offload
 from a4d.workspace.workspace import Workspace
 
@@ -27,6 +27,9 @@ class Fitting(Config):
     )
     views: dict[str, Spec]
     objectives: list[Spec]
+    without: list[str] = Field(
+        default=[], description="objectives that take no part, by their kind, their prior or their view set"
+    )
     priors: dict[str, Spec] = Field(default={})
     iterations: int | None = Field(default=None, ge=0, description="steps of the optimisation")
     optimiser: dict[str, Any]
@@ -87,4 +90,40 @@ def complete_fitting(config: FittingType) -> FittingType:
     """
     if config.iterations is None:
         raise ConfigError("iterations: nothing says how many", "Give --iterations N")
+    config = config.model_copy(update={"objectives": _taking_part(config)})
     return config.model_copy(update=config.resolved.settings())
+
+
+START = "start"
+"""The name by which an objective shows the scene that the run goes on from, as it was."""
+
+
+def _taking_part(config: Fitting) -> list[Spec]:
+    """The objectives that are not left out, each with the scene that it shows by its own name.
+
+    Raises:
+        ConfigError: what is left out is not there, or the scene at the start is shown where there is none.
+    """
+    names = [{str(spec.get(key)) for key in ("kind", "prior", "views")} for spec in config.objectives]
+    for name in config.without:
+        if not any(name in known for known in names):
+            raise unknown_key(f"without: {name}", name, set().union(*names) - {"None"})
+    kept = [spec for spec, known in zip(config.objectives, names, strict=True) if not known & set(config.without)]
+    if not config.from_scene and any(spec.get("frozen") == START for spec in kept):
+        raise ConfigError(f"frozen: {START}: this run goes on from no scene", "Give --from SCENE")
+    return [{**spec, "frozen": config.from_scene} if spec.get("frozen") == START else spec for spec in kept]
+
+
+def complete_with_scene(config: FittingType, purpose: str) -> FittingType:
+    """Like `complete_fitting`, for a stage that goes on from a scene or begins one.
+
+    Args:
+        config: of the stage.
+        purpose: what the scene is there for, `distill`.
+
+    Raises:
+        UsageError: there is neither a scene to go on from nor one to begin.
+    """
+    if not config.from_scene and not config.scene:
+        raise UsageError(f"there is no scene to {purpose}", "Give --from SCENE, or `scene` for a new one")
+    return complete_fitting(config)

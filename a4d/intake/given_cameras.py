@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from a4d.errors import InvalidInputError, UsageError
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from a4d.geometry.cameras import Cameras
     from a4d.geometry.mesh import Mesh
-    from a4d.intake.given_views import GivenViews
     from a4d.intake.mesh_views import PlacedMesh
     from a4d.io.captures.multi_view_folder import MultiViewFolder
     from a4d.pixels import Array
@@ -32,6 +31,17 @@ HALF = 0.5
 
 CLEARER = 0.02
 """By which outlines must overlap more before cameras are taken to be in a mesh's own frame, unasked."""
+
+
+class StatedCameras(Protocol):
+    """What the user says of the cameras: the file and whose coordinates it means, or the ring."""
+
+    cameras: Path | None
+    cameras_frame: CamerasFrame | None
+    elevations: list[float] | None
+    azimuth: float | None
+    radius: float
+    fov: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class ShownViews:
         return sum(self.overlaps(surface, cameras).values()) / len(self.at_rest)
 
 
-def given_cameras(config: GivenViews, shown: ShownViews, mesh: PlacedMesh | None) -> Cameras:
+def given_cameras(config: StatedCameras, shown: ShownViews, mesh: PlacedMesh | None) -> Cameras:
     """The cameras of all films, in the workspace's world: of the user's file, else of the clip's own, else on a ring.
 
     Args:
@@ -146,7 +156,7 @@ def _stored(file: Path, shown: ShownViews, turn: Tensor | None = None) -> Camera
     return stored_cameras(file, len(clip.views), *shown.size, turn)
 
 
-def _ring(config: GivenViews, shown: ShownViews) -> Cameras:
+def _ring(config: StatedCameras, shown: ShownViews) -> Cameras:
     import torch
 
     from a4d.geometry.cameras import orbit

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from a4d.errors import InvalidInputError, UsageError
+from a4d.intake.common import Matting, Period, Reduction
 from a4d.intake.given_cameras import CamerasFrame, ShownViews, given_cameras
-from a4d.intake.mesh_views import MeshViews, PlacedMesh
+from a4d.intake.mesh_views import PlacedMesh, RingSettings
 from a4d.workspace.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -22,12 +23,9 @@ SURE = 0.8
 """Overlap of outlines below which the user is told to look."""
 
 
-class GivenViews(MeshViews):
-    """Where the films lie that show how a mesh moves, and where their cameras stood, beside what renders need."""
+class GivenViews(RingSettings, Matting, Reduction, Period):
+    """Which films are taken, how their subject is found, and where their cameras stood."""
 
-    videos: Path | None = Field(
-        default=None, description="folder of view_0.mp4 ... or view_0/ ... that show how a mesh moves"
-    )
     cameras: Path | None = Field(
         default=None, description="a transforms.json with the cameras of such films; else a ring of them is assumed"
     )
@@ -101,7 +99,7 @@ def take_views(
     return {**facts, "silhouette_iou": overlap}
 
 
-def _chosen(clip: MultiViewFolder, ring: MeshViews) -> tuple[list[int], list[int]]:
+def _chosen(clip: MultiViewFolder, ring: RingSettings) -> tuple[list[int], list[int]]:
     """The views to train on, evenly around the subject, and those held out, as evenly out of the rest."""
     there, wanted, held_out = len(clip.views), ring.views or len(clip.views), ring.test_views or 0
     whole = there if wanted == there else clip.ring

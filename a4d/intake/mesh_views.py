@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field
 
 from a4d.config import Config
-from a4d.console import progress
 from a4d.errors import UsageError
+from a4d.intake.common import Rate, Square
+from a4d.intake.mesh_renders import MeshRenders, Shot
 from a4d.memory import Demand, require_memory
-from a4d.workspace.source import ClipFacts, RenderedClip, SourceAsset
+from a4d.runtime import Runtime
+from a4d.workspace.source import ClipFacts, SourceAsset
 from a4d.workspace.transaction import Transaction
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from torch import Tensor
 
     from a4d.geometry.assets.animation import Clip
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from a4d.geometry.assets.placement import Axis, Orientation
     from a4d.geometry.cameras import Cameras
     from a4d.geometry.mesh import Mesh
-    from a4d.render.asset import AssetRenderer, Lighting
+    from a4d.render.asset import Lighting
     from a4d.render.environment import EnvironmentLight
 
 logger = logging.getLogger(__name__)
@@ -39,17 +39,17 @@ Found = Literal["given", "format", "guessed"]
 VERTEX_BYTES = 24
 """Of a vertex at a moment: its place in the moment's surface, and in the array of all moments."""
 
-DEPTH_UNIT = 1e-4
-"""Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
 
-
-class MeshViews(Config):
-    """How a mesh is placed and from where it is seen."""
+class MeshPlacement(Config):
+    """How a mesh stands."""
 
     up: AxisName | None = Field(default=None, description="axis of a mesh that points up; found if not given")
     front: AxisName | None = Field(default=None, description="axis of a mesh that points to the front")
-    clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
-    frames: int = Field(default=16, ge=1, le=9999, description="moments of each animation, over all of it or by --fps")
+
+
+class RingSettings(Config):
+    """From where a subject is seen; elevations, azimuth, radius and field of view count where no file says it."""
+
     views: int | None = Field(default=None, ge=1, le=9999, description="cameras around a mesh; 24, 4 for an animation")
     test_views: int | None = Field(default=None, ge=0, le=9999, description="held-out cameras between them; 8, or 4")
     elevations: list[float] | None = Field(
@@ -58,23 +58,24 @@ class MeshViews(Config):
     azimuth: float | None = Field(default=None, description="degrees, of the first camera; 0, the front, if not given")
     radius: float = Field(default=3.0, gt=1, description="metres from the middle of the subject to the cameras")
     fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view of these cameras in degrees")
+
+
+class MeshViews(MeshPlacement, RingSettings, Square, Rate):
+    """How a mesh is placed, what is shown of it, and from where."""
+
+    clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
+    frames: int = Field(default=16, ge=1, le=9999, description="moments of each animation, over all of it or by --fps")
     lighting: Literal["auto", "unlit", "shaded"] = Field(
         default="auto", description="of a mesh's pictures; auto shades what has no colours of its own"
     )
     environment: Path | None = Field(default=None, description="an .hdr panorama that lights a mesh")
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A clip at T moments, or the rest pose at one.
-
-    Args:
-        clip: None is the rest pose.
-        seconds: (T,) float64 in the clip's own time.
-    """
-
-    clip: Clip | None
-    seconds: Tensor
+    videos: Path | None = Field(
+        default=None, description="folder of view_0.mp4 ... or view_0/ ... that show how a mesh moves"
+    )
+    tracks: int | None = Field(
+        default=None, ge=1, le=100_000, description="points of a mesh's surface to follow through all frames"
+    )
+    normal: bool = Field(default=False, description="write a mesh's exact normals as a channel of its frames")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class PlacedMesh:
     orientation: Orientation
 
 
-def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, Any], PlacedMesh]:
+def take_mesh_at_rest(work: Transaction, config: MeshPlacement) -> tuple[dict[str, Any], PlacedMesh]:
     """Place a mesh in the unit ball as it stands at rest, and leave it to others to show it.
 
     Returns:
@@ -110,7 +111,7 @@ def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, A
     path = work.workspace.source_path()
     source = read_asset(path)
     orientation, found = _orientation(source, path, config)
-    world_from_source = normalising(orientation, _shown_surfaces(source, [_shot(source, None, 1, None)]))
+    world_from_source = normalising(orientation, _shown_surfaces(source, [Shot.at_rest()]))
     _warn_of_left_out(work, path, source.left_out)
     facts = _facts(source, world_from_source, orientation, found)
     work.describe(asset=facts.model_dump(mode="json"))
@@ -119,15 +120,13 @@ def take_mesh_at_rest(work: Transaction, config: MeshViews) -> tuple[dict[str, A
     return {"vertices": len(rest.vertices), "faces": len(rest.faces)}, placed_mesh
 
 
-def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None, console: Console) -> dict[str, Any]:
+def take_mesh(work: Transaction, config: MeshViews, runtime: Runtime) -> dict[str, Any]:
     """Place a mesh in the unit ball and write its pictures, cameras and ground truth.
 
     Args:
-        work: takes images, depth maps, cameras and ground truth.
+        work: takes images, depth maps and further channels, cameras and ground truth.
         config: what to show, and from where.
-        size: pixels of the square pictures' side.
-        fps: moments per second of a clip; None spreads them over it.
-        console: for the progress.
+        runtime: its seed chooses the points that are followed.
 
     Raises:
         InvalidInputError: the mesh cannot be read.
@@ -140,18 +139,21 @@ def take_mesh(work: Transaction, config: MeshViews, size: int, fps: float | None
 
     path = work.workspace.source_path()
     source = read_asset(path)
-    shots = [_shot(source, clip, config.frames, fps) for clip in _clips(source, path, config.clip)]
+    shots = [_shot(source, clip, config) for clip in _clips(source, path, config.clip)]
     _require_memory(source, shots)
     orientation, found = _orientation(source, path, config)
     world_from_source = normalising(orientation, _shown_surfaces(source, shots))
     asset = placed(source, world_from_source)
-    train, test = _cameras(config, size, is_moving=any(shot.clip for shot in shots))
+    train, test = _cameras(config, is_moving=any(shot.clip for shot in shots))
     lighting = _lighting(asset, config)
     renderer = AssetRenderer(asset, lighting, _environment(config))
     _warn_of_left_out(work, path, (*source.left_out, *_unshown(source, shots, config)))
-    files = _write_views(work, asset, shots, renderer, (train, test), console)
-    rendered = _write_truth(work, asset, shots)
-    _write_cameras(work, shots, (train, test), world_from_source, files)
+    renders = MeshRenders(asset, shots, (train, test))
+    files = renders.write_pictures(work, renderer, runtime.console, with_normal=config.normal)
+    if config.tracks is not None:
+        renders.write_tracks(work, config.tracks, runtime.seed)
+    rendered = renders.write_truth(work)
+    renders.write_cameras(work, world_from_source, files)
     facts = _facts(source, world_from_source, orientation, found)
     facts = facts.model_copy(update={"lighting": lighting, "rendered": rendered})
     rate = _rate(shots[0]) if shots[0].clip is not None else None
@@ -209,14 +211,13 @@ def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:
     return [asset.clip(wanted)]
 
 
-def _shot(asset: Asset, clip: Clip | None, frames: int, fps: float | None) -> Shot:
-    import torch
-
+def _shot(asset: Asset, clip: Clip | None, config: MeshViews) -> Shot:
     from a4d.geometry.assets.clip_times import rated_times, spread_times
 
     if clip is None:
-        return Shot(None, torch.zeros(1, dtype=torch.float64))
-    return Shot(clip, spread_times(clip, frames) if fps is None else rated_times(asset, clip, frames, fps))
+        return Shot.at_rest()
+    count, fps = config.frames, config.fps
+    return Shot(clip, spread_times(clip, count) if fps is None else rated_times(asset, clip, count, fps))
 
 
 def _require_memory(asset: Asset, shots: list[Shot]) -> None:
@@ -235,7 +236,7 @@ def _rate(shot: Shot) -> float | None:
     return round(1 / float(steps[0]), 6) if len(steps) and float(steps[0]) > 0 else None
 
 
-def _orientation(asset: Asset, path: Path, config: MeshViews) -> tuple[Orientation, Found]:
+def _orientation(asset: Asset, path: Path, config: MeshPlacement) -> tuple[Orientation, Found]:
     from a4d.geometry.assets.orientation import guess_orientation
     from a4d.geometry.assets.placement import Orientation
     from a4d.geometry.assets.posing import deform
@@ -275,14 +276,14 @@ def _shown_surfaces(asset: Asset, shots: list[Shot]) -> Iterator[Tensor]:
             yield surface.vertices[surface.faces.unique()]
 
 
-def _cameras(config: MeshViews, size: int, *, is_moving: bool) -> tuple[Cameras, Cameras]:
+def _cameras(config: MeshViews, *, is_moving: bool) -> tuple[Cameras, Cameras]:
     """Views to train on, and held-out ones between them."""
     from a4d.geometry.rings import Rings
 
     elevations = config.elevations or ([15.0] if is_moving else [-15.0, 15.0, 45.0])
     count = config.views or (4 if is_moving else 24)
     held_out = config.test_views if config.test_views is not None else (4 if is_moving else 8)
-    rings = Rings(count, elevations, config.azimuth or 0.0, config.radius, config.fov, size)
+    rings = Rings(count, elevations, config.azimuth or 0.0, config.radius, config.fov, config.size)
     return rings.cameras(), rings.between(held_out)
 
 
@@ -303,97 +304,3 @@ def _environment(config: MeshViews) -> EnvironmentLight | None:
     if config.environment is None:
         return None
     return EnvironmentLight.from_panorama(torch.from_numpy(read_hdr(config.environment)))
-
-
-def _write_views(
-    work: Transaction,
-    asset: Asset,
-    shots: list[Shot],
-    renderer: AssetRenderer,
-    cameras: tuple[Cameras, Cameras],
-    console: Console,
-) -> list[str]:
-    """Write every picture and depth map, one moment in memory at a time; their names in the format's order."""
-    from a4d.geometry.assets.posing import deform
-    from a4d.io.pictures.images import write_depth, write_image
-
-    images, depths = work.replace("images"), work.replace("depth")
-    total = sum(len(shot.seconds) for shot in shots) * sum(map(len, cameras))
-    first = 0
-    with progress(console) as bar:
-        task = bar.add_task("views", total=total)
-        for shot in shots:
-            for moment, second in enumerate(shot.seconds.tolist()):
-                surface = deform(asset, shot.clip, second)
-                for view, camera in enumerate(_each(cameras)):
-                    name = f"{first + view * len(shot.seconds) + moment:05d}.png"
-                    picture = renderer.render(surface, camera)
-                    write_image(images / name, picture.rgba.numpy())
-                    write_depth(depths / name, picture.depth.numpy(), DEPTH_UNIT)
-                    bar.advance(task)
-            first += len(shot.seconds) * sum(map(len, cameras))
-    return [f"{index:05d}.png" for index in range(total)]
-
-
-def _each(cameras: tuple[Cameras, Cameras]) -> Iterator[Cameras]:
-    for batch in cameras:
-        yield from (batch[index] for index in range(len(batch)))
-
-
-def _write_truth(work: Transaction, asset: Asset, shots: list[Shot]) -> list[RenderedClip]:
-    from a4d.io.ground_truth import ground_truth, write_ground_truth
-
-    folder, rendered, taken = work.replace("ground_truth"), list[RenderedClip](), set[str]()
-    for shot in shots:
-        name = file_name(shot.clip.name if shot.clip else "rest", taken)
-        write_ground_truth(folder / f"{name}.npz", ground_truth(asset, shot.clip, shot.seconds))
-        clip = shot.clip.name if shot.clip else None
-        path = f"ground_truth/{name}.npz"
-        rendered.append(RenderedClip(clip=clip, seconds=shot.seconds.tolist(), ground_truth=path))
-    return rendered
-
-
-def file_name(text: str, taken: set[str]) -> str:
-    """A name of letters, digits, `-` and `_` that is not yet among those taken, which it joins."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "clip"
-    name, number = plain, 2
-    while name.lower() in taken:
-        name, number = f"{plain}-{number}", number + 1
-    taken.add(name.lower())
-    return name
-
-
-def _write_cameras(
-    work: Transaction, shots: list[Shot], cameras: tuple[Cameras, Cameras], world_from_source: Tensor, files: list[str]
-) -> None:
-    import numpy as np
-
-    from a4d.geometry.cameras import concatenate
-    from a4d.io.captures.capture import PosedCapture
-    from a4d.io.captures.transforms_json import write_transforms
-
-    both = concatenate([batch for batch in cameras if len(batch)])
-    names = [f"{kind}_{index:02d}" for kind, batch in zip(("view", "test"), cameras, strict=True)
-             for index in range(len(batch))]  # fmt: skip
-    view, times, clips = list[int](), list[float](), list[str]()
-    for shot in shots:
-        count = len(shot.seconds)
-        view += [index for index in range(len(both)) for _ in range(count)]
-        times += list(np.linspace(0, 1, count)) * len(both)
-        clips += [shot.clip.name if shot.clip else ""] * (count * len(both))
-    root = work.output("transforms.json").parent
-    capture = PosedCapture(
-        images=tuple(root / "images" / name for name in files),
-        world_from_camera=both.world_from_camera.double().numpy()[view],
-        intrinsics=both.intrinsics.double().numpy()[view],
-        sizes=np.array([[both.width, both.height]] * len(view), np.int64),
-        depths=tuple(root / "depth" / name for name in files),
-        splits=tuple("train" if index < len(cameras[0]) else "test" for index in view),
-        times=np.array(times) if any(shot.clip for shot in shots) else None,
-        views=tuple(names[index] for index in view),
-        clips=tuple(clips) if any(clips) else None,
-        up_axis="+y",
-        world_from_source=world_from_source.numpy(),
-        depth_unit=DEPTH_UNIT,
-    )
-    write_transforms(root / "transforms.json", capture)

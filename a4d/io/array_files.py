@@ -1,4 +1,4 @@
-"""Archives of arrays, `.npz`, uncompressed and without objects: nothing of a file is believed before it is checked."""
+"""Arrays, `.npy`, and archives of them, `.npz`, uncompressed and without objects: nothing is believed unchecked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,10 @@ def read_arrays(path: Path, names: Sequence[str], what: str) -> dict[str, NDArra
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """One array of an `.npz`, of which no more is taken than the archive stores.
+    """One array of an `.npz`.
 
     Raises:
-        InvalidInputError: it is missing, compressed, damaged, of Python objects or without the numbers it promises.
+        InvalidInputError: it is missing, compressed, of Python objects or without the numbers it promises.
     """
     try:
         member = archive.getinfo(f"{name}.npy")
@@ -60,16 +60,41 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     if member.compress_type != zipfile.ZIP_STORED:
         raise InvalidInputError(f"'{name}' is compressed")
     with archive.open(member) as stream:
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if np.lib.format.read_magic(stream) == (1, 0)
-            else (np.lib.format.read_array_header_2_0)
-        )
-        shape, is_fortran, dtype = read_header(stream)
-        if dtype.hasobject or dtype.names:
-            raise InvalidInputError(f"'{name}' holds Python objects")
-        content = stream.read()
+        return _parse(stream, f"'{name}'")
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read the array of a `.npy` file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is damaged, or holds Python objects.
+    """
+    require_file(path)
+    try:
+        with path.open("rb") as stream:
+            return _parse(stream, "its array")
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.problem}") from None
+    except Exception as error:  # as above
+        raise InvalidInputError(f"{path} is damaged: it is no array that can be read") from error
+
+
+def _parse(stream: IO[bytes], what: str) -> NDArray[Any]:
+    """The array of a `.npy` stream, of which no more is taken than there is.
+
+    Raises:
+        InvalidInputError: it is of Python objects or without the numbers it promises.
+    """
+    read_header = (
+        np.lib.format.read_array_header_1_0
+        if np.lib.format.read_magic(stream) == (1, 0)
+        else (np.lib.format.read_array_header_2_0)
+    )
+    shape, is_fortran, dtype = read_header(stream)
+    if dtype.hasobject or dtype.names:
+        raise InvalidInputError(f"{what} holds Python objects")
+    content = stream.read()
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
-        raise InvalidInputError(f"'{name}' of shape {shape!s:.60} has {len(content)} bytes")
-    values = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
-    return values.copy()
+        raise InvalidInputError(f"{what} of shape {shape!s:.60} has {len(content)} bytes")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C").copy()

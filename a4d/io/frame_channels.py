@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +27,16 @@ FLOATS = (np.float16, np.float32)
 """In which vectors and features are stored."""
 
 TRACKS_FILE = "tracks.npz"
+
+MADE_BY = {
+    "depth": "--depth-model NAME, or --depth FILE for a single image",
+    "normal": "--normal, which a mesh has",
+    "visibility": "--visibility, which an image or a video has",
+    "flow": "--flow dis, which a film has",
+    "features": "--features NAME",
+    "tracks": "--tracks N, which a mesh has",
+}
+"""The options of `a4d preprocess` by the kind of channel that they make."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,11 @@ def channel_entry(name: str) -> str:
         f"there is no channel '{name}'",
         "Choose depth, normal, visibility, tracks, flow_forward_N, flow_backward_N or features_NAME",
     )
+
+
+def option_for(name: str) -> str:
+    """What makes a channel, as a remedy."""
+    return f"Run `a4d preprocess` with {MADE_BY[name.partition('_')[0]]}"
 
 
 def channel_name(entry: PurePosixPath) -> str:
@@ -194,11 +210,8 @@ def channel_problems(root: Path, sizes: Mapping[str, tuple[int | None, ...]]) ->
         root: of the workspace.
         sizes: width and height of each frame by the name of its image without suffix, in the frames' order.
     """
-    folders = [(root / name, reader, suffix) for name, (reader, suffix) in PER_PIXEL.items()]
-    folders += [(folder, read_flow, ".npz") for folder in sorted((root / "flow").glob("*/"))]
-    folders += [(folder, read_features, ".npz") for folder in sorted((root / "features").glob("*/"))]
     problems = []
-    for folder, reader, suffix in folders:
+    for folder, reader, suffix in _folders(root):
         entry = folder.relative_to(root)
         try:
             channel_entry(channel_name(PurePosixPath(entry.as_posix())))
@@ -208,12 +221,47 @@ def channel_problems(root: Path, sizes: Mapping[str, tuple[int | None, ...]]) ->
         for file in sorted(folder.glob("*")):
             problem = _file_problem(file, reader, suffix, sizes)
             problems += [f"{entry / file.name}: {problem}"] if problem else []
+        problems += _differing_widths(folder, entry) if reader is read_features else []
     if (root / TRACKS_FILE).is_file():
         try:
             read_tracks(root / TRACKS_FILE, len(sizes))
         except A4DError as error:
             problems.append(error.problem)
     return problems
+
+
+def channel_gaps(root: Path, frames: Collection[str]) -> list[str]:
+    """Channels that some frames lack, in words; flow, which no clip has at its ends, is left out.
+
+    Args:
+        root: of the workspace.
+        frames: the names of their images without suffix.
+    """
+    gaps = []
+    for folder, reader, suffix in _folders(root):
+        lacking = sorted(name for name in frames if not (folder / f"{name}{suffix}").is_file())
+        if reader is not read_flow and folder.is_dir() and lacking:
+            gaps.append(
+                f"{folder.relative_to(root)}: nothing of {len(lacking)} of {len(frames)} frames, first {lacking[0]}"
+            )
+    return gaps
+
+
+def _folders(root: Path) -> list[tuple[Path, Reader, str]]:
+    """The folders of channels with the readers and the suffix of their files; those of one folder may be missing."""
+    folders = [(root / name, reader, suffix) for name, (reader, suffix) in PER_PIXEL.items()]
+    folders += [(root / "depth", read_depth, ".png")]
+    folders += [(folder, read_flow, ".npz") for folder in sorted((root / "flow").glob("*/"))]
+    return folders + [(folder, read_features, ".npz") for folder in sorted((root / "features").glob("*/"))]
+
+
+def _differing_widths(folder: Path, entry: Path) -> list[str]:
+    """Whether the features of all frames that can be read have the same number of channels."""
+    counts = set()
+    for file in sorted(folder.glob("*.npz")):
+        with suppress(A4DError):
+            counts.add(read_features(file).shape[2])
+    return [f"{entry}: features of {' and '.join(map(str, sorted(counts)))} channels"] if len(counts) > 1 else []
 
 
 def _file_problem(file: Path, reader: Reader, suffix: str, sizes: Mapping[str, tuple[int | None, ...]]) -> str:

@@ -16,6 +16,7 @@ KINDS = {
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
     "material-smoothness": "a4d.objectives.surface:MaterialSmoothness",
+    "normal-detail": "a4d.objectives.normals:NormalDetail",
     "normal-smoothness": "a4d.objectives.surface:NormalSmoothness",
     "normal-variation": "a4d.objectives.normals:NormalVariation",
     "opacity-entropy": "a4d.objectives.volume:OpacityEntropy",

@@ -12,7 +12,7 @@ from a4d.errors import ConfigError
 from a4d.geometry.deformation.arap import arap_residuals, relative_strains
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.scene import Deforming, Followed
+from a4d.scenes.protocols import Deforming, Followed
 
 
 class Arap(Objective):

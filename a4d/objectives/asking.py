@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
@@ -23,7 +23,6 @@ from a4d.priors.prompts import blended_view_conditioning, view_prompts
 from a4d.priors.protocol import Conditioning, Prior, Query, frame_mask, sample_count
 from a4d.randomness import generator
 from a4d.render.render import Channel, Render
-from a4d.views.observed import ObservedViews
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class PriorObjective(Objective):
     views: str
     prior: str
     prompt: str = ""
+    template: str = Field(default="{}", description="what is asked, with the prompt in the place of {}")
     negative_prompt: str = ""
     view_prompts: Literal["none", "sectors", "blended"] = Field(
         default="none", description="name the view in the prompt, by sector or blended between sectors"
@@ -60,13 +60,23 @@ class PriorObjective(Objective):
         default=None, description="observed view set whose picture conditions the prior; None: the only one, if needed"
     )
     frozen: str | None = Field(
-        default=None, description="scene of the workspace whose render conditions the prior; None: the scene's own"
+        default=None,
+        description="scene of the workspace whose render conditions the prior, or `start`, the one that the run goes "
+        "on from; None: the scene's own",
     )
     t: tuple[Number, Number] = Field(default=(0.02, 0.98), description="shares of the noise schedule, ends included")
+    shared_t: bool = Field(default=False, description="one noise level for all samples of a step")
     patch: int | None = Field(default=None, ge=8, le=4096, description="render in patches of this side, to save memory")
     geometry_latents: int | None = Field(
         default=None, ge=8, le=1024, description="shrink normals and mask to this side in place of encoding the colours"
     )
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_prompt(cls, value: str) -> str:
+        if value.count("{}") != 1:
+            raise ValueError("one {} must stand where the prompt goes")
+        return value
 
     @model_validator(mode="after")
     def _one_picture(self) -> PriorObjective:
@@ -131,7 +141,7 @@ class PriorObjective(Objective):
         # Of the prior and the view set alone, for whoever asks alike must draw the same.
         draws = generator(step.seed, f"score-distillation/{self.prior}/{self.views}", step.index)
         low, high = (value_at(share, step.index) for share in self.t)
-        t = sample_timesteps(prior.schedule, (low, high), samples, draws)
+        t = sample_timesteps(prior.schedule, (low, high), 1 if self.shared_t else samples, draws).expand(samples)
         seen_from = batch.cameras[:: len(rgb) // samples]
         images, reference = self._image(step, prior, rgb, samples)
         query = Query(
@@ -156,11 +166,12 @@ class PriorObjective(Objective):
     def _conditional(
         self, prior: Prior, seen_from: Cameras, images: Tensor | None, reference: Cameras | None
     ) -> Conditioning:
+        prompt = self.template.replace("{}", self.prompt) if self.prompt else ""
         if self.view_prompts == "blended":
-            return blended_view_conditioning(prior, self.prompt, seen_from)
-        prompts = [self.prompt] * len(seen_from)
+            return blended_view_conditioning(prior, prompt, seen_from)
+        prompts = [prompt] * len(seen_from)
         if self.view_prompts == "sectors":
-            prompts = view_prompts(self.prompt, seen_from)
+            prompts = view_prompts(prompt, seen_from)
         return prior.condition(prompts, images, reference)
 
     def _image(self, step: Step, prior: Prior, rgb: Tensor, samples: int) -> tuple[Tensor, Cameras | None]:
@@ -198,7 +209,7 @@ def geometry_latents(render: Render, size: int, draws: torch.Generator) -> Tenso
 
 
 def _only_observed(step: Step) -> str:
-    names = [name for name, views in step.views.items() if isinstance(views, ObservedViews)]
+    names = [name for name, views in step.views.items() if views.is_observed]
     if len(names) != 1:
         raise ConfigError(
             f"which of {len(names)} observed view sets is the prior's reference?", "Set the objective's `reference`"

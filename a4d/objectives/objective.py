@@ -142,14 +142,17 @@ class Step:
 
     @torch.no_grad()
     def render_frozen(self, scene: str, name: str) -> Render:
-        """A scene that stays as it is, as this step's sample of a view set sees it.
+        """A scene that stays as it is, as this step's sample of a view set sees it, or what is chosen of its clips.
 
         Raises:
             ConfigError: there is no such scene.
         """
         if scene not in self.frozen:
             raise unknown_key(f"frozen: {scene}", scene, self.frozen)
-        return self._shown(self.frozen[scene], self.batch(name).cameras, name)
+        return self.once(
+            ("frozen", scene, name, str(self.chosen)),
+            lambda: self._shown(self.frozen[scene], self.batch(name).cameras, name),
+        )
 
     def _shown(self, scene: Scene, cameras: Cameras, name: str, wants: Wants = ()) -> Render:
         batch = self.batch(name)

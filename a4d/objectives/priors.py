@@ -16,20 +16,19 @@ from a4d.errors import ConfigError
 from a4d.geometry.cameras import concatenate
 from a4d.io.containment import contained
 from a4d.objectives.objective import Objective
+from a4d.priors.adapters import apply_adapter
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, with_bases
 from a4d.priors.components import UNetPrior
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.lora import LoraAdapter, LoraConfig, attach_lora
-from a4d.priors.personalisation import apply_adapter
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
 from a4d.randomness import generator
 from a4d.trainable import Trainable
-from a4d.views import Frames
-from a4d.views.observed import ObservedViews
+from a4d.views import Frames, frames_of_split
 
-OPTIONS = ("size", "views", "condition_frame_time_zero")
+OPTIONS = ("size", "views", "condition_frame_time_zero", "strength", "control_prompt")
 
 
 class PriorSettings(Config, ABC):
@@ -87,6 +86,13 @@ class ReleasedPrior(PriorSettings):
     views: int | None = Field(default=None, ge=1, le=64, description="of a sample; None is what it was trained for")
     condition_frame_time_zero: bool | None = Field(
         default=None, description="tell first frames that they carry no noise; None is how it was trained"
+    )
+
+    strength: float | None = Field(
+        default=None, ge=0, le=10, description="factor on what a picture that controls it adds; None is 1"
+    )
+    control_prompt: str | None = Field(
+        default=None, description="what the model that looks at this picture is told; None is how it was trained"
     )
 
     @property
@@ -245,8 +251,7 @@ def example_set(config: FramesPrior, frames: Frames | None, name: str) -> Exampl
         MissingInputError: the split has no frames.
         ConfigError: the frames differ in size or do not make whole examples.
     """
-    observed = ObservedViews(split=config.split, size=config.size, background=config.background)
-    batches = list(observed.every_frame(frames))
+    batches = list(frames_of_split(frames, config.split, size=config.size, background=config.background))
     if len({batch.rgb.shape for batch in batches}) > 1:
         raise ConfigError(f"priors.{name}: the frames differ in size", "Set its size, or resize the images")
     if config.clean_frames and config.clean_frames >= config.frames:

@@ -16,7 +16,7 @@ from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.geometry.surfaces.isosurface.signs import sign_change_loss
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.scene import Extracting
+from a4d.scenes.protocols import Extracting
 
 
 class SurfaceObjective(Objective):

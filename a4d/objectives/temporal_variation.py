@@ -10,7 +10,7 @@ from torch import Tensor
 
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.scene import VaryingField
+from a4d.scenes.protocols import VaryingField
 
 
 class TemporalVariation(Objective):

@@ -30,11 +30,17 @@ class Entry(Config):
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     parts: dict[str, str] = Field(default_factory=dict)
     licence: str
+    commercial: bool = True
     bytes: int
     components: tuple[str, ...] = Field(min_length=1)
     words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingSettings | None = None
+
+    @property
+    def terms(self) -> str:
+        """The licence, and whether it forbids commercial use."""
+        return self.licence if self.commercial else f"{self.licence}, not for commercial use"
 
     @property
     def sources(self) -> list[Source]:
@@ -65,6 +71,27 @@ def find(name: str) -> Entry:
     if name not in catalogue():
         raise unknown_key(f"prior: {name}", name, catalogue())
     return catalogue()[name]
+
+
+USES = {
+    "judge": "It judges what was made: `a4d evaluate --judges`",
+    "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
+    "features": "It tells features of frames: `a4d preprocess --features`",
+}
+"""What the kinds of entries are for that are no priors."""
+
+
+def require_kind(name: str, kind: str) -> Entry:
+    """One entry of a kind.
+
+    Raises:
+        ConfigError: there is none of that name, or it is of another kind.
+    """
+    entry = find(name)
+    if entry.kind != kind:
+        known = sorted(each for each, other in catalogue().items() if other.kind == kind)
+        raise ConfigError(f"{name} is of kind {entry.kind}, not {kind}", f"Choose {' or '.join(known)}")
+    return entry
 
 
 def with_bases(names: Iterable[str]) -> list[str]:
@@ -112,7 +139,7 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     folder = cached(entry)
     if folder is None:
         raise BackendUnavailableError(
-            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.licence})",
+            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.terms})",
             f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH",
         )
     return folder
@@ -218,8 +245,8 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     def folder(of: str, parts: Mapping[str, WeightsFolder]) -> WeightsFolder:
         return WeightsFolder(locate(of, placement.overrides), placement, told, parts)
 
-    if entry.kind == "judge":
-        raise ConfigError(f"{name} is no prior", "It judges what was made: `a4d evaluate --judges`")
+    if entry.kind in USES:
+        raise ConfigError(f"{name} is no prior", USES[entry.kind])
     if entry.kind not in LOADERS:
         whole = sorted(each for each, other in catalogue().items() if name in other.parts.values())
         raise ConfigError(f"{name} is no prior by itself", f"It is part of {', '.join(whole) or 'training'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from a4d.errors import BackendUnavailableError
+from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.io.checkpoints import read_weights
 from a4d.priors.attention_maps import ATTENTION, recorded_attention
@@ -22,6 +23,9 @@ from a4d.priors.schedule import NoiseSchedule
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+PLACEHOLDER = re.compile(r"<token(?::([^<>]*))?>")
+"""What stands in prompts for a personalised token, `<token>` or `<token:panda>`."""
 
 
 def resized(
@@ -111,6 +115,9 @@ class UNetPrior(Prior):
 class TextEncoder:
     """Prompts to token embeddings; each prompt is encoded once.
 
+    `<token>` in a prompt stands for the personalised token that was learnt last, whatever its own name is; where none
+    was learnt, `<token:panda>` is read as panda.
+
     Args:
         tokenizer: of transformers; pads to its own maximal length.
         model: a CLIP or T5 text model, left on the device it is on.
@@ -120,6 +127,7 @@ class TextEncoder:
     def __init__(self, tokenizer: Any, model: Any, with_mask: bool = False) -> None:
         self.tokenizer, self.model, self.with_mask = tokenizer, model, with_mask
         self._known: dict[str, Tensor] = {}
+        self._learnt: str | None = None
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str], device: torch.device | str) -> Tensor:
@@ -130,14 +138,34 @@ class TextEncoder:
         return torch.stack([self._known[prompt] for prompt in prompts]).to(device)
 
     def states(self, prompts: Sequence[str]) -> Tensor:
-        """(S, L, D) like a call, computed anew on the model's device and with the graph."""
+        """(S, L, D) like a call, computed anew on the model's device and with the graph.
+
+        Raises:
+            ConfigError: a prompt speaks of a token, and none was learnt.
+        """
         length = min(self.tokenizer.model_max_length, 77)
         tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            [self._spoken(prompt) for prompt in prompts],
+            padding="max_length",
+            max_length=length,
+            truncation=True,
+            return_tensors="pt",
         ).to(self.model.device)
         mask = {"attention_mask": tokens.attention_mask} if self.with_mask else {}
         states: Tensor = self.model(tokens.input_ids, **mask).last_hidden_state
         return states
+
+    def _spoken(self, prompt: str) -> str:
+        def word(place: re.Match[str]) -> str:
+            said = self._learnt or place[1]
+            if said is None:
+                raise ConfigError(
+                    f"the prompt '{prompt}' speaks of a token, and the prior has learnt none",
+                    "Give the prior `adapters: [NAME]`; `a4d train-prior textual-inversion` makes one",
+                )
+            return said
+
+        return PLACEHOLDER.sub(word, prompt)
 
     def learn(self, token: str, embedding: Tensor) -> None:
         """Add a personalised token.
@@ -152,6 +180,7 @@ class TextEncoder:
         with torch.no_grad():
             table[self.tokenizer.convert_tokens_to_ids(token)] = embedding.to(table)
         self._known.clear()
+        self._learnt = token
 
 
 class PixelEncoder:

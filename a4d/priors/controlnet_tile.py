@@ -30,6 +30,8 @@ class ControlNetTile(StableDiffusion):
         strength: factor on what the ControlNet adds.
     """
 
+    texts_suffice = False
+
     def __init__(
         self,
         unet: Any,

@@ -12,6 +12,7 @@ from a4d.errors import BackendUnavailableError
 from a4d.io.checkpoints import read_weights
 from a4d.priors.components import PixelEncoder, TextEncoder
 from a4d.priors.protocol import Prior
+from a4d.priors.schedule import noise_schedule
 from a4d.priors.weights_folder import REMEDY, WeightsFolder, weight_files
 
 
@@ -101,6 +102,26 @@ def load_text_to_video(folder: WeightsFolder) -> Prior:
     return TextToVideo(unet, folder.vae(256), text, folder.schedule())
 
 
+def load_animatediff(folder: WeightsFolder) -> Prior:
+    """AnimateDiff's motion modules over a Stable Diffusion."""
+    from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+
+    from a4d.priors.text_to_video import AnimateDiff
+
+    base = folder.parts["images"]
+    # Put together in host memory, since both are copied into a third model.
+    images = base.at_home().model("unet", UNet2DConditionModel, {"in_channels": 4})
+    motion = folder.at_home().model("", MotionAdapter, {"_class_name": "MotionAdapter"})
+    try:
+        unet = UNetMotionModel.from_unet2d(images, motion)
+    except (RuntimeError, ValueError, TypeError):
+        raise BackendUnavailableError(
+            f"{folder.path} is another architecture: its motion modules do not fit {base.path}"
+        ) from None
+    text = base.text({"hidden_size": images.config.cross_attention_dim})
+    return AnimateDiff(folder.placed(unet), base.vae(256), text, noise_schedule("linear"))
+
+
 def load_controlnet_tile(folder: WeightsFolder) -> Prior:
     """A ControlNet over a Stable Diffusion."""
     from diffusers import ControlNetModel, UNet2DConditionModel
@@ -111,7 +132,15 @@ def load_controlnet_tile(folder: WeightsFolder) -> Prior:
     unet = base.model("unet", UNet2DConditionModel, {"in_channels": 4})
     text = base.text({"hidden_size": unet.config.cross_attention_dim})
     controlnet = folder.model("", ControlNetModel, {"cross_attention_dim": unet.config.cross_attention_dim})
-    return ControlNetTile(unet, controlnet, base.vae(512), text, base.schedule())
+    return ControlNetTile(
+        unet,
+        controlnet,
+        base.vae(512),
+        text,
+        base.schedule(),
+        control_prompt=str(folder.options["control_prompt"]),
+        strength=float(folder.options["strength"]),
+    )
 
 
 def load_mv_vdm(folder: WeightsFolder) -> Prior:
@@ -138,6 +167,7 @@ LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {
     "zero123": load_zero123,
     "mvdream": load_mvdream,
     "text-to-video": load_text_to_video,
+    "animatediff": load_animatediff,
     "controlnet-tile": load_controlnet_tile,
     "mv-vdm": load_mv_vdm,
     "compact": load_compact,

@@ -1,4 +1,4 @@
-"""Personalised priors: a token or low-rank adapters learnt from a few pictures, and how they are stored and used.
+"""Personalised priors: a token or low-rank adapters learnt from a few pictures.
 
 Both learners are what the training loop calls a trainee: a module of the parameters that train, and their loss.
 """
@@ -9,27 +9,54 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import interpolate, mse_loss
 
-from a4d.errors import BackendUnavailableError, ConfigError, UsageError
+from a4d.errors import ConfigError, UsageError
 from a4d.geometry.cameras import Cameras, concatenate
-from a4d.io.checkpoints import read_weights
-from a4d.priors.components import UNetPrior, read_token
-from a4d.priors.lora import LORA_FILE, LoraAdapter, attach_lora, merge_lora
+from a4d.priors.adapters import save_lora, save_token
+from a4d.priors.augmentation import Augmentation
+from a4d.priors.components import UNetPrior
+from a4d.priors.lora import LoraAdapter, attach_lora
 from a4d.priors.protocol import Conditioning, Prior, join, sample_count
 from a4d.priors.stable_diffusion import StableDiffusion
 from a4d.randomness import generator
 
-TOKEN_FILES = ("learned_embeds.safetensors", "learned_embeds.bin")
-"""The names by which diffusers looks for them."""
+PHRASES = (
+    "a photo of a {}",
+    "a rendering of a {}",
+    "a cropped photo of the {}",
+    "the photo of a {}",
+    "a photo of a clean {}",
+    "a photo of a dirty {}",
+    "a dark photo of the {}",
+    "a photo of my {}",
+    "a photo of the cool {}",
+    "a close-up photo of a {}",
+    "a bright photo of the {}",
+    "a cropped photo of a {}",
+    "a photo of the {}",
+    "a good photo of the {}",
+    "a photo of one {}",
+    "a close-up photo of the {}",
+    "a rendition of the {}",
+    "a photo of the clean {}",
+    "a rendition of a {}",
+    "a photo of a nice {}",
+    "a good photo of a {}",
+    "a photo of the nice {}",
+    "a photo of the small {}",
+    "a photo of the weird {}",
+    "a photo of the large {}",
+    "a photo of a cool {}",
+    "a photo of a small {}",
+)
+"""Prompts that a new token is learnt in: CLIP's for objects, as textual inversion has them (Gal et al. 2022)."""
 
-PHRASES = ("{}", "a photo of {}", "a picture of {}", "a rendering of {}", "a close view of {}")
-"""Prompts that a new token is learnt in, so that it takes on the subject and not one phrase."""
+LEAST_WEIGHT = 1e-6
+"""Of all latents together; a batch may show nothing of the subject."""
 
 VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the noise schedule at which progress is judged, always on the same noise."""
@@ -42,10 +69,27 @@ class Pictures:
     Args:
         rgb: samples, each (B, H, W, 3) sRGB in [0, 1]: a picture, a ring of views, or the frames of a clip.
         cameras: the B cameras of each sample, for priors that know views.
+        masks: (B, H, W, 1) coverage by the subject, in [0, 1], of each sample; none: all that is seen counts.
+        background: level of grey around the subject.
     """
 
     rgb: Sequence[Tensor]
     cameras: Sequence[Cameras]
+    masks: Sequence[Tensor] = ()
+    background: float = 1.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample as the loss sees it.
+
+    Args:
+        latents: (B, C, h, w) clean.
+        weights: (B, 1, h, w) share of each that shows the subject; None: all of them count.
+    """
+
+    latents: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +118,7 @@ class Learner(ABC):
         pictures: of one subject.
 
     Raises:
-        ConfigError: the pictures are not whole samples of the prior.
+        ConfigError: the pictures are not whole samples of the prior, or show no subject.
     """
 
     module: nn.Module
@@ -84,8 +128,30 @@ class Learner(ABC):
         size = len(pictures.rgb[0])
         if sample_count(prior, size) != 1:
             raise ConfigError(f"{size} images are {sample_count(prior, size)} samples of a {prior.modality} prior")
-        with torch.no_grad():
-            self.clean = [prior.encode(rgb) for rgb in pictures.rgb]
+        if pictures.masks and not any(bool(mask.any()) for mask in pictures.masks):
+            raise ConfigError(
+                "the pictures show no subject: nothing of them is opaque", "Cut one out, or set masked: false"
+            )
+        masks: Sequence[Tensor | None] = pictures.masks or [None] * len(pictures.rgb)
+        self.clean = [self.encoded(rgb, mask) for rgb, mask in zip(pictures.rgb, masks, strict=True)]
+
+    @torch.no_grad()
+    def encoded(self, rgb: Tensor, mask: Tensor | None, draws: torch.Generator | None = None) -> Encoded:
+        """A sample, and the mask of its subject at the resolution of its latents.
+
+        Args:
+            rgb: (B, H, W, 3) sRGB in [0, 1].
+            mask: (B, H, W, 1) in [0, 1], or None.
+            draws: for a sample of the posterior in place of its mean.
+        """
+        latents = self.prior.encode(rgb, draws)
+        if mask is None:
+            return Encoded(latents)
+        return Encoded(latents, interpolate(mask.permute(0, 3, 1, 2), latents.shape[-2:], mode="area").to(latents))
+
+    def seen(self, sample: int, draws: torch.Generator) -> Encoded:
+        """A sample as a step sees it."""
+        return self.clean[sample]
 
     @abstractmethod
     def condition(self, sample: int, draws: torch.Generator) -> Conditioning:
@@ -99,7 +165,7 @@ class Learner(ABC):
         """The denoising loss of the batch's samples, each at a noise level of its own."""
         samples: list[int] = batch["sample"].tolist()
         t = torch.randint(len(self.prior.schedule), (len(samples),), generator=draws)
-        return "denoising", self._loss(samples, t, draws)
+        return "denoising", self._loss(samples, [self.seen(sample, draws) for sample in samples], t, draws)
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
@@ -108,34 +174,46 @@ class Learner(ABC):
         for level in VALIDATION_LEVELS:
             t = torch.tensor([self.prior.schedule.timestep(level)])
             losses += [
-                self._loss([sample], t, generator(0, "validation", int(t), sample)) for sample in range(len(self.clean))
+                self._loss([sample], [seen], t, generator(0, "validation", int(t), sample))
+                for sample, seen in enumerate(self.clean)
             ]
         return {"loss": float(torch.stack(losses).mean())}
 
-    def _loss(self, samples: Sequence[int], t: Tensor, draws: torch.Generator) -> Tensor:
-        clean = torch.cat([self.clean[sample] for sample in samples])
+    def _loss(self, samples: Sequence[int], seen: Sequence[Encoded], t: Tensor, draws: torch.Generator) -> Tensor:
+        clean = torch.cat([each.latents for each in seen])
+        weights = [each.weights for each in seen if each.weights is not None]
         noise = torch.randn(clean.shape, generator=draws).to(clean)
         conditioning = join([self.condition(sample, draws) for sample in samples])
         cameras = concatenate([self.pictures.cameras[sample] for sample in samples])
-        return denoising_loss(self.prior, clean, t.to(clean.device), conditioning, cameras, noise)
+        return denoising_loss(
+            self.prior, clean, t.to(clean.device), conditioning, cameras, noise, torch.cat(weights) if weights else None
+        )
 
 
 class TokenLearner(Learner):
     """Textual inversion (Gal et al. 2022): the embedding with which a frozen model predicts the noise in pictures best.
 
     Args:
-        prior: understands texts, and the token from now on.
-        pictures: of one subject.
+        prior: is told nothing but texts, and understands the token from now on.
+        pictures: of one subject; with masks, the token learns from what they cover alone.
         token: not yet a word of the model.
         initial: words from whose mean embedding it starts.
+        augmentation: by which each step sees the pictures changed; None: they are seen as they are.
 
     Raises:
-        UsageError: the prior does not understand texts, or knows the token.
+        UsageError: the prior is told other things than texts, or knows the token.
     """
 
-    def __init__(self, prior: Prior, pictures: Pictures, token: str, initial: str) -> None:
-        if not isinstance(prior, StableDiffusion):
-            raise UsageError(f"a {prior.modality} prior learns no token", "Choose a model of texts with --prior")
+    def __init__(
+        self,
+        prior: Prior,
+        pictures: Pictures,
+        token: str,
+        initial: str,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        if not isinstance(prior, StableDiffusion) or not prior.texts_suffice:
+            raise UsageError(f"this {prior.modality} prior learns no token", "Choose a model of texts with --prior")
         text = prior.text
         if token in text.tokenizer.get_vocab():
             raise UsageError(f"'{token}' is a word of the model already", "Choose another --token, such as <subject>")
@@ -143,7 +221,7 @@ class TokenLearner(Learner):
         if not ids:
             raise UsageError(f"--initial '{initial}' holds no word")
         super().__init__(prior, pictures)
-        self.text, self.token = text, token
+        self.text, self.token, self.augmentation = text, token, augmentation
         table: nn.Module = text.model.get_input_embeddings()
         start = table.weight[ids].float().mean(0)  # type: ignore[index]
         text.learn(token, start)
@@ -156,6 +234,15 @@ class TokenLearner(Learner):
     def _replace(self, layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
         chosen = (arguments[0] == self._number)[..., None]
         return torch.where(chosen, self.embedding.to(output.device, output.dtype), output)
+
+    def seen(self, sample: int, draws: torch.Generator) -> Encoded:
+        """The sample changed at random, where it is to be."""
+        if self.augmentation is None:
+            return super().seen(sample, draws)
+        rgb, masks, background = self.pictures.rgb[sample], self.pictures.masks, self.pictures.background
+        mask = masks[sample] if masks else torch.ones_like(rgb[..., :1])
+        changed, moved = self.augmentation(rgb, mask, background, draws)
+        return self.encoded(changed, moved if masks else None, draws)
 
     def condition(self, sample: int, draws: torch.Generator) -> Conditioning:
         """The token in a phrase."""
@@ -233,47 +320,18 @@ def denoising_loss(
     conditioning: Conditioning,
     cameras: Cameras,  # B
     noise: Tensor,  # (B, C, h, w)
+    weights: Tensor | None = None,  # (B, 1, h, w)
 ) -> Tensor:
-    """The loss that diffusion models are trained with: mean square between the output and what it should predict."""
+    """The loss that diffusion models are trained with: mean square between the output and what it should predict.
+
+    With weights it is their weighted mean; what weighs nothing has no gradient of its own.
+    """
     t_of_image = t.repeat_interleave(len(latents) // len(t))
     noisy = prior.schedule.add_noise(latents, noise, t_of_image)
     target = {"epsilon": noise, "v": prior.schedule.velocity(latents, noise, t_of_image), "x0": latents}
     output = prior.predict(noisy.to(prior.unet.dtype), t, conditioning, cameras)
-    return mse_loss(output.float(), target[prior.schedule.prediction])
-
-
-def save_token(path: Path, token: str, embedding: Tensor) -> None:
-    """Write a token with its embedding (D,) as diffusers reads it."""
-    save_file({token: embedding.float().cpu().contiguous()}, path)
-
-
-def save_lora(path: Path, state: dict[str, Tensor]) -> None:
-    """Write low-rank updates as diffusers reads them."""
-    save_file(state, path)
-
-
-def apply_adapter(prior: Any, folder: Path) -> None:
-    """Give a prior the token or the low-rank updates that lie in a folder.
-
-    Args:
-        prior: a released model.
-        folder: with `learned_embeds.safetensors` or the older `.bin`, or with `pytorch_lora_weights.safetensors`.
-
-    Raises:
-        BackendUnavailableError: it holds none of them, or of another architecture.
-        ConfigError: it holds a token, and the prior does not understand texts.
-    """
-    tokens = [path for name in TOKEN_FILES if (path := folder / name).is_file()]
-    lora = folder / LORA_FILE
-    if not tokens and not lora.is_file():
-        raise BackendUnavailableError(f"{folder} holds no adapter", "`a4d train-prior` makes one")
-    if tokens:
-        token, embedding = read_token(tokens[0])
-        if not isinstance(prior, StableDiffusion):
-            raise ConfigError(f"{folder} holds a token, and the prior does not understand texts")
-        width = prior.text.model.get_input_embeddings().weight.shape[1]
-        if len(embedding) != width:
-            raise BackendUnavailableError(f"{tokens[0]} has {len(embedding)} numbers, and the model's tokens {width}")
-        prior.text.learn(token, embedding)
-    if lora.is_file():
-        merge_lora(prior.unet, read_weights(lora))
+    aim = target[prior.schedule.prediction]
+    if weights is None:
+        return mse_loss(output.float(), aim)
+    total = (weights * (output.float() - aim).square()).sum()
+    return total / (weights.sum() * aim.shape[1]).clamp_min(LEAST_WEIGHT)

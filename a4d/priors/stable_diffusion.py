@@ -23,9 +23,13 @@ class StableDiffusion(UNetPrior):
         encoder: at the model's size.
         text: prompts to the UNet's cross-attention width.
         schedule: as the model was trained.
+
+    Attributes:
+        texts_suffice: whether it is told nothing but texts.
     """
 
     modality: Modality = "image"
+    texts_suffice: bool = True
 
     def __init__(self, unet: Any, encoder: Encoder, text: TextEncoder, schedule: NoiseSchedule) -> None:
         super().__init__(unet, encoder, schedule)

@@ -34,6 +34,10 @@ class WeightsFolder:
     options: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, WeightsFolder] = field(default_factory=dict)
 
+    def at_home(self) -> WeightsFolder:
+        """The folder with its components in host memory, for those that become part of another model."""
+        return replace(self, placement=replace(self.placement, device="cpu", offload="none"))
+
     def for_encoders(self) -> WeightsFolder:
         """The folder with its components placed as what encodes a condition."""
         return replace(self, placement=self.placement.of_encoders())

@@ -42,10 +42,13 @@ class Picture:
     Args:
         rgba: (H, W, 4) sRGB in [0, 1], straight alpha, black where nothing is seen.
         depth: (H, W) along the viewing axis at the pixel's centre, metres; 0 where nothing is seen.
+        normal: (H, W, 3) unit, world, of the surface that `depth` is of, on the side that is seen and without normal
+            maps; 0 where nothing is seen. None where it was not wanted.
     """
 
     rgba: Tensor
     depth: Tensor
+    normal: Tensor | None = None
 
 
 class AssetRenderer:
@@ -69,7 +72,7 @@ class AssetRenderer:
         self.light = None if lighting == "unlit" else light or studio()
         self.samples = samples
 
-    def render(self, surface: PosedMesh, camera: Cameras) -> Picture:
+    def render(self, surface: PosedMesh, camera: Cameras, *, with_normal: bool = False) -> Picture:
         """The picture of a single camera."""
         with torch.no_grad():
             fine = camera.resized(camera.width * self.samples, camera.height * self.samples)
@@ -78,7 +81,9 @@ class AssetRenderer:
             resolved = avg_pool2d(premultiplied.permute(2, 0, 1)[None], self.samples)[0].permute(1, 2, 0)
             alpha = resolved[..., 3:]
             straight = torch.where(alpha > 0, resolved[..., :3] / alpha.clamp_min(1e-6), 0.0)
-            return Picture(torch.cat([straight, alpha], dim=-1).clamp(0, 1), self._depth(surface, camera))
+            rgba = torch.cat([straight, alpha], dim=-1).clamp(0, 1)
+            geometry = self._geometry(surface, camera, with_normal=with_normal)
+            return Picture(rgba, geometry[..., 0], geometry[..., 1:] if with_normal else None)
 
     def _composite(self, surface: PosedMesh, camera: Cameras) -> tuple[Tensor, Tensor]:
         """(H, W, 3) sRGB premultiplied, and (H, W) the share of a pixel that no surface covers."""
@@ -95,19 +100,26 @@ class AssetRenderer:
         size = (camera.height, camera.width)
         return (colour + through - bare[:, None]).view(*size, 3), bare.view(size)
 
-    def _depth(self, surface: PosedMesh, camera: Cameras) -> Tensor:
-        """(H, W) depth of the first surface that hides at least half of what is behind it, else of the first at all."""
-        depth, nearest = torch.zeros(camera.height * camera.width), torch.zeros(camera.height * camera.width)
+    def _geometry(self, surface: PosedMesh, camera: Cameras, *, with_normal: bool) -> Tensor:
+        """(H, W, 1) depth, or (H, W, 4) with its normal.
+
+        They are of the first surface that hides at least half of what is behind it, else of the first at all.
+        """
+        solid, nearest = torch.zeros(2, camera.height * camera.width, 4 if with_normal else 1)
+        is_opaque = self._is_opaque(surface)
         for view in self._layers(surface, camera):
-            if self._is_opaque(surface):
-                return view.fragments.depth[0]
             samples, pixel = SurfaceSamples.seen(surface, view)
-            for found, hidden in zip((nearest, depth), self._hidden(samples), strict=True):
-                first = pixel[(hidden >= 0.5) & (found[pixel] == 0)]
-                found[first] = view.fragments.depth.flatten()[first]
-            if bool((depth[pixel] > 0).all()):
+            values = view.fragments.depth.flatten()[pixel, None]
+            if with_normal:
+                values = torch.cat([values, samples.seen_normals()], dim=-1)
+            whole = torch.ones(len(samples))
+            hidden = (whole, whole) if is_opaque else self._hidden(samples)
+            for found, share in zip((nearest, solid), hidden, strict=True):
+                first = (share >= 0.5) & (found[pixel, 0] == 0)
+                found[pixel[first]] = values[first]
+            if bool((solid[pixel, 0] > 0).all()):
                 break
-        return torch.where(depth > 0, depth, nearest).view(camera.height, camera.width)
+        return torch.where(solid[:, :1] > 0, solid, nearest).view(camera.height, camera.width, -1)
 
     def _is_opaque(self, surface: PosedMesh) -> bool:
         shown = surface.materials.bincount(minlength=len(self.materials)) > 0
@@ -233,10 +245,19 @@ class SurfaceSamples:
         normals = self.interpolate(self.surface.normals, chosen)
         is_lost = normals.norm(dim=-1) < SHORTEST_NORMAL
         if bool(is_lost.any()):
-            a, b, c = self.surface.vertices[self.corners[chosen][is_lost]].double().unbind(1)
-            own = normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-300)
-            normals[is_lost] = own.to(normals)
+            normals[is_lost] = self.face_normals(chosen[is_lost]).to(normals)
         return normalize(normals, dim=-1)
+
+    def face_normals(self, chosen: Tensor) -> Tensor:
+        """(K, 3) unit, float64, of the faces themselves."""
+        a, b, c = self.surface.vertices[self.corners[chosen]].double().unbind(1)
+        return normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-300)
+
+    def seen_normals(self) -> Tensor:
+        """(P, 3) unit, of the side that is seen of each face; near an outline they may point past the eye."""
+        every = torch.arange(len(self))
+        is_back = (self.face_normals(every) * self.toward_eye(every)).sum(-1, keepdim=True) < 0
+        return torch.where(is_back, -self.normals(every), self.normals(every))
 
     def toward_eye(self, chosen: Tensor) -> Tensor:
         """(K, 3) unit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -85,27 +85,38 @@ def render_gaussians(
         BackendUnavailableError: the backend is not installed, or does not serve this device.
     """
     device = gaussians.means.device
-    fast = {place: name for name, place in DEVICES.items()}
-    name = backend if backend != "auto" else fast.get(device.type, "reference")
+    draw, cameras = _backend(backend, device), cameras.to(device)
+    degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
+    colour = gaussians.means.new_zeros(3) if background is None else background.to(gaussians.means)
+    shown = per_view(signals or {}, len(cameras), gaussians.means) | _wanted_signals(gaussians, cameras, wants)
+    if dilations is None:
+        dilations = torch.full((len(cameras),), DILATION, dtype=torch.float64)
+    colours = colour.expand(len(cameras), 3)
+    drawn = draw(gaussians, cameras, colours, joined_signals(shown), degree, screen_probe, dilations)
+    return replace(drawn, channels=split_signals(drawn.channels[SIGNALS], shown)) if shown else drawn
+
+
+def _backend(name: str, device: torch.device) -> Callable[..., Render]:
+    """The renderer of a name, for Gaussians on a device."""
+    if name == "auto":
+        name = {place: fast for fast, place in DEVICES.items()}.get(device.type, "reference")
     draw = backends.choose(BACKENDS, name, REMEDIES)
     needed = DEVICES.get(name, device.type)
     if device.type != needed:
         raise BackendUnavailableError(
             f"the backend '{name}' needs Gaussians on {needed}, not on {device.type}", "Use the backend 'auto'"
         )
-    cameras = cameras.to(device)
-    degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
-    colour = gaussians.means.new_zeros(3) if background is None else background.to(gaussians.means)
-    shown = per_view(signals or {}, len(cameras), gaussians.means)
+    return draw
+
+
+def _wanted_signals(gaussians: Gaussians, cameras: Cameras, wants: Wants) -> dict[str, Tensor]:
+    """What channels show of each Gaussian, (B, N, 3) by the channel's name."""
+    signals = {}
     if "normal" in wants:
-        shown["normal"] = facing_normals(gaussians, cameras)
+        signals["normal"] = facing_normals(gaussians, cameras)
     if "position" in wants:
-        shown["position"] = gaussians.means.expand(len(cameras), -1, -1)
-    if dilations is None:
-        dilations = torch.full((len(cameras),), DILATION, dtype=torch.float64)
-    colours = colour.expand(len(cameras), 3)
-    drawn: Render = draw(gaussians, cameras, colours, joined_signals(shown), degree, screen_probe, dilations)
-    return replace(drawn, channels=split_signals(drawn.channels[SIGNALS], shown)) if shown else drawn
+        signals["position"] = gaussians.means.expand(len(cameras), -1, -1)
+    return signals
 
 
 def gaussian_backends() -> dict[str, str | None]:

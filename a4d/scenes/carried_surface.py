@@ -17,7 +17,7 @@ from a4d.geometry.assets.posing import PosedMesh, deform
 from a4d.geometry.mesh import Mesh, first_in_place
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
-from a4d.scenes.scene import AssetOptions
+from a4d.scenes.protocols import AssetOptions
 
 
 class CarriedSurface:

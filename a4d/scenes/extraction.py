@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from a4d.geometry.cameras import Cameras, orbit, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction.fusion import DepthView, FusionSettings, fuse
+from a4d.render.render import Render
+from a4d.scenes.protocols import Splatting
 from a4d.scenes.scene import Scene
 
 FOV_DEGREES = 30.0
@@ -20,13 +23,24 @@ def extent(scene: Scene, time: float = 0.0) -> float:
 
     The outermost hundredth of Gaussians is left out: a stray speck must not make the subject small.
     """
-    gaussians = scene.gaussians(time)
-    if gaussians is None or len(gaussians) == 0:
+    if not isinstance(scene, Splatting):
         return 1.0
     with torch.no_grad():
+        gaussians = scene.gaussians(time)
+        if len(gaussians) == 0:
+            return 1.0
         solid = gaussians[gaussians.opacities > 0.1] if bool((gaussians.opacities > 0.1).any()) else gaussians
         reach = solid.means.norm(dim=-1) + solid.scales.max(dim=-1).values
         return float(reach.float().quantile(0.99))
+
+
+def render_surface(
+    scene: Scene,
+    cameras: Cameras,
+    times: Tensor | None = None,  # (B,) in [0, 1]
+) -> Render:
+    """Like the scene's own `render` over black, with the depth of the first surface."""
+    return (scene.render_surface if isinstance(scene, Splatting) else scene.render)(cameras, times)
 
 
 def cameras_around(radius: float, size: int, per_ring: int = 16) -> Cameras:
@@ -62,7 +76,7 @@ def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> M
     def views() -> Iterator[DepthView]:
         for index in range(len(cameras)):
             camera = cameras[index]
-            render = scene.render_surface(camera.to(device), torch.full((1,), time, device=device))
+            render = render_surface(scene, camera.to(device), torch.full((1,), time, device=device))
             yield DepthView(render.depth[0, ..., 0], render.alpha[0, ..., 0], render.rgb[0], camera)
 
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])

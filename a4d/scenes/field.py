@@ -155,6 +155,21 @@ class FieldScene(Scene):
         return self.config.time is not None
 
     @property
+    def seconds(self) -> None:
+        """Not known: a field's clip is as long as that of the frames."""
+        return None
+
+    @property
+    def is_periodic(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def has_mesh(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def level_weights(self) -> tuple[float, ...]:
         """How much each level of the grid takes part at this step."""
         levels = self.config.encoding.levels

@@ -29,10 +29,11 @@ from a4d.render.hexplane_layout import hexplane_layout
 from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
-from a4d.scenes.motion import Motion
+from a4d.scenes.motion import Motion, Moved
 from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
 from a4d.scenes.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
-from a4d.scenes.scene import AssetOptions, Followed, Scene, cannot_become
+from a4d.scenes.protocols import AssetOptions, Followed, Splatting, is_moving
+from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
@@ -130,10 +131,9 @@ class GaussianMotionScene(Scene):
     @classmethod
     def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> GaussianMotionScene:
         """The Gaussians of a still scene, which may move from now on and do not yet."""
-        gaussians = start.gaussians()
-        if gaussians is None or start.is_moving:
+        if not isinstance(start, Splatting) or is_moving(start):
             raise cannot_become(start, cls)
-        return cls.begin(over, Seed(gaussians=gaussians.detach(), footprint=start.footprint), generator)
+        return cls.begin(over, Seed(gaussians=start.gaussians().detach(), footprint=start.footprint), generator)
 
     def _build_motion(self, config: HexplaneMotionConfig | NodeMotionConfig) -> Motion:
         if isinstance(config, NodeMotionConfig):
@@ -191,18 +191,33 @@ class GaussianMotionScene(Scene):
         """Whether the motion ends at rest to begin anew."""
         return isinstance(self.config.motion, NodeMotionConfig) and self.config.motion.periodic
 
-    def mesh(self, time: float = 0.0) -> Mesh | None:
-        """The surface that the scene carries, its own vertices moved; None where there is none."""
+    @property
+    def has_mesh(self) -> bool:
+        """Whether it carries a surface."""
+        return self.surface is not None
+
+    def _require_surface(self) -> CarriedSurface:
         if self.surface is None:
-            return None
-        return self.surface.mesh.to(self.vertices.device).with_vertices(self.moved_points("vertices", [time])[0])
+            raise ConfigError("this scene has no mesh whose vertices could be followed", "Use points: gaussians")
+        return self.surface
+
+    def mesh(self, time: float = 0.0) -> Mesh:
+        """The surface that the scene carries, its own vertices moved.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        rest = self._require_surface().mesh.to(self.vertices.device)
+        return rest.with_vertices(self.moved_points("vertices", [time])[0])
 
     @torch.no_grad()
-    def asset(self, options: AssetOptions) -> Asset | None:
-        """The surface that the scene carries with its materials, moving by morph targets or bones."""
-        if self.surface is None:
-            return None
-        return self.surface.moving(self.moved_points("vertices", options.times), options)
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface that the scene carries with its materials, moving by morph targets or bones.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        return self._require_surface().moving(self.moved_points("vertices", options.times), options)
 
     def render(
         self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
@@ -252,14 +267,19 @@ class GaussianMotionScene(Scene):
             return self.rest_means
         if points == "nodes":
             return self.node_frames([0.0])[0]
-        if self.surface is None:
-            raise ConfigError("this scene has no mesh whose vertices could be followed", "Use points: gaussians")
+        self._require_surface()
         return self.vertices
 
     def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
         """(T, P, 3) Gaussians or vertices at several times; at 0, and at the end of a period, exactly those at rest."""
         rest = self.rest_points(points) if chosen is None else self.rest_points(points)[chosen]
-        moved = self.motion(points, rest, times, chosen)
+        return self._but_at_rest(rest, self.motion(points, rest, times, chosen), times)
+
+    def carried_points(self, points: Tensor, times: Sequence[float]) -> Tensor:
+        """(T, P, 3) where any points near the shape are; at 0, and at the end of a period, exactly where they were."""
+        return self._but_at_rest(points, self.motion.carried(points, times), times)
+
+    def _but_at_rest(self, rest: Tensor, moved: Sequence[Moved], times: Sequence[float]) -> Tensor:
         return torch.stack(
             [rest if self._is_at_rest(time) else each.points for time, each in zip(times, moved, strict=True)]
         )

@@ -28,6 +28,7 @@ from a4d.scenes.initialise import (
     gaussians_on_asset,
     gaussians_on_surface,
 )
+from a4d.scenes.protocols import Splatting, is_moving
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
@@ -121,11 +122,10 @@ class GaussianScene(Scene):
         Raises:
             ConfigError: the other moves or has no Gaussians, or the settings are not those of this kind.
         """
-        gaussians = start.gaussians()
-        if gaussians is None or start.is_moving:
+        if not isinstance(start, Splatting) or is_moving(start):
             raise cannot_become(start, cls)
         own = plain(start.config) if start.kind == cls.kind else {"footprint": start.footprint}
-        return cls(parse(GaussianSceneConfig, overlaid(own, {"kind": cls.kind, **over}), "scene"), gaussians)
+        return cls(parse(GaussianSceneConfig, overlaid(own, {"kind": cls.kind, **over}), "scene"), start.gaussians())
 
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians as they stand, part of the autograd graph."""

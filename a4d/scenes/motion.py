@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import quaternion_product
-from a4d.scenes.scene import Followed
+from a4d.scenes.protocols import Followed
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,14 @@ class Motion(nn.Module, ABC):
         chosen: Tensor | None = None,  # (P,) int64 which of these points they are; None is all
     ) -> list[Moved]:
         """Points at T moments."""
+
+    @abstractmethod
+    def carried(
+        self,
+        points: Tensor,  # (P, 3) metres, at time 0
+        times: Sequence[float],  # T in [0, 1]
+    ) -> list[Moved]:
+        """Any points near the shape at T moments."""
 
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:

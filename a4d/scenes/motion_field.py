@@ -17,7 +17,7 @@ from a4d.config import Config
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render.encoding import HexplaneConfig, HexplaneEncoding
 from a4d.scenes.motion import Motion, Moved
-from a4d.scenes.scene import Followed
+from a4d.scenes.protocols import Followed
 
 HEADS = {"offset": 3, "rotation": 4, "log_scale": 3}
 GLOBAL_HEADS = {"global_rotation": 3, "global_translation": 3}
@@ -92,10 +92,14 @@ class MotionField(Motion):
         self, points: Followed, rest: Tensor, times: Sequence[float], chosen: Tensor | None = None
     ) -> list[Moved]:
         """Points at T moments."""
-        joined, count = torch.cat([rest, self.whole]), len(rest)
+        return self.carried(rest, times)
+
+    def carried(self, points: Tensor, times: Sequence[float]) -> list[Moved]:
+        """Any points at T moments."""
+        joined, count = torch.cat([points, self.whole]), len(points)
         rows = max(resolution[3] for resolution in self.config.planes.resolutions)
         return [
-            self._moved(rest, [min(1.0, time * (rows - 1)) * value for value in self._raw(joined, time, count)])
+            self._moved(points, [min(1.0, time * (rows - 1)) * value for value in self._raw(joined, time, count)])
             for time in times
         ]
 

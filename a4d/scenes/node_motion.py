@@ -18,7 +18,7 @@ from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.deformation.node_graph import NodeGraph
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.scenes.motion import Motion, Moved
-from a4d.scenes.scene import Followed
+from a4d.scenes.protocols import Followed
 
 POSE_NUMBERS = 7
 """Of a node at a key: a shift and a turn."""
@@ -126,6 +126,11 @@ class NodeMotion(Motion):
         if chosen is not None:
             index, share = index[chosen], share[chosen]
         return [self._moved(rest, index, share, *self.poses(time)) for time in times]
+
+    def carried(self, points: Tensor, times: Sequence[float]) -> list[Moved]:
+        """Any points near the shape at T moments, each by the nodes nearest to it along the surface."""
+        index, share = (values.to(points.device) for values in self.graph.influences(points))
+        return [self._moved(points, index, share, *self.poses(time)) for time in times]
 
     def _moved(self, rest: Tensor, index: Tensor, share: Tensor, shift: Tensor, turn: Tensor) -> Moved:
         # Per node x -> R x + b with b = n + t - R n, so that a point's map is the mean of its nodes' maps.

@@ -1,52 +1,28 @@
-"""The first of the four nouns: a scene is anything with parameters that can be rendered, saved and exported."""
+"""The first of the four nouns: a scene is anything with parameters that can be rendered and saved."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from a4d.config import Config, Spec
 from a4d.errors import ConfigError
-from a4d.geometry.assets.animating import AnimationOptions
-from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.deformation.arap import Neighbourhoods
-from a4d.geometry.deformation.skeleton import Motion, Skeleton
-from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.render.render import Channel, Render, Shading, Wants
 from a4d.scenes.seed import Seed
 from a4d.trainable import Trainable
 
 
-@dataclass(frozen=True)
-class AssetOptions:
-    """What a scene is asked for when it becomes an asset.
-
-    Args:
-        name: of the asset's mesh.
-        texture: pixels along either side of the pictures that are baked.
-        times: (T,) in [0, 1], evenly spaced, at which a moving scene is sampled; a single one is a still asset.
-        seconds_per_frame: between two of them.
-        animation: how the motion is stored.
-    """
-
-    name: str = "object"
-    texture: int = 1024
-    times: tuple[float, ...] = (0.0,)
-    seconds_per_frame: float = 1 / 24
-    animation: AnimationOptions = field(default_factory=AnimationOptions)
-
-
 class Scene(Trainable):
-    """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`."""
+    """A differentiable scene; its tensors live in parameters and buffers, its choices in `config`.
+
+    What only some kinds are, such as moving, made of Gaussians or a mesh, is in `a4d.scenes.protocols`.
+    """
 
     kind: ClassVar[str]
     config_class: ClassVar[type[Config]]
@@ -149,17 +125,6 @@ class Scene(Trainable):
                 f"It has: {', '.join(self.shadings)}" if self.shadings else "Leave the key out",
             )
 
-    def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
-        """Like `render` over black, with the depth of the first surface where light also comes from behind it."""
-        return self.render(cameras, times)
-
-    def see_pixels(self, size: float) -> None:
-        """Learn how fine the images are that the scene is about to be compared with.
-
-        Args:
-            size: metres that the smallest pixel is wide at the subject, see `a4d.render.footprint.pixel_sizes`.
-        """
-
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors` and standard forms of this scene into an existing folder."""
@@ -169,137 +134,9 @@ class Scene(Trainable):
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Scene:
         """Read what `save` wrote."""
 
-    @property
-    def is_moving(self) -> bool:
-        """Whether it differs between times; one that does is sampled at several by those who take it elsewhere."""
-        return False
-
-    @property
-    def seconds(self) -> float | None:
-        """Length of its clip, or None where only the workspace's frames tell."""
-        return None
-
-    @property
-    def is_periodic(self) -> bool:
-        """Whether the end of its clip is the beginning again."""
-        return False
-
-    def asset(self, options: AssetOptions) -> Asset | None:
-        """The scene as it should leave for other programs, with materials and motion of its own.
-
-        For a surface that knows its appearance (baked pictures rather than vertex colours), or whose vertices are the
-        same points at all times (morph targets or bones; see `a4d.geometry.assets.animating.animated_asset`).
-
-        Args:
-            options: what is wanted; a still scene ignores the times.
-
-        Returns:
-            None where the scene has no such form; its mesh with vertex colours, its own or an extracted one, has to do.
-        """
-        return None
-
-    def surface_colours(
-        self,
-        points: Tensor,  # (N, 3) world, metres, on the surface
-        time: float = 0.0,
-    ) -> Tensor | None:
-        """(N, 3) sRGB in [0, 1] without light and shadow, or None where only images tell a point's colour."""
-        return None
-
-    @property
-    def footprint(self) -> float | None:
-        """Metres that a pixel was wide with which the Gaussians were fitted, or None where nobody knows."""
-        return None
-
-    def gaussians(self, time: float = 0.0) -> Gaussians | None:
-        """The scene as Gaussians at a time in [0, 1], or None where it has no such form."""
-        return None
-
-    def mesh(self, time: float = 0.0) -> Mesh | None:
-        """The scene as a mesh at a time in [0, 1], or None where it has no such form.
-
-        Where the faces are the same at all times, a vertex is the same point of the surface at all times.
-        """
-        return None
-
 
 def cannot_become(start: Scene, kind: type[Scene]) -> ConfigError:
     """The error for a scene that another kind cannot go on from."""
     return ConfigError(
         f"a scene of kind '{start.kind}' does not become one of kind '{kind.kind}'", "Leave out `scene`, or --from"
     )
-
-
-Followed = Literal["gaussians", "vertices", "nodes"]
-"""The points of a scene that can be followed over time."""
-
-
-@runtime_checkable
-class Deforming(Protocol):
-    """A scene whose shape at time 0 deforms, and whose points can be followed."""
-
-    def rest_points(self, points: Followed) -> Tensor:
-        """(P, 3) where the points are at time 0, world, metres."""
-
-    def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
-        """(T, P, 3) where the same points, or those of some (P,) indices, are at times in [0, 1]."""
-
-    def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
-        """Which points are near which at time 0, up to `count` for each."""
-
-    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-        """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""
-
-
-@runtime_checkable
-class Extracting(Protocol):
-    """A scene whose surface is extracted from a grid, and which knows the material of every point."""
-
-    def extracted(self) -> ExtractedSurface:
-        """The surface as it stands, part of the autograd graph."""
-
-    def cell_size(self) -> float:
-        """Metres along a side of the grid's cells."""
-
-    def material_channels(
-        self,
-        points: Tensor,  # (N, 3) world, metres
-    ) -> Tensor:
-        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
-
-
-@runtime_checkable
-class VaryingField(Protocol):
-    """A scene of features that are a function of place and time."""
-
-    def temporal_variation(
-        self,
-        unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
-    ) -> Tensor:
-        """Mean squared change of the features from one instant to the next, a scalar."""
-
-
-@runtime_checkable
-class Posable(Protocol):
-    """What joints move: a rigged mesh, a scene of one, a body."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints at rest, in the world, +Y up and +Z in front.
-
-        Raises:
-            InvalidInputError: nothing of it hangs on joints.
-        """
-
-    def motion(self, times: Sequence[float]) -> Motion:
-        """How the joints stand at T evenly spaced times in [0, 1] of its clip."""
-
-    def with_motion(self, motion: Motion) -> Posable:
-        """The same, moved as something else is instead; see `a4d.geometry.assets.reposing.reposed`.
-
-        Args:
-            motion: of any skeleton, +Y up and +Z in front.
-
-        Raises:
-            InvalidInputError: it has no joints, or too few match those of the motion by their names.
-        """

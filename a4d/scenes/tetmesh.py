@@ -26,7 +26,8 @@ from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
 from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
 from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
-from a4d.scenes.scene import AssetOptions, Scene
+from a4d.scenes.protocols import AssetOptions
+from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 from a4d.trainable import learning_parameters
@@ -242,6 +243,11 @@ class TetmeshScene(Scene):
     def facts(self) -> dict[str, float]:
         """Faces of the surface and cells along the grid's side."""
         return {"faces": len(self.extracted().mesh.faces), "resolution": self.surface.resolution}
+
+    @property
+    def has_mesh(self) -> bool:
+        """Always."""
+        return True
 
     @torch.no_grad()
     def mesh(self, time: float = 0.0) -> Mesh:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from typing import Any
 
 from a4d.config import Spec, parse, unknown_key
 from a4d.views.batch import ViewBatch
 from a4d.views.frames import Frames
 from a4d.views.view_set import Views
 
-__all__ = ["Frames", "ViewBatch", "Views", "build_views"]
+__all__ = ["Frames", "ViewBatch", "Views", "build_views", "frames_of_split"]
 
 KINDS = {
     "moments": "a4d.views.moments:MomentViews",
@@ -34,3 +35,18 @@ def build_views(specs: Mapping[str, Spec]) -> dict[str, Views]:
         model: type[Views] = getattr(import_module(module), class_name)
         views[name] = parse(model, spec, f"views.{name}")
     return views
+
+
+def frames_of_split(frames: Frames | None, split: str, **settings: Any) -> Iterator[ViewBatch]:
+    """Each frame of a split once, alone, in the workspace's order.
+
+    Args:
+        frames: of the workspace.
+        split: `train`, `test`, `all` or `proxy`.
+        settings: further ones of observed views, such as their size and background.
+
+    Raises:
+        MissingInputError: the split has no frames.
+    """
+    observed = build_views({"frames": {"kind": "observed", "split": split, **settings}})
+    return observed["frames"].every_frame(frames)

@@ -52,8 +52,13 @@ class ViewBatch:
     def rgb(self) -> Tensor:
         """(B, H, W, 3) the observation over the background."""
         assert self.rgba is not None
-        alpha = self.rgba[..., 3:]
-        return self.rgba[..., :3] * alpha + self.background[:, None, None] * (1 - alpha)
+        return self.rgba[..., :3] * self.alpha + self.background[:, None, None] * (1 - self.alpha)
+
+    @property
+    def alpha(self) -> Tensor:
+        """(B, H, W, 1) how much of the observation is opaque."""
+        assert self.rgba is not None
+        return self.rgba[..., 3:]
 
     @property
     def distinct_times(self) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from a4d.errors import MissingInputError
 from a4d.geometry.cameras import Cameras
+from a4d.io.frame_channels import option_for
 from a4d.views.recent import Chosen, Recent
 
 FLOW, TRACKS, FEATURES = "flow_", "tracks", "features_"
@@ -114,10 +115,10 @@ class Frames:
         Features are interpolated; of everything else the nearest value stands, for one between two is none.
 
         Returns:
-            (H, W, C). `depth`: 1, metres or relative, as the workspace holds it; `normal`: 3, world; `visibility`: 1,
-            in [0, 1]; `flow_forward_N` and `flow_backward_N`: 3, pixels right and down to where the point is N moments
-            later or earlier, and 1 where that is known; `features_NAME`: as many as they are. `tracks`: (N, 3), pixels
-            of each followed point, and 1 where it is seen.
+            (H, W, C). `depth`: 1, larger where farther, in metres or relative, as the workspace holds it; `normal`: 3,
+            world; `visibility`: 1, in [0, 1]; `flow_forward_N` and `flow_backward_N`: 3, pixels right and down to where
+            the point is N moments later or earlier, and 1 where that is known; `features_NAME`: as many as they are.
+            `tracks`: (N, 3), pixels of each followed point, and 1 where it is seen.
 
         Raises:
             MissingInputError: the frames have no such channel, or not of this frame.
@@ -141,8 +142,8 @@ class Frames:
             MissingInputError: there is no such channel.
         """
         if name not in self.channels:
-            known = f"There are {', '.join(self.channels)}" if self.channels else "Run `a4d preprocess` to make it"
-            raise MissingInputError(f"the workspace's frames have no channel '{name}'", known)
+            known = f", but {', '.join(self.channels)}" if self.channels else ""
+            raise MissingInputError(f"the workspace's frames have no channel '{name}'{known}", option_for(name))
         return self.channels[name]
 
     def select(self, split: str) -> list[int]:

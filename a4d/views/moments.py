@@ -35,6 +35,10 @@ class MomentViews(ObservedViews):
             raise ValueError("moments are seen by all cameras; pairs belong to views of kind 'observed'")
         return self
 
+    def pixels_per_step(self, frames: Frames | None) -> int:
+        """Not known: the moments of a step are as many as are unlocked by then."""
+        return 0
+
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """All frames of the moments chosen by this step.
 

@@ -74,6 +74,11 @@ class ObservedViews(Views):
         return True
 
     @property
+    def is_observed(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def channels_read(self) -> Sequence[str]:
         """Those that the configuration names."""
         return self.channels
@@ -163,8 +168,25 @@ class ObservedViews(Views):
             for camera, size in zip(cameras, sizes, strict=True)
         )
 
+    def pixels_per_step(self, frames: Frames | None) -> int:
+        """Those of as many of the smallest frames; 0 where their size changes over the steps."""
+        if frames is None:
+            return 0
+        cameras = [frames.cameras[index] for index in frames.select(self.split)]
+        pixels = min((camera.width * camera.height for camera in cameras), default=0)
+        if isinstance(self.size, float):
+            longest = max((max(camera.width, camera.height) for camera in cameras), default=1)
+            pixels = int(pixels * min(self.size / longest, 1) ** 2)
+        elif self.size is not None:
+            return 0
+        return self.batch * min(pixels, pixels if self.patch is None else self.patch**2)
+
     def every_frame(self, frames: Frames | None) -> Iterator[ViewBatch]:
-        """Each frame of the split once, alone, in the workspace's order."""
+        """Each frame of the split once, alone, in the workspace's order.
+
+        Raises:
+            MissingInputError: the split has no frames.
+        """
         frames, indices = self._frames(frames)
         for index in indices:
             yield self._batch(frames, [index], self.backgrounds(0, 0)[:1])

@@ -146,6 +146,10 @@ class OrbitViews(Views):
             clip=frames,
         )
 
+    def pixels_per_step(self, frames: Frames | None) -> int:
+        """All moments of all cameras."""
+        return self.batch * (self.frames or 1) * self.size**2
+
     def preview(self, frames: Frames | None) -> ViewBatch:
         """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -49,6 +49,11 @@ class Views(Config, ABC):
         return False
 
     @property
+    def is_observed(self) -> bool:
+        """Whether its batches hold pictures that were taken from where the scene is seen."""
+        return False
+
+    @property
     def channels_read(self) -> Sequence[str]:
         """Channels of the frames that its batches hold."""
         return ()
@@ -64,6 +69,18 @@ class Views(Config, ABC):
     @abstractmethod
     def finest_pixel(self, frames: Frames | None) -> float:
         """Metres that the smallest pixel is wide at the subject; see `a4d.render.footprint.pixel_sizes`."""
+
+    def pixels_per_step(self, frames: Frames | None) -> int:
+        """How many pixels one step shows at the least; 0 where that is not known before it is sampled.
+
+        Args:
+            frames: that observed views choose from; without them nothing is known of those.
+        """
+        return 0
+
+    def every_frame(self, frames: Frames | None) -> Iterator[ViewBatch]:
+        """Each observed frame once, alone, in the workspace's order; none where nothing is observed."""
+        return iter(())
 
     def observing(self, channels: Sequence[str]) -> Self:
         """The same view set with further channels of the frames in its batches.

@@ -78,17 +78,25 @@ def _check_source(workspace: Workspace, report: Report) -> None:
 
 
 def _check_channels(workspace: Workspace, report: Report) -> None:
-    from a4d.io.frame_channels import channel_problems
+    from a4d.io.frame_channels import channel_gaps, channel_problems
 
-    path = workspace.path / "transforms.json"
-    if report.problems or not path.is_file():
+    if report.problems:
         return
+    sizes = _sizes_of_frames(workspace.path)
+    report.problems += channel_problems(workspace.path, sizes)
+    report.warnings += channel_gaps(workspace.path, sizes)
+
+
+def _sizes_of_frames(root: Path) -> dict[str, tuple[int | None, ...]]:
+    """Width and height of each frame, by its image's name without suffix; of the images where there are no cameras."""
+    path = root / "transforms.json"
+    if not path.is_file():
+        return {image.stem: (None, None) for image in sorted((root / "images").glob("*"))}
     content = read_json(path)
-    sizes = {
+    return {
         Path(frame["file_path"]).stem: tuple(frame.get(key, content.get(key)) for key in SIZE_KEYS)
         for frame in content["frames"]
     }
-    report.problems += channel_problems(workspace.path, sizes)
 
 
 def _check_ground_truth(workspace: Workspace, report: Report) -> None:

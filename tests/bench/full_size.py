@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel, UNetMotionModel
 from torch import Tensor, nn
 from transformers import (
     CLIPTextConfig,
@@ -26,7 +26,7 @@ from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.protocol import Prior
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
-from a4d.priors.text_to_video import TextToVideo
+from a4d.priors.text_to_video import AnimateDiff, TextToVideo
 from a4d.priors.zero123 import Zero123
 
 SD1: dict[str, Any] = {
@@ -235,6 +235,18 @@ PRIORS: dict[str, FullSize] = {
     ),
     "modelscope-1.7b": _text_to_video(256, 256),
     "zeroscope-576w": _text_to_video(320, 576),
+    "animatediff-1.5.2": FullSize(
+        256,
+        16,
+        _parts(lambda: UNetMotionModel(**motion_config(SD1)), text_encoder=_clip_l),
+        lambda parts: AnimateDiff(
+            parts["unet"],
+            _latent(parts, 256),
+            ConstantText(768),
+            noise_schedule("linear"),  # type: ignore[arg-type]
+        ),
+        frames=16,
+    ),
     "controlnet-tile": FullSize(
         1024,
         1,

@@ -16,6 +16,9 @@ TIMES = [0.0, 0.5, 1.0]
 class Sliding(torch.nn.Module):
     """A grey square that slides by half of its width from time 0 to 1, before a background."""
 
+    seconds = None
+    is_periodic = False
+
     def __init__(self, is_moving: bool = True, jump: float = 0.0, level: float = 0.5) -> None:
         super().__init__()
         self.anchor = torch.nn.Parameter(torch.zeros(1))

@@ -50,6 +50,7 @@ def test_what_is_followed_exactly_is_followed_whole() -> None:
     assert figures["psnr_worst"] > 35
     assert abs(figures["volume_change"]) < 1e-4
     assert figures["strain_rms"] < 1e-3
+    assert figures["path_mean"] == pytest.approx(0.3 / 0.98**0.5, rel=1e-3)  # over the diagonal
     assert [moment["time"] for moment in figures["moments"]] == [0.5, 1.0]
 
 

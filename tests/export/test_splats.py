@@ -43,6 +43,9 @@ def test_gaussians_that_move_with_their_cameras_look_the_same(degree):
 class Drifting(GaussianScene):
     """Gaussians that rise by a metre over the clip."""
 
+    seconds = None
+    is_periodic = False
+
     @property
     def is_moving(self) -> bool:
         return True

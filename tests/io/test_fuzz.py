@@ -150,12 +150,11 @@ def settings(path: Path) -> None:
 
 
 def configured(path: Path) -> None:
-    from a4d.stages.fit_static import complete
-
     from a4d.errors import ConfigError
+    from a4d.fitting.settings import complete_fitting
 
     try:
-        complete(parse(FitStatic, load_yaml(path)))
+        complete_fitting(parse(FitStatic, load_yaml(path)))
     except ConfigError as error:  # a value is told by its key
         raise ConfigError(f"{path.name} {error.problem}", error.remedy) from None
 

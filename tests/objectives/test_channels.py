@@ -193,3 +193,24 @@ def test_the_variation_of_normals_is_that_of_neighbouring_pixels():
     step._renders = {key: replace(render, channels={"normal": ramp}) for key in step._renders}
     objective = build_objectives([{"kind": "normal-variation", "views": "novel"}])[0]
     assert float(objective(step)) == pytest.approx(0.25)
+
+
+def test_the_detail_of_normals_is_what_a_blur_takes_away():
+    scene = gaussian_scene()
+    step = Step(0, 0, scene, build_views(VIEWS))
+    render = step.render("novel", {"normal"})
+    objective = build_objectives([{"kind": "normal-detail", "views": "novel", "deviation": 1.0}])[0]
+
+    def shown(normals: torch.Tensor) -> float:
+        step._renders = {key: replace(render, channels={"normal": normals}) for key in step._renders}
+        return float(objective(step))
+
+    speck = torch.zeros(1, 33, 33, 3)
+    speck[0, 16, 16] = 2.0
+    weights = torch.exp(-0.5 * torch.arange(-16, 17.0) ** 2)
+    weights /= weights.sum()
+    kernel = torch.outer(weights, weights)
+    kernel[16, 16] -= 1
+    assert shown(speck) == pytest.approx(float(kernel.square().mean()), rel=1e-4)
+    smooth = torch.sin(torch.arange(33.0) / 33 * torch.pi)[None, :, None, None] * torch.ones(1, 33, 33, 3)
+    assert shown(smooth) < 0.2 * shown(smooth.flip(1) * (-1.0) ** torch.arange(33.0)[None, :, None, None])

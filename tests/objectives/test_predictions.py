@@ -16,10 +16,10 @@ from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.objectives.priors import adapter_folder
 from a4d.optimise import LoopConfig, Problem, optimise
+from a4d.priors.adapters import apply_adapter
 from a4d.priors.attention_maps import ATTENTION
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.lora import LoraAdapter, attach_lora
-from a4d.priors.personalisation import apply_adapter
 from a4d.priors.prediction import Wants, predict
 from a4d.priors.protocol import Query
 from a4d.priors.schedule import noise_schedule

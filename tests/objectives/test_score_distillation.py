@@ -147,6 +147,16 @@ def test_the_range_of_timesteps_anneals_at_given_steps(monkeypatch):
         assert high - 0.1 * (high - low) <= int(drawn.max()) <= high
 
 
+def test_a_template_is_asked_with_the_prompt_in_its_place():
+    names = [f"a photo of a cat, 8k, {view} view" for view in ("front", "side", "back")]
+    prior = ExactPrior(ExampleSet(pictures(3), prompts=names))
+    objective(prompt="a cat", template="a photo of {}, 8k", view_prompts="sectors")(step_of(prior, batch=1))
+    with pytest.raises(ConfigError, match="unknown key 'prompt: a cat, "):
+        objective(prompt="a cat", view_prompts="sectors")(step_of(prior, batch=1))
+    with pytest.raises(ConfigError, match="where the prompt goes"):
+        objective(template="a photo")
+
+
 def test_prompts_name_the_view():
     prior = ExactPrior(ExampleSet(pictures(3), prompts=["a cat, front view", "a cat, side view", "a cat, back view"]))
     ask = objective(prompt="a cat", view_prompts="sectors")

@@ -14,12 +14,13 @@ from torch import nn
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, UsageError
 from a4d.geometry.cameras import turntable
 from a4d.io.checkpoints import read_weights
-from a4d.priors.catalogue import catalogue, fetch, load_prior, locate, parse_overrides, with_bases
+from a4d.priors.catalogue import USES, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
 from a4d.priors.hub import needed_files
 from a4d.priors.loading import LOADERS
 from a4d.priors.mvdream import multi_view_config
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Viewpoints
+from a4d.priors.schedule import noise_schedule
 
 VIEWS = turntable(4, 15.0, 2.0, 40.0, 64)
 
@@ -113,6 +114,22 @@ def test_controlnet_loads_over_its_base(folder, tmp_path):
     assert prior.encoder.size == (1024, 1024)
     prior.encoder.size = (64, 64)
     assert torch.isfinite(ask(prior, 4)).all()
+
+
+def test_motion_modules_load_over_their_base(folder, tmp_path):
+    from test_released_models import animatediff
+
+    add_unet(folder, "stable-diffusion")
+    tiny.motion_adapter().save_pretrained(tmp_path / "motion")
+    overrides = {"animatediff-1.5.2": tmp_path / "motion", "stable-diffusion-1.5": folder}
+    prior = load_prior("animatediff-1.5.2", Placement(overrides=overrides))
+    assert prior.encoder.size == (256, 256)
+    torch.testing.assert_close(ask(prior, 1), ask(animatediff(), 1))
+    # Unlike its base's, the betas are linear.
+    torch.testing.assert_close(prior.schedule.alphas_cumprod, noise_schedule("linear").alphas_cumprod)
+    tiny.motion_adapter(block_out_channels=(16, 32, 32)).save_pretrained(tmp_path / "motion")
+    with pytest.raises(BackendUnavailableError, match="do not fit"):
+        load_prior("animatediff-1.5.2", Placement(overrides=overrides))
 
 
 def test_a_half_precision_variant_loads(folder):
@@ -234,9 +251,9 @@ def test_checkpoints_of_tensors_are_read(tmp_path):
 
 def test_every_entry_can_be_loaded_and_says_its_terms():
     for name, entry in catalogue().items():
-        assert entry.kind in {*LOADERS, "image-adapter", "motion-adapter", "judge"}
+        assert entry.kind in {*LOADERS, *USES, "image-adapter"}
         assert entry.licence
-        assert entry.bytes > 5e8 or entry.packaged or entry.kind == "judge", name
+        assert entry.bytes > 5e8 or entry.packaged or entry.kind in USES, name
         assert bool(entry.repositories) != bool(entry.packaged)
         assert all("runwayml" not in each and "stabilityai" not in each for each in entry.repositories)
         assert entry.components

@@ -210,11 +210,36 @@ def test_synonyms_are_understood_and_foreign_words_reported_once(caplog):
     assert torch.equal(rows[0], rows[1])
     assert (rows[2] == vocabulary.NOTHING).all()
     assert torch.equal(rows[3, :1], rows[1, :1])
-    assert len(caplog.records) == 1
+    assert len(caplog.records) == 2
     assert "quokka" in caplog.text
+    assert "never seen running; walking is the nearest motion" in caplog.text
     assert set(vocabulary.SYNONYMS.values()) <= set(vocabulary.words())
     assert not set(vocabulary.SYNONYMS) & set(vocabulary.words())
     assert len(vocabulary.words()) + 2 <= CompactConfig().words
+
+
+@pytest.mark.parametrize(
+    ("prompt", "motion"),
+    [
+        ("a panda is dancing", "swaying"),
+        ("a fox jumps", "jump"),
+        ("it swims", "swaying"),
+        ("an eagle is flying", "jumping"),
+    ],
+)
+def test_a_motion_that_is_unknown_becomes_the_nearest(prompt, motion):
+    assert vocabulary.understood(prompt.split()[-1]) == motion
+    assert vocabulary.names_a_motion(prompt)
+    assert vocabulary.encode_prompts([motion], 8)[0, 0] in vocabulary.encode_prompts([prompt], 8)[0]
+
+
+def test_a_prompt_without_a_motion_is_told_the_known_ones_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            vocabulary.report_missing_motions(["a red panda with a drum", "", "a panda is dancing"])
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("the compact prior knows no motion in 'a red panda with a drum': it knows spinning, jumping")
+    assert vocabulary.encode_prompts([""], 4).eq(vocabulary.NOTHING).all()
 
 
 def test_weights_are_read_back_in_half_precision(trained_network, tmp_path):

@@ -8,23 +8,16 @@ from safetensors.torch import load_file, save_file
 
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.geometry.cameras import turntable
+from a4d.priors.adapters import TOKEN_FILES, apply_adapter, save_token
+from a4d.priors.augmentation import Augmentation
 from a4d.priors.components import TextEncoder, read_token
+from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.lora import LORA_FILE, attach_lora, lora_state, merge_lora
 from a4d.priors.mvdream import MVDream, multi_view_config
-from a4d.priors.personalisation import (
-    PHRASES,
-    TOKEN_FILES,
-    Choices,
-    LoraLearner,
-    Pictures,
-    TokenLearner,
-    apply_adapter,
-    denoising_loss,
-    save_token,
-)
+from a4d.priors.personalisation import PHRASES, Choices, LoraLearner, Pictures, TokenLearner, denoising_loss
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.stable_diffusion import StableDiffusion
-from a4d.priors.text_to_video import TextToVideo
+from a4d.priors.text_to_video import AnimateDiff, TextToVideo
 from a4d.priors.zero123 import Zero123
 from a4d.runtime import Runtime
 from a4d.training.optimisers import Group, RateSchedule
@@ -135,12 +128,102 @@ def test_a_token_is_read_back_in_both_forms(tmp_path) -> None:
     assert not torch.allclose(spoken[0], text_to_image().condition(["a photo of <subject>"])["text"])
 
 
+def test_tokens_that_hold_code_are_not_read(tmp_path, capsys) -> None:
+    class Payload:
+        def __reduce__(self):
+            return (print, ("this must never run",))
+
+    file = tmp_path / "learned_embeds.bin"
+    torch.save({"<subject>": torch.zeros(tiny.WIDTH), "more": Payload()}, file)
+    with pytest.raises(BackendUnavailableError, match="pickle payload"):
+        apply_adapter(text_to_image(), file)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_placeholder_stands_for_the_token_whatever_it_is_called(tmp_path) -> None:
+    prior = text_to_image()
+    with pytest.raises(ConfigError, match="the prior has learnt none"):
+        prior.condition(["a <token> is dancing"])
+    torch.save({"_panda_": torch.linspace(-1, 1, tiny.WIDTH)}, tmp_path / "mine.bin")
+    apply_adapter(prior, tmp_path / "mine.bin")
+    spoken = prior.condition(["a <token> is dancing", "a _panda_ is dancing", "a panda is dancing"])["text"]
+    assert torch.equal(spoken[0], spoken[1])
+    assert not torch.allclose(spoken[0], spoken[2])
+    assert torch.equal(prior.condition(["a <token:panda> is dancing"])["text"][0], spoken[0])
+    assert torch.equal(text_to_image().condition(["a <token:panda> is dancing"])["text"][0], spoken[2])
+
+
+def test_what_the_mask_leaves_out_is_not_judged() -> None:
+    prior, weights = text_to_image(), torch.zeros(1, 1, 8, 8)
+    weights[..., 2:6, 2:6] = torch.rand(4, 4, generator=torch.Generator().manual_seed(0))
+    output = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    prior.predict = lambda *told: output
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    asked = (noise, torch.tensor([300]), prior.condition(["a cat"]), CAMERAS[0], noise)
+    denoising_loss(prior, *asked, weights).backward()
+    judged = weights.expand_as(output) > 0
+    assert not output.grad[~judged].any()
+    assert (output.grad[judged] != 0).all()
+    everywhere = denoising_loss(prior, *asked, torch.full_like(weights, 0.3))
+    torch.testing.assert_close(everywhere, denoising_loss(prior, *asked))
+
+
+def on_white(side: int = 64) -> Pictures:
+    """A red subject over white, with its mask."""
+    mask = torch.zeros(1, side, side, 1)
+    mask[:, side // 4 : 3 * side // 4, side // 4 : side // 2] = 1
+    return Pictures([torch.where(mask > 0, torch.tensor([0.9, 0.1, 0.0]), torch.ones(3))], [CAMERAS[0]], [mask])
+
+
+def test_only_the_subject_is_learnt() -> None:
+    shown = on_white()
+    learner = TokenLearner(text_to_image(), shown, "<subject>", "cat")
+    weights = learner.clean[0].weights
+    assert weights.shape == (1, 1, 8, 8)
+    assert float(weights.mean()) == pytest.approx(float(shown.masks[0].mean()), abs=1e-6)
+    with pytest.raises(ConfigError, match="show no subject"):
+        TokenLearner(text_to_image(), Pictures(shown.rgb, shown.cameras, [0 * shown.masks[0]]), "<subject>", "cat")
+
+
+def test_the_encoder_sees_changed_pictures_in_its_own_range(monkeypatch) -> None:
+    prior, seen = text_to_image(), []
+    learner = TokenLearner(prior, on_white(), "<subject>", "cat", Augmentation())
+    encode = prior.encoder.vae.encode
+    monkeypatch.setattr(prior.encoder.vae, "encode", lambda images: seen.append(images) or encode(images))
+    for number in range(8):
+        learner.loss({"sample": torch.tensor([0])}, torch.Generator().manual_seed(number))
+    assert len({float(images.sum()) for images in seen}) == 8
+    # The subject is dark also where it is grey, and dark is below zero.
+    assert all(-1 <= float(images.min()) < -0.2 and 0.8 < float(images.max()) <= 1 for images in seen)
+
+
+def test_the_mask_goes_where_the_subject_goes() -> None:
+    shown = on_white()
+    moves = Augmentation(jitter_chance=0, grey_chance=0, blur_chance=0)
+    places = set()
+    for number in range(20):
+        rgb, mask = moves(shown.rgb[0], shown.masks[0], 1.0, torch.Generator().manual_seed(number))
+        again, _ = moves(shown.rgb[0], shown.masks[0], 1.0, torch.Generator().manual_seed(number))
+        assert torch.equal(rgb, again)
+        expected = mask * torch.tensor([0.9, 0.1, 0.0]) + (1 - mask)
+        torch.testing.assert_close(rgb, expected, atol=2e-6, rtol=0)
+        places.add(round(float((mask[0, ..., 0].sum(0) * torch.arange(64)).sum() / mask.sum())))
+        assert 0.6 < float(mask.sum() / shown.masks[0].sum()) < 1.25
+    # Left and right of the middle, since pictures are mirrored.
+    assert min(places) < 26
+    assert max(places) > 38
+
+
 def mvdream() -> MVDream:
     return MVDream(tiny.unet(**multi_view_config(tiny.UNET)), tiny.vae(), tiny.text_encoder(), SCHEDULE)
 
 
 def text_to_video() -> TextToVideo:
     return TextToVideo(tiny.unet_3d(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
+
+
+def animatediff() -> AnimateDiff:
+    return AnimateDiff(tiny.unet_motion(), tiny.vae(), tiny.text_encoder(), noise_schedule("linear"))
 
 
 def several() -> Pictures:
@@ -158,8 +241,9 @@ def several() -> Pictures:
         (zero123, pictures),
         (mvdream, several),
         (text_to_video, several),
+        (animatediff, several),
     ],
-    ids=["epsilon", "v", "posed", "multi-view", "video"],
+    ids=["epsilon", "v", "posed", "multi-view", "video", "motion"],
 )
 def test_low_rank_updates_learn_and_merge(build, shown, tmp_path) -> None:
     learner = LoraLearner(build(), shown(), "a cat", rank=2, image_dropout=0.0)
@@ -170,6 +254,14 @@ def test_low_rank_updates_learn_and_merge(build, shown, tmp_path) -> None:
     apply_adapter(loaded, tmp_path)
     same = LoraLearner(loaded, shown(), "a cat", rank=2, image_dropout=0.0)
     assert same.validate(0, tmp_path)["loss"] == pytest.approx(learnt, rel=1e-5)
+
+
+@pytest.mark.parametrize("build", [mvdream, text_to_video, animatediff])
+def test_every_model_of_texts_learns_a_token(build) -> None:
+    learner = TokenLearner(build(), several(), "<subject>", "cat", Augmentation())
+    _, loss = learner.loss({"sample": torch.tensor([0])}, torch.Generator().manual_seed(0))
+    loss.backward()
+    assert float(learner.embedding.grad.abs().max()) > 0
 
 
 def test_updates_are_nothing_at_first_and_touch_all_attention() -> None:
@@ -208,6 +300,9 @@ def test_what_does_not_fit_is_one_line(tmp_path) -> None:
         TokenLearner(prior, pictures(), "a</w>", "cat")
     with pytest.raises(UsageError, match="learns no token"):
         TokenLearner(zero123(), pictures(), "<subject>", "cat")
+    tile = ControlNetTile(tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
+    with pytest.raises(UsageError, match="learns no token"):
+        TokenLearner(tile, pictures(), "<subject>", "cat")
     with pytest.raises(ConfigError, match="2 images are 2 samples"):
         LoraLearner(prior, Pictures([torch.zeros(2, 64, 64, 3)], [CAMERAS]), "a cat")
     with pytest.raises(ConfigError, match="4 views at once, not 1"):

@@ -16,7 +16,7 @@ from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
 from a4d.priors.protocol import Viewpoints, denoise_jointly
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
-from a4d.priors.text_to_video import TextToVideo
+from a4d.priors.text_to_video import AnimateDiff, TextToVideo
 from a4d.priors.zero123 import Zero123
 
 SCHEDULE = noise_schedule()
@@ -53,13 +53,17 @@ def text_to_video():
     return TextToVideo(tiny.unet_3d(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
 
 
+def animatediff():
+    return AnimateDiff(tiny.unet_motion(), tiny.vae(), tiny.text_encoder(), noise_schedule("linear"))
+
+
 def controlnet_tile():
     return ControlNetTile(tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
 
 
 BUILDERS = {
     builder.__name__: builder
-    for builder in (stable_diffusion, deep_floyd, zero123, mvdream, text_to_video, controlnet_tile)
+    for builder in (stable_diffusion, deep_floyd, zero123, mvdream, text_to_video, animatediff, controlnet_tile)
 }
 
 
@@ -437,8 +441,9 @@ def test_an_original_configuration_that_is_cut_short_names_the_key():
         multi_view_config({key: value for key, value in LDM.items() if key != "context_dim"})
 
 
-def test_a_video_is_seen_as_a_whole_and_in_order(monkeypatch):
-    prior = text_to_video()
+@pytest.mark.parametrize("build", [text_to_video, animatediff])
+def test_a_video_is_seen_as_a_whole_and_in_order(build, monkeypatch):
+    prior = build()
     seen = spy_on(prior.unet, monkeypatch)
     latents, t = noise(6), torch.tensor([100, 700])
     asked = prior.condition(["a cat", "a dog"])
@@ -453,6 +458,12 @@ def test_a_video_is_seen_as_a_whole_and_in_order(monkeypatch):
     difference = (prior.denoise(changed, t, asked) - output).abs().amax((1, 2, 3))
     assert (difference[:3] > 1e-5).all()
     assert difference[3:].max() == 0
+
+
+def test_motion_modules_have_places_for_so_many_frames():
+    prior = animatediff()
+    with pytest.raises(ConfigError, match="up to 6 frames, not 7"):
+        prior.denoise(noise(7), torch.tensor([100]), prior.condition(["a cat"]))
 
 
 def test_controlnet_tensors(monkeypatch):

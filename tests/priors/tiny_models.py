@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel, UNet3DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNet3DConditionModel,
+    UNetMotionModel,
+)
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -15,6 +22,12 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    Dinov2Model,
+    DPTConfig,
+    DPTForDepthEstimation,
     T5Config,
     T5EncoderModel,
 )
@@ -107,6 +120,21 @@ def unet_3d() -> UNet3DConditionModel:
     return random_weights(UNet3DConditionModel(**values))
 
 
+def motion_adapter(**values: object) -> MotionAdapter:
+    settings = {
+        "block_out_channels": UNET["block_out_channels"],
+        "motion_layers_per_block": 1,
+        "motion_num_attention_heads": 2,
+        "motion_norm_num_groups": 8,
+        "motion_max_seq_length": 6,
+    }
+    return random_weights(MotionAdapter(**{**settings, **values}), seed=4)
+
+
+def unet_motion() -> UNetMotionModel:
+    return UNetMotionModel.from_unet2d(unet(), motion_adapter()).requires_grad_(False).eval()
+
+
 def controlnet() -> ControlNetModel:
     values = {key: value for key, value in UNET.items() if key not in ("sample_size", "out_channels", "up_block_types")}
     return random_weights(ControlNetModel(**values, conditioning_embedding_out_channels=[4, 8, 8, 8]), seed=3)
@@ -164,3 +192,41 @@ def vgg_lpips(widths: list[int]) -> dict[str, torch.Tensor]:
     kernels = [(part, number, 3) for part, numbers in enumerate(blocks, start=1) for number in numbers]
     wide = [width for width, numbers in zip(widths, blocks, strict=True) for _ in numbers]
     return lpips_state(kernels, wide, widths)
+
+
+VISION = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 56, "patch_size": 14}
+
+SEEN = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
+def save_vision(model: torch.nn.Module, folder: Path, seed: int = 0, **preparation: object) -> Path:
+    """A network that looks at pictures in transformers' layout, with how they are prepared for it."""
+    random_weights(model, seed).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({**SEEN, **preparation}))
+    return folder
+
+
+def save_dinov2(folder: Path) -> Path:
+    return save_vision(Dinov2Model(Dinov2Config(**VISION)), folder, size={"shortest_edge": 256})
+
+
+def save_depth_anything(folder: Path) -> Path:
+    backbone = Dinov2Config(
+        **VISION, out_indices=[1, 2, 3, 4], apply_layernorm=True, reshape_hidden_states=False,
+    )  # fmt: skip
+    config = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=16, neck_hidden_sizes=[8] * 4, fusion_hidden_size=8,
+        head_hidden_size=4,
+    )  # fmt: skip
+    size = {"height": 56, "width": 56}
+    model = DepthAnythingForDepthEstimation(config)
+    return save_vision(model, folder, size=size, keep_aspect_ratio=True, ensure_multiple_of=14)
+
+
+def save_dpt(folder: Path) -> Path:
+    config = DPTConfig(
+        **{**VISION, "image_size": 64, "patch_size": 16}, intermediate_size=32, backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8] * 4, fusion_hidden_size=8, is_hybrid=False, use_auxiliary_head=False,
+    )  # fmt: skip
+    # With other seeds nothing of it is above the zero at which its output ends.
+    return save_vision(DPTForDepthEstimation(config), folder, seed=5, size={"height": 64, "width": 64})

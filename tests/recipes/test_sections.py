@@ -25,13 +25,13 @@ def test_a_run_takes_its_own_section_else_its_stage_s(tmp_path: Path) -> None:
         "export": None,
     }
     file = write(tmp_path / "paper.yaml", sections)
-    assert settings_of(file, "distill", "coarse", table.STAGES) == {"iterations": 5}
-    assert settings_of(file, "distill", "fine", table.STAGES) == {"iterations": 20}
-    assert settings_of(file, "distill", None, table.STAGES) == {"iterations": 20}
+    assert settings_of(file, "distill", "coarse", table.RUNS) == {"iterations": 5}
+    assert settings_of(file, "distill", "fine", table.RUNS) == {"iterations": 20}
+    assert settings_of(file, "distill", None, table.RUNS) == {"iterations": 20}
     # A name that a user gave to a run of another stage is no mistake.
-    assert settings_of(file, "export", "coarse", table.STAGES) == {}
+    assert settings_of(file, "export", "coarse", table.RUNS) == {}
     plain = write(tmp_path / "plain.yaml", {"iterations": 3, "scene": {"kind": "field"}})
-    assert settings_of(plain, "distill", "coarse", table.STAGES) == {"iterations": 3, "scene": {"kind": "field"}}
+    assert settings_of(plain, "distill", "coarse", table.RUNS) == {"iterations": 3, "scene": {"kind": "field"}}
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,17 @@ def test_a_run_takes_its_own_section_else_its_stage_s(tmp_path: Path) -> None:
 )
 def test_an_unknown_section_is_said_with_the_nearest(tmp_path: Path, sections, problem: str, remedy: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        settings_of(write(tmp_path / "paper.yaml", sections), "distill", None, table.STAGES)
+        settings_of(write(tmp_path / "paper.yaml", sections), "distill", None, table.RUNS)
     assert problem in caught.value.problem
     assert remedy in (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_section_of_a_recipe_is_one_of_a_stage_and_knows_its_settings(file: Path) -> None:
-    for name in yaml.safe_load(file.read_text()):
-        known = table.find_stage(name).config.model_fields
-        assert set(settings_of(file, name, None, table.STAGES)) <= known.keys()
+    for name, section in yaml.safe_load(file.read_text()).items():
+        stage = (section or {}).get("stage", name)
+        known = table.find_stage(stage).config.model_fields
+        assert set(settings_of(file, stage, name, table.RUNS)) <= known.keys()
 
 
 def test_the_priors_of_a_recipe_are_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

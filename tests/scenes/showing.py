@@ -20,6 +20,7 @@ from a4d.scenes.seed import Seed
 
 class Showing(Scene):
     kind = "showing"
+    has_mesh = True
 
     def __init__(self, asset: Asset) -> None:
         super().__init__()

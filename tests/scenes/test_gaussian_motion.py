@@ -21,7 +21,7 @@ from a4d.runtime import Runtime
 from a4d.scenes import load_scene
 from a4d.scenes.gaussian_motion import GaussianMotionScene
 from a4d.scenes.gaussians import GaussianScene
-from a4d.scenes.scene import AssetOptions
+from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
 from a4d.views import build_views
 
@@ -57,6 +57,16 @@ def test_nothing_moves_at_first_and_never_at_time_0(motion: dict) -> None:
     assert torch.equal(scene.gaussians(0.0).means, scene.rest.means)
     assert torch.equal(scene.mesh(0.0).vertices, scene.vertices)
     assert float((scene.mesh(0.6).vertices - scene.vertices).norm(dim=-1).max()) > 0.01
+
+
+@pytest.mark.parametrize("motion", MOTIONS, ids=["nodes", "hexplane"])
+@torch.no_grad()
+def test_any_points_near_the_shape_go_where_its_own_would(motion: dict) -> None:
+    scene, times = stirred(begin(motion)), [0.0, 0.4, 1.0]
+    own = scene.moved_points("vertices", times)
+    torch.testing.assert_close(scene.carried_points(scene.vertices, times), own, atol=1e-6, rtol=0)
+    between = scene.vertices[scene.surface.mesh.faces].mean(1)
+    assert torch.equal(scene.carried_points(between, times)[0], between)
 
 
 @pytest.mark.parametrize("motion", MOTIONS, ids=["nodes", "hexplane"])

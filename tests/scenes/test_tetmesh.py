@@ -28,7 +28,7 @@ from a4d.render.textured_material import TexturedMaterial
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
 from a4d.scenes.field import FieldScene
-from a4d.scenes.scene import AssetOptions
+from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
 from a4d.scenes.tetmesh import TetmeshScene
 from a4d.views import Frames, build_views

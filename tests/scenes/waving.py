@@ -22,6 +22,9 @@ SWING = 0.5
 
 class Waving(Scene):
     kind = "waving"
+    seconds = None
+    is_periodic = False
+    has_mesh = True
 
     def __init__(self, still: bool = False, splits: bool = False) -> None:
         super().__init__()

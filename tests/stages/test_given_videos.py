@@ -11,8 +11,10 @@ from bending import bending_bar
 
 from a4d.contents.frames import load_frames
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import concatenate, orbit
 from a4d.io.assets.glb_asset import write_asset
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.assets.obj import write_obj
 from a4d.io.captures.multi_view_dataset import MultiViewClip, write_dataset
 from a4d.io.captures.transforms_json import read_transforms
@@ -307,3 +309,11 @@ def test_gaussians_move_as_films_show_them(a4d, tmp_path: Path, bar) -> None:
     done = a4d("fit-dynamic", "clip.a4d", "--from", "fit-static", *MOTION, "--json")
     assert done.code == 0, done.err
     assert done.json["metrics"]["psnr"] > 20
+    exported = a4d("export", "clip.a4d", "--formats", "glb", "--resolution", 32, "--json")
+    assert exported.code == 0, exported.err
+    assert "first moment alone" not in exported.err
+    (read,) = (read_gltf(path) for path in Path("clip.a4d/exports").glob("*.glb"))
+    ends = [deform(read, read.clips[0], moment).vertices for moment in (0.0, read.clips[0].duration)]
+    moved = (ends[1] - ends[0]).norm(dim=-1)
+    lengths = (bar.trajectories[-1] - bar.trajectories[0]).norm(dim=-1)
+    assert float(moved.amax()) == pytest.approx(float(lengths.amax()), rel=0.5)

@@ -1,5 +1,6 @@
 """A prior learns a subject through the command line, is stopped and goes on, and is distilled with what it learnt."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models
+import torch
 import yaml
 from blender_capture import preprocess_capture, write_blender_capture
 
@@ -89,6 +91,25 @@ def test_a_personalised_model_is_distilled(a4d, workspace: Path, model: Path, me
     assert "holds no adapter" in result.err
 
 
+def test_a_token_of_ones_own_takes_the_place_of_a_trained_one(a4d, workspace: Path, model: Path) -> None:
+    torch.save({"_panda_": torch.linspace(-1, 1, tiny_models.WIDTH)}, "mine.bin")
+    bring = ("train-prior", "textual-inversion", workspace, "--embedding", "mine.bin", "--json")
+    done = a4d(*bring)
+    assert done.code == 0, done.err
+    assert done.json["metrics"] == {"numbers": tiny_models.WIDTH}
+    assert a4d(*bring).json["status"] == "up to date"
+    assert a4d("validate", workspace).code == 0
+    plain, mine = gradient_norms(a4d, workspace, "textual-inversion", "a _panda_", f"{NAME}={model}")
+    assert plain != pytest.approx(mine, rel=1e-3)
+    torch.save({"_panda_": torch.zeros(4), "more": print}, "mine.bin")
+    refused = a4d(*bring, "--force")
+    assert (refused.code, len(refused.err.splitlines())) == (5, 1)
+    assert "pickle payload" in refused.err
+    Path("mine.bin").unlink()
+    assert a4d(*bring, "--force").code == 4
+    assert a4d("train-prior", "lora", workspace, "--embedding", "mine.bin").code == 3
+
+
 @pytest.mark.parametrize("method", ["textual-inversion", "lora"])
 def test_a_stopped_training_goes_on_and_ends_with_the_same_bytes(
     a4d, workspace: Path, model: Path, tmp_path: Path, method: str
@@ -133,6 +154,17 @@ def test_rings_of_views_adapt_a_multi_view_model(a4d, workspace: Path, model: Pa
     result = a4d("train-prior", "lora", workspace, *named, "--set", "run=12", "--name", "other")
     assert (result.code, len(result.err.splitlines())) == (3, 1), result.err
     assert "8 images make no sample of 12" in result.err
+
+
+def test_a_model_that_is_not_for_commercial_use_says_so(a4d, workspace: Path, model: Path) -> None:
+    shutil.rmtree(model / "unet", ignore_errors=True)
+    tiny_models.unet_3d().save_pretrained(model / "unet")
+    named = ("--prior", "modelscope-1.7b", "--weights", f"modelscope-1.7b={model}", "--iterations", 1)
+    result = a4d("train-prior", "lora", workspace, *named, "--set", "run=2")
+    assert result.code == 0, result.err
+    terms = "modelscope-1.7b: CC-BY-NC-4.0, not for commercial use"
+    assert f"warning: {terms}" in result.err
+    assert terms in json.loads((workspace / "stages/lora/record.json").read_text())["warnings"]
 
 
 @pytest.mark.parametrize("subject", ["panda-dance", "fox-game"])

@@ -12,6 +12,7 @@ from a4d.errors import ConfigError, InvalidInputError, MissingInputError
 from a4d.geometry.cameras import opencv_from_opengl
 from a4d.io.frame_channels import (
     Tracks,
+    channel_gaps,
     channel_problems,
     read_flow,
     write_features,
@@ -95,7 +96,7 @@ def test_batches_say_which_frames_they_are_and_carry_channels(workspace):
     left, top = (int(8 - value) for value in batch.cameras.intrinsics[0, 2:])
     for row, index in enumerate(batch.frames.tolist()):
         assert torch.equal(batch.rgba[row], frames.rgba[index][top : top + 8, left : left + 8])
-        assert batch.channels["depth"][row].unique().tolist() == pytest.approx([index / 10], abs=1e-4)
+        assert batch.channels["depth"][row].unique().tolist() == pytest.approx([1 - index / 10], abs=1e-4)
         assert batch.channels["features_dino"].shape == (3, 8, 8, 7)
         assert float(batch.channels["features_dino"][row].mean()) == pytest.approx(index)
         flow, valid = batch.channels["flow_forward_2"][row].split([2, 1], dim=-1)
@@ -158,11 +159,27 @@ def test_damaged_channels_are_found(workspace):
     write_normal(root / "normal/00000.npz", np.full((SIZE, SIZE, 3), 0.2))
     write_features(root / "features/dino/00001.npz", np.full((2, 2, 3), np.nan))
     write_visibility(root / "visibility/00002.png", np.ones((8, 8)))
+    write_depth(root / "depth/00004.png", np.ones((4, SIZE)))
+    (root / "depth/00003.png").write_bytes(b"no picture")
     (root / "flow/sideways_2").mkdir()
     write_tracks(root / "tracks.npz", Tracks(np.zeros((2, 3, 2)), np.ones((2, 3), np.bool_)))
     wrong = channel_problems(root, sizes)
-    expected = ("unit length", "is 8x8", "00009.npz: belongs to no frame", "sideways", "not finite", "(6, N, 2)")
+    expected = (
+        "unit length",
+        "is 8x8",
+        "is 16x4",
+        "00003.png is damaged",
+        "00009.npz: belongs to no frame",
+        "sideways",
+        "not finite",
+        "(6, N, 2)",
+    )
     assert all(any(text in each for each in wrong) for text in expected), wrong
     assert len(wrong) == len(expected)
+    assert channel_gaps(root, sizes) == []
+    (root / "normal/00005.npz").unlink()
+    assert channel_gaps(root, sizes) == ["normal: nothing of 1 of 6 frames, first 00005"]
+    write_features(root / "features/dino/00002.npz", np.zeros((4, 4, 8)))
+    assert "features/dino: features of 7 and 8 channels" in channel_problems(root, sizes)
     with pytest.raises(InvalidInputError, match="no 'flow'"):
         read_flow(root / "normal/00001.npz")

@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
-from a4d.stages.distill import Distill, inputs
+from a4d.stages.distill import Distill
 from painting import gallery
 
 from a4d.errors import ConfigError, MissingInputError
-from a4d.views import Frames, build_views
+from a4d.fitting.files import fit_inputs
+from a4d.views import Frames, build_views, frames_of_split
 from a4d.workspace.workspace import Metadata, Workspace
 
 
@@ -43,6 +44,27 @@ def mixed(*sizes: int) -> Frames:
         part.rgba[0][..., 0] = index / len(sizes)
     rgba, cameras = [part.rgba[0] for part in parts], [part.cameras[0] for part in parts]
     return Frames(rgba, cameras, None, [str(index) for index in range(len(sizes))], ["train"] * len(sizes))
+
+
+def test_a_step_shows_as_many_pixels_as_a_view_set_says_at_the_least() -> None:
+    frames = mixed(16, 8, 16)
+    assert views(kind="orbit", batch=4, ring=2, frames=3, size=16).pixels_per_step(None) == 4 * 3 * 16**2
+    assert views(kind="observed", batch=2).pixels_per_step(frames) == 2 * 8**2
+    assert views(kind="observed", patch=8).pixels_per_step(mixed(32, 16)) == 8**2
+    assert views(kind="observed", size=8).pixels_per_step(mixed(16)) == 8**2
+    growing = {"from": 8, "to": 16, "steps": 10}
+    unknown = [views(kind="observed", size=growing), views(kind="moments"), views(kind="observed")]
+    assert [each.pixels_per_step(None if each.kind == "observed" else frames) for each in unknown] == [0, 0, 0]
+    assert unknown[0].pixels_per_step(frames) == 0
+
+
+def test_only_what_is_observed_comes_frame_by_frame() -> None:
+    frames = gallery(3)
+    each = list(views(kind="observed").every_frame(frames))
+    assert torch.equal(torch.cat([batch.rgba for batch in each]), torch.stack(list(frames.rgba)))
+    assert list(views(kind="orbit").every_frame(frames)) == []
+    assert [views(kind=kind).is_observed for kind in ("observed", "moments", "orbit")] == [True, True, False]
+    assert [batch.rgba.shape[1] for batch in frames_of_split(mixed(16, 32), "train", size=8)] == [8, 8]
 
 
 def test_batches_are_of_one_size_and_every_frame_has_its_turn() -> None:
@@ -197,7 +219,7 @@ def test_what_view_sets_say_they_read_is_loaded_and_hashed(tmp_path, kind, reads
         scene={"kind": "gaussians"}, views={"clip": {"kind": kind}}, optimiser={"rates": {}},
         objectives=[{"kind": "photometric", "views": "clip"}],
     )  # fmt: skip
-    names = {path.name for path in inputs(Workspace(tmp_path, Metadata(name="x")), config)}
+    names = {path.name for path in fit_inputs(Workspace(tmp_path, Metadata(name="x")), config)}
     assert ({"transforms.json", "images"} <= names) == reads
 
 

@@ -34,11 +34,6 @@ class PlyElement:
     count: int
     properties: tuple[PlyProperty, ...]
 
-    @property
-    def has_lists(self) -> bool:
-        """Whether records differ in length."""
-        return any(p.count_type for p in self.properties)
-
 
 @dataclass(frozen=True)
 class PlyHeader:

@@ -14,7 +14,7 @@ from torch import Tensor
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.left_out import quoted
 from a4d.geometry.assets.material import TextureMap, Wrap
-from a4d.io.assets.asset_files import belonging
+from a4d.io.assets.named_files import belonging
 from a4d.io.pictures.images import check_size, read_image, unreadable
 
 UNREAD = frozenset({".dds", ".exr", ".hdr", ".ktx", ".ktx2", ".pcx", ".pic", ".psd", ".rgb", ".sgi", ".svg", ".xcf"})

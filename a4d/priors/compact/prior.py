@@ -17,7 +17,7 @@ from a4d.priors.camera_codes import spherical
 from a4d.priors.compact.diffusion import compact_schedule
 from a4d.priors.compact.network import CompactNetwork, Task
 from a4d.priors.compact.weights import load_network
-from a4d.priors.compact.words import encode_prompts
+from a4d.priors.compact.words import encode_prompts, report_missing_motions
 from a4d.priors.components import PixelEncoder
 from a4d.priors.protocol import ANYWHERE, Conditioning, Modality, Prior, Viewpoints
 
@@ -63,6 +63,8 @@ class CompactPrior(Prior):
         Raises:
             ConfigError: single views are asked for without a reference.
         """
+        if self.modality == "multi-view-video":
+            report_missing_motions(prompts)
         tensors = {"words": encode_prompts(prompts, self.network.config.text_length).to(self.device)}
         if self.modality != "multi-view-video" and images is not None and cameras is not None:
             count = len(prompts)

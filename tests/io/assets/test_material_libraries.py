@@ -9,9 +9,10 @@ from mesh_texts import SQUARE
 from PIL import Image
 
 from a4d.geometry.assets.material import Material
-from a4d.io.assets.asset_files import asset_files, belonging
+from a4d.io.assets.asset_files import asset_files
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.assets.mtl_reader import MapStatement
+from a4d.io.assets.named_files import belonging
 
 QUARTERS = np.zeros((4, 4, 3), np.uint8)
 QUARTERS[:2, :2], QUARTERS[:2, 2:], QUARTERS[2:, :2], QUARTERS[2:, 2:] = (

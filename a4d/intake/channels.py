@@ -1,0 +1,221 @@
+"""Channels of the frames that were taken in: depth, flow and features, estimated from the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
+
+from pydantic import Field
+
+from a4d.config import Config
+from a4d.console import progress
+from a4d.errors import UsageError
+from a4d.priors.catalogue import find, locate, require_kind
+from a4d.priors.placement import Placement
+from a4d.running.weights import record_weights, weight_overrides
+from a4d.runtime import Runtime
+from a4d.workspace.transaction import Transaction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from a4d.pixels import Array
+    from a4d.priors.weights_folder import WeightsFolder
+
+MOST_SAMPLES = 64
+"""Frames, spread over all of them, from which the principal components of features are found."""
+
+
+Item = TypeVar("Item")
+
+
+class ChannelSettings(Config):
+    """What is estimated from the frames, and by what."""
+
+    depth_model: str | None = Field(default=None, description="the model that tells the depth of each frame")
+    flow: Literal["dis"] | None = Field(default=None, description="how the optical flow of a film is found")
+    flow_strides: list[Annotated[int, Field(ge=1, le=9999)]] = Field(
+        default=[1, 2, 4, 8], min_length=1, max_length=32, description="how many frames apart flow is found"
+    )
+    features: str | None = Field(default=None, description="the model that tells features of each frame")
+    feature_channels: int = Field(
+        default=16, ge=1, le=4096, description="principal components that are kept of the features"
+    )
+    # It does not change the result, and is no part of what a finished result is compared by.
+    weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Names of the catalogue by kind."""
+        named = {"depth": self.depth_model, "features": self.features}
+        return {kind: name for kind, name in named.items() if name is not None}
+
+
+class StagedFrames(Sequence["Array"]):
+    """Frames (H, W, 4) that a run has written, sRGB in [0, 1] with straight alpha; read when they are asked for.
+
+    Args:
+        files: of the frames.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = list(files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> StagedFrames: ...
+
+    def __getitem__(self, index: int | slice) -> Array | StagedFrames:
+        import numpy as np
+
+        from a4d.io.pictures.images import read_image
+
+        if isinstance(index, slice):
+            return StagedFrames(self.files[index])
+        image = read_image(self.files[index])
+        return image if image.shape[2] == 4 else np.concatenate([image, np.ones_like(image[..., :1])], axis=-1)
+
+    def on_white(self, index: int) -> Tensor:
+        """(H, W, 3) what a network is shown."""
+        import torch
+
+        from a4d.pixels import WHITE, composite
+
+        return torch.from_numpy(composite(self[index], WHITE))
+
+
+def require_channel_weights(config: ChannelSettings) -> None:
+    """Look for the models that settings name, reading none of their weights.
+
+    Raises:
+        ConfigError: there is no such model, or it is of another kind.
+        BackendUnavailableError: its weights are not on this machine.
+    """
+    overrides = weight_overrides(config.weights)
+    for kind, name in config.models.items():
+        require_kind(name, kind)
+        locate(name, overrides)
+
+
+def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) -> dict[str, Any]:
+    """Write the channels that are wanted of the frames that a run has taken in.
+
+    Returns:
+        facts for the record: `flow_valid`, the share of the subject where flow can be believed, and
+        `features_explained`, the share of the features' variance that is kept.
+
+    Raises:
+        UsageError: flow is wanted, and there is no film.
+        InvalidInputError: there are fewer patches than channels of features are wanted.
+        BackendUnavailableError: weights are damaged, or of another architecture.
+    """
+    frames = StagedFrames(sorted(work.output("images").glob("*.png")))
+    facts: dict[str, Any] = {}
+    if config.depth_model is not None:
+        _write_depth(work, frames, _weights(work, config, config.depth_model, runtime), runtime)
+    if config.flow is not None:
+        facts["flow_valid"] = _write_flow(work, frames, config.flow_strides, runtime)
+    if config.features is not None:
+        folder = _weights(work, config, config.features, runtime)
+        facts["features_explained"] = _write_features(work, frames, folder, config, runtime)
+    return facts
+
+
+def _weights(work: Transaction, config: ChannelSettings, name: str, runtime: Runtime) -> WeightsFolder:
+    """A model's folder, which the record will name."""
+    from a4d.priors.weights_folder import WeightsFolder
+
+    overrides = weight_overrides(config.weights)
+    folder = locate(name, overrides)
+    record_weights(work, {name: folder}, overrides)
+    return WeightsFolder(folder, Placement(runtime.device), find(name).options)
+
+
+def _write_depth(work: Transaction, frames: StagedFrames, weights: WeightsFolder, runtime: Runtime) -> None:
+    """How near each pixel of the subject is, from 0 to 1 within each frame."""
+    from a4d.estimation.depth import load_depth_estimator
+    from a4d.io.depth_maps import nearness
+    from a4d.io.pictures.images import write_depth
+    from a4d.pixels import SOLID
+
+    estimator, folder = load_depth_estimator(weights), work.replace("depth")
+    for index in _counted("depth", range(len(frames)), runtime):
+        values = estimator(frames.on_white(index)).numpy()
+        is_subject = frames[index][..., 3] > SOLID
+        write_depth(folder / frames.files[index].name, nearness(values, is_subject, estimator.larger))
+
+
+def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int], runtime: Runtime) -> float:
+    """The flow of each film at every stride that it is long enough for; the share of the subject where it is known."""
+    from a4d.estimation.flow import film_flows
+    from a4d.io.frame_channels import write_flow
+    from a4d.pixels import SOLID
+
+    films = [StagedFrames([frames.files[index] for index in film]) for film in _films(work, len(frames))]
+    if not any(len(film) > min(strides) for film in films):
+        raise UsageError(
+            "--flow is found between the frames of a film by a camera that stays, and there are no two so far apart",
+            "Give a video, or leave it out",
+        )
+    folder, known, shown = work.replace("flow"), 0, 0
+    for film in films:
+        total = 2 * sum(max(len(film) - stride, 0) for stride in strides)
+        for found in _counted("flow", film_flows(film, strides), runtime, total):
+            direction = "forward" if found.step > 0 else "backward"
+            file = folder / f"{direction}_{abs(found.step)}" / f"{film.files[found.start].stem}.npz"
+            file.parent.mkdir(exist_ok=True)
+            write_flow(file, found.flow, found.valid)
+            known += int(found.valid.sum())
+            shown += int((film[found.start][..., 3] > SOLID).sum())
+    return known / max(shown, 1)
+
+
+def _films(work: Transaction, count: int) -> list[list[int]]:
+    """The frames by each camera that stays, by time: of a video all, else as the cameras' file says."""
+    from a4d.io.captures.transforms_json import read_transforms
+
+    path = work.output("transforms.json")
+    if not path.is_file():
+        source = work.workspace.metadata.source
+        return [list(range(count))] if source is not None and source.kind == "video" else []
+    capture = read_transforms(path)
+    if capture.times is None or capture.views is None:
+        return []
+    clips = capture.clips or ("",) * count
+    films: dict[tuple[str, str], list[int]] = {}
+    for index in sorted(range(count), key=capture.times.__getitem__):
+        films.setdefault((clips[index], capture.views[index]), []).append(index)
+    return list(films.values())
+
+
+def _write_features(
+    work: Transaction, frames: StagedFrames, weights: WeightsFolder, config: ChannelSettings, runtime: Runtime
+) -> float:
+    """The features of each frame in their principal components; the share of the variance that is kept."""
+    from a4d.estimation.features import load_feature_extractor, principal_components
+    from a4d.io.frame_channels import write_features
+
+    assert config.features is not None
+    extractor, folder = load_feature_extractor(weights), work.replace(f"features/{config.features}")
+    chosen = sorted({round(place * (len(frames) - 1) / MOST_SAMPLES) for place in range(MOST_SAMPLES + 1)})
+    samples = (extractor(frames.on_white(index)).flatten(0, 1) for index in _counted("components", chosen, runtime))
+    components = principal_components(samples, config.feature_channels)
+    for index in _counted("features", range(len(frames)), runtime):
+        reduced = components(extractor(frames.on_white(index)))
+        write_features(folder / f"{frames.files[index].stem}.npz", reduced.numpy())
+    return components.explained
+
+
+def _counted(what: str, items: Iterable[Item], runtime: Runtime, total: int | None = None) -> Iterator[Item]:
+    """The items, with a bar of how many there were."""
+    with progress(runtime.console) as bar:
+        task = bar.add_task(what, total=len(items) if isinstance(items, Sized) else total)
+        for item in items:
+            yield item
+            bar.advance(task)

@@ -1,0 +1,54 @@
+"""One image taken in: cut out, centred and scaled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from a4d.config import plain
+from a4d.intake.common import Framing, as_rgba, naming, same_size, write_filmed
+from a4d.io.depth_maps import Larger, nearness, read_depth_map
+from a4d.pixels import SOLID, Array
+from a4d.workspace.transaction import Transaction
+
+
+class ImageSettings(Framing):
+    """How the subject of one image is found, and what is known of it beside."""
+
+    mask: Path | None = Field(default=None, description="a file with the answer: white, or opaque, on the subject")
+    depth: Path | None = Field(default=None, description="a depth map of the image: a grey picture, .exr or .npy")
+    depth_larger: Larger = Field(default="nearer", description="what larger, or brighter, values of that map mean")
+
+
+def take_image(work: Transaction, config: ImageSettings) -> dict[str, Any]:
+    """Write one image in its frame, and its depth map; the crop is noted so that results can be placed back.
+
+    Raises:
+        InvalidInputError: the image or a map is damaged, or no subject is found.
+        UsageError: a map is of another aspect ratio.
+    """
+    from a4d.framing import crop_around, cut
+    from a4d.io.pictures.images import read_image, write_depth, write_image
+    from a4d.matting.matte import matte
+
+    path = work.workspace.source_path()
+    image = read_image(path, max_size=4 * config.size, warn=work.warn)
+    with naming(path):
+        found = matte(image, config.matting, config.mask)
+    for note in found.notes:
+        work.warn(note)
+    alpha: Array = found.rgba[..., 3]
+    crop = crop_around(alpha, config.size, config.margin)
+    write_image(work.replace("images") / "00000.png", cut(found.rgba, crop))
+    if config.depth is not None:
+        stored = same_size(read_depth_map(config.depth), image.shape[:2], config.depth)
+        is_nearness = config.depth_larger == "nearer" and stored.min() >= 0 and stored.max() <= 1
+        near = stored if is_nearness else nearness(stored, alpha > SOLID, config.depth_larger)
+        framed = cut(as_rgba(near, alpha), crop)
+        write_depth(work.replace("depth") / "00000.png", framed[..., 0])
+    if config.visibility:
+        write_filmed(work, crop, 1)
+    work.describe(frame_count=1, notes={"crop": plain(crop), "matting": found.method})
+    return {"frames": 1, "matting": found.method, "coverage": float((alpha > SOLID).mean())}

@@ -1,0 +1,58 @@
+# What recipes of papers share: their options, the profile that they take its settings from, and how they run a stage.
+# Sourced, beside _environment.sh.
+
+# read_options NAME... -- ARGUMENT...
+# --profile, --weights and --accept, and --NAME VALUE for each further NAME, into variables of these names; what is left goes
+# into `positional`. The comments at the head of the recipe are its usage.
+read_options() {
+  local own=()
+  while [ "$1" != -- ]; do own+=("$1"); shift; done
+  shift
+  profile="" weights="" accept="" positional=()
+  local name argument
+  for name in ${own[@]+"${own[@]}"}; do printf -v "$name" ''; done
+  while [ $# -gt 0 ]; do
+    argument="$1"
+    shift
+    case "$argument" in
+      --accept) accept=--accept ;;
+      --) positional+=("$@"); return ;;
+      --*)
+        name="${argument#--}"
+        name="${name%%=*}"
+        case " profile weights ${own[*]-} " in *" $name "*) ;; *) usage ;; esac
+        case "$argument" in
+          *=*) printf -v "$name" %s "${argument#*=}" ;;
+          *) [ $# -ge 1 ] || usage; printf -v "$name" %s "$1"; shift ;;
+        esac
+        ;;
+      *) positional+=("$argument") ;;
+    esac
+  done
+}
+
+usage() { sed -n 's/^#   //p' "$0" >&2; exit 2; }
+
+# choose_profile PAPER: `profile` is paper where there is CUDA, else compact; `settings` is its file.
+choose_profile() {
+  local folder="$root/recipes/$1" known
+  [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
+  settings="$folder/$profile.yaml"
+  [ -f "$settings" ] && return
+  known="$(cd "$folder" && echo *.yaml)"
+  echo "there is no profile '$profile'; choose from: ${known//.yaml/}" >&2
+  exit 2
+}
+
+# stage NAME OPTION...: on the workspace `name`, with its section of the profile, and what the user adds to it by A4D_NAME.
+stage() {
+  local own
+  own="A4D_$(printf %s "$1" | tr a-z- A-Z_)"
+  run a4d "$1" "$name" --config "$settings" "${@:2}" ${!own:-}
+}
+
+# fit STAGE OPTION...: one that optimises a scene, with what the user adds to all of them by A4D_OPTIONS.
+fit() { stage "$1" ${weights:+--weights "$weights"} $accept "${@:2}" ${A4D_OPTIONS:-}; }
+
+# has_section STAGE: whether the profile has one.
+has_section() { grep -q "^$1:" "$settings"; }

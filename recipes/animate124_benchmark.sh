@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# A folder of pictures with captions by animate124.sh, and one table of what came of them.
+#   bash recipes/animate124_benchmark.sh FOLDER [--judges NAME[,NAME]...] [options of animate124.sh]
+# FOLDER is laid out as Animate124's benchmark: benchmark.json, and NAME/image.jpg or NAME/rgba.png for each of its names; or
+# NAME/caption.txt beside each picture. --judges clip-vit-b-32 (`a4d weights fetch clip-vit-b-32`) adds CLIP-I of the reference
+# view, CLIP-F, and CLIP-R among all captions. Results lie in the current folder; a picture that fails is said and left out.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+source "$root/recipes/_environment.sh"
+
+usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+[ $# -ge 1 ] || usage
+folder="$1" judges=""
+shift
+if [ "${1:-}" = --judges ]; then [ $# -ge 2 ] || usage; judges="$2"; shift 2; fi
+ready_environment
+list="$(python "$root/recipes/_benchmark.py" list "$folder")"
+
+mkdir -p benchmark
+while IFS=$'\t' read -r name picture caption; do
+  cp "$picture" "benchmark/$name.${picture##*.}"
+  echo "$name: $caption" >&2
+  (cd benchmark && run bash "$root/recipes/animate124.sh" "$name.${picture##*.}" "$caption" --accept "$@") \
+    || { echo "$name ended with $?, and is left out" >&2; continue; }
+  texts=()
+  if [ -n "$judges" ]; then
+    texts=(--judges "$judges" --text "$caption")
+    while IFS=$'\t' read -r _ _ other; do [ "$other" = "$caption" ] || texts+=(--text "$other"); done <<< "$list"
+  fi
+  run a4d evaluate "benchmark/$name.a4d" --compare views ${texts[@]+"${texts[@]}"} --json > "benchmark/$name.json"
+done <<< "$list"
+python "$root/recipes/_benchmark.py" table benchmark/*.json
