@@ -12,7 +12,6 @@ from typing import Any
 
 from a4d.config import load_yaml
 
-
 MODEL_KEYS = ("prior", "depth_model", "features")
 """Settings whose value is a model of the catalogue."""
 
