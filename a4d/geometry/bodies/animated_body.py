@@ -64,6 +64,9 @@ class AnimatedBody:
     def with_motion(self, motion: Motion) -> AnimatedBody:
         """The same body, moved as something else is; see `a4d.geometry.deformation.retargeting.retargeted`.
 
+        Args:
+            motion: of any skeleton, +Y up and +Z in front.
+
         Raises:
             InvalidInputError: too few joints match those of the motion by their names.
         """

@@ -107,7 +107,7 @@ def _check(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise InvalidInputError(f"{path} is no body model: '{name}' is {arrays[name].shape} and should be {shape}")
-        require_finite(path, name, arrays[name])
+        require_finite(path, name, _single(arrays[name]))
     _check_range(path, "f", arrays["f"], vertices)
 
 
@@ -135,10 +135,15 @@ def _uvs(path: Path, arrays: dict[str, NDArray[Any]]) -> Tensor | None:
     places, corners = arrays["vt"], arrays["ft"]
     if places.shape[1:] != (2,) or corners.shape != arrays["f"].shape:
         raise InvalidInputError(f"{path} is no body model: its texture coordinates are not those of its faces")
-    require_finite(path, "vt", places)
+    require_finite(path, "vt", _single(places))
     _check_range(path, "ft", corners, len(places))
     return _floats(np.stack([places[..., 0], 1.0 - places[..., 1]], axis=-1)[corners.astype(np.int64)])
 
 
 def _floats(values: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return torch.from_numpy(_single(values))
+
+
+def _single(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        return np.ascontiguousarray(values, dtype=np.float32)
