@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
-from a4d.io.complaints import quoted
 from a4d.io.files import read_bytes
 
 NUMBERS = re.compile(r"[fiub]\d{1,2}")
@@ -163,7 +162,9 @@ class _Unpickler(pickle.Unpickler):
         """
         found = CLASSES.get((module, name))
         if found is None:
-            problem = f"it asks for {quoted(f'{module}.{name}')}, and nothing of it was run"
+            full = f"{module}.{name}"
+            wanted = f"'{full:.60}'" if full.replace(".", "_").isidentifier() else "something without a name"
+            problem = f"it asks for {wanted}, and nothing of it was run"
             raise InvalidInputError(problem, "Use the model's file as its authors publish it")
         return found
 

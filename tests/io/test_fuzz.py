@@ -210,7 +210,7 @@ KINDS = {
         for name in ("cameras", "images", "points3D")
     },
     "truth.npz": Kind(truth, read_ground_truth),
-    "body.pkl": Kind(body_model, read_smpl, ("numpy",)),
+    "body.pkl": Kind(body_model, read_smpl),
     "body.npz": Kind(body_model, read_smpl),
     "w.safetensors": Kind(tensors, read_tensors),
     "v.safetensors": Kind(tensors, read_weights),

@@ -145,5 +145,5 @@ def _floats(values: NDArray[Any]) -> Tensor:
 
 
 def _single(values: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
         return np.ascontiguousarray(values, dtype=np.float32)
