@@ -4,7 +4,7 @@ python tests/bench/stage_memory.py recipes/animate124/paper.yaml [--offload all]
 
 Priors are counted as by `prior_memory.py`, in half precision. A scene is counted with its gradient and Adam's moments,
 and renders with all that is kept for the way back: few rays are rendered on the CPU from the scene as it begins, and
-those of a step taken for as hungry. All view sets and priors of a stage count, whether or not they share a step.
+those of a step are taken for as hungry. All view sets and priors of a stage count, whether or not they share a step.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from a4d.objectives.asking import PriorObjective  # noqa: E402
 from a4d.objectives.priors import ReleasedPrior  # noqa: E402
 from a4d.priors.placement import Offload, Placement  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
+from a4d.render.field import RAYS  # noqa: E402
 from a4d.running.sections import settings_of  # noqa: E402
 from a4d.scenes import scene_class  # noqa: E402
 from a4d.scenes.scene import Scene  # noqa: E402
@@ -90,7 +91,7 @@ def counted(config: Fitting, spec: Spec, offload: Offload) -> Count:
         models, steps = models + resident, steps + peak - resident
     kind = scene_class(str(spec["kind"]))
     scene = kind.begin(spec, Seed(radius=1.0), generator(0, "begin"))
-    renders = sum(bytes_per_ray(scene, config, name) * pixels(config, name) for name in parts.views)
+    renders = sum(bytes_of_render(scene, config, name) for name in parts.views)
     return Count(models, steps, kind.memory(scene.config), round(renders))
 
 
@@ -108,18 +109,23 @@ def pixels(config: Fitting, name: str) -> int:
     return views.pixels_per_step(None) or int(getattr(views, "size", 0) or 0) ** 2 * views.batch
 
 
-def bytes_per_ray(scene: Scene, config: Fitting, name: str) -> float:
-    """What a ray of a view set keeps, in the shading that costs most, with the channels that objectives want."""
+def bytes_of_render(scene: Scene, config: Fitting, name: str) -> float:
+    """What a step's render of a view set takes, in the shading that costs most, with the channels that are wanted.
+
+    All rays keep what the way back needs; what is gone after a part of them was marched counts for one part.
+    """
     wants = {channel for each in config.resolved.objectives if name in each.views_read for channel in each.needs}
-    shadings = config.resolved.views[name].shadings or (None,)
     cameras = turntable(VIEWS, 10.0, 1.8, 40.0, SIDE)
     times = torch.full((VIEWS,), 0.3) if getattr(scene, "is_moving", False) else None
-    kept = []
-    for shading in shadings:
+    count, few = pixels(config, name), VIEWS * SIDE**2
+    sizes = []
+    for shading in config.resolved.views[name].shadings or (None,):
         with TensorMemory() as memory:
             render = scene.render_shaded(cameras, times, torch.ones(VIEWS, 3), shading, wants)
-            kept.append(memory.peak / render.alpha.numel())
-    return max(kept)
+            kept, passing = memory.held / few, (memory.peak - memory.held) / few
+        assert render.rgb.requires_grad
+        sizes.append(kept * count + passing * min(count, RAYS))
+    return max(sizes)
 
 
 def main() -> None:
