@@ -99,7 +99,8 @@ def _overlap(work: Transaction, shown: ShownViews, mesh: PlacedMesh, cameras: Ca
         work.warn(
             f"the outlines of {mesh.file.name} and of the films overlap by {100 * overlap:.0f} %, least in "
             f"{shown.clip.path.name}/{shown.clip.views[worst].name} ({100 * overlaps[worst]:.0f} %): say where the "
-            "cameras are (--radius, --fov, --azimuth, --cameras, --cameras-frame) or how the mesh stands (--up, --front)"
+            "cameras are (--radius, --fov, --azimuth, --cameras, --cameras-frame) or how the mesh stands "
+            "(--up, --front)"
         )
     return overlap
 

@@ -14,7 +14,7 @@ from a4d.geometry.cameras import Cameras, look_at, turntable
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render import backends, gaussians_numba, gaussians_reference
-from a4d.render.gaussians import facing_normals, gaussian_backends, render_gaussians
+from a4d.render.gaussians import BACKENDS, facing_normals, render_gaussians
 from a4d.render.kernels import gaussian_splats, gaussian_tiles
 from a4d.render.kernels.gaussian_projection_backward import project_backward
 from a4d.render.kernels.gaussian_rasterisation import blend
@@ -355,7 +355,7 @@ def test_images_of_the_forward_pass_are_guarded():
 def test_backends_are_named_and_refused_with_a_remedy(monkeypatch):
     with pytest.raises(UsageError, match=r"unknown backend 'opengl'.*gsplat"):
         render_gaussians(one(), front_camera(), backend="opengl")
-    reasons = gaussian_backends()
+    reasons = backends.availability(BACKENDS)
     assert reasons["reference"] is None
     assert reasons["numba"] is None
     if reasons["gsplat"] is not None:
@@ -429,8 +429,9 @@ def test_real_capture(real_data):
 
 @pytest.mark.gpu
 def test_gsplat_agrees_with_numba():
-    if gaussian_backends()["gsplat"] is not None:
-        pytest.skip(gaussian_backends()["gsplat"])
+    reason = backends.availability(BACKENDS)["gsplat"]
+    if reason is not None:
+        pytest.skip(reason)
     gaussians, cameras = cloud(1000, 3, 1.0), off_centre_cameras(2, 90, 77)
     background = torch.tensor([0.2, 0.5, 0.9])
     expected = images_and_gradients("numba", gaussians, cameras, background, torch.float32, True)
