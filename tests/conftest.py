@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ prepare_process()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--rehearse", action="store_true", help="run the tests that need a card without one")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,6 +39,37 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real inputs beside the checkout")
     return folder
+
+
+@pytest.fixture
+def card(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[str]:
+    """The CUDA device; with --rehearse one that is pretended, or the CPU where torch cannot pretend."""
+    import torch
+    from pretended_device import can_pretend, pretended_device
+
+    if request.config.getoption("--rehearse"):
+        with pretended_device() if can_pretend() else contextlib.nullcontext("cpu") as device:
+            yield device
+        return
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.cuda.reset_peak_memory_stats()
+    yield "cuda"
+    record_property("memory", torch.cuda.max_memory_allocated())
+
+
+@pytest.fixture
+def within(record_property: Callable[[str, object], None]) -> Callable[[str, float, float], None]:
+    """Asserts that a figure is at most its limit, and leaves what was compared for the table of tests/gpu.sh."""
+
+    import torch
+
+    def check(compared: str, figure: float, limit: float) -> None:
+        figure = float(torch.as_tensor(figure).detach())
+        record_property("measured", json.dumps([compared, figure, limit]))
+        assert figure <= limit, f"{compared}: {figure:.3g}, of at most {limit:.3g}"
+
+    return check
 
 
 @dataclass(frozen=True)
@@ -120,3 +152,16 @@ def creature_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
         elevation = torch.tensor([-20.0, 10.0, 40.0])[torch.arange(count) % 3]
         cameras[split] = orbit(azimuth, elevation, 2.8, 40.0, 96, 96)
     return write_blender_capture(tmp_path_factory.mktemp("captures") / "creature", creature(), cameras)
+
+
+@pytest.fixture(scope="session")
+def four_views(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of the generated animal from four sides, 16 pixels, preprocessed."""
+    from blender_capture import preprocess_capture, write_blender_capture
+
+    from a4d.geometry.cameras import turntable
+    from a4d.geometry.primitives import creature, paint
+
+    capture = tmp_path_factory.mktemp("four") / "animal"
+    cameras = turntable(4, 10.0, 2.6, 40.0, 16)
+    return preprocess_capture(write_blender_capture(capture, paint(creature(resolution=24)), {"train": cameras}))

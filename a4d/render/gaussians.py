@@ -24,6 +24,9 @@ BACKENDS = {
     "numba": "a4d.render.gaussians_numba:render",
     "gsplat": "a4d.render.gaussians_gsplat:render",
 }
+DEVICES = {"numba": "cpu", "gsplat": "cuda"}
+"""Where a backend runs, in single precision; the reference runs anywhere, in any."""
+
 GAUSSIAN_CHANNELS: frozenset[Channel] = frozenset({"normal", "position"})
 """What can be asked for of any Gaussians."""
 
@@ -67,7 +70,7 @@ def render_gaussians(
         cameras: B cameras; on the CPU they are drawn one after the other.
         background: what shows through where alpha is below 1.
         backend: `reference` (any device and precision, slow), `numba` (CPU, float32), `gsplat` (CUDA, float32), or
-            `auto` for the fast one of the Gaussians' device.
+            `auto` for the fast one of the Gaussians' device, or the reference where there is none.
         wants: channels of `GAUSSIAN_CHANNELS`.
         signals: what else to render of the Gaussians, as channels of these names; C is any number.
         sh_degree: limit of the degree of spherical harmonics in use; None is all there are.
@@ -95,9 +98,10 @@ def render_gaussians(
 
 def _backend(name: str, device: torch.device) -> Callable[..., Render]:
     """The renderer of a name, for Gaussians on a device."""
-    name = name if name != "auto" else "gsplat" if device.type == "cuda" else "numba"
+    if name == "auto":
+        name = {place: fast for fast, place in DEVICES.items()}.get(device.type, "reference")
     draw = backends.choose(BACKENDS, name, REMEDIES)
-    needed = {"numba": "cpu", "gsplat": "cuda"}.get(name, device.type)
+    needed = DEVICES.get(name, device.type)
     if device.type != needed:
         raise BackendUnavailableError(
             f"the backend '{name}' needs Gaussians on {needed}, not on {device.type}", "Use the backend 'auto'"

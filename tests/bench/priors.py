@@ -14,14 +14,15 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from a4d.runtime import peak_memory_bytes, prepare_process
 
 prepare_process()
 
 import torch  # noqa: E402
-from full_size import PRIORS, FullSize  # noqa: E402
+from full_size import PRIORS  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
@@ -30,11 +31,23 @@ from a4d.objectives import build_objectives  # noqa: E402
 from a4d.objectives.objective import Step  # noqa: E402
 from a4d.priors.protocol import Prior  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
+from a4d.render import backends, gaussians  # noqa: E402
 from a4d.scenes.gaussians import GaussianScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 from a4d.views import Frames, build_views  # noqa: E402
 
 GIGA = 1e9
+
+
+class Entry(Protocol):
+    """A prior that can be built: of full size, or of another."""
+
+    size: int
+    images: int
+    frames: int | None
+
+    def build(self, device: str, dtype: torch.dtype) -> Prior:
+        """Random weights."""
 
 
 def main() -> None:
@@ -97,9 +110,43 @@ def peak_memory(run: Callable[[], Any], device: str) -> int:
     return torch.cuda.max_memory_allocated()
 
 
+@dataclass(frozen=True)
+class StepCost:
+    """What a step takes.
+
+    Args:
+        seconds: of the whole, and of its render, encoder and prediction.
+        peak: bytes of memory at most.
+        operations: floating-point operations of the prediction.
+        broken: share of the scene's gradient that is not finite; 1 where there is none.
+    """
+
+    seconds: dict[str, float]
+    peak: int
+    operations: float
+    broken: float
+
+    @property
+    def overhead(self) -> float:
+        """Share of the step that is none of its three parts."""
+        return 2 - sum(self.seconds.values()) / self.seconds["whole"]
+
+
 def print_step(name: str, device: str, dtype: str, steps: int) -> None:
     """Costs of a step of one prior."""
-    entry = PRIORS[name]
+    cost = measure_step(name, PRIORS[name], device, dtype, steps)
+    seconds, rate = cost.seconds, cost.operations / cost.seconds["prediction"]
+    print(
+        f"{name:26s} {dtype}: {seconds['whole']:.3f} s/step (render {seconds['render']:.3f}, encoder "
+        f"{seconds['encoder']:.3f}, prediction {seconds['prediction']:.3f}, overhead {cost.overhead:.1%}), "
+        f"peak {cost.peak / GIGA:.1f} GB, prediction {cost.operations / 1e12:.2f} TFLOP at {rate / 1e12:.2f} "
+        "TFLOP/s",
+        flush=True,
+    )
+
+
+def measure_step(name: str, entry: Entry, device: str, dtype: str, steps: int) -> StepCost:
+    """The fastest of some steps of one prior."""
     prior = entry.build(device, getattr(torch, dtype))
     step = make_step(name, entry, prior, device)
     (objective,) = build_objectives(
@@ -127,25 +174,28 @@ def print_step(name: str, device: str, dtype: str, steps: int) -> None:
         prior.encode(pixels, torch.Generator()).sum().backward()
 
     whole()  # compiles kernels, fills caches
+    broken = broken_share(step.scene)
     parts = {"render": render, "encoder": encode, "prediction": lambda: denoise(*seen["asked"])}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         denoise(*seen["asked"])
     seconds = {key: min(timed(run, device) for _ in range(steps)) for key, run in {**parts, "whole": whole}.items()}
-    rest = seconds["whole"] - sum(seconds[key] for key in parts)
-    peak = peak_memory(whole, device)
-    rate = counter.get_total_flops() / seconds["prediction"]
-    print(
-        f"{name:26s} {dtype}: {seconds['whole']:.3f} s/step (render {seconds['render']:.3f}, encoder "
-        f"{seconds['encoder']:.3f}, prediction {seconds['prediction']:.3f}, overhead {rest / seconds['whole']:.1%}), "
-        f"peak {peak / GIGA:.1f} GB, prediction {counter.get_total_flops() / 1e12:.2f} TFLOP at {rate / 1e12:.2f} "
-        "TFLOP/s",
-        flush=True,
-    )
+    return StepCost(seconds, peak_memory(whole, device), counter.get_total_flops(), broken)
 
 
-def make_step(name: str, entry: FullSize, prior: Prior, device: str) -> Step:
+def broken_share(scene: torch.nn.Module) -> float:
+    """Of a scene's gradient after one step, how much is not finite; 1 where all of it is zero or absent."""
+    gradient = torch.cat([part.grad.flatten() for part in scene.parameters() if part.grad is not None])
+    return 1.0 if not gradient.any() else float((~gradient.isfinite()).float().mean())
+
+
+def make_step(name: str, entry: Entry, prior: Prior, device: str) -> Step:
     """Gaussians, as many views as the prior takes, and a picture where it needs one."""
-    spec = {"kind": "gaussians", "count": 10_000}
+    count = 10_000
+    if device != "cpu" and backends.availability(gaussians.BACKENDS)["gsplat"]:
+        # Only few can be drawn by what is left, in which each pixel meets each Gaussian.
+        gaussians.DEVICES.pop("gsplat", None)
+        count = 30
+    spec = {"kind": "gaussians", "count": count}
     scene = GaussianScene.begin(spec, Seed(radius=0.8), generator(0, "begin")).to(device)
     orbit_views = {"kind": "orbit", "size": entry.size, "batch": prior.views, "ring": prior.views}
     if entry.frames:

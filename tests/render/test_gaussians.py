@@ -428,21 +428,41 @@ def test_real_capture(real_data):
 
 
 @pytest.mark.gpu
-def test_gsplat_agrees_with_numba():
-    reason = backends.availability(BACKENDS)["gsplat"]
-    if reason is not None:
+@pytest.mark.parametrize("backend", ["reference", "gsplat"])
+def test_a_card_agrees_with_numba(card, within, backend):
+    if reason := backends.availability(BACKENDS)[backend]:
         pytest.skip(reason)
-    gaussians, cameras = cloud(1000, 3, 1.0), off_centre_cameras(2, 90, 77)
+    gaussians, cameras = cloud(1000 if card == "cuda" else 50, 3, 1.0), off_centre_cameras(2, 45, 38)
     background = torch.tensor([0.2, 0.5, 0.9])
     expected = images_and_gradients("numba", gaussians, cameras, background, torch.float32, True)
     images, gradients, visible = images_and_gradients(
-        "gsplat", gaussians.to("cuda"), cameras, background, torch.float32, True
+        backend, gaussians.to(card), cameras, background, torch.float32, True
     )
     for name, image in expected[0].items():
-        assert (images[name].cpu() - image).abs().mean() < 1e-5, name
+        within(name, (images[name].cpu() - image).abs().mean(), 1e-5)
     for name, gradient in expected[1].items():
-        assert (gradients[name].cpu() - gradient).norm() < 1e-3 * gradient.norm(), name
-    assert (visible.cpu() == expected[2]).float().mean() > 0.99
+        within(f"gradient by {name}", (gradients[name].cpu() - gradient).norm() / gradient.norm(), 1e-3)
+    within("visible in one alone", (visible.cpu() != expected[2]).float().mean(), 0.01)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["reference", "gsplat"])
+def test_signals_and_dilations_on_a_card_are_those_of_numba(card, within, backend):
+    if reason := backends.availability(BACKENDS)[backend]:
+        pytest.skip(reason)
+    gaussians, cameras = cloud(50, 1, 1.0), off_centre_cameras(3, 20, 16)
+    features = torch.randn(50, 5, generator=torch.Generator().manual_seed(4))
+    found = []
+    for name, place in (("numba", "cpu"), (backend, card)):
+        signals = features.clone().to(place).requires_grad_()
+        dilations = torch.tensor([0.3, 1.0, 0.3], dtype=torch.float64)
+        render = render_gaussians(
+            gaussians.to(place), cameras, backend=name, signals={"features": signals}, dilations=dilations
+        )
+        render.channels["features"].square().sum().backward()
+        found.append((render.rgb.cpu(), render.channels["features"].cpu(), signals.grad.cpu()))
+    for name, expected, mine in zip(("rgb", "signals", "gradient by signals"), *found, strict=True):
+        within(name, (mine - expected).norm() / expected.norm(), 1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 7])

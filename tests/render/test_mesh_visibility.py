@@ -10,8 +10,9 @@ import torch
 from a4d.errors import BackendUnavailableError, UsageError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.geometry.primitives import icosphere
+from a4d.render.backends import availability
 from a4d.render.mesh import rasterise
-from a4d.render.mesh_gradients import view_mesh
+from a4d.render.mesh_gradients import VISIBILITY, view_mesh
 
 
 def rasterize(context, clip, faces, resolution, grad_db):
@@ -94,17 +95,22 @@ def test_a_backend_that_is_absent_or_unknown_is_refused():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_and_cpu_agree():
-    mesh = icosphere(0.6, 3)
+@pytest.mark.parametrize("backend", ["numba", "torch", "nvdiffrast"])
+def test_a_card_agrees_with_the_cpu(card, within, backend):
+    if reason := availability(VISIBILITY)[backend]:
+        pytest.skip(reason)
+    mesh = icosphere(0.6, 3 if card == "cuda" else 1)
     cameras = orbit(torch.tensor([20.0, 130.0]), torch.tensor([25.0, -15.0]), 2.5, 35.0, 64, 64)
     outcomes = []
-    for device, backend in (("cpu", "numba"), ("cuda", "numba"), ("cuda", "torch")):
-        vertices = mesh.vertices.to(device).requires_grad_()
-        view = view_mesh(vertices, mesh.faces.to(device), cameras.to(device), backend=backend)
+    for device, name in (("cpu", "numba"), (card, backend)):
+        vertices = mesh.vertices.clone().to(device).requires_grad_()
+        view = view_mesh(vertices, mesh.faces.to(device), cameras.to(device), backend=name)
         image = view.antialias(view.interpolate(mesh.colours.to(device)))
         image.square().sum().backward()
         outcomes.append((image.detach().cpu(), vertices.grad.cpu()))
-    for image, gradient in outcomes[1:]:
-        torch.testing.assert_close(outcomes[0][0], image, rtol=0, atol=1e-5)
-        torch.testing.assert_close(outcomes[0][1], gradient, rtol=1e-3, atol=1e-3)
+    (image, gradient), (mine, mine_by) = outcomes
+    # nvdiffrast snaps vertices to a sixteenth of a pixel or so: pixels along outlines may show another face.
+    snapped = backend == "nvdiffrast"
+    differs = (mine - image).abs().amax(dim=-1) > 1e-5
+    within("pixels that differ", differs.float().mean(), 0.01 if snapped else 0)
+    within("gradient by vertices", (mine_by - gradient).norm() / gradient.norm(), 0.1 if snapped else 1e-3)
