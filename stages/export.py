@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field, field_validator, model_validator
 
 from a4d.config import Config
-from a4d.intake.mesh_views import AxisName, axis_named
+from a4d.intake.settings import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
-AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
+AFTER_STEM = r"(_sweep|_orbit|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
 """What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
@@ -88,7 +88,7 @@ class Export(Config):
     scale: float = Field(default=1.0, gt=0, description="applied to meshes and Gaussians")
     films: str = Field(
         default="auto",
-        description="comma-separated: turntable, sweep (the clip from one side), grid (from four)",
+        description="comma-separated: turntable, sweep (the clip from one side), orbit (all around), grid (from four)",
     )
     frames: int = Field(default=72, ge=1, le=10_000, description="pictures of one turn")
     fps: float | None = Field(default=None, gt=0, le=1000, description="frames per second; the clip's, else 24")
@@ -120,7 +120,7 @@ class Export(Config):
     @field_validator("films")
     @classmethod
     def _known_films(cls, value: str) -> str:
-        return _listed(value, "film", ("turntable", "sweep", "grid"))
+        return _listed(value, "film", ("turntable", "sweep", "orbit", "grid"))
 
 
 def _listed(value: str, what: str, known: Collection[str]) -> str:
@@ -272,7 +272,7 @@ def write_gaussians(job: Job, suffix: str) -> dict[str, Any]:
 
 
 def write_films(job: Job, suffix: str) -> dict[str, Any]:
-    """NAME.mp4 turns; NAME_sweep.mp4 and NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
+    """NAME.mp4 turns; NAME_sweep.mp4, NAME_orbit.mp4, NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
     from a4d.export.films import Shot, write_film, write_pictures
 
     config = job.config

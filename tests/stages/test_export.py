@@ -91,7 +91,7 @@ def test_the_frame_the_moments_and_the_motion_s_form_are_chosen(a4d, workspace: 
     ("options", "code", "message"),
     [
         (("--formats", "glb,stl"), 3, "unknown format 'stl'; choose from glb, obj"),
-        (("--films", "spin"), 3, "unknown film 'spin'; choose from turntable, sweep, grid"),
+        (("--films", "spin"), 3, "unknown film 'spin'; choose from turntable, sweep, orbit, grid"),
         (("--formats", "splat"), 2, "'waving' has no Gaussians"),
         (("--set", "texture=3"), 3, "texture"),
     ],
