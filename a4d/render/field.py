@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
 from pydantic import Field as ConfigField
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from a4d.config import Config
 from a4d.geometry.cameras import Cameras
@@ -44,6 +46,9 @@ class SamplingConfig(Config):
     )
     least_light: float = ConfigField(default=1e-3, ge=0, lt=1, description="share of light below which a ray stops")
     jitter: bool = ConfigField(default=True, description="shift the steps of each ray by chance while optimising")
+    recompute: bool = ConfigField(
+        default=False, description="keep the graph of 32,768 rays at a time, each part anew on the way back"
+    )
 
 
 class Field(Protocol):
@@ -123,7 +128,8 @@ def render_field(
     times = rays.near.new_zeros(count) if times is None else times
     ray_times = times.repeat_interleave(pixels)
     parts = [slice(start, start + RAYS) for start in range(0, len(rays), RAYS)]
-    marched = [_march(field, rays[part], ray_times[part], marching, frozenset(wants)) for part in parts]
+    march = partial(checkpoint, _march, use_reentrant=False) if marching.sampling.recompute else _march
+    marched = [march(field, rays[part], ray_times[part], marching, frozenset(wants)) for part in parts]
     shape = (count, cameras.height, cameras.width, -1)
     images = {name: torch.cat([each[name] for each in marched]) for name in marched[0]}
     rgb, alpha, along = images.pop("colour").split([3, 1, 1], dim=1)

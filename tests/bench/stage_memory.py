@@ -33,8 +33,8 @@ from a4d.priors.placement import Offload, Placement  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
 from a4d.render.field import RAYS  # noqa: E402
 from a4d.running.sections import settings_of  # noqa: E402
-from a4d.scenes import scene_class  # noqa: E402
-from a4d.scenes.scene import Scene  # noqa: E402
+from a4d.scenes import begin_from, scene_class  # noqa: E402
+from a4d.scenes.field import FieldScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 
 SIDE, VIEWS = 16, 4
@@ -91,6 +91,7 @@ def counted(config: Fitting, spec: Spec, offload: Offload) -> Count:
         models, steps = models + resident, steps + peak - resident
     kind = scene_class(str(spec["kind"]))
     scene = kind.begin(spec, Seed(radius=1.0), generator(0, "begin"))
+    assert isinstance(scene, FieldScene)
     renders = sum(bytes_of_render(scene, config, name) for name in parts.views)
     return Count(models, steps, kind.memory(scene.config), round(renders))
 
@@ -109,22 +110,26 @@ def pixels(config: Fitting, name: str) -> int:
     return views.pixels_per_step(None) or int(getattr(views, "size", 0) or 0) ** 2 * views.batch
 
 
-def bytes_of_render(scene: Scene, config: Fitting, name: str) -> float:
+def bytes_of_render(scene: FieldScene, config: Fitting, name: str) -> float:
     """What a step's render of a view set takes, in the shading that costs most, with the channels that are wanted.
 
-    All rays keep what the way back needs; what is gone after a part of them was marched counts for one part.
+    All rays keep what the way back needs, or one part of them where it is computed again; what is gone after a part was
+    marched counts for one part.
     """
     wants = {channel for each in config.resolved.objectives if name in each.views_read for channel in each.needs}
     cameras = turntable(VIEWS, 10.0, 1.8, 40.0, SIDE)
     times = torch.full((VIEWS,), 0.3) if getattr(scene, "is_moving", False) else None
+    plain = begin_from(scene, {"sampling": {"recompute": False}}, generator(0))
     count, few = pixels(config, name), VIEWS * SIDE**2
+    part = min(count, RAYS)
+    lasting = part if scene.config.sampling.recompute else count
     sizes = []
     for shading in config.resolved.views[name].shadings or (None,):
         with TensorMemory() as memory:
-            render = scene.render_shaded(cameras, times, torch.ones(VIEWS, 3), shading, wants)
+            render = plain.render_shaded(cameras, times, torch.ones(VIEWS, 3), shading, wants)
             kept, passing = memory.held / few, (memory.peak - memory.held) / few
         assert render.rgb.requires_grad
-        sizes.append(kept * count + passing * min(count, RAYS))
+        sizes.append(kept * lasting + passing * part)
     return max(sizes)
 
 

@@ -446,3 +446,18 @@ def test_a_field_can_begin_as_a_known_shape(tmp_path):
         assert torch.equal(scene.moving(GridStack(count=2)).render(front()).alpha, scene.render(front()).alpha)
     ball = FieldScene.begin(spec, Seed(), generator(0, "begin")).density(torch.zeros(1, 3), torch.zeros(1))
     assert float(ball.detach()) > 10
+
+
+def test_a_graph_that_is_computed_again_on_the_way_back_gives_the_same_bits(monkeypatch) -> None:
+    monkeypatch.setattr("a4d.render.field.RAYS", 100)
+    encoding = {"levels": 3, "table": 512, "base_resolution": 4, "finest_resolution": 16}
+    found = []
+    for recompute in (False, True):
+        sampling = {"steps": 24, "recompute": recompute}
+        spec = {"kind": "field", "encoding": encoding, "occupancy": {"resolution": 8}, "sampling": sampling}
+        scene = FieldScene.begin(spec, Seed(radius=1.0), generator(0))
+        render = scene.render(turntable(2, 10.0, 2.6, 40.0, 16), None, torch.ones(3), {"normal", "entropy"})
+        (render.rgb.square().sum() + render.channels["normal"].sum() + render.channels["entropy"].sum()).backward()
+        found.append([render.rgb, *(parameter.grad for parameter in scene.field.parameters())])
+    assert float(found[0][1].abs().max()) > 0
+    assert all(torch.equal(kept, again) for kept, again in zip(*found, strict=True))
