@@ -25,6 +25,10 @@ case "$picture" in -*) picture="./$picture" ;; esac
 ready_environment
 [ -z "$video" ] || profile="${profile:-driven}"
 choose_profile animate124
+if has_section distill && [[ "$motion" != *"$subject"* ]]; then
+  echo "'$subject' does not stand in '$motion', where the word that is learnt takes its place" >&2
+  exit 2
+fi
 
 # Every motion is a scene of its own, so that another text never costs the one before.
 scene="$(python -m a4d.naming text "$motion")"
@@ -38,11 +42,12 @@ moving="$scene"
 if has_section distill; then
   fit distill --name "$scene" --from fit-static --prompt "$motion"
   moving="$scene-refined"
-  word=(--initial "${subject##* }")
+  bare="$(sed -E 's/^(an?|the) //' <<< "$subject")"
+  word=(--initial "${bare##* }")
   [ -z "$token" ] || word=(--embedding "$token")
   run a4d train-prior textual-inversion "$name" --name personalise --config "$settings" \
     ${weights:+--weights "$weights"} "${word[@]}" ${A4D_TRAIN_PRIOR:-}
-  fit refine --name "$moving" --from "$scene" --prompt "${motion/"$subject"/a <token:${subject#a }>}"
+  fit refine --name "$moving" --from "$scene" --prompt "${motion%%"$subject"*}a <token:$bare>${motion#*"$subject"}"
 else
   fit fit-dynamic --name "$scene" --from fit-static --prompt "$motion"
 fi

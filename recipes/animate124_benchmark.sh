@@ -17,7 +17,10 @@ ready_environment
 list="$(python "$root/recipes/_benchmark.py" list "$folder")"
 
 mkdir -p benchmark
+results=()
 while IFS=$'\t' read -r name picture caption; do
+  # What an earlier call found is no result of this one.
+  rm -f "benchmark/$name.json"
   cp "$picture" "benchmark/$name.${picture##*.}"
   echo "$name: $caption" >&2
   (cd benchmark && run bash "$root/recipes/animate124.sh" "$name.${picture##*.}" "$caption" --accept "$@") \
@@ -28,5 +31,7 @@ while IFS=$'\t' read -r name picture caption; do
     while IFS=$'\t' read -r _ _ other; do [ "$other" = "$caption" ] || texts+=(--text "$other"); done <<< "$list"
   fi
   run a4d evaluate "benchmark/$name.a4d" --compare views ${texts[@]+"${texts[@]}"} --json > "benchmark/$name.json"
+  results+=("benchmark/$name.json")
 done <<< "$list"
-python "$root/recipes/_benchmark.py" table benchmark/*.json
+[ ${#results[@]} -gt 0 ] || { echo "no picture of $folder has a result" >&2; exit 7; }
+python "$root/recipes/_benchmark.py" table "${results[@]}"

@@ -67,7 +67,9 @@ def _require_applicable(config: Config, kind: str) -> None:
     """Refuse what is said of another kind of source."""
     known = {name for part in SETTINGS[kind] for name in part.model_fields}
     for name in Preprocess.model_fields:
-        if name in known or getattr(config, name) is None or Preprocess.model_fields[name].default is not None:
+        unsaid = Preprocess.model_fields[name].default
+        # A number that has a default may be one that a recipe gives whatever it is run on.
+        if name in known or not (unsaid is None or unsaid is False) or getattr(config, name) is unsaid:
             continue
         kinds = [each for each, parts in SETTINGS.items() if any(name in part.model_fields for part in parts)]
         raise UsageError(

@@ -61,6 +61,14 @@ def test_a_picture_that_is_not_there_or_empty_is_one_line(run_recipe, tmp_path) 
         assert said in done.stderr
 
 
+def test_a_subject_that_the_motion_does_not_name_is_said_before_anything_is_learnt(run_recipe, tmp_path) -> None:
+    Image.new("RGB", (64, 64), (200, 200, 200)).save(tmp_path / "dog.png")
+    done = run_recipe(RECIPE, "dog.png", "it runs", "--subject", "a dog", "--profile", "paper")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert "'a dog' does not stand in 'it runs'" in done.stderr
+    assert not (tmp_path / "dog.a4d").exists()
+
+
 @pytest.mark.slow
 def test_the_compact_profile_and_the_driven_one_end_in_an_animated_mesh(run_recipe, tmp_path, creature_picture) -> None:
     few = "--iterations 4 --set scene.count=200"

@@ -130,6 +130,8 @@ def test_normals_and_followed_points_of_a_mesh_are_exact(a4d) -> None:
         ("a red ball", ("--flow", "dis"), "--flow applies to a source of kind image or"),
         ("bar.png", ("--flow", "dis"), "--flow is found between the frames of a film"),
         ("bar.png", ("--tracks", 5), "--tracks applies to a source of kind mesh"),
+        ("bar.png", ("--normal",), "--normal applies to a source of kind mesh"),
+        ("a red ball", ("--visibility",), "--visibility applies to a source of kind image or video"),
         ("bar.png", ("--depth-model", FEATURES), "is of kind features, not depth"),
         ("bar.png", ("--depth-model", "depth-anything"), "Did you mean"),
     ],
