@@ -54,3 +54,5 @@ fi
 stage export --name "export-$scene" --from "$moving" --stem "$scene"
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$scene"* >&2
+# The scene, for whoever goes on with it.
+echo "$moving"

@@ -24,13 +24,15 @@ while IFS=$'\t' read -r name picture caption; do
   cp "$picture" "benchmark/$name.${picture##*.}"
   echo "$name: $caption" >&2
   (cd benchmark && run bash "$root/recipes/animate124.sh" "$name.${picture##*.}" "$caption" --accept "$@") \
-    || { echo "$name ended with $?, and is left out" >&2; continue; }
+    > "benchmark/$name.log" || { echo "$name ended with $?, and is left out" >&2; continue; }
   texts=()
   if [ -n "$judges" ]; then
     texts=(--judges "$judges" --text "$caption")
     while IFS=$'\t' read -r _ _ other; do [ "$other" = "$caption" ] || texts+=(--text "$other"); done <<< "$list"
   fi
-  run a4d evaluate "benchmark/$name.a4d" --compare views ${texts[@]+"${texts[@]}"} --json > "benchmark/$name.json"
+  scene="$(tail -n 1 "benchmark/$name.log")"
+  run a4d evaluate "benchmark/$name.a4d" --scene "$scene" --compare views ${texts[@]+"${texts[@]}"} --json \
+    > "benchmark/$name.json"
   results+=("benchmark/$name.json")
 done <<< "$list"
 [ ${#results[@]} -gt 0 ] || { echo "no picture of $folder has a result" >&2; exit 7; }
