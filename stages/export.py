@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from a4d.config import Config
 from a4d.intake.mesh_views import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
+from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -25,11 +26,28 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
-AFTER_STEM = r"(_sweep|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
+AFTER_STEM = r"(_sweep|_orbit|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
 """What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
+
+REGISTRATION_GATES = (
+    Gate(
+        "registration_p95",
+        1.0,
+        5.0,
+        "the mesh of one moment does not fit all others: 5 % of a surface is farther off than {value:.1f} % of the "
+        "diagonal; the formats obj-sequence and ply-sequence hold every moment's own",
+    ),
+    Gate(
+        "registration_flipped",
+        0.01,
+        0.05,
+        "{value:.1%} of the mesh's faces are turned over at some moment, where its parts come apart or touch",
+    ),
+)
+"""A mesh that was brought to the surfaces of all moments."""
 
 TEXEL_BYTES = 64
 """Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
@@ -88,7 +106,7 @@ class Export(Config):
     scale: float = Field(default=1.0, gt=0, description="applied to meshes and Gaussians")
     films: str = Field(
         default="auto",
-        description="comma-separated: turntable, sweep (the clip from one side), grid (from four)",
+        description="comma-separated: turntable, sweep (the clip from one side), orbit (all around), grid (from four)",
     )
     frames: int = Field(default=72, ge=1, le=10_000, description="pictures of one turn")
     fps: float | None = Field(default=None, gt=0, le=1000, description="frames per second; the clip's, else 24")
@@ -120,7 +138,7 @@ class Export(Config):
     @field_validator("films")
     @classmethod
     def _known_films(cls, value: str) -> str:
-        return _listed(value, "film", ("turntable", "sweep", "grid"))
+        return _listed(value, "film", ("turntable", "sweep", "orbit", "grid"))
 
 
 def _listed(value: str, what: str, known: Collection[str]) -> str:
@@ -234,11 +252,12 @@ def write_glb(job: Job) -> dict[str, Any]:
     from a4d.export.surfaces import write_glb
 
     facts = write_glb(job.path(".glb"), job.subject)
-    if not job.subject.has_fixed_topology:
+    if not job.subject.has_fixed_topology and job.subject.registration is None:
         job.work.warn(
             f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
             "the formats obj-sequence and ply-sequence hold them all"
         )
+    judge(job.work, facts, REGISTRATION_GATES)
     if facts.get("glb_psnr", UNLIKE) < UNLIKE:
         job.work.warn(
             f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
@@ -272,7 +291,7 @@ def write_gaussians(job: Job, suffix: str) -> dict[str, Any]:
 
 
 def write_films(job: Job, suffix: str) -> dict[str, Any]:
-    """NAME.mp4 turns; NAME_sweep.mp4 and NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
+    """NAME.mp4 turns; NAME_sweep.mp4, NAME_orbit.mp4, NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
     from a4d.export.films import Shot, write_film, write_pictures
 
     config = job.config
@@ -331,5 +350,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=3,
+    code_version=4,
 )

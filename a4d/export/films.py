@@ -1,4 +1,4 @@
-"""Films and pictures of a scene: a turn around it, its clip from a fixed view, and its clip from four sides at once."""
+"""Films and pictures of a scene: a turn around it, and its clip from a fixed view, in orbit and from four sides."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from a4d.io.films.video import read_video, write_video
 from a4d.io.pictures.images import read_image, write_image
 from a4d.scenes.extraction import FOV_DEGREES, distance_for
 
-Film = Literal["turntable", "sweep", "grid"]
+Film = Literal["turntable", "sweep", "orbit", "grid"]
 FILMS: tuple[Film, ...] = get_args(Film)
+TURNS: tuple[Film, ...] = ("turntable", "orbit")
+"""Films of one turn around the subject."""
+
 Picture = NDArray[np.float32]
 
 SAMPLED_EXTENTS = 5
@@ -56,19 +59,21 @@ def pictures(film: Film, subject: Subject, shot: Shot) -> Iterator[Picture]:
     """(H, W, 4) each, with straight alpha.
 
     Args:
-        film: "turntable" goes around the first moment; "sweep" shows the clip from one side; "grid" from the front, the
-            right, the back and the left, in reading order.
+        film: "turntable" goes around the first moment; "sweep" shows the clip from one side; "orbit" goes around while
+            the clip plays, again and again; "grid" shows it from the front, the right, the back and the left, in
+            reading order.
         subject: whatever is exported.
         shot: how it is filmed.
     """
     times = subject.moments.times
     chosen = np.linspace(0, len(times) - 1, min(len(times), SAMPLED_EXTENTS)).astype(int)
     ball = subject.ball_around([times[index] for index in chosen])
-    if film == "turntable":
+    if film in TURNS:
+        period = 1 if film == "turntable" else _period(subject)
         azimuths = [shot.azimuth + 360.0 * index / shot.frames for index in range(shot.frames)]
         cameras = _cameras(azimuths, ball, shot)
         for index in range(shot.frames):
-            yield _picture(subject, cameras[index], times[0])
+            yield _picture(subject, cameras[index], times[index % period])
         return
     count = 4 if film == "grid" else 1
     side = shot.size // 2 if film == "grid" else shot.size
@@ -89,8 +94,8 @@ def write_film(path: Path, film: Film, subject: Subject, shot: Shot) -> dict[str
     fps, expected = shot.fps, _count(film, subject, shot)
     if film != "turntable":
         fps = 1 / moments.seconds_per_frame
-        if moments.is_periodic and expected > 1:
-            once, period = list(shown)[:-1], expected - 1
+        if film not in TURNS and moments.is_periodic and expected > 1:
+            once, period = list(shown)[:-1], _period(subject)
             expected = period * math.ceil(SHORTEST_SECONDS * fps / period)
             shown = itertools.islice(itertools.cycle(once), expected)
     write_video(path, shown, fps, (shot.background,) * 3)
@@ -117,7 +122,13 @@ def write_pictures(folder: Path, film: Film, subject: Subject, shot: Shot) -> di
 
 
 def _count(film: Film, subject: Subject, shot: Shot) -> int:
-    return shot.frames if film == "turntable" else len(subject.moments.times)
+    return shot.frames if film in TURNS else len(subject.moments.times)
+
+
+def _period(subject: Subject) -> int:
+    """Moments after which a clip begins anew."""
+    count = len(subject.moments.times)
+    return count - 1 if subject.moments.is_periodic and count > 1 else count
 
 
 def _cameras(azimuths: list[float], ball: Ball, shot: Shot) -> Cameras:

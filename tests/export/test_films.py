@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,19 @@ def test_a_grid_shows_four_sides_at_once():
         for frame in (0, 2):
             part = grid[frame][corner[0] : corner[0] + 24, corner[1] : corner[1] + 24]
             np.testing.assert_allclose(part, alone[frame], atol=1e-5)
+
+
+def test_an_orbit_goes_around_while_the_clip_plays_again_and_again():
+    orbit, turn = (list(pictures(film, SUBJECT, SHOT)) for film in ("orbit", "turntable"))
+    assert len(orbit) == 6
+    for frame in (0, 4):
+        np.testing.assert_allclose(orbit[frame], turn[frame], atol=1e-5)
+    for frame in (1, 5):
+        seen = list(pictures("sweep", SUBJECT, Shot(size=48, azimuth=60.0 * frame)))
+        np.testing.assert_allclose(orbit[frame], seen[1], atol=1e-5)
+    looping = replace(SUBJECT, moments=replace(SUBJECT.moments, is_periodic=True))
+    # The last moment is the first again, and is not shown twice.
+    np.testing.assert_allclose(list(pictures("orbit", looping, SHOT))[3], turn[3], atol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])
