@@ -46,6 +46,13 @@ REGISTRATION_GATES = (
         0.05,
         "{value:.1%} of the mesh's faces are turned over at some moment, where its parts come apart or touch",
     ),
+    Gate(
+        "registration_doubled",
+        0.15,
+        0.4,
+        "some moment lacks {value:.0%} of the mesh, whose parts lie on each other there; the formats obj-sequence and "
+        "ply-sequence hold every moment's own",
+    ),
 )
 """A mesh that was brought to the surfaces of all moments."""
 

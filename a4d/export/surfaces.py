@@ -139,7 +139,7 @@ def _described_motion(asset: Asset) -> dict[str, Any]:
 
 
 def _described_registration(subject: Subject) -> dict[str, Any]:
-    """Per moment and in all: distances in percent of the diagonal, and the share of faces that are flipped."""
+    """Per moment and in all: distances in percent of the diagonal, and shares that are flipped or lie double."""
     if subject.registration is None:
         return {}
     fits, faces = subject.registration.fits, len(subject.registration.template.faces)
@@ -147,6 +147,7 @@ def _described_registration(subject: Subject) -> dict[str, Any]:
         "registration": [{"moment": moment, **asdict(fit)} for moment, fit in enumerate(fits)],
         "registration_p95": max(max(fit.covering, fit.covered) for fit in fits),
         "registration_flipped": max(fit.flipped for fit in fits) / faces,
+        "registration_doubled": max(fit.doubled for fit in fits),
     }
 
 

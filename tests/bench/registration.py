@@ -116,7 +116,7 @@ def score(method: Callable[[Sequence[Mesh]], Registration], moments: Sequence[Me
     registration = method(moments)
     seconds = (time.process_time() - begun) / len(moments)
     fits = registration.fits
-    worst = Fit(*(max(getattr(fit, name) for fit in fits) for name in ("covering", "covered", "flipped")))
+    worst = Fit(*(max(getattr(fit, name) for fit in fits) for name in ("covering", "covered", "flipped", "doubled")))
     return Score(material_error(registration, truth), worst, seconds)
 
 

@@ -115,9 +115,9 @@ def test_a_clip_without_moments_of_its_own_is_sampled_all_the_same(a4d, workspac
 
 
 def test_a_mesh_that_does_not_reach_a_moment_is_kept_and_its_error_told(a4d, workspace: Path, monkeypatch) -> None:
-    ring, ball = Waving().mesh(), icosphere(0.4, 2)
+    ring, ball = Waving().mesh(), icosphere(1.2, 2)
     both = Mesh(
-        torch.cat([ring.vertices, ball.vertices + torch.tensor([0.0, 2.0, 0.0])]),
+        torch.cat([ring.vertices, ball.vertices + torch.tensor([0.0, 3.0, 0.0])]),
         torch.cat([ring.faces, ball.faces + len(ring.vertices)]),
     )
     monkeypatch.setattr(Waving, "mesh", lambda scene, time=0.0: both if time else replace(ring, colours=None))

@@ -4,13 +4,14 @@ Nodes along the mesh carry it, as rigidly as possible since the first moment, to
 that face the same way and have the same colour; and from there as well, so that no part of the surface is left bare.
 The nodes are stiff at first and then looser, so that limbs arrive as a whole (Li et al. 2009, Robust single-view
 geometry and motion reconstruction, section 4). Parts that touch are one surface, which nothing could take apart later:
-the mesh is that of a moment that shows nearly as much surface as any.
+the mesh is that of a moment that shows nearly as much surface as any. From there it goes outward in time and comes back
+once, since a limb that was lost where parts touch may be found from the other side; each moment keeps what fits best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch.nn.functional import normalize
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.deformation.arap import best_rotations, edge_neighbourhoods
-from a4d.geometry.deformation.embedded_deformation import CarriedPoints, EmbeddedDeformation, Pull
+from a4d.geometry.deformation.embedded_deformation import CarriedPoints, EmbeddedDeformation, NodeMotion, Pull
 from a4d.geometry.deformation.node_graph import node_graph
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.geometry.surfaces.signed_distance import nearest_faces
@@ -31,10 +32,10 @@ Floats = NDArray[np.float64]
 NODES = 200
 """That carry the mesh."""
 
-SAMPLES = 3000
+SAMPLES = 2000
 """Points of the mesh, and of each surface, that are compared in a step."""
 
-DENSE_SAMPLES = 20_000
+DENSE_SAMPLES = 10_000
 """Points of a surface among which the nearest are looked for."""
 
 JUDGED = 5000
@@ -45,6 +46,9 @@ COLOUR_WEIGHT = 0.03
 
 SAME_SIDE = 0.3
 """Least cosine between normals of points that belong together."""
+
+MISSED = 0.05
+"""Diagonals of distance beyond which a point that belongs nowhere costs no more."""
 
 FULL = 0.98
 """Share of the largest area from which on a moment shows all of the surface."""
@@ -82,11 +86,13 @@ class Fit:
         covering: 95th percentile of the distances from the mesh to the surface, percent of the template's diagonal.
         covered: the same from the surface to the mesh.
         flipped: faces of the mesh that face against the turn of their surroundings.
+        doubled: share of the moved mesh's area that the surface lacks, where parts of the mesh lie on each other.
     """
 
     covering: float
     covered: float
     flipped: int
+    doubled: float
 
 
 @dataclass(frozen=True)
@@ -120,15 +126,13 @@ def register(moments: Sequence[Mesh]) -> Registration:
     """
     if not moments or any(len(mesh.faces) == 0 for mesh in moments):
         raise InvalidInputError("there is a moment without a surface to register")
-    areas = [float(mesh.face_normals.norm(dim=1).sum()) for mesh in moments]
+    areas = [_area(mesh) for mesh in moments]
     start = next(index for index, area in enumerate(areas) if area >= FULL * max(areas))
     template, fitting = moments[start], _Fitting(moments[start])
-    frames = {start: template.vertices}
-    for order in (range(start + 1, len(moments)), range(start - 1, -1, -1)):
-        fitting.begin()
-        for index in order:
-            frames[index] = fitting.vertices_on(moments[index]).to(template.vertices)
-    trajectories = torch.stack([frames[index] for index in range(len(moments))])
+    found = _found(fitting, moments, start)
+    frames = [fitting.positions(found[index].motion).to(template.vertices) for index in range(len(moments))]
+    frames[start] = template.vertices
+    trajectories = torch.stack(frames)
     fits = [judge_fit(template, *pair) for pair in zip(trajectories, moments, strict=True)]
     return Registration(template, trajectories, tuple(fits))
 
@@ -144,7 +148,8 @@ def judge_fit(
     sides = ((moved, surface), (surface, moved))
     far = [float(nearest_faces(_spread(own, JUDGED)[0], other)[0].quantile(0.95)) for own, other in sides]
     percent = 100 / diagonal(template.vertices)
-    return Fit(far[0] * percent, far[1] * percent, int(_is_flipped(template, vertices).sum()))
+    doubled = max(1 - _area(surface) / max(_area(moved), 1e-12), 0.0)
+    return Fit(far[0] * percent, far[1] * percent, int(_is_flipped(template, vertices).sum()), doubled)
 
 
 def diagonal(
@@ -152,6 +157,11 @@ def diagonal(
 ) -> float:
     """Metres across the box around points."""
     return max(float((points.amax(0) - points.amin(0)).norm()), 1e-12)
+
+
+def _area(mesh: Mesh) -> float:
+    """Twice that of the surface, square metres."""
+    return float(mesh.face_normals.norm(dim=1).sum())
 
 
 def _is_flipped(template: Mesh, vertices: Tensor) -> Tensor:
@@ -202,55 +212,77 @@ class _Samples:
         return np.concatenate(parts, axis=1)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A motion of the nodes, and how much it lacks of lying on a surface and of being rigid."""
+
+    cost: float
+    motion: NodeMotion
+
+
+@dataclass
+class _Target:
+    """A surface: points among which the nearest are looked for, and fewer that look for the mesh."""
+
+    dense: _Samples
+    sparse: _Samples
+    _trees: dict[float, cKDTree] = field(default_factory=dict)
+
+    def tree(self, normal_weight: float) -> cKDTree:
+        """Of the features with this weight of the normals."""
+        if normal_weight not in self._trees:
+            self._trees[normal_weight] = cKDTree(self.dense.features(normal_weight, self.dense.colours is not None))
+        return self._trees[normal_weight]
+
+
 class _Fitting:
     """A mesh that is brought to one surface after another."""
 
     def __init__(self, template: Mesh) -> None:
         self.unit = diagonal(template.vertices)
         scaled = template.with_vertices(template.vertices.double() / self.unit)
-        self._graph = node_graph(scaled.vertices, scaled.faces, NODES)
+        graph = node_graph(scaled.vertices, scaled.faces, NODES)
         self.rest = _Samples.of(template, SAMPLES, self.unit, template.colours is not None)
-        self.samples = CarriedPoints.of(self._graph, self.rest.points)
-        self.vertices = CarriedPoints.of(self._graph, scaled.vertices.numpy())
-        self.begin()
+        self.samples = CarriedPoints.of(graph, self.rest.points)
+        self.vertices = CarriedPoints.of(graph, scaled.vertices.numpy())
+        self.deformation = EmbeddedDeformation(graph)
 
-    def begin(self) -> None:
-        """Start from the template as it is."""
-        self.deformation = EmbeddedDeformation(self._graph)
-        self._former = self.deformation.rotations, self.deformation.shifts
-
-    def vertices_on(self, surface: Mesh) -> Tensor:
-        """(V, 3) where the vertices are once the mesh lies on a surface, metres."""
+    def best(self, surface: Mesh, starts: Sequence[NodeMotion]) -> _Found:
+        """The motion that brings the mesh closest to a surface, of those that several starts lead to."""
         dense = _Samples.of(surface, DENSE_SAMPLES, self.unit, self.rest.colours is not None)
-        sparse = dense.some(SAMPLES)
-        self._go_on()
-        for round_ in ROUNDS:
-            tree = cKDTree(dense.features(round_.normal_weight, dense.colours is not None))
-            for _ in range(round_.steps):
-                self.deformation.step(list(self._pulls(dense, tree, sparse, round_)), round_.stiffness)
+        target = _Target(dense, dense.some(SAMPLES))
+        return min((self._fitted(target, start) for start in starts), key=lambda found: found.cost)
+
+    def positions(self, motion: NodeMotion) -> Tensor:
+        """(V, 3) where a motion takes the vertices, metres."""
+        self.deformation.motion = motion
         return torch.from_numpy(self.deformation.positions(self.vertices) * self.unit)
 
-    def _go_on(self) -> None:
-        """Move as from the moment before the last to the last once more."""
-        rotations, shifts = self.deformation.rotations, self.deformation.shifts
-        before, were = self._former
-        self._former = rotations, shifts
-        self.deformation.move(rotations @ before.transpose(0, 2, 1) @ rotations, 2 * shifts - were)
+    def _fitted(self, target: _Target, start: NodeMotion) -> _Found:
+        self.deformation.motion = start
+        for round_ in ROUNDS:
+            for _ in range(round_.steps):
+                pulls, _ = self._pulls(target, round_)
+                self.deformation.step(pulls, round_.stiffness)
+        _, misfit = self._pulls(target, ROUNDS[-1])
+        return _Found(misfit + ROUNDS[-1].stiffness * self.deformation.lack_of_rigidity(), self.deformation.motion)
 
-    def _pulls(self, dense: _Samples, tree: cKDTree, sparse: _Samples, round_: Round) -> Iterator[Pull]:
-        """From the mesh onto the surface, and from the surface onto the mesh."""
+    def _pulls(self, target: _Target, round_: Round) -> tuple[list[Pull], float]:
+        """From the mesh onto the surface and from the surface onto the mesh; and the mean squares of both distances."""
         moved = _Samples(
             self.deformation.positions(self.samples),
             self.deformation.normals(self.samples, self.rest.normals),
             self.rest.colours,
         )
-        has_colours = dense.colours is not None
+        has_colours = target.dense.colours is not None
         own = moved.features(round_.normal_weight, has_colours)
-        _, nearest = tree.query(own)
-        every = np.arange(len(own))
-        yield self._pull(every, moved, dense, nearest, round_.reach)
-        _, owner = cKDTree(own).query(sparse.features(round_.normal_weight, has_colours))
-        yield self._pull(owner, moved, sparse, np.arange(len(owner)), round_.reach)
+        far, nearest = target.tree(round_.normal_weight).query(own)
+        left, owner = cKDTree(own).query(target.sparse.features(round_.normal_weight, has_colours))
+        pulls = [
+            self._pull(np.arange(len(own)), moved, target.dense, nearest, round_.reach),
+            self._pull(owner, moved, target.sparse, np.arange(len(owner)), round_.reach),
+        ]
+        return pulls, sum(float((np.minimum(distances, MISSED) ** 2).mean()) for distances in (far, left))
 
     def _pull(
         self,
@@ -265,3 +297,24 @@ class _Fitting:
         weights = (1 + (offsets**2).sum(1) / reach**2) ** -2 / len(own)
         weights[(moved.normals[own] * directions).sum(1) < SAME_SIDE] = 0
         return Pull(self.samples[own], directions, (offsets * directions).sum(1), weights)
+
+
+def _found(fitting: _Fitting, moments: Sequence[Mesh], start: int) -> dict[int, _Found]:
+    """The motions of all moments since that of the template."""
+    found = {start: _Found(0.0, fitting.deformation.motion)}
+    outward = [(index, 1) for index in range(start + 1, len(moments))] + [(index, -1) for index in range(start)[::-1]]
+    for index, ahead in outward:
+        found[index] = fitting.best(moments[index], list(_starts(found, index, -ahead)))
+    for index, ahead in reversed(outward):
+        if index + ahead in found:
+            halfway = found[index - ahead].motion.halfway(found[index + ahead].motion)
+            again = fitting.best(moments[index], [halfway, *_starts(found, index, ahead)])
+            found[index] = min(found[index], again, key=lambda one: one.cost)
+    return found
+
+
+def _starts(found: Mapping[int, _Found], index: int, side: int) -> Iterator[NodeMotion]:
+    """The motion of the moment on one side, and where it leads if it goes on as from the moment before that."""
+    yield found[index + side].motion
+    if index + 2 * side in found:
+        yield found[index + side].motion.beyond(found[index + 2 * side].motion)
