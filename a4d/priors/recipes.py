@@ -12,6 +12,9 @@ from typing import Any
 
 from a4d.config import load_yaml
 
+MODEL_KEYS = ("prior", "depth_model", "features")
+"""Settings whose value is a model of the catalogue."""
+
 
 def shipped(folder: str) -> Path:
     """A folder that ships with the package and lies at the top of a checkout."""
@@ -40,14 +43,14 @@ def recipes_with(prior: str) -> list[str]:
 
 
 def _names(values: Any) -> Iterator[str]:
-    """Every value of a key `prior`, and every key and kind of `priors`, however deep."""
+    """Every value of a key that names a model, and every key and kind of `priors`, however deep."""
     if isinstance(values, list):
         for value in values:
             yield from _names(value)
     if not isinstance(values, Mapping):
         return
     for key, value in values.items():
-        if key == "prior":
+        if key in MODEL_KEYS:
             yield str(value)
         elif key == "profile":
             profile = shipped("stages") / "profiles" / f"{value}.yaml"

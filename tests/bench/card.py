@@ -124,7 +124,8 @@ def test_rows(files: Sequence[Path], rehearse: bool) -> Iterator[Row]:
 def reported_rows(report: Path) -> Iterator[Row]:
     """A row for every figure of every test, from pytest's report in JUnit's format."""
     for case in ET.parse(report).iter("testcase"):
-        name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
+        module = case.get("classname", "").rpartition(".")[2]
+        name = "::".join(filter(None, (module, case.get("name"))))
         found = [(each.get("name"), each.get("value", "")) for each in case.iter("property")]
         memory = next((int(value) for key, value in found if key == "memory"), None)
         seconds, verdict = float(case.get("time", 0)), verdict_of(case)
