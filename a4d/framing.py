@@ -47,13 +47,6 @@ class Crop(Config):
         """(..., 2) the same points in the frame."""
         return (points - np.array([self.left, self.top])) * self.scale
 
-    def source_from_frame(
-        self,
-        points: NDArray[np.floating],  # (..., 2) x, y in the frame
-    ) -> NDArray[np.floating]:
-        """(..., 2) the same points in the source."""
-        return points / self.scale + np.array([self.left, self.top])
-
 
 def crop_around(alpha: Array, size: int = 512, margin: float = 0.1) -> Crop:
     """The square in which a subject is centred and as large as its margin allows.

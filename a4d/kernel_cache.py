@@ -78,7 +78,13 @@ class _Locator(InTreeCacheLocator):
 
     def __init__(self, function: Callable[..., Any], source: str) -> None:
         super().__init__(function, source)
+        self._source = source
         self._cache_path = str((cache_folder() or Path()) / self.get_suitable_cache_subpath(source))
+
+    def get_source_stamp(self) -> tuple[Any, ...]:
+        """Of all modules of the function's folder: what is compiled holds the code of the kernels that it calls."""
+        stamps = [(file.name, file.stat()) for file in sorted(Path(self._source).parent.glob("*.py"))]
+        return (super().get_source_stamp(), *((name, stamp.st_mtime, stamp.st_size) for name, stamp in stamps))
 
     def ensure_cache_path(self) -> None:
         """Numba would try each of them, at every start."""

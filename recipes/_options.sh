@@ -33,10 +33,12 @@ read_options() {
 
 usage() { sed -n 's/^#   //p' "$0" >&2; exit 2; }
 
-# choose_profile PAPER: `profile` is paper where there is CUDA, else compact; `settings` is its file.
+# choose_profile PAPER [NAME]: `profile` is NAME, or paper, where there is CUDA, else compact; `settings` is its file.
 choose_profile() {
   local folder="$root/recipes/$1" known
-  [ -n "$profile" ] || profile="$(python -c 'import torch; print("paper" if torch.cuda.is_available() else "compact")')"
+  if [ -z "$profile" ]; then
+    python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && profile="${2:-paper}" || profile=compact
+  fi
   settings="$folder/$profile.yaml"
   [ -f "$settings" ] && return
   known="$(cd "$folder" && echo *.yaml)"

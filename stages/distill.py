@@ -5,37 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from a4d.config import Config
-from a4d.fitting.fitting import fit
+from a4d.fitting.seed_settings import PrimitiveConfig
 from a4d.fitting.settings import Fitting, complete_with_scene, profile_values
 from a4d.fitting.stage import FittingStage
-from a4d.fitting.start import require_another_name, start
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
-if TYPE_CHECKING:
-    from a4d.scenes.seed import Seed
-
 DEFAULT_PROFILE = "distill-text"
-
-
-class SeedConfig(Config):
-    """The shape that a scene begins from where none is given."""
-
-    kind: Literal["ball", "ellipsoid"] = Field(default="ball", description="a filled ball, or an ellipsoid's surface")
-    radius: float = Field(default=0.8, gt=0, description="metres")
-    axes: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="x, y, z as shares of the radius")
 
 
 class Distill(Fitting):
     """Everything that decides a distilled scene."""
 
-    seed: SeedConfig = SeedConfig()
+    seed: PrimitiveConfig = PrimitiveConfig()
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,22 +40,14 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
         UsageError: the scene would take its own place.
     """
     from a4d.contents.frames import load_frames
+    from a4d.fitting.fitting import fit
+    from a4d.fitting.seeds import primitive_seed
+    from a4d.fitting.start import require_another_name, start
 
     require_another_name(work, config)
     frames = load_frames(work.workspace) if config.resolved.reads_frames else None
-    scene = start(work.workspace, config, None if config.from_scene else _seed(config.seed), runtime)
+    scene = start(work.workspace, config, None if config.from_scene else primitive_seed(config.seed), runtime)
     return fit(work, config, scene, frames, runtime)
-
-
-def _seed(config: SeedConfig) -> Seed:
-    from a4d.geometry.mesh import Mesh
-    from a4d.geometry.primitives import icosphere
-    from a4d.scenes.seed import Seed
-
-    if config.kind == "ball":
-        return Seed(radius=config.radius)
-    sphere = icosphere(config.radius)
-    return Seed(mesh=Mesh(sphere.vertices * sphere.vertices.new_tensor(config.axes), sphere.faces))
 
 
 STAGE = FittingStage(

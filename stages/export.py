@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field, field_validator, model_validator
 
 from a4d.config import Config
-from a4d.intake.mesh_views import AxisName, axis_named
+from a4d.intake.settings import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage

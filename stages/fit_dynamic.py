@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from a4d.config import Spec
-from a4d.errors import ConfigError, MissingInputError, UsageError
+from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
-from a4d.fitting.fitting import fit
 from a4d.fitting.pace import Pace, paced
-from a4d.fitting.sampled_views import BACKGROUNDS, SampleConfig, sampled_frames
+from a4d.fitting.sample_settings import BACKGROUNDS, SampleConfig
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
 from a4d.fitting.stage import FittingStage
-from a4d.fitting.start import require_another_name
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.quality import Gate, judge
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from a4d.scenes.seed import Seed
-    from a4d.views import Frames
-
 
 GATES_OF_FILMS = (
     Gate("motion_followed", 0.9, 0.75, "of what moves in the frames, {value:.0%} is followed", at_least=True),
@@ -144,12 +137,17 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         MissingInputError: the workspace knows no shape, or its frames do not move.
     """
     from a4d.evaluation.following import figures_of_motion
+    from a4d.fitting.fitting import fit
+    from a4d.fitting.sampled_views import sampled_frames
+    from a4d.fitting.seeds import seed_at_rest
+    from a4d.fitting.start import observed_clip, require_another_name
     from a4d.randomness import generator
 
     require_another_name(work, config)
     choice = config.resolved.scene
     assert choice is not None
-    scene = choice.begin(make_seed(work.workspace, config), generator(runtime.seed, "begin"))
+    seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
+    scene = choice.begin(seed, generator(runtime.seed, "begin"))
     if config.sample is None:
         frames = observed_clip(work.workspace, config.clip)
     else:
@@ -160,46 +158,6 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     )
     judge(work, metrics, GATES_OF_FILMS if config.sample is None else GATES_OF_SAMPLES)
     return metrics
-
-
-def make_seed(workspace: Workspace, config: FitDynamic) -> Seed:
-    """The static scene, and the mesh as it stands in the first of the frames.
-
-    Raises:
-        MissingInputError: there is neither.
-    """
-    from a4d.contents.assets import still_asset
-    from a4d.scenes import load_scene
-    from a4d.scenes.protocols import Splatting
-    from a4d.scenes.seed import Seed
-
-    static = load_scene(workspace.scene(config.from_scene)) if config.from_scene else None
-    asset = still_asset(workspace, config.clip) if workspace.metadata.asset is not None else None
-    if asset is None and not isinstance(static, Splatting):
-        raise MissingInputError(
-            f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
-            f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
-        )
-    if not isinstance(static, Splatting):
-        return Seed(asset=asset)
-    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint)
-
-
-def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
-    """The workspace's frames of one clip.
-
-    Raises:
-        MissingInputError: they show a single moment, or not this clip.
-    """
-    from a4d.contents.frames import load_frames
-
-    frames = load_frames(workspace, clip)
-    if frames.times is None or len(frames.moments) < 2:
-        raise MissingInputError(
-            f"the frames of {workspace.path} do not move",
-            "Run `a4d preprocess` on an animated mesh with --clip, or let a prior make them: --sample.prior NAME",
-        )
-    return frames
 
 
 STAGE = FittingStage(

@@ -8,12 +8,15 @@ from typing import Any
 
 from a4d.config import Config, part_of, united
 from a4d.errors import MissingInputError, UsageError
-from a4d.intake.channels import ChannelSettings, make_channels, require_channel_weights
-from a4d.intake.given_views import GivenViews
-from a4d.intake.image import ImageSettings, take_image
-from a4d.intake.mesh_views import MeshViews, take_mesh, take_mesh_at_rest
-from a4d.intake.photographs import CaptureSettings, PhotographSettings, take_capture, take_photographs
-from a4d.intake.video import VideoSettings, take_video
+from a4d.intake.settings import (
+    CaptureSettings,
+    ChannelSettings,
+    GivenViews,
+    ImageSettings,
+    MeshViews,
+    PhotographSettings,
+    VideoSettings,
+)
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
@@ -52,7 +55,12 @@ def run(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     _require_applicable(config, source.kind)
     _require_unknown_depth(config, source.kind)
     facts = TAKERS[source.kind](work, config, runtime)
-    return {**facts, **make_channels(work, part_of(config, ChannelSettings), runtime)}
+    channels = part_of(config, ChannelSettings)
+    if not channels.is_any_wanted:
+        return facts
+    from a4d.intake.channels import make_channels
+
+    return {**facts, **make_channels(work, channels, runtime)}
 
 
 def _require_applicable(config: Config, kind: str) -> None:
@@ -76,9 +84,31 @@ def _require_unknown_depth(config: Config, kind: str) -> None:
         raise UsageError("--depth-model tells a depth that is known already", "Leave it out")
 
 
+def _take_image(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+    """One image."""
+    from a4d.intake.image import take_image
+
+    return take_image(work, part_of(config, ImageSettings))
+
+
+def _take_photographs(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+    """A folder of photographs."""
+    from a4d.intake.photographs import take_photographs
+
+    return take_photographs(work, part_of(config, PhotographSettings))
+
+
+def _take_video(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+    """A film from one side."""
+    from a4d.intake.video import take_video
+
+    return take_video(work, part_of(config, VideoSettings))
+
+
 def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
     """Photographs with cameras, or films from several sides."""
     from a4d.intake.films import take_films
+    from a4d.intake.photographs import take_capture
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
 
     path = work.workspace.source_path()
@@ -90,6 +120,7 @@ def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, An
 def _take_mesh(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """A mesh that is shown here, or beside films that show it."""
     from a4d.intake.films import take_films
+    from a4d.intake.mesh_views import take_mesh, take_mesh_at_rest
     from a4d.io.captures.multi_view_folder import MultiViewFolder
 
     shown = part_of(config, MeshViews)
@@ -110,9 +141,9 @@ def _take_text(work: Transaction, _: Config, __: Runtime) -> dict[str, Any]:
 
 
 TAKERS: dict[str, Callable[[Transaction, Config, Runtime], dict[str, Any]]] = {
-    "image": lambda work, config, _: take_image(work, part_of(config, ImageSettings)),
-    "images": lambda work, config, _: take_photographs(work, part_of(config, PhotographSettings)),
-    "video": lambda work, config, _: take_video(work, part_of(config, VideoSettings)),
+    "image": _take_image,
+    "images": _take_photographs,
+    "video": _take_video,
     "capture": _take_capture,
     "mesh": _take_mesh,
     "text": _take_text,
@@ -121,7 +152,7 @@ TAKERS: dict[str, Callable[[Transaction, Config, Runtime], dict[str, Any]]] = {
 
 def require(config: Config) -> None:
     """Look for the weights of what makes channels."""
-    require_channel_weights(part_of(config, ChannelSettings))
+    part_of(config, ChannelSettings).require_weights()
 
 
 def inputs(workspace: Workspace, config: Config) -> list[Path]:

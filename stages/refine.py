@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from a4d.errors import UsageError
-from a4d.fitting.fitting import fit
-from a4d.fitting.settings import Fitting, profile_values
+from a4d.fitting.settings import Fitting, kind_of, profile_values
 from a4d.fitting.stage import FittingStage
-from a4d.fitting.start import kind_of, require_another_name, start, still_frames
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -52,6 +50,8 @@ def run(work: Transaction, config: Refine, runtime: Runtime) -> dict[str, Any]:
         UsageError: the scene would take its own place.
     """
     from a4d.contents.frames import load_frames
+    from a4d.fitting.fitting import fit
+    from a4d.fitting.start import require_another_name, start, still_frames
     from a4d.scenes.protocols import is_moving
 
     require_another_name(work, config)

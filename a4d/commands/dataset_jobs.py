@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from a4d.console import progress
 from a4d.errors import A4DError, OutOfMemoryError
 from a4d.interruption import end_with, held_back
+from a4d.runtime import prepare_process
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -159,8 +162,6 @@ def render_all(jobs: Sequence[Job], workers: int | None, force: bool, console: C
     Raises:
         OutOfMemoryError: a process was killed.
     """
-    import os
-
     tally = Tally()
     count = min(workers or os.cpu_count() or 1, len(jobs))
     with progress(console) as bar:
@@ -188,8 +189,6 @@ def render_all(jobs: Sequence[Job], workers: int | None, force: bool, console: C
 
 def _render_beside(jobs: Sequence[Job], count: int, force: bool, finished: Callable[[Job, Rendered], None]) -> None:
     """Do jobs in processes that end with this one."""
-    import multiprocessing
-
     from a4d.kernel_cache import cache_folder
 
     cache_folder()  # whatever there is to say of it is said here, and not by each of them
@@ -210,8 +209,6 @@ def _prepare(lifeline: Connection) -> None:
     """One thread per process: there is a process per core."""
     end_with(lifeline)
     logging.getLogger("a4d.kernel_cache").setLevel(logging.ERROR)
-    from a4d.runtime import prepare_process
-
     prepare_process()
     import torch
 

@@ -11,6 +11,12 @@ import typer
 
 from a4d.console import format_value, print_json, print_result, print_table
 from a4d.errors import MissingInputError, UsageError
+from a4d.priors.catalogue import parse_overrides
+from a4d.runtime import resolve_device
+from a4d.scenes import load_scene
+from a4d.workspace.journal import open_for_reading
+from a4d.workspace.remedies import naming_the_run
+from a4d.workspace.source import SUFFIXES
 
 if TYPE_CHECKING:
     from a4d.contents.shapes import ShapeSource
@@ -100,9 +106,6 @@ def evaluate(
     trajectory_error, joint_error: of points, and of joints, that belong together
     arap_energy: how far from rigid neighbourhoods move
     """
-    from a4d.runtime import resolve_device
-    from a4d.workspace.remedies import naming_the_run
-
     place = resolve_device(device)
     own, given = _workspace(target), _workspace(against or target)
     candidate, reference = _shapes((target, own, scene), (against, given, against_scene), shapes)
@@ -155,9 +158,6 @@ def _has_truth(workspace: Workspace | None) -> bool:
 
 def _workspace(path: Path) -> Workspace | None:
     """The workspace at a path, or None for a mesh file, there or not."""
-    from a4d.workspace.journal import open_for_reading
-    from a4d.workspace.source import SUFFIXES
-
     is_mesh = path.is_file() or SUFFIXES.get(path.suffix.lower()) == "mesh"
     return None if is_mesh and not path.is_dir() else open_for_reading(path)
 
@@ -166,8 +166,6 @@ def _compare_views(folder: Path, truth: Workspace, options: ViewOptions, device:
     from a4d.contents.frames import load_frames
     from a4d.evaluation.judges import chosen_judges, load_judges
     from a4d.evaluation.views import compare_views
-    from a4d.priors.catalogue import parse_overrides
-    from a4d.scenes import load_scene
     from a4d.scenes.protocols import is_moving
 
     names = chosen_judges(options.judges)

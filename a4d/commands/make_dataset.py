@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from a4d.commands.dataset_jobs import AssetJob, Job, ProceduralJob, render_all
-from a4d.config import load_yaml
+from a4d.config import differences, load_yaml
 from a4d.console import make_console, print_json, print_result
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
+from a4d.io.files import read_json, write_text
 from a4d.memory import Demand, require_memory
 from a4d.randomness import LARGEST_SEED
 
@@ -188,9 +189,6 @@ def _require_settings(root: Path, settings: dict[str, Any], *, force: bool) -> N
     Raises:
         UsageError: what is there was made with others.
     """
-    from a4d.config import differences
-    from a4d.io.files import read_json, write_text
-
     file = root / SETTINGS
     plain = json_format.loads(json_format.dumps(settings))
     if file.is_file() and not force:

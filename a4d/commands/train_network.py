@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from a4d.config import plain, to_yaml
 from a4d.console import make_console, print_json, print_table
 from a4d.errors import UsageError
 from a4d.memory import require_memory
@@ -83,7 +84,6 @@ def train_network(name: str, wanted: NetworkTraining) -> None:
 
 
 def _train(model: Model[Any], wanted: NetworkTraining, output: Path, device: str) -> dict[str, float]:
-    from a4d.config import plain, to_yaml
     from a4d.training.processes import joined
     from a4d.training.trainer import Trainer
 

@@ -10,6 +10,8 @@ from pydantic import Field
 from a4d.config import Config
 from a4d.errors import ConfigError, MissingInputError
 from a4d.fitting.files import ADAPTERS
+from a4d.priors.catalogue import load_prior, locate, with_bases
+from a4d.priors.placement import Placement
 from a4d.running.stage import Stage
 from a4d.running.weights import record_weights, weight_overrides
 from a4d.runtime import Runtime
@@ -73,8 +75,6 @@ def _inputs(workspace: Workspace, config: TrainPrior) -> list[Path]:
 
 
 def _require(config: TrainPrior) -> None:
-    from a4d.priors.catalogue import locate, with_bases
-
     if config.embedding is not None:
         _given(config.embedding)
         return
@@ -112,10 +112,8 @@ def _learn(work: Transaction, config: TrainPrior, runtime: Runtime) -> dict[str,
 
     from a4d.contents.frames import load_frames
     from a4d.priors.adapters import TOKEN_FILES
-    from a4d.priors.catalogue import load_prior, locate, with_bases
     from a4d.priors.lora import LORA_FILE
     from a4d.priors.personalisation import Choices
-    from a4d.priors.placement import Placement
     from a4d.training.trainer import Trainer
 
     overrides = weight_overrides(config.weights)

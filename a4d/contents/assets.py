@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from a4d.errors import MissingInputError
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.placement import placed
+from a4d.io.assets.asset_reader import read_asset
+from a4d.io.ground_truth import GroundTruth, read_ground_truth
+from a4d.scenes.carried_surface import CarriedSurface
 from a4d.workspace.source import SourceAsset
 from a4d.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from a4d.geometry.assets.asset import Asset
-    from a4d.io.ground_truth import GroundTruth
 
 
 def load_asset(workspace: Workspace) -> Asset:
@@ -22,9 +22,6 @@ def load_asset(workspace: Workspace) -> Asset:
         MissingInputError: the workspace comes from something else, or has not been preprocessed.
         InvalidInputError: the source cannot be read any more.
     """
-    from a4d.geometry.assets.placement import placed
-    from a4d.io.assets.asset_reader import read_asset
-
     return placed(read_asset(workspace.source_path()), world_from_source(workspace))
 
 
@@ -38,8 +35,6 @@ def still_asset(workspace: Workspace, clip: str | None = None) -> Asset:
     Raises:
         MissingInputError: the workspace comes from something else, or has not been preprocessed.
     """
-    from a4d.scenes.carried_surface import CarriedSurface
-
     asset = load_asset(workspace)
     facts = _facts(workspace)
     wanted = facts.clip_name(clip)
@@ -55,8 +50,6 @@ def world_from_source(workspace: Workspace) -> Tensor:
     Raises:
         MissingInputError: the workspace comes from something else, or has not been preprocessed.
     """
-    import torch
-
     return torch.tensor(_facts(workspace).world_from_source, dtype=torch.float64)
 
 
@@ -71,8 +64,6 @@ def load_ground_truth(workspace: Workspace, clip: str | None = None) -> GroundTr
         MissingInputError: the workspace comes from something else, or this clip was not rendered.
         InvalidInputError: the file is damaged.
     """
-    from a4d.io.ground_truth import read_ground_truth
-
     facts = _facts(workspace)
     wanted = facts.clip_name(clip)
     rendered = [entry for entry in facts.rendered if wanted in (None, entry.clip)]

@@ -39,11 +39,8 @@ def files_read(workspace: Workspace, config: Fitting) -> list[Path]:
         MissingInputError: there is no such scene or file.
         ConfigError: there is no channel of a name that views or objectives want.
     """
-    from a4d.objectives.objective import observing
-
     parts = config.resolved
-    seen = observing(parts.views, parts.objectives).values()
-    channels = dict.fromkeys(channel_entry(name) for views in seen for name in views.channels_read)
+    channels = dict.fromkeys(map(channel_entry, parts.channels_read))
     given = [workspace.scene(config.from_scene)] if config.from_scene else []
     files = [] if parts.scene is None else parts.scene.files()
     shown = [workspace.scene(name) for name in parts.scenes_shown]

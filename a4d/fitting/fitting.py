@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
+from a4d.fitting.figures import rigidity
 from a4d.fitting.files import ADAPTERS, placement
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
+from a4d.objectives.priors import build_priors, build_trainables
+from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.running.weights import record_weights
 from a4d.runtime import Runtime
+from a4d.scenes import load_scene
+from a4d.scenes.protocols import Splatting
+from a4d.scenes.scene import Scene
+from a4d.views import Frames
 from a4d.workspace.transaction import Transaction
-
-if TYPE_CHECKING:
-    from a4d.scenes.scene import Scene
-    from a4d.views import Frames
-
-REPORTED_MOMENTS = 16
-"""Of a scene without frames, at which its energy is taken."""
 
 
 def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None, runtime: Runtime) -> dict[str, float]:
@@ -41,10 +39,6 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         UsageError: a scene that priors are shown would be replaced.
         Interrupted: a scheduler asked to stop; a checkpoint is left.
     """
-    from a4d.objectives.priors import build_priors, build_trainables
-    from a4d.optimise import LoopConfig, Problem, optimise
-    from a4d.scenes.protocols import Splatting
-
     parts, place = config.resolved, placement(config, runtime)
     record_weights(work, parts.weight_folders(place.overrides), place.overrides)
     frozen = _frozen(work, parts.scenes_shown, runtime.device)
@@ -73,31 +67,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     return metrics | rigidity(scene, frames)
 
 
-def rigidity(scene: Scene, frames: Frames | None) -> dict[str, float]:
-    """How far a moving scene is from keeping its shape; empty for one whose points cannot be followed.
-
-    Args:
-        scene: looked at where it moves.
-        frames: at whose moments it is looked at; evenly spaced ones where there are none.
-    """
-    import torch
-
-    from a4d.geometry.deformation.arap import deformation_energy
-    from a4d.scenes.protocols import Deforming, has_mesh, is_moving
-
-    if not isinstance(scene, Deforming) or not is_moving(scene):
-        return {}
-    moments = torch.linspace(0, 1, REPORTED_MOMENTS) if frames is None or frames.times is None else frames.moments
-    times = [0.0, *moments[moments > 0].tolist()]
-    with torch.no_grad():
-        paths = scene.moved_points("vertices" if has_mesh(scene) else "gaussians", times)
-    return {"arap_energy": deformation_energy(paths, scene.mesh().faces if has_mesh(scene) else None)}
-
-
 def _frozen(work: Transaction, names: list[str], device: str) -> dict[str, Scene]:
     """The scenes that priors are shown, by name."""
-    from a4d.scenes import load_scene
-
     if work.name in names:
         raise UsageError(f"the scene '{work.name}' is shown to a prior and cannot be replaced", "Choose another --name")
     return {name: load_scene(work.workspace.scene(name), device).requires_grad_(False).eval() for name in names}

@@ -12,7 +12,7 @@ from torch import Generator
 from a4d.config import Config, Spec, parse, plain, unknown_key
 from a4d.errors import MissingInputError
 from a4d.objectives import build_objectives
-from a4d.objectives.objective import Objective
+from a4d.objectives.objective import Objective, observing
 from a4d.objectives.priors import PriorSettings, prior_settings
 from a4d.optimisers import OptimiserConfig
 from a4d.priors.catalogue import locate
@@ -84,6 +84,12 @@ class ResolvedFit:
         """Whether views or priors are made of the workspace's images."""
         parts: list[Views | PriorSettings] = [*self.views.values(), *self.priors.values()]
         return any(part.reads_frames for part in parts)
+
+    @property
+    def channels_read(self) -> list[str]:
+        """The channels of the workspace's frames that views or objectives look at."""
+        seen = observing(self.views, self.objectives).values()
+        return list(dict.fromkeys(name for views in seen for name in views.channels_read))
 
     @property
     def scenes_shown(self) -> list[str]:

@@ -82,6 +82,16 @@ def profile_values(folder: Path, stage: str, profile: str, workspace: Workspace)
     return {**load_yaml(file), "profile": profile, "prompt": workspace.metadata.subject}
 
 
+def kind_of(workspace: Workspace, scene: str) -> str:
+    """The kind of a scene of the workspace.
+
+    Raises:
+        MissingInputError: there is no such scene.
+        ConfigError: its `scene.yaml` cannot be read.
+    """
+    return str(load_yaml(workspace.scene(scene) / "scene.yaml").get("kind"))
+
+
 def complete_fitting(config: FittingType) -> FittingType:
     """Check all parts of the settings, and fill in their defaults and the prompt; the last step of a completion.
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from a4d.config import load_yaml
-from a4d.errors import UsageError
+from a4d.contents.frames import load_frames
+from a4d.errors import MissingInputError, UsageError
 from a4d.fitting.settings import Fitting
+from a4d.randomness import generator
 from a4d.runtime import Runtime
+from a4d.scenes import begin_from, load_scene
+from a4d.scenes.scene import Scene
+from a4d.scenes.seed import Seed
+from a4d.views import Frames
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from a4d.scenes.scene import Scene
-    from a4d.scenes.seed import Seed
-    from a4d.views import Frames
 
 
 def require_another_name(work: Transaction, config: Fitting) -> None:
@@ -39,9 +37,6 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
     Raises:
         ConfigError: the scene does not become what the settings say.
     """
-    from a4d.randomness import generator
-    from a4d.scenes import begin_from, load_scene
-
     draws = generator(runtime.seed, "begin")
     if config.from_scene:
         return begin_from(load_scene(workspace.scene(config.from_scene)), config.scene, draws)
@@ -51,18 +46,36 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
     return choice.begin(seed, draws)
 
 
-def kind_of(workspace: Workspace, scene: str) -> str:
-    """The kind of a scene of the workspace.
-
-    Raises:
-        MissingInputError: there is no such scene.
-        ConfigError: its `scene.yaml` cannot be read.
-    """
-    return str(load_yaml(workspace.scene(scene) / "scene.yaml").get("kind"))
-
-
 def still_frames(frames: Frames) -> Frames:
     """What a static scene is compared with: the first moment of a clip that several cameras saw, else all frames."""
     if frames.times is not None and len(at_rest := frames.at(0)) > 1:
         return at_rest
+    return frames
+
+
+def chosen_frame(work: Transaction, frames: Frames, index: int) -> Frames:
+    """The one frame that is fitted; of a clip, the user is told that the others do not take part.
+
+    Raises:
+        UsageError: there is no such frame.
+    """
+    if index >= len(frames):
+        raise UsageError(f"there is no frame {index} among {len(frames)}", f"Give --frame 0 to {len(frames) - 1}")
+    if len(frames) > 1:
+        work.warn(f"frame {index} of {len(frames)} alone is fitted; a static scene has no room for the others")
+    return frames.only(index)
+
+
+def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
+    """The workspace's frames of one clip.
+
+    Raises:
+        MissingInputError: they show a single moment, or not this clip.
+    """
+    frames = load_frames(workspace, clip)
+    if frames.times is None or len(frames.moments) < 2:
+        raise MissingInputError(
+            f"the frames of {workspace.path} do not move",
+            "Run `a4d preprocess` on an animated mesh with --clip, or let a prior make them: --sample.prior NAME",
+        )
     return frames

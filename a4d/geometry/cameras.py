@@ -228,21 +228,6 @@ def opencv_from_opengl(world_from_camera: Tensor) -> Tensor:
     return world_from_camera @ OPENCV_FROM_OPENGL.to(world_from_camera)
 
 
-def opencv_from_pytorch3d(rotation: Tensor, translation: Tensor) -> Tensor:
-    """PyTorch3D's row-vector `R`, `T` (camera axes x left, y up, z forward) to world_from_camera.
-
-    Args:
-        rotation: (..., 3, 3), applied as `x_in_camera = x_in_world @ R + T`.
-        translation: (..., 3).
-
-    Returns:
-        (..., 4, 4) world_from_camera, OpenCV axes.
-    """
-    flip = rotation.new_tensor([-1.0, -1.0, 1.0])
-    camera_from_world = rigid_from_parts((rotation * flip).transpose(-1, -2), translation * flip)
-    return invert_rigid(camera_from_world)
-
-
 def opencv_from_colmap(quaternion: Tensor, translation: Tensor) -> Tensor:
     """COLMAP's camera_from_world quaternion and translation to world_from_camera; its camera axes are OpenCV's.
 

@@ -59,6 +59,24 @@ def quaternion_from_rotation(rotations: Tensor) -> Tensor:
     return torch.where(quaternions[..., :1] < 0, -quaternions, quaternions)
 
 
+def rotation_from_axis_angle(vectors: Tensor) -> Tensor:
+    """Rotation matrices of axes whose lengths are the angles, differentiable everywhere, also at no angle at all.
+
+    Args:
+        vectors: (..., 3) radians.
+
+    Returns:
+        (..., 3, 3) rotations.
+    """
+    squared = vectors.square().sum(-1, keepdim=True)
+    is_small = squared < 1e-6
+    # The root has no gradient at 0: the branch that is not taken must not see it.
+    angle = torch.where(is_small, torch.ones_like(squared), squared).sqrt()
+    cosine = torch.where(is_small, 1 - squared / 8, (angle / 2).cos())
+    scale = torch.where(is_small, 0.5 - squared / 48, (angle / 2).sin() / angle)
+    return rotation_from_quaternion(torch.cat([cosine, scale * vectors], dim=-1))
+
+
 def rotation_from_axes(
     axes: Tensor,  # (..., 6) two directions, not parallel
 ) -> Tensor:

@@ -4,52 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-from pydantic import Field
+import numpy as np
+import torch
+from torch import Tensor
 
-from a4d.config import Config
 from a4d.console import progress
 from a4d.errors import UsageError
-from a4d.priors.catalogue import find, locate, require_kind
+from a4d.estimation.depth import load_depth_estimator
+from a4d.estimation.features import load_feature_extractor, principal_components
+from a4d.estimation.flow import film_flows
+from a4d.intake.settings import ChannelSettings
+from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.depth_maps import nearness
+from a4d.io.frame_channels import write_features, write_flow
+from a4d.io.pictures.images import read_image, write_depth
+from a4d.pixels import SOLID, WHITE, Array, composite
+from a4d.priors.catalogue import find, locate
 from a4d.priors.placement import Placement
+from a4d.priors.weights_folder import WeightsFolder
 from a4d.running.weights import record_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from a4d.pixels import Array
-    from a4d.priors.weights_folder import WeightsFolder
 
 MOST_SAMPLES = 64
 """Frames, spread over all of them, from which the principal components of features are found."""
 
 
 Item = TypeVar("Item")
-
-
-class ChannelSettings(Config):
-    """What is estimated from the frames, and by what."""
-
-    depth_model: str | None = Field(default=None, description="the model that tells the depth of each frame")
-    flow: Literal["dis"] | None = Field(default=None, description="how the optical flow of a film is found")
-    flow_strides: list[Annotated[int, Field(ge=1, le=9999)]] = Field(
-        default=[1, 2, 4, 8], min_length=1, max_length=32, description="how many frames apart flow is found"
-    )
-    features: str | None = Field(default=None, description="the model that tells features of each frame")
-    feature_channels: int = Field(
-        default=16, ge=1, le=4096, description="principal components that are kept of the features"
-    )
-    # It does not change the result, and is no part of what a finished result is compared by.
-    weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
-
-    @property
-    def models(self) -> dict[str, str]:
-        """Names of the catalogue by kind."""
-        named = {"depth": self.depth_model, "features": self.features}
-        return {kind: name for kind, name in named.items() if name is not None}
 
 
 class StagedFrames(Sequence["Array"]):
@@ -72,10 +55,6 @@ class StagedFrames(Sequence["Array"]):
     def __getitem__(self, index: slice) -> StagedFrames: ...
 
     def __getitem__(self, index: int | slice) -> Array | StagedFrames:
-        import numpy as np
-
-        from a4d.io.pictures.images import read_image
-
         if isinstance(index, slice):
             return StagedFrames(self.files[index])
         image = read_image(self.files[index])
@@ -83,24 +62,7 @@ class StagedFrames(Sequence["Array"]):
 
     def on_white(self, index: int) -> Tensor:
         """(H, W, 3) what a network is shown."""
-        import torch
-
-        from a4d.pixels import WHITE, composite
-
         return torch.from_numpy(composite(self[index], WHITE))
-
-
-def require_channel_weights(config: ChannelSettings) -> None:
-    """Look for the models that settings name, reading none of their weights.
-
-    Raises:
-        ConfigError: there is no such model, or it is of another kind.
-        BackendUnavailableError: its weights are not on this machine.
-    """
-    overrides = weight_overrides(config.weights)
-    for kind, name in config.models.items():
-        require_kind(name, kind)
-        locate(name, overrides)
 
 
 def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) -> dict[str, Any]:
@@ -129,8 +91,6 @@ def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) 
 
 def _weights(work: Transaction, config: ChannelSettings, name: str, runtime: Runtime) -> WeightsFolder:
     """A model's folder, which the record will name."""
-    from a4d.priors.weights_folder import WeightsFolder
-
     overrides = weight_overrides(config.weights)
     folder = locate(name, overrides)
     record_weights(work, {name: folder}, overrides)
@@ -139,11 +99,6 @@ def _weights(work: Transaction, config: ChannelSettings, name: str, runtime: Run
 
 def _write_depth(work: Transaction, frames: StagedFrames, weights: WeightsFolder, runtime: Runtime) -> None:
     """How near each pixel of the subject is, from 0 to 1 within each frame."""
-    from a4d.estimation.depth import load_depth_estimator
-    from a4d.io.depth_maps import nearness
-    from a4d.io.pictures.images import write_depth
-    from a4d.pixels import SOLID
-
     estimator, folder = load_depth_estimator(weights), work.replace("depth")
     for index in _counted("depth", range(len(frames)), runtime):
         values = estimator(frames.on_white(index)).numpy()
@@ -153,10 +108,6 @@ def _write_depth(work: Transaction, frames: StagedFrames, weights: WeightsFolder
 
 def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int], runtime: Runtime) -> float:
     """The flow of each film at every stride that it is long enough for; the share of the subject where it is known."""
-    from a4d.estimation.flow import film_flows
-    from a4d.io.frame_channels import write_flow
-    from a4d.pixels import SOLID
-
     films = [StagedFrames([frames.files[index] for index in film]) for film in _films(work, len(frames))]
     if not any(len(film) > min(strides) for film in films):
         raise UsageError(
@@ -178,8 +129,6 @@ def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int],
 
 def _films(work: Transaction, count: int) -> list[list[int]]:
     """The frames by each camera that stays, by time: of a video all, else as the cameras' file says."""
-    from a4d.io.captures.transforms_json import read_transforms
-
     path = work.output("transforms.json")
     if not path.is_file():
         source = work.workspace.metadata.source
@@ -198,9 +147,6 @@ def _write_features(
     work: Transaction, frames: StagedFrames, weights: WeightsFolder, config: ChannelSettings, runtime: Runtime
 ) -> float:
     """The features of each frame in their principal components; the share of the variance that is kept."""
-    from a4d.estimation.features import load_feature_extractor, principal_components
-    from a4d.io.frame_channels import write_features
-
     assert config.features is not None
     extractor, folder = load_feature_extractor(weights), work.replace(f"features/{config.features}")
     chosen = sorted({round(place * (len(frames) - 1) / MOST_SAMPLES) for place in range(MOST_SAMPLES + 1)})

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from a4d.intake.common import naming
-from a4d.intake.given_views import GivenViews, take_views
+from a4d.intake.given_views import take_views
 from a4d.intake.mesh_views import PlacedMesh
+from a4d.intake.settings import GivenViews
 from a4d.io.captures.multi_view_folder import Excerpt, MultiViewFolder
 from a4d.matting.matte import matte
 from a4d.pixels import Array

@@ -6,22 +6,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+from torch import Tensor
 
 from a4d.errors import InvalidInputError, UsageError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from a4d.geometry.cameras import Cameras
-    from a4d.geometry.mesh import Mesh
-    from a4d.intake.mesh_views import PlacedMesh
-    from a4d.io.captures.multi_view_folder import MultiViewFolder
-    from a4d.pixels import Array
+from a4d.geometry.cameras import Y_UP_FROM_Z_UP, Cameras, orbit
+from a4d.geometry.mesh import Mesh
+from a4d.intake.mesh_views import PlacedMesh
+from a4d.intake.settings import GivenViews
+from a4d.io.captures.multi_view_dataset import stored_cameras
+from a4d.io.captures.multi_view_folder import MultiViewFolder
+from a4d.io.files import read_json
+from a4d.pixels import Array
+from a4d.render.mesh import render_mesh
 
 logger = logging.getLogger(__name__)
-
-CamerasFrame = Literal["mesh", "world"]
 
 ELEVATION = 15.0
 """Degrees above the subject of cameras of which nobody says it: Animate3D's."""
@@ -31,17 +31,6 @@ HALF = 0.5
 
 CLEARER = 0.02
 """By which outlines must overlap more before cameras are taken to be in a mesh's own frame, unasked."""
-
-
-class StatedCameras(Protocol):
-    """What the user says of the cameras: the file and whose coordinates it means, or the ring."""
-
-    cameras: Path | None
-    cameras_frame: CamerasFrame | None
-    elevations: list[float] | None
-    azimuth: float | None
-    radius: float
-    fov: float
 
 
 @dataclass(frozen=True)
@@ -60,8 +49,6 @@ class ShownViews:
 
     def overlaps(self, surface: Mesh, cameras: Cameras) -> dict[int, float]:
         """Intersection over union of a surface's outlines and the films', by view."""
-        from a4d.render.mesh import render_mesh
-
         shares = {}
         for view, alpha in self.at_rest.items():
             seen = render_mesh(surface, cameras[view]).alpha[0, ..., 0].numpy() > HALF
@@ -74,7 +61,7 @@ class ShownViews:
         return sum(self.overlaps(surface, cameras).values()) / len(self.at_rest)
 
 
-def given_cameras(config: StatedCameras, shown: ShownViews, mesh: PlacedMesh | None) -> Cameras:
+def given_cameras(config: GivenViews, shown: ShownViews, mesh: PlacedMesh | None) -> Cameras:
     """The cameras of all films, in the workspace's world: of the user's file, else of the clip's own, else on a ring.
 
     Args:
@@ -117,8 +104,6 @@ def given_cameras(config: StatedCameras, shown: ShownViews, mesh: PlacedMesh | N
 
 
 def _stated_up(file: Path) -> str | None:
-    from a4d.io.files import read_json
-
     up = read_json(file).get("up_axis")
     return up if up in ("+y", "+z") else None
 
@@ -130,10 +115,6 @@ def _tell_up(file: Path, stated: str | None, assumed: str) -> None:
 
 def _source_from_file(stated: str | None, mesh: PlacedMesh) -> Tensor:
     """(4, 4) rotation from the axes that a file states to those of the mesh's file, which are taken to be the same."""
-    import torch
-
-    from a4d.geometry.cameras import Y_UP_FROM_Z_UP
-
     turn = torch.eye(4, dtype=torch.float64)
     if stated is not None and stated != mesh.orientation.up:
         turn[:3, :3] = mesh.orientation.world_from_source.T
@@ -143,10 +124,6 @@ def _source_from_file(stated: str | None, mesh: PlacedMesh) -> Tensor:
 
 def _stored(file: Path, shown: ShownViews, turn: Tensor | None = None) -> Cameras:
     """The file's cameras of the films that are there; it may have those of the whole ring."""
-    import torch
-
-    from a4d.io.captures.multi_view_dataset import stored_cameras
-
     clip = shown.clip
     if clip.ring > len(clip.views):
         try:
@@ -156,11 +133,7 @@ def _stored(file: Path, shown: ShownViews, turn: Tensor | None = None) -> Camera
     return stored_cameras(file, len(clip.views), *shown.size, turn)
 
 
-def _ring(config: StatedCameras, shown: ShownViews) -> Cameras:
-    import torch
-
-    from a4d.geometry.cameras import orbit
-
+def _ring(config: GivenViews, shown: ShownViews) -> Cameras:
     if config.elevations is not None and len(config.elevations) > 1:
         raise UsageError("films have one ring of cameras", "Give one elevation, or the cameras with --cameras")
     told = shown.clip.angles() or (ELEVATION, 0.0)

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import Field
+import numpy as np
 
 from a4d.errors import InvalidInputError, UsageError
-from a4d.intake.common import Matting, Period, Reduction
-from a4d.intake.given_cameras import CamerasFrame, ShownViews, given_cameras
-from a4d.intake.mesh_views import PlacedMesh, RingSettings
+from a4d.geometry.cameras import Cameras
+from a4d.intake.given_cameras import ShownViews, given_cameras
+from a4d.intake.mesh_views import PlacedMesh
+from a4d.intake.settings import GivenViews, RingSettings
+from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.multi_view_folder import Excerpt, MultiViewFolder
+from a4d.io.captures.transforms_json import write_transforms
+from a4d.io.pictures.images import write_image
+from a4d.pixels import Array
 from a4d.workspace.transaction import Transaction
-
-if TYPE_CHECKING:
-    from a4d.geometry.cameras import Cameras
-    from a4d.io.captures.multi_view_folder import Excerpt, MultiViewFolder
-    from a4d.pixels import Array
 
 SURE = 0.8
 """Overlap of outlines below which the user is told to look."""
-
-
-class GivenViews(RingSettings, Matting, Reduction, Period):
-    """Which films are taken, how their subject is found, and where their cameras stood."""
-
-    cameras: Path | None = Field(
-        default=None, description="a transforms.json with the cameras of such films; else a ring of them is assumed"
-    )
-    cameras_frame: CamerasFrame | None = Field(
-        default=None,
-        description="where these cameras are: in the mesh's own coordinates, or around the unit ball that the mesh "
-        "is brought into; told by the outlines if not given",
-    )
 
 
 def take_views(
@@ -58,12 +46,34 @@ def take_views(
         InvalidInputError: the views differ in length or size, or cameras are damaged.
         UsageError: the views cannot be chosen as asked.
     """
-    from a4d.io.pictures.images import write_image
-
     train, test = _chosen(clip, config)
+    names, shown = _write_pictures(work, clip, (*train, *test), excerpt, cut_out)
+    cameras = given_cameras(config, shown, mesh)
+    _write_cameras(work, cameras, (train, test), names)
+    work.describe(frame_count=len(names), fps=round(clip.rate(excerpt), 6))
+    if clip.missing:
+        missing = ", ".join(clip.missing)
+        work.warn(f"{clip.path.name} has {len(clip.views)} views; missing of a ring of {clip.ring}: {missing}")
+    moments = len(names) // len(shown.at_rest)
+    facts = {"frames": len(names), "views": len(train), "test_views": len(test), "moments": moments}
+    return facts if mesh is None else {**facts, "silhouette_iou": _overlap(work, shown, mesh, cameras)}
+
+
+def _write_pictures(
+    work: Transaction,
+    clip: MultiViewFolder,
+    views: Sequence[int],
+    excerpt: Excerpt,
+    cut_out: Callable[[Path, Array], Array],
+) -> tuple[list[str], ShownViews]:
+    """Write the frames of some views, one view after the other; their names, and what the views show at first.
+
+    Raises:
+        InvalidInputError: the views differ in length or size, or do not move.
+    """
     folder, sizes, counts, names = work.replace("images"), set[tuple[int, int]](), set[int](), list[str]()
     at_rest: list[Array] = []
-    for view in (*train, *test):
+    for view in views:
         first = len(names)
         for frame in clip.frames(view, excerpt):
             rgba = cut_out(clip.views[view], frame)
@@ -78,25 +88,21 @@ def take_views(
     (width, height), (moments,) = sizes.pop(), counts
     if moments < 2:
         raise InvalidInputError(f"the views of {clip.path} show a single moment")
-    shown = ShownViews(clip, (width, height), dict(zip((*train, *test), at_rest, strict=True)))
-    cameras = given_cameras(config, shown, mesh)
-    _write_cameras(work, cameras, (train, test), names)
-    work.describe(frame_count=len(names), fps=round(clip.rate(excerpt), 6))
-    facts = {"frames": len(names), "views": len(train), "test_views": len(test), "moments": moments}
-    if clip.missing:
-        missing = ", ".join(clip.missing)
-        work.warn(f"{clip.path.name} has {len(clip.views)} views; missing of a ring of {clip.ring}: {missing}")
-    if mesh is None:
-        return facts
+    return names, ShownViews(clip, (width, height), dict(zip(views, at_rest, strict=True)))
+
+
+def _overlap(work: Transaction, shown: ShownViews, mesh: PlacedMesh, cameras: Cameras) -> float:
+    """How far the outlines of films and of the mesh that they should show agree; the user is told where they do not."""
     overlaps = shown.overlaps(mesh.surface, cameras)
     overlap, worst = sum(overlaps.values()) / len(overlaps), min(overlaps, key=overlaps.__getitem__)
     if overlap < SURE:
         work.warn(
             f"the outlines of {mesh.file.name} and of the films overlap by {100 * overlap:.0f} %, least in "
-            f"{clip.path.name}/{clip.views[worst].name} ({100 * overlaps[worst]:.0f} %): say where the cameras are "
-            "(--radius, --fov, --azimuth, --cameras, --cameras-frame) or how the mesh stands (--up, --front)"
+            f"{shown.clip.path.name}/{shown.clip.views[worst].name} ({100 * overlaps[worst]:.0f} %): say where the "
+            "cameras are (--radius, --fov, --azimuth, --cameras, --cameras-frame) or how the mesh stands "
+            "(--up, --front)"
         )
-    return {**facts, "silhouette_iou": overlap}
+    return overlap
 
 
 def _chosen(clip: MultiViewFolder, ring: RingSettings) -> tuple[list[int], list[int]]:
@@ -122,11 +128,6 @@ def _chosen(clip: MultiViewFolder, ring: RingSettings) -> tuple[list[int], list[
 
 
 def _write_cameras(work: Transaction, cameras: Cameras, chosen: tuple[list[int], list[int]], names: list[str]) -> None:
-    import numpy as np
-
-    from a4d.io.captures.capture import PosedCapture
-    from a4d.io.captures.transforms_json import write_transforms
-
     train, test = chosen
     moments = len(names) // (len(train) + len(test))
     view = np.repeat([*train, *test], moments)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from a4d.config import plain
-from a4d.intake.common import Framing, as_rgba, naming, same_size, write_filmed
-from a4d.io.depth_maps import Larger, nearness, read_depth_map
+from a4d.framing import crop_around, cut
+from a4d.intake.common import as_rgba, naming, same_size, write_filmed
+from a4d.intake.settings import ImageSettings
+from a4d.io.depth_maps import nearness, read_depth_map
+from a4d.io.pictures.images import read_image, write_depth, write_image
+from a4d.matting.matte import matte
 from a4d.pixels import SOLID, Array
 from a4d.workspace.transaction import Transaction
-
-
-class ImageSettings(Framing):
-    """How the subject of one image is found, and what is known of it beside."""
-
-    mask: Path | None = Field(default=None, description="a file with the answer: white, or opaque, on the subject")
-    depth: Path | None = Field(default=None, description="a depth map of the image: a grey picture, .exr or .npy")
-    depth_larger: Larger = Field(default="nearer", description="what larger, or brighter, values of that map mean")
 
 
 def take_image(work: Transaction, config: ImageSettings) -> dict[str, Any]:
@@ -29,10 +22,6 @@ def take_image(work: Transaction, config: ImageSettings) -> dict[str, Any]:
         InvalidInputError: the image or a map is damaged, or no subject is found.
         UsageError: a map is of another aspect ratio.
     """
-    from a4d.framing import crop_around, cut
-    from a4d.io.pictures.images import read_image, write_depth, write_image
-    from a4d.matting.matte import matte
-
     path = work.workspace.source_path()
     image = read_image(path, max_size=4 * config.size, warn=work.warn)
     with naming(path):

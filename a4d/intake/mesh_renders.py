@@ -5,21 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
 
 from a4d.console import progress
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.geometry.cameras import Cameras, concatenate
+from a4d.geometry.mesh import sample_surface
+from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.transforms_json import write_transforms
+from a4d.io.frame_channels import TRACKS_FILE, Tracks, write_normal, write_tracks
+from a4d.io.ground_truth import ground_truth, write_ground_truth
+from a4d.io.pictures.images import read_depth, write_depth, write_image
+from a4d.randomness import generator
+from a4d.render.asset import AssetRenderer
 from a4d.workspace.source import RenderedClip
 from a4d.workspace.transaction import Transaction
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from torch import Tensor
-
-    from a4d.geometry.assets.animation import Clip
-    from a4d.geometry.assets.asset import Asset
-    from a4d.geometry.assets.posing import PosedMesh
-    from a4d.geometry.cameras import Cameras
-    from a4d.render.asset import AssetRenderer
 
 DEPTH_UNIT = 1e-4
 """Metres per count: 16 bits reach 6.5 m, twice as far as any camera here looks."""
@@ -43,8 +49,6 @@ class Shot:
     @classmethod
     def at_rest(cls) -> Shot:
         """The rest pose."""
-        import torch
-
         return cls(None, torch.zeros(1, dtype=torch.float64))
 
 
@@ -73,9 +77,6 @@ class MeshRenders:
         self, work: Transaction, renderer: AssetRenderer, console: Console, *, with_normal: bool
     ) -> list[str]:
         """Write every picture, depth map and, if wanted, normal map; their names in the format's order."""
-        from a4d.io.frame_channels import write_normal
-        from a4d.io.pictures.images import write_depth, write_image
-
         images, depths = work.replace("images"), work.replace("depth")
         normals = work.replace("normal") if with_normal else None
         with progress(console) as bar:
@@ -92,15 +93,6 @@ class MeshRenders:
 
     def write_tracks(self, work: Transaction, count: int, seed: int) -> None:
         """Write where points of the surface are in each frame, and if its depth map, which is there, shows them."""
-        import numpy as np
-        import torch
-
-        from a4d.geometry.assets.posing import deform
-        from a4d.geometry.mesh import sample_surface
-        from a4d.io.frame_channels import TRACKS_FILE, Tracks, write_tracks
-        from a4d.io.pictures.images import read_depth
-        from a4d.randomness import generator
-
         rest, depths = deform(self.asset), work.output("depth/00000.png").parent
         _, face, weights = sample_surface(rest.mesh, count, generator(seed, "tracks"))
         corners = rest.faces[face]
@@ -115,8 +107,6 @@ class MeshRenders:
 
     def write_truth(self, work: Transaction) -> list[RenderedClip]:
         """Write what is known of each shot's moments; what the frames show."""
-        from a4d.io.ground_truth import ground_truth, write_ground_truth
-
         folder, rendered, taken = work.replace("ground_truth"), list[RenderedClip](), set[str]()
         for shot in self.shots:
             name = file_name(shot.clip.name if shot.clip else "rest", taken)
@@ -128,12 +118,6 @@ class MeshRenders:
 
     def write_cameras(self, work: Transaction, world_from_source: Tensor, files: list[str]) -> None:
         """Write `transforms.json` of the pictures and depth maps of these names."""
-        import numpy as np
-
-        from a4d.geometry.cameras import concatenate
-        from a4d.io.captures.capture import PosedCapture
-        from a4d.io.captures.transforms_json import write_transforms
-
         both = concatenate([batch for batch in self.cameras if len(batch)])
         names = [f"{kind}_{index:02d}" for kind, batch in zip(("view", "test"), self.cameras, strict=True)
                  for index in range(len(batch))]  # fmt: skip
@@ -162,8 +146,6 @@ class MeshRenders:
 
     def _moments(self) -> Iterator[tuple[PosedMesh, list[tuple[int, Cameras]]]]:
         """The surface at one moment after another, and the cameras that see it with their frames' indices."""
-        from a4d.geometry.assets.posing import deform
-
         each = [batch[index] for batch in self.cameras for index in range(len(batch))]
         first = 0
         for shot in self.shots:

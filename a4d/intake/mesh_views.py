@@ -6,76 +6,39 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
-from pydantic import Field
+import torch
+from torch import Tensor
 
-from a4d.config import Config
 from a4d.errors import UsageError
-from a4d.intake.common import Rate, Square
+from a4d.geometry.assets.animation import Clip
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.clip_times import rated_times, spread_times
+from a4d.geometry.assets.left_out import left_out_warning, unshown_clips, unshown_looks
+from a4d.geometry.assets.orientation import guess_orientation
+from a4d.geometry.assets.placement import Orientation, normalising, placed
+from a4d.geometry.assets.posing import deform
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.rings import Rings
 from a4d.intake.mesh_renders import MeshRenders, Shot
+from a4d.intake.settings import MeshPlacement, MeshViews, axis_named
+from a4d.io.assets.asset_reader import Y_UP_FORMATS, read_asset
+from a4d.io.pictures.hdr import read_hdr
 from a4d.memory import Demand, require_memory
+from a4d.render.asset import AssetRenderer, Lighting, is_colourless
+from a4d.render.environment import EnvironmentLight
 from a4d.runtime import Runtime
 from a4d.workspace.source import ClipFacts, SourceAsset
 from a4d.workspace.transaction import Transaction
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from a4d.geometry.assets.animation import Clip
-    from a4d.geometry.assets.asset import Asset
-    from a4d.geometry.assets.placement import Axis, Orientation
-    from a4d.geometry.cameras import Cameras
-    from a4d.geometry.mesh import Mesh
-    from a4d.render.asset import Lighting
-    from a4d.render.environment import EnvironmentLight
-
 logger = logging.getLogger(__name__)
-
-AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
 
 Found = Literal["given", "format", "guessed"]
 
 VERTEX_BYTES = 24
 """Of a vertex at a moment: its place in the moment's surface, and in the array of all moments."""
-
-
-class MeshPlacement(Config):
-    """How a mesh stands."""
-
-    up: AxisName | None = Field(default=None, description="axis of a mesh that points up; found if not given")
-    front: AxisName | None = Field(default=None, description="axis of a mesh that points to the front")
-
-
-class RingSettings(Config):
-    """From where a subject is seen; elevations, azimuth, radius and field of view count where no file says it."""
-
-    views: int | None = Field(default=None, ge=1, le=9999, description="cameras around a mesh; 24, 4 for an animation")
-    test_views: int | None = Field(default=None, ge=0, le=9999, description="held-out cameras between them; 8, or 4")
-    elevations: list[float] | None = Field(
-        default=None, min_length=1, max_length=1000, description="degrees above the subject, of each ring of cameras"
-    )
-    azimuth: float | None = Field(default=None, description="degrees, of the first camera; 0, the front, if not given")
-    radius: float = Field(default=3.0, gt=1, description="metres from the middle of the subject to the cameras")
-    fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view of these cameras in degrees")
-
-
-class MeshViews(MeshPlacement, RingSettings, Square, Rate):
-    """How a mesh is placed, what is shown of it, and from where."""
-
-    clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
-    frames: int = Field(default=16, ge=1, le=9999, description="moments of each animation, over all of it or by --fps")
-    lighting: Literal["auto", "unlit", "shaded"] = Field(
-        default="auto", description="of a mesh's pictures; auto shades what has no colours of its own"
-    )
-    environment: Path | None = Field(default=None, description="an .hdr panorama that lights a mesh")
-    videos: Path | None = Field(
-        default=None, description="folder of view_0.mp4 ... or view_0/ ... that show how a mesh moves"
-    )
-    tracks: int | None = Field(
-        default=None, ge=1, le=100_000, description="points of a mesh's surface to follow through all frames"
-    )
-    normal: bool = Field(default=False, description="write a mesh's exact normals as a channel of its frames")
 
 
 @dataclass(frozen=True)
@@ -104,10 +67,6 @@ def take_mesh_at_rest(work: Transaction, config: MeshPlacement) -> tuple[dict[st
     Raises:
         InvalidInputError: the mesh cannot be read.
     """
-    from a4d.geometry.assets.placement import normalising, placed
-    from a4d.geometry.assets.posing import deform
-    from a4d.io.assets.asset_reader import read_asset
-
     path = work.workspace.source_path()
     source = read_asset(path)
     orientation, found = _orientation(source, path, config)
@@ -132,11 +91,6 @@ def take_mesh(work: Transaction, config: MeshViews, runtime: Runtime) -> dict[st
         InvalidInputError: the mesh cannot be read.
         UsageError: there is no such clip.
     """
-    from a4d.geometry.assets.placement import normalising, placed
-    from a4d.geometry.assets.posing import deform
-    from a4d.io.assets.asset_reader import read_asset
-    from a4d.render.asset import AssetRenderer
-
     path = work.workspace.source_path()
     source = read_asset(path)
     shots = [_shot(source, clip, config) for clip in _clips(source, path, config.clip)]
@@ -183,16 +137,12 @@ def _facts(source: Asset, world_from_source: Tensor, orientation: Orientation, f
 
 
 def _warn_of_left_out(work: Transaction, path: Path, entries: Sequence[str]) -> None:
-    from a4d.geometry.assets.left_out import left_out_warning
-
     if (warning := left_out_warning(path.name, {"pictures": entries})) is not None:
         work.warn(warning)
 
 
 def _unshown(asset: Asset, shots: list[Shot], config: MeshViews) -> list[str]:
     """What an asset has and its pictures lack, without the clips that the user chose not to see."""
-    from a4d.geometry.assets.left_out import unshown_clips, unshown_looks
-
     shown = [shot.clip.name for shot in shots if shot.clip]
     clips = unshown_clips([clip.name for clip in asset.clips], shown) if config.clip is None else []
     return [*unshown_looks(asset), *clips]
@@ -212,8 +162,6 @@ def _clips(asset: Asset, path: Path, wanted: str | None) -> list[Clip | None]:
 
 
 def _shot(asset: Asset, clip: Clip | None, config: MeshViews) -> Shot:
-    from a4d.geometry.assets.clip_times import rated_times, spread_times
-
     if clip is None:
         return Shot.at_rest()
     count, fps = config.frames, config.fps
@@ -222,8 +170,6 @@ def _shot(asset: Asset, clip: Clip | None, config: MeshViews) -> Shot:
 
 def _require_memory(asset: Asset, shots: list[Shot]) -> None:
     """Refuse clips whose vertices at all moments do not fit: they are written as one array."""
-    from a4d.geometry.assets.posing import deform
-
     most = max(len(shot.seconds) for shot in shots)
     if most > 1:
         surface = most * len(deform(asset).vertices) * VERTEX_BYTES
@@ -237,11 +183,6 @@ def _rate(shot: Shot) -> float | None:
 
 
 def _orientation(asset: Asset, path: Path, config: MeshPlacement) -> tuple[Orientation, Found]:
-    from a4d.geometry.assets.orientation import guess_orientation
-    from a4d.geometry.assets.placement import Orientation
-    from a4d.geometry.assets.posing import deform
-    from a4d.io.assets.asset_reader import Y_UP_FORMATS
-
     up, front = axis_named(config.up), axis_named(config.front)
     if up and front:
         return Orientation(up, front), "given"
@@ -261,15 +202,8 @@ def _orientation(asset: Asset, path: Path, config: MeshPlacement) -> tuple[Orien
     return orientation, "guessed"
 
 
-def axis_named(name: AxisName | None) -> Axis | None:
-    """The axis that a setting names, with or without a plus."""
-    return None if name is None else cast("Axis", name if name[0] in "+-" else f"+{name}")
-
-
 def _shown_surfaces(asset: Asset, shots: list[Shot]) -> Iterator[Tensor]:
     """(V, 3) the vertices of faces at every moment of all shots; stray points have no part in the size."""
-    from a4d.geometry.assets.posing import deform
-
     for shot in shots:
         for second in shot.seconds.tolist():
             surface = deform(asset, shot.clip, second)
@@ -278,8 +212,6 @@ def _shown_surfaces(asset: Asset, shots: list[Shot]) -> Iterator[Tensor]:
 
 def _cameras(config: MeshViews, *, is_moving: bool) -> tuple[Cameras, Cameras]:
     """Views to train on, and held-out ones between them."""
-    from a4d.geometry.rings import Rings
-
     elevations = config.elevations or ([15.0] if is_moving else [-15.0, 15.0, 45.0])
     count = config.views or (4 if is_moving else 24)
     held_out = config.test_views if config.test_views is not None else (4 if is_moving else 8)
@@ -288,19 +220,12 @@ def _cameras(config: MeshViews, *, is_moving: bool) -> tuple[Cameras, Cameras]:
 
 
 def _lighting(asset: Asset, config: MeshViews) -> Lighting:
-    from a4d.render.asset import is_colourless
-
     if config.lighting != "auto":
         return config.lighting
     return "shaded" if config.environment is not None or is_colourless(asset) else "unlit"
 
 
 def _environment(config: MeshViews) -> EnvironmentLight | None:
-    import torch
-
-    from a4d.io.pictures.hdr import read_hdr
-    from a4d.render.environment import EnvironmentLight
-
     if config.environment is None:
         return None
     return EnvironmentLight.from_panorama(torch.from_numpy(read_hdr(config.environment)))

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import Field
+import numpy as np
+from numpy.typing import NDArray
 
 from a4d.errors import UsageError
-from a4d.intake.common import Matting, Reduction, as_rgba, naming, same_size
+from a4d.intake.common import as_rgba, naming, same_size
+from a4d.intake.settings import CaptureSettings, PhotographSettings
+from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
+from a4d.io.captures.capture import CaptureChoice, PosedCapture
+from a4d.io.captures.capture_reader import read_capture
+from a4d.io.captures.transforms_json import find_transforms, write_transforms
+from a4d.io.captures.undistortion import without_distortion
+from a4d.io.pictures.images import list_images, read_image, write_image
+from a4d.matting.matte import matte
+from a4d.pixels import shrink
 from a4d.workspace.transaction import Transaction
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from a4d.io.captures.capture import PosedCapture
-
-
-class PhotographSettings(Matting, Reduction):
-    """How the subject of photographs is found, and how large they stay."""
-
-
-class CaptureSettings(Reduction):
-    """What is taken of photographs with cameras."""
-
-    canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
-    skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
-    model: str | None = Field(
-        default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
-    )
 
 
 def take_photographs(work: Transaction, config: PhotographSettings) -> dict[str, Any]:
@@ -38,9 +29,6 @@ def take_photographs(work: Transaction, config: PhotographSettings) -> dict[str,
     Raises:
         InvalidInputError: a photograph is damaged, or shows no subject.
     """
-    from a4d.io.pictures.images import list_images, read_image, write_image
-    from a4d.matting.matte import matte
-
     paths = list_images(work.workspace.source_path())
     folder = work.replace("images")
     for index, path in enumerate(paths):
@@ -59,11 +47,6 @@ def take_capture(work: Transaction, config: CaptureSettings) -> dict[str, Any]:
         MissingInputError: a photograph is not there.
         UsageError: a model is named of a capture that has none to choose from.
     """
-    from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
-    from a4d.io.captures.capture import CaptureChoice
-    from a4d.io.captures.capture_reader import read_capture
-    from a4d.io.captures.transforms_json import find_transforms, write_transforms
-
     path = work.workspace.source_path()
     if config.model is not None and find_transforms(path):
         raise UsageError("--model names one of several COLMAP models, and this capture has a transforms.json")
@@ -84,14 +67,6 @@ def _as_pinholes(
     work: Transaction, config: CaptureSettings, capture: PosedCapture
 ) -> tuple[PosedCapture, list[NDArray[np.bool_]] | None]:
     """Write the photographs as pinholes would have taken them; the capture that names them, and their masks."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from a4d.io.captures.undistortion import without_distortion
-    from a4d.io.pictures.images import read_image, write_image
-    from a4d.pixels import shrink
-
     straight, steps = without_distortion(capture)
     folder, masks, names, sizes = work.replace("images"), list[Any](), list[Path](), list[tuple[int, int]]()
     for index, path in enumerate(capture.images):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+import numpy as np
 
 from a4d.config import plain
-from a4d.intake.common import Framing, Period, naming, write_filmed
+from a4d.framing import crop_around, cut
+from a4d.intake.common import naming, write_filmed
+from a4d.intake.settings import VideoSettings
+from a4d.io.films.video import read_video
+from a4d.io.pictures.images import read_image, write_image
+from a4d.matting.matte import matte
 from a4d.pixels import Array
+from a4d.workspace.disk_space import require_space
 from a4d.workspace.transaction import Transaction
-
-
-class VideoSettings(Framing, Period):
-    """Which frames of a video are taken, and how its subject is found."""
-
-    strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
 
 
 def take_video(work: Transaction, config: VideoSettings) -> dict[str, Any]:
@@ -25,14 +25,6 @@ def take_video(work: Transaction, config: VideoSettings) -> dict[str, Any]:
     Raises:
         InvalidInputError: the film cannot be read, or a frame shows no subject.
     """
-    import numpy as np
-
-    from a4d.framing import crop_around, cut
-    from a4d.io.films.video import read_video
-    from a4d.io.pictures.images import read_image, write_image
-    from a4d.matting.matte import matte
-    from a4d.workspace.disk_space import require_space
-
     path = work.workspace.source_path()
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
     folder, files, methods, notes = work.replace("images"), list[Path](), set[str](), set[str]()

@@ -1,4 +1,4 @@
-"""Arrays, `.npy`, and archives of them, `.npz`, uncompressed and without objects: nothing is believed unchecked."""
+"""Arrays, `.npy`, and archives of them, `.npz`, without objects: nothing in them is believed unchecked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from a4d.io.files import atomic_path, require_file
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays by name, all or none.
+    """Write arrays by name, uncompressed, all or none.
 
     Raises:
         WorkspaceError: the file cannot be written.
@@ -25,13 +25,17 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_arrays(path: Path, names: Sequence[str], what: str) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    path: Path, names: Sequence[str], what: str, optional: Sequence[str] = (), largest: int = 0
+) -> dict[str, NDArray[Any]]:
     """Read the arrays of these names.
 
     Args:
         path: the archive.
         names: of the arrays that it must hold.
         what: they are, for messages.
+        optional: names of arrays that are taken too where it holds them.
+        largest: bytes that a compressed array may unfold to; with 0 none may be compressed.
 
     Raises:
         MissingInputError: there is no such file.
@@ -40,25 +44,27 @@ def read_arrays(path: Path, names: Sequence[str], what: str) -> dict[str, NDArra
     require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return {name: _read_array(archive, name) for name in names}
+            found = [name for name in optional if f"{name}.npy" in archive.namelist()]
+            return {name: _read_array(archive, name, largest) for name in (*names, *found)}
     except InvalidInputError as error:
         raise InvalidInputError(f"{path} holds no {what} that can be read: {error.problem}") from None
     except Exception as error:  # a damaged archive provokes nearly every type there is
         raise InvalidInputError(f"{path} is damaged: it is no archive of arrays that can be read") from error
 
 
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """One array of an `.npz`.
+def _read_array(archive: zipfile.ZipFile, name: str, largest: int) -> NDArray[Any]:
+    """One array of an `.npz`, which unfolds to so many bytes if it is compressed.
 
     Raises:
-        InvalidInputError: it is missing, compressed, of Python objects or without the numbers it promises.
+        InvalidInputError: it is missing, compressed too much, of Python objects or without the numbers it promises.
     """
     try:
         member = archive.getinfo(f"{name}.npy")
     except KeyError:
         raise InvalidInputError(f"it has no '{name}'") from None
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise InvalidInputError(f"'{name}' is compressed")
+    if member.compress_type != zipfile.ZIP_STORED and member.file_size > largest:
+        size = f" and unfolds to over {largest} bytes" if largest else ""
+        raise InvalidInputError(f"'{name}' is compressed{size}")
     with archive.open(member) as stream:
         return _parse(stream, f"'{name}'")
 

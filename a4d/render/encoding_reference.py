@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,34 @@ def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, level_weig
         if weight == 0:
             encoded.append(entries.new_zeros(len(positions), entries.shape[1]))
         else:
-            encoded.append(weight * _encode_level(positions, entries, level, layout.config.smooth))
+            encoded.append(weight * _Level.apply(positions, entries, level, layout.config.smooth))
     return torch.cat(encoded, dim=1)
+
+
+class _Level(torch.autograd.Function):
+    """One level's features, computed again when gradients come back.
+
+    What autograd would keep of a point, indices and weights of eight corners per level, is many times its features.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, positions: Tensor, entries: Tensor, level: np.void, smooth: bool) -> Tensor:
+        ctx.save_for_backward(positions, entries)
+        ctx.level, ctx.smooth = level, smooth
+        return _encode_level(positions, entries, level, smooth)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[:2]
+        positions, entries = (
+            saved.detach().requires_grad_(is_needed) for saved, is_needed in zip(ctx.saved_tensors, needed, strict=True)
+        )
+        with torch.enable_grad():
+            encoded = _encode_level(positions, entries, ctx.level, ctx.smooth)
+        wanted = [each for each in (positions, entries) if each.requires_grad]
+        found = iter(torch.autograd.grad(encoded, wanted, gradient))
+        return *(next(found) if is_needed else None for is_needed in needed), None, None
 
 
 def _encode_level(positions: Tensor, entries: Tensor, level: np.void, smooth: bool) -> Tensor:

@@ -119,11 +119,6 @@ def _wanted_signals(gaussians: Gaussians, cameras: Cameras, wants: Wants) -> dic
     return signals
 
 
-def gaussian_backends() -> dict[str, str | None]:
-    """For each backend, None if it can be used on this machine, else the reason why not."""
-    return backends.availability(BACKENDS)
-
-
 def facing_normals(gaussians: Gaussians, cameras: Cameras) -> Tensor:
     """The shortest axes of Gaussians, turned toward each camera.
 

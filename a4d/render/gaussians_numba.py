@@ -19,14 +19,12 @@ from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.gaussians import Gaussians
 from a4d.render.gaussians_reference import DILATION, SIGNALS
 from a4d.render.kernels.gaussian_binning import bin_splats, gather_pairs, sort_by_depth
-from a4d.render.kernels.gaussian_projection import (
-    LOG2_E,
-    SPLAT_COLUMNS,
-    SPLAT_GRADIENTS,
-    project,
-    project_backward,
-)
-from a4d.render.kernels.gaussian_rasterisation import TILE, rasterise, rasterise_backward
+from a4d.render.kernels.gaussian_projection import project
+from a4d.render.kernels.gaussian_projection_backward import project_backward
+from a4d.render.kernels.gaussian_rasterisation import rasterise
+from a4d.render.kernels.gaussian_rasterisation_backward import rasterise_backward
+from a4d.render.kernels.gaussian_splats import LOG2_E, SPLAT_COLUMNS, SPLAT_GRADIENTS
+from a4d.render.kernels.gaussian_tiles import TILE
 from a4d.render.render import Render
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from a4d.config import digest
+from a4d.priors.catalogue import find, parse_overrides
 from a4d.workspace.files import files_below, hash_file
 from a4d.workspace.record import Weights
 from a4d.workspace.transaction import Transaction
@@ -17,8 +18,6 @@ def weight_overrides(text: str) -> dict[str, Path]:
     Raises:
         UsageError: a part is not of that form, or there is no such folder.
     """
-    from a4d.priors.catalogue import parse_overrides
-
     return parse_overrides(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -30,8 +29,6 @@ def record_weights(work: Transaction, folders: Mapping[str, Path], overrides: Ma
         folders: of the models by name.
         overrides: those of them that a user named.
     """
-    from a4d.priors.catalogue import find
-
     for name, folder in folders.items():
         work.weights.append(_recorded(name, folder, overrides))
         if not find(name).commercial:
@@ -40,8 +37,6 @@ def record_weights(work: Transaction, folders: Mapping[str, Path], overrides: Ma
 
 def _recorded(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:
     """What is known of a model's files: the hub's commit, or the hash of all that a user named or the package holds."""
-    from a4d.priors.catalogue import find
-
     if name not in overrides and find(name).packaged is None:
         return Weights(id=name, revision=folder.name)
     hashes = [[file.relative_to(folder).as_posix(), hash_file(file)] for file in files_below(folder)]

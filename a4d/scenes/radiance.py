@@ -152,18 +152,23 @@ class GridStackFeatures(StaticFeatures):
             grid.load_state_dict(self.space.state_dict())
 
     def forward(self, unit: Tensor, times: Tensor, level_weights: Sequence[float]) -> Tensor:
-        """Interpolated features; a grid is asked only for the points whose time it borders."""
+        """Interpolated features; a grid is asked only for the points whose time it borders.
+
+        Where both instants are the same the result is theirs to the last bit: a field that comes to move begins as it
+        was.
+        """
         place = times * (self.instants - 1)
         before = place.long().clamp(0, self.instants - 2)
         fraction = (place - before).to(unit.dtype)
-        features = unit.new_zeros(len(unit), self.space.output_features)
+        earlier = later = unit.new_zeros(len(unit), self.space.output_features)
         for index, grid in enumerate(self._grids):
-            share = torch.where(before == index, 1 - fraction, torch.where(before + 1 == index, fraction, 0))
-            chosen = share.nonzero()[:, 0]
+            is_before, is_after = (before == index) & (fraction < 1), (before + 1 == index) & (fraction > 0)
+            chosen = (is_before | is_after).nonzero()[:, 0]
             if len(chosen):
-                part = grid(unit.index_select(0, chosen), level_weights) * share.index_select(0, chosen)[:, None]
-                features = features.index_add(0, chosen, part.to(features.dtype))
-        return features
+                part = grid(unit.index_select(0, chosen), level_weights).to(earlier.dtype)
+                earlier = earlier.index_add(0, chosen, part * is_before[chosen, None])
+                later = later.index_add(0, chosen, part * is_after[chosen, None])
+        return earlier + fraction[:, None] * (later - earlier)
 
 
 def spacetime_grid(config: GridConfig, time: Grid4D) -> GridConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -277,12 +277,6 @@ class Trainer:
         self._show(self.masters)
         if self.processes.is_first:
             self.log.truncate(self.done)
-
-
-def trained_names(module: nn.Module, groups: Sequence[Group]) -> list[str]:
-    """The parameters that the groups would train."""
-    chosen = ((name, choose_group(name, groups)) for name, _ in module.named_parameters())
-    return [name for name, group in chosen if group is not None and group.optimiser != "none"]
 
 
 def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

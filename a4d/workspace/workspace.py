@@ -177,8 +177,15 @@ class Workspace:
         """
         files = sorted((self.path / STAGES).glob(f"*/{RECORD}"))
         named = {file.parent.name: file for file in files if RUN_NAME.fullmatch(file.parent.name)}
-        # A run that is being committed takes its former record away.
-        return {name: read_document(file, Record) for name, file in named.items() if file.exists()}
+        records = {}
+        for name, file in named.items():
+            try:
+                records[name] = read_document(file, Record)
+            except WorkspaceError:
+                # A run that is being committed takes its former record away.
+                if file.exists():
+                    raise
+        return records
 
     def known_stamps(self) -> dict[str, FileStamp]:
         """Files by the name and content that a record last saw, so that nothing is hashed twice."""

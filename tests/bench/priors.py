@@ -31,7 +31,7 @@ from a4d.objectives import build_objectives  # noqa: E402
 from a4d.objectives.objective import Step  # noqa: E402
 from a4d.priors.protocol import Prior  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
-from a4d.render import gaussians  # noqa: E402
+from a4d.render import backends, gaussians  # noqa: E402
 from a4d.scenes.gaussians import GaussianScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 from a4d.views import Frames, build_views  # noqa: E402
@@ -191,7 +191,7 @@ def broken_share(scene: torch.nn.Module) -> float:
 def make_step(name: str, entry: Entry, prior: Prior, device: str) -> Step:
     """Gaussians, as many views as the prior takes, and a picture where it needs one."""
     count = 10_000
-    if device != "cpu" and gaussians.gaussian_backends()["gsplat"]:
+    if device != "cpu" and backends.availability(gaussians.BACKENDS)["gsplat"]:
         # Only few can be drawn by what is left, in which each pixel meets each Gaussian.
         gaussians.DEVICES.pop("gsplat", None)
         count = 30

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from a4d.datasets.procedural.clips import LIGHT, Scene, Stage, camera_rows, procedural_clip, procedural_scene
+from a4d.datasets.procedural.clips import LIGHT, Scene, Stage, camera_rows, procedural_scene
 from a4d.datasets.procedural.creatures import HEAD, LEFT_ARM, RIGHT_ARM, random_creature
 from a4d.datasets.procedural.motions import world_from_parts
 from a4d.datasets.procedural.vocabulary import COLOURS, FAMILIES, MOTIONS, SILENT, words
@@ -77,23 +77,26 @@ def test_alpha_is_the_covered_share_of_a_pixel():
     assert 0 < alpha[alpha < 1].max() < 1
 
 
+def rendered(scene, frames=8):
+    return scene.render(np.arange(frames) / frames, Stage().samples)
+
+
 def test_a_clip_is_a_pure_function_of_seed_and_index():
-    late, early = procedural_clip(7, 5), procedural_clip(7, 2)
-    again, other = procedural_clip(7, 5), procedural_clip(8, 5)
-    assert torch.equal(late.rgba, again.rgba)
+    late, early, again, other = (procedural_scene(*place, Stage()) for place in ((7, 5), (7, 2), (7, 5), (8, 5)))
+    pictures = rendered(late)
+    assert torch.equal(pictures, rendered(again))
     assert (late.caption, late.motion) == (again.caption, again.motion)
-    assert not torch.equal(late.rgba, early.rgba)
-    assert not torch.equal(late.rgba, other.rgba)
-    assert late.rgba.shape == (4, 8, 64, 64, 4)
-    assert late.rgba.dtype == torch.float32
-    assert 0 <= late.rgba.min() <= late.rgba.max() <= 1
+    assert not torch.equal(pictures, rendered(early))
+    assert not torch.equal(pictures, rendered(other))
+    assert pictures.shape == (4, 8, 64, 64, 4)
+    assert pictures.dtype == torch.float32
+    assert 0 <= pictures.min() <= pictures.max() <= 1
 
 
 def test_views_and_frames_are_as_many_as_asked_for():
-    clip = procedural_clip(1, 1, Stage(views=3, frames=10, size=32))
-    assert clip.rgba.shape == (3, 10, 32, 32, 4)
-    assert len(clip.cameras) == 3
-    torch.testing.assert_close(clip.times, torch.arange(10) / 10)
+    scene = procedural_scene(1, 1, Stage(views=3, size=32))
+    assert rendered(scene, 10).shape == (3, 10, 32, 32, 4)
+    assert len(scene.cameras) == 3
 
 
 def test_the_first_camera_stands_before_the_face():

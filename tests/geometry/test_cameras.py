@@ -9,7 +9,6 @@ from a4d.geometry.cameras import (
     look_at,
     opencv_from_colmap,
     opencv_from_opengl,
-    opencv_from_pytorch3d,
     orbit,
     turntable,
 )
@@ -85,17 +84,15 @@ def foreign_poses() -> dict[str, torch.Tensor]:
     opengl = torch.eye(4)
     opengl[2, 3] = 2
     colmap = opencv_from_colmap(torch.tensor([0.0, 1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 2.0]))
-    pytorch3d = opencv_from_pytorch3d(torch.diag(torch.tensor([-1.0, 1.0, -1.0])), torch.tensor([0.0, 0.0, 2.0]))
     blender = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, -2], [0, 1, 0, 0], [0, 0, 0, 1]])
     return {
         "opengl": opencv_from_opengl(opengl),
         "colmap": colmap,
-        "pytorch3d": pytorch3d,
         "blender": opencv_from_opengl(Y_UP_FROM_Z_UP @ blender),
     }
 
 
-@pytest.mark.parametrize("system", ["opengl", "colmap", "pytorch3d", "blender"])
+@pytest.mark.parametrize("system", ["opengl", "colmap", "blender"])
 def test_foreign_conventions_project_the_same_five_points(system: str) -> None:
     cameras = Cameras(foreign_poses()[system][None], torch.tensor([[50.0, 50, 50, 50]]), 100, 100)
     assert torch.allclose(cameras.project(FIVE_POINTS)[0][0], FIVE_PIXELS, atol=1e-3)

@@ -7,6 +7,7 @@ from a4d.geometry.transforms import (
     quaternion_from_rotation,
     quaternion_product,
     rigid_from_parts,
+    rotation_from_axis_angle,
     rotation_from_quaternion,
     transform_points,
 )
@@ -51,3 +52,15 @@ def test_the_inverse_undoes_a_rigid_transform() -> None:
     points = torch.randn(5, 7, 3, dtype=torch.float64)
     assert torch.allclose(transform_points(invert_rigid(a_from_b), transform_points(a_from_b, points)), points)
     assert torch.allclose(invert_rigid(a_from_b), torch.linalg.inv(a_from_b), atol=1e-12)
+
+
+def test_rotations_of_axis_angles_are_exponentials_with_gradients_also_at_rest() -> None:
+    vectors = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    vectors = vectors * torch.logspace(-8, 1, 40, dtype=torch.float64)[:, None]
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    assert torch.allclose(rotation_from_axis_angle(vectors), torch.linalg.matrix_exp(cross), atol=1e-12)
+    at_rest = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(rotation_from_axis_angle(at_rest)[2, 1], at_rest)
+    assert gradient.tolist() == [1.0, 0.0, 0.0]

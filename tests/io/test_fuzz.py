@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from fuzzing import fuzz
 from gltf_files import two_bones
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.sparse import csc_matrix
+from synthetic_smpl import model
 from test_bvh import ARM
 from test_captures import orbit_capture
 from test_gaussian_files import random_gaussians
@@ -26,6 +29,7 @@ from a4d.io.assets.asset_files import asset_files
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.assets.obj import write_obj
 from a4d.io.assets.ply import read_point_cloud
+from a4d.io.bodies.smpl import read_smpl
 from a4d.io.captures.capture_reader import read_capture
 from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import write_transforms
@@ -133,6 +137,14 @@ def truth(path: Path) -> None:
     write_ground_truth(path, GroundTruth(np.arange(2.0), vertices, faces, names, np.array([-1, 0, 1]), joints))
 
 
+def body_model(path: Path) -> None:
+    arrays = model(betas=2, parents=(-1, 0, 1))
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        path.write_bytes(pickle.dumps({**arrays, "J_regressor": csc_matrix(arrays["J_regressor"])}, 2))
+
+
 def tensors(path: Path) -> None:
     save_file({"a": torch.zeros(3, 4), "b.c": torch.ones(5, dtype=torch.int64)}, path, metadata={"facts": "{}"})
 
@@ -198,6 +210,8 @@ KINDS = {
         for name in ("cameras", "images", "points3D")
     },
     "truth.npz": Kind(truth, read_ground_truth),
+    "body.pkl": Kind(body_model, read_smpl),
+    "body.npz": Kind(body_model, read_smpl),
     "w.safetensors": Kind(tensors, read_tensors),
     "v.safetensors": Kind(tensors, read_weights),
     "w.pt": Kind(checkpoint, read_weights),

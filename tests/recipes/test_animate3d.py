@@ -22,7 +22,7 @@ FRAMES, SIZE = 16, 32
 SMALL = {
     "A4D_PREPROCESS": "--size 48",
     "A4D_FIT_STATIC": "--iterations 10 --set scene.count=200",
-    "A4D_FIT_DYNAMIC": f"--iterations 30 --set sample.size={SIZE} --set sample.steps=2 --set scene.motion.nodes=12",
+    "A4D_FIT_DYNAMIC": f"--iterations 30 --set sample.size={SIZE} --set sample.steps=2",
     "A4D_DISTILL": f"--iterations 2 --set priors.mv-vdm.size={SIZE} --set views.ring.size={SIZE}",
     "A4D_OPTIONS": "--seed 3 --device cpu --accept",
 }
@@ -38,21 +38,23 @@ def test_what_is_no_call_of_it_prints_how_to_call_it(run_recipe, arguments: list
 def test_an_unknown_profile_is_said(run_recipe) -> None:
     done = run_recipe(RECIPE, "model.glb", "it runs", "--profile", "fast")
     assert done.returncode == 2
-    assert "compact paper" in done.stderr
+    assert "compact nodes paper" in done.stderr
 
 
 @pytest.mark.slow
-def test_the_paper_s_profile_ends_in_an_animated_mesh(run_recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("profile", "motion"), [("paper", "width=8"), ("nodes", "nodes=12")])
+def test_a_profile_that_asks_mv_vdm_ends_in_an_animated_mesh(run_recipe, tmp_path: Path, profile, motion) -> None:
+    small = {**SMALL, "A4D_FIT_DYNAMIC": f"{SMALL['A4D_FIT_DYNAMIC']} --set scene.motion.{motion}"}
     weights = save_mv_vdm(tmp_path / "weights", mv_vdm(motion_max_seq_length=32))
     as_released(weights, distributed=False)
     given = paint(box((0.5, 1.0, 0.3)))
     write_asset(tmp_path / "fox.glb", static_asset("fox", primitive_from_mesh(given)))
     names = ",".join(f"{name}={path}" for name, path in weights.items())
-    done = run_recipe(RECIPE, "fox.glb", "a fox is running", "--profile=paper", f"--weights={names}", **SMALL)
+    done = run_recipe(RECIPE, "fox.glb", "a fox is running", f"--profile={profile}", f"--weights={names}", **small)
     assert done.returncode == 0, done.stderr
     stages = tmp_path / "fox.a4d" / "stages"
     records = {path.parent.name: json.loads(path.read_text()) for path in stages.glob("*/record.json")}
-    drawn, refined = "a-fox-is-running-paper", "a-fox-is-running-paper-distilled"
+    drawn, refined = f"a-fox-is-running-{profile}", f"a-fox-is-running-{profile}-distilled"
     assert records.keys() == {"preprocess", "fit-static", drawn, refined, f"export-{drawn}"}
     for name in (drawn, refined):
         assert {entry["id"] for entry in records[name]["weights"]} == {"mv-vdm", "mvdream-1.5", "ip-adapter-1.5"}
@@ -78,7 +80,7 @@ def test_the_paper_s_profile_ends_in_an_animated_mesh(run_recipe, tmp_path: Path
     assert moved.abs().max() > 1e-3
     assert (exports / f"{drawn}_grid.mp4").stat().st_size > 0
     assert list(exports.glob(f"{drawn}_ply/*.ply"))
-    again = run_recipe(RECIPE, "fox.glb", "a fox is running", "--profile=paper", f"--weights={names}", **SMALL)
+    again = run_recipe(RECIPE, "fox.glb", "a fox is running", f"--profile={profile}", f"--weights={names}", **small)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("is up to date") == 5
     assert yaml.safe_load((stages / refined / "config.yaml").read_text())["priors"]["mv-vdm"]["size"] == [SIZE, SIZE]

@@ -61,6 +61,21 @@ def test_backends_agree_on_values_and_gradients(name) -> None:
         assert float(reference.abs().max()) > 0.1
 
 
+def test_the_reference_keeps_nothing_of_a_point_but_its_place() -> None:
+    config = GRIDS["tiled-3d"]
+    grid, kept = grids(config)["reference"], {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    positions = random_positions(config)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        encoded = grid(positions)
+    assert encoded.requires_grad
+    assert sum(kept.values()) == grid.table.nbytes + positions.nbytes
+
+
 @pytest.mark.parametrize("name", ["hash-2d", "hash-3d-smooth", "hash-4d", "tiled-3d", "tiled-4d"])
 def test_reference_gradients_in_double_precision(name) -> None:
     config = GRIDS[name]

@@ -14,8 +14,11 @@ from a4d.geometry.cameras import Cameras, look_at, turntable
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render import backends, gaussians_numba, gaussians_reference
-from a4d.render.gaussians import facing_normals, gaussian_backends, render_gaussians
-from a4d.render.kernels import gaussian_projection, gaussian_rasterisation
+from a4d.render.gaussians import BACKENDS, facing_normals, render_gaussians
+from a4d.render.kernels import gaussian_splats, gaussian_tiles
+from a4d.render.kernels.gaussian_projection_backward import project_backward
+from a4d.render.kernels.gaussian_rasterisation import blend
+from a4d.render.kernels.gaussian_rasterisation_backward import blend_backward, rasterise_backward
 
 NAMES = [field.name for field in fields(Gaussians)]
 
@@ -352,7 +355,7 @@ def test_images_of_the_forward_pass_are_guarded():
 def test_backends_are_named_and_refused_with_a_remedy(monkeypatch):
     with pytest.raises(UsageError, match=r"unknown backend 'opengl'.*gsplat"):
         render_gaussians(one(), front_camera(), backend="opengl")
-    reasons = gaussian_backends()
+    reasons = backends.availability(BACKENDS)
     assert reasons["reference"] is None
     assert reasons["numba"] is None
     if reasons["gsplat"] is not None:
@@ -366,31 +369,31 @@ def test_backends_are_named_and_refused_with_a_remedy(monkeypatch):
 
 
 def test_kernels_follow_the_constants_of_the_specification():
-    assert gaussian_projection.NEAR_DEPTH == gaussians_reference.NEAR_DEPTH
-    assert gaussian_projection.FRUSTUM_MARGIN == gaussians_reference.FRUSTUM_MARGIN
-    assert gaussian_projection.REACH_MAX == gaussians_reference.REACH_MAX
-    assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_projection.LOG2_ALPHA_MIN
-    assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_rasterisation.LOG2_ALPHA_MIN
-    assert np.float32(gaussians_reference.ALPHA_MAX) == gaussian_rasterisation.ALPHA_MAX
-    assert np.float32(gaussians_reference.TRANSMITTANCE_MIN) == gaussian_rasterisation.TRANSMITTANCE_MIN
-    assert gaussian_rasterisation.TILE == gaussian_projection.TILE_SIZE
+    assert gaussian_splats.NEAR_DEPTH == gaussians_reference.NEAR_DEPTH
+    assert gaussian_splats.FRUSTUM_MARGIN == gaussians_reference.FRUSTUM_MARGIN
+    assert gaussian_splats.REACH_MAX == gaussians_reference.REACH_MAX
+    assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_splats.LOG2_ALPHA_MIN
+    assert pytest.approx(math.log2(gaussians_reference.ALPHA_MIN)) == gaussian_tiles.LOG2_ALPHA_MIN
+    assert np.float32(gaussians_reference.ALPHA_MAX) == gaussian_tiles.ALPHA_MAX
+    assert np.float32(gaussians_reference.TRANSMITTANCE_MIN) == gaussian_tiles.TRANSMITTANCE_MIN
+    assert gaussian_tiles.TILE == gaussian_splats.TILE_SIZE
 
 
 def test_warm_up_compiles_every_kernel():
     gaussians_numba.warm_up()
-    for kernel in (gaussian_projection.project_backward, gaussian_rasterisation.rasterise_backward):
+    for kernel in (project_backward, rasterise_backward):
         compiled = len(kernel.signatures)
         images_and_gradients("numba", cloud(10, 3), off_centre_cameras(1, 20, 20), torch.ones(3), torch.float32, True)
         assert len(kernel.signatures) == compiled
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
-@pytest.mark.parametrize("loop", [gaussian_rasterisation.blend, gaussian_rasterisation.blend_backward])
+@pytest.mark.parametrize("loop", [blend, blend_backward])
 def test_inner_loops_are_vector_code(loop):
     kernel = njit(fastmath=loop.targetoptions["fastmath"], error_model="numpy")(loop.py_func)
     splat = nb_types.UniTuple(nb_types.float32, 14)
     row = nb_types.float32[::1]
-    kernel.compile((row, splat) if loop is gaussian_rasterisation.blend else (row, splat, row))
+    kernel.compile((row, splat) if loop is blend else (row, splat, row))
     listing = "".join(kernel.inspect_asm().values())
     vector, scalar = (
         sum(listing.count(f"{name}{suffix}") for name in ("mul", "add", "sub")) for suffix in ("ps", "ss")
@@ -427,7 +430,7 @@ def test_real_capture(real_data):
 @pytest.mark.gpu
 @pytest.mark.parametrize("backend", ["reference", "gsplat"])
 def test_a_card_agrees_with_numba(card, within, backend):
-    if reason := gaussian_backends()[backend]:
+    if reason := backends.availability(BACKENDS)[backend]:
         pytest.skip(reason)
     gaussians, cameras = cloud(1000 if card == "cuda" else 50, 3, 1.0), off_centre_cameras(2, 45, 38)
     background = torch.tensor([0.2, 0.5, 0.9])
@@ -445,7 +448,7 @@ def test_a_card_agrees_with_numba(card, within, backend):
 @pytest.mark.gpu
 @pytest.mark.parametrize("backend", ["reference", "gsplat"])
 def test_signals_and_dilations_on_a_card_are_those_of_numba(card, within, backend):
-    if reason := gaussian_backends()[backend]:
+    if reason := backends.availability(BACKENDS)[backend]:
         pytest.skip(reason)
     gaussians, cameras = cloud(50, 1, 1.0), off_centre_cameras(3, 20, 16)
     features = torch.randn(50, 5, generator=torch.Generator().manual_seed(4))

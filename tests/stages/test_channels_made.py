@@ -15,7 +15,7 @@ from PIL import Image
 
 from a4d.contents.frames import load_frames
 from a4d.errors import MissingInputError
-from a4d.intake.channels import ChannelSettings
+from a4d.intake.settings import ChannelSettings
 from a4d.io.frame_channels import MADE_BY, read_features, read_flow, read_normal, read_tracks, read_visibility
 from a4d.io.pictures.images import read_depth, read_image, write_image
 from a4d.views import Frames

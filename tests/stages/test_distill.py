@@ -243,6 +243,8 @@ def test_the_text_of_a_workspace_is_the_prompt(a4d) -> None:
             "size": None,
             "views": None,
             "condition_frame_time_zero": None,
+            "strength": None,
+            "control_prompt": None,
         }
     }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bending import bending_bar
+from written_clips import write_dataset
 
 from a4d.contents.frames import load_frames
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
@@ -16,7 +17,7 @@ from a4d.geometry.cameras import concatenate, orbit
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.assets.obj import write_obj
-from a4d.io.captures.multi_view_dataset import MultiViewClip, write_dataset
+from a4d.io.captures.multi_view_dataset import MultiViewClip
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.films.video import write_video
 from a4d.io.pictures.images import write_image

@@ -242,10 +242,10 @@ def test_a_disk_that_fills_up_after_a_checkpoint_leaves_that_to_go_on_from(a4d, 
 
 @pytest.mark.parametrize("exhausted", [lambda *_: bytearray(1 << 62), lambda *_: torch.empty(1 << 58)])
 def test_memory_that_runs_out_names_the_knobs(a4d, prepared, monkeypatch, exhausted) -> None:
-    from a4d.stages import fit_static
+    from a4d.fitting import seeds
 
     before = tree(prepared)
-    monkeypatch.setattr(fit_static, "make_seed", exhausted)
+    monkeypatch.setattr(seeds, "make_seed", exhausted)
     result = a4d(*FIT)
     assert (result.code, result.out, len(result.err.splitlines())) == (6, "", 1), result.err
     assert "scene.count" in result.err

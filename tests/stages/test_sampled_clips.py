@@ -9,7 +9,7 @@ import yaml
 from tiny_mv_vdm import as_released, mv_vdm, save_mv_vdm
 
 from a4d.errors import ConfigError
-from a4d.fitting.sampled_views import SampleConfig
+from a4d.fitting.sample_settings import SampleConfig
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.primitives import box, paint
 from a4d.io.assets.glb_asset import write_asset

@@ -12,11 +12,12 @@ import tiny_models as tiny
 import torch
 from safetensors.torch import load_file
 from tiny_mv_vdm import mv_vdm, save_mv_vdm
+from written_clips import write_dataset
 
 from a4d.console import make_console
 from a4d.errors import ConfigError, InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.cameras import orbit
-from a4d.io.captures.multi_view_dataset import MultiViewClip, read_entries, write_dataset
+from a4d.io.captures.multi_view_dataset import MultiViewClip, read_entries
 from a4d.io.films.video import read_video, write_video
 from a4d.priors.catalogue import load_prior
 from a4d.priors.placement import Placement

@@ -42,25 +42,6 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A rendered procedural object.
-
-    Args:
-        rgba: (V, T, H, W, 4) sRGB in [0, 1], straight alpha.
-        cameras: V.
-        times: (T,) in [0, 1), frame 0 at rest.
-        caption: what a person would say.
-        motion: name of the motion, empty for a still object.
-    """
-
-    rgba: Tensor
-    cameras: Cameras
-    times: Tensor
-    caption: str
-    motion: str
-
-
-@dataclass(frozen=True)
 class Stage:
     """How objects are seen.
 
@@ -166,18 +147,3 @@ def procedural_scene(
     turn = torch.arange(stage.views) * (360 / stage.views) + azimuth
     cameras = orbit(turn, torch.full((stage.views,), elevation), DISTANCE, FOV_DEGREES, stage.size, stage.size)
     return Scene(creature, motion, strength, cameras, describe(creature, motion, random))
-
-
-def procedural_clip(
-    seed: int,
-    index: int,
-    stage: Stage | None = None,
-    motions: Sequence[str] = tuple(MOTIONS),
-) -> Clip:
-    """The index-th clip of a seed, all of its frames."""
-    stage = stage or Stage()
-    scene = procedural_scene(seed, index, stage, motions)
-    times = np.arange(stage.frames) / stage.frames
-    return Clip(
-        scene.render(times, stage.samples), scene.cameras, torch.from_numpy(times).float(), scene.caption, scene.motion
-    )

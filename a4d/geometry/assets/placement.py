@@ -12,7 +12,7 @@ from torch import Tensor
 from a4d.errors import UsageError
 from a4d.geometry.assets.asset import Asset, TransformParts
 from a4d.geometry.deformation.skeleton import Skeleton
-from a4d.geometry.transforms import quaternion_from_rotation, rigid_from_parts, transform_points
+from a4d.geometry.transforms import quaternion_from_rotation, rigid_from_parts
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 AXES: tuple[Axis, ...] = get_args(Axis)
@@ -98,11 +98,3 @@ def placed(asset: Asset, world_from_source: Tensor) -> Asset:
         torch.cat([parts.scales, scale.expand(1, 3)]),
     )
     return replace(asset, nodes=skeleton, parts=placement)
-
-
-def in_source(
-    points: Tensor,  # (..., N, 3) world
-    world_from_source: Tensor,  # (4, 4) similarity
-) -> Tensor:
-    """(..., N, 3) points in the world of the source, what an export undoes the placement with."""
-    return transform_points(torch.linalg.inv(world_from_source.double()), points.double()).to(points)

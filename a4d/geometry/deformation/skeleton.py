@@ -57,7 +57,7 @@ class Skeleton:
         return self.world_from_joint(self.rest)
 
     def world_from_joint(self, parent_from_joint: Tensor) -> Tensor:
-        """Forward kinematics, differentiable.
+        """Forward kinematics, differentiable; see `world_from_joints`.
 
         Args:
             parent_from_joint: (..., J, 4, 4).
@@ -65,14 +65,7 @@ class Skeleton:
         Returns:
             (..., J, 4, 4).
         """
-        world = parent_from_joint
-        ancestor = self.parents.to(parent_from_joint.device)
-        # Pointer jumping: each round doubles the number of ancestors that a joint's matrix already contains.
-        while bool((has_ancestor := ancestor >= 0).any()):
-            above = ancestor.clamp(min=0)
-            world = torch.where(has_ancestor[:, None, None], world[..., above, :, :] @ world, world)
-            ancestor = torch.where(has_ancestor, ancestor[above], ancestor)
-        return world
+        return world_from_joints(self.parents, parent_from_joint)
 
 
 @dataclass(frozen=True)
@@ -115,6 +108,26 @@ class Motion:
 
         skeleton = replace(self.skeleton, rest=moved(self.skeleton.rest))
         return Motion(skeleton, moved(self.parent_from_joint), self.seconds_per_frame)
+
+
+def world_from_joints(parents: Tensor, parent_from_joint: Tensor) -> Tensor:
+    """Forward kinematics, differentiable.
+
+    Args:
+        parents: (J,) int64 index of each joint's parent, -1 for a root, in any order and without loops.
+        parent_from_joint: (..., J, 4, 4).
+
+    Returns:
+        (..., J, 4, 4).
+    """
+    world = parent_from_joint
+    ancestor = parents.to(parent_from_joint.device)
+    # Pointer jumping: each round doubles the number of ancestors that a joint's matrix already contains.
+    while bool((has_ancestor := ancestor >= 0).any()):
+        above = ancestor.clamp(min=0)
+        world = torch.where(has_ancestor[:, None, None], world[..., above, :, :] @ world, world)
+        ancestor = torch.where(has_ancestor, ancestor[above], ancestor)
+    return world
 
 
 def joint_in_loop(parents: list[int]) -> int | None:

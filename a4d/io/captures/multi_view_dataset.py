@@ -128,16 +128,6 @@ def write_clip(root: Path, clip: MultiViewClip, *, with_images: bool = False) ->
     return folder
 
 
-def write_dataset(root: Path, clips: Iterable[MultiViewClip], *, with_images: bool = False) -> int:
-    """Write clips as they come, then the index; returns how many they were."""
-    count = 0
-    for clip in clips:
-        write_clip(root, clip, with_images=with_images)
-        count += 1
-    write_index(root)
-    return count
-
-
 def write_index(root: Path) -> int:
     """Gather what stands in the clips' folders into the index; entries of others stay. Returns the number of clips.
 

@@ -10,7 +10,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from a4d.kernel_cache import njit
-from a4d.render.kernels.gaussian_projection import DEPTH
+from a4d.render.kernels.gaussian_splats import DEPTH
 
 UNSIGNED = np.uint64
 RADIX_BITS = np.uint32(11)

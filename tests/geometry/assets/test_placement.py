@@ -11,7 +11,7 @@ from a4d.geometry.assets.assembly import MorphMotion, morphing_asset, primitive_
 from a4d.geometry.assets.capsules import capsule_asset
 from a4d.geometry.assets.clip_times import is_cycle, rated_times, spread_times
 from a4d.geometry.assets.orientation import guess_orientation
-from a4d.geometry.assets.placement import AXES, Orientation, direction, in_source, normalising, placed
+from a4d.geometry.assets.placement import AXES, Orientation, direction, normalising, placed
 from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.mesh import Mesh
@@ -23,7 +23,7 @@ PAIRS = [(up, front) for up in AXES for front in AXES if up[1] != front[1]]
 
 
 @pytest.mark.parametrize(("up", "front"), PAIRS)
-def test_every_pair_of_axes_ends_up_and_in_front_within_the_ball_and_comes_back(up: str, front: str) -> None:
+def test_every_pair_of_axes_ends_up_and_in_front_within_the_ball(up: str, front: str) -> None:
     draws = torch.Generator().manual_seed(PAIRS.index((up, front)))
     shape = torch.rand(1, 3, generator=draws) * 50
     moments = [torch.randn(40, 3, generator=draws) * shape + 200 * torch.rand(3, generator=draws) for _ in range(3)]
@@ -34,9 +34,6 @@ def test_every_pair_of_axes_ends_up_and_in_front_within_the_ball_and_comes_back(
     assert torch.allclose(matrix[:3, :3] @ direction(up) / matrix[:3, :3].det() ** (1 / 3), direction("+y"))
     assert torch.allclose(matrix[:3, :3] @ direction(front) / matrix[:3, :3].det() ** (1 / 3), direction("+z"))
     assert float(torch.linalg.det(matrix[:3, :3])) > 0
-    for points, there in zip(moments, world, strict=True):
-        back = in_source(there, matrix)
-        assert (back - points.double()).abs().max() < 1e-9 * 300
 
 
 def test_axes_along_one_line_are_refused() -> None:

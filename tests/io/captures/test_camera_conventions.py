@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from a4d.geometry.cameras import Cameras, opencv_from_pytorch3d
+from a4d.geometry.cameras import Cameras
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture_reader import read_capture
 
@@ -44,13 +44,6 @@ def transforms_cameras(folder, document) -> Cameras:
     return read_capture(folder).cameras()
 
 
-def pytorch3d_cameras(folder) -> Cameras:
-    """Row vectors, x left, y up, z forward. R turns (x, y, z) R = (-z, y, x); T shifts by (0, 1, 5)."""
-    rotation = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-    pose = opencv_from_pytorch3d(rotation[None], torch.tensor([[0.0, 1, 5]]))
-    return Cameras(pose, torch.tensor([[100.0, 100, 50, 40]]), 100, 80)
-
-
 TABLE = [
     (
         colmap_cameras,
@@ -66,12 +59,6 @@ TABLE = [
         blender_cameras,
         [(0, 0, 0), (1, 0, 0), (0, 0, 1), (-2, 5, 0), (0, 5, 2)],
         [(50, 40, 5), (70, 40, 5), (50, 20, 5), (30, 40, 10), (50, 20, 10)],
-    ),
-    (
-        pytorch3d_cameras,
-        # In PyTorch3D's camera: (0,1,5), (0,1,7), (0,2,5), (-1,1,5), (2,-1,8).
-        [(0, 0, 0), (2, 0, 0), (0, 1, 0), (0, 0, 1), (3, -2, -2)],
-        [(50, 20, 5), (50, 40 - 100 / 7, 7), (50, 0, 5), (70, 20, 5), (25, 52.5, 8)],
     ),
 ]
 

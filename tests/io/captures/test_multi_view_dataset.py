@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from written_clips import write_dataset
 
 from a4d.errors import A4DError, InvalidInputError, MissingInputError
 from a4d.geometry.cameras import orbit
@@ -17,7 +18,6 @@ from a4d.io.captures.multi_view_dataset import (
     read_clip,
     read_entries,
     write_clip,
-    write_dataset,
     write_index,
 )
 from a4d.io.captures.transforms_json import read_transforms

@@ -1,0 +1,36 @@
+"""The settings of what a scene begins from: a first guess of the shape, and its renders where nothing was observed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from a4d.config import Config
+
+
+class SeedConfig(Config):
+    """Where the first guess of the shape comes from."""
+
+    kind: Literal["inflation", "capture", "points", "visual-hull", "mesh", "ball"] = "ball"
+    thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
+    resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
+    radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
+
+
+class PrimitiveConfig(Config):
+    """The shape that a scene begins from where none is given."""
+
+    kind: Literal["ball", "ellipsoid"] = Field(default="ball", description="a filled ball, or an ellipsoid's surface")
+    radius: float = Field(default=0.8, gt=0, description="metres")
+    axes: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="x, y, z as shares of the radius")
+
+
+class ProxyConfig(Config):
+    """Renders of the first guess that stand in for observations where there are none."""
+
+    count: int = Field(default=24, ge=1, le=1000)
+    size: int = Field(default=256, ge=16, le=4096)
+    elevations: list[float] = Field(
+        default=[-15.0, 15.0, 45.0], min_length=1, max_length=1000, description="degrees, one ring of views each"
+    )

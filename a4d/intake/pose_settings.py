@@ -1,0 +1,24 @@
+"""The settings of how the cameras of pictures are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from a4d.config import Config
+
+
+class PoseSettings(Config):
+    """Which method finds the cameras, and the canonical camera where there is nothing to find."""
+
+    method: Literal["auto", "canonical", "import", "colmap"] = Field(
+        default="auto",
+        description="canonical: one camera at the front; import: from --cameras; colmap: structure from motion",
+    )
+    cameras: Path | None = Field(default=None, description="a transforms.json or COLMAP model of the same images")
+    elevation: float = Field(default=0.0, ge=-90, le=90, description="degrees that the camera is above the subject")
+    fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view in degrees")
+    radius: float = Field(default=2.8, gt=0, description="metres between camera and subject")
+    registered: float = Field(default=0.7, ge=0, le=1, description="share of images that must find a camera")

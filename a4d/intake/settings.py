@@ -1,0 +1,187 @@
+"""What can be said of a source: how it is taken in, by its kind, and what is made of it beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from pydantic import Field
+
+from a4d.config import Config
+from a4d.io.depth_maps import Larger
+from a4d.priors.catalogue import locate, require_kind
+from a4d.running.weights import weight_overrides
+
+if TYPE_CHECKING:
+    from a4d.geometry.assets.placement import Axis
+
+AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
+
+CamerasFrame = Literal["mesh", "world"]
+
+
+class Matting(Config):
+    """How a subject is told from what is around it."""
+
+    matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg"] = Field(
+        default="auto", description="how the subject is cut out of its background"
+    )
+
+
+class Square(Config):
+    """How large frames become."""
+
+    size: int = Field(default=512, ge=16, le=4096, description="pixels of the square frame's side")
+
+
+class Framing(Matting, Square):
+    """The square frame around a subject."""
+
+    margin: float = Field(default=0.1, ge=0, lt=0.45, description="free part of the frame on each side")
+    visibility: bool = Field(
+        default=False, description="write which part of the frame was filmed as a channel of an image or a video"
+    )
+
+
+class Reduction(Config):
+    """How large pictures stay that are taken in whole."""
+
+    max_size: int = Field(default=1600, ge=16, le=16_384, description="photographs are reduced to this many pixels")
+
+
+class Rate(Config):
+    """How many moments of a second are taken."""
+
+    fps: float | None = Field(
+        default=None, gt=0, le=1000, description="frames per second to take from a video or an animation"
+    )
+
+
+class Period(Rate):
+    """Which frames of a film are taken."""
+
+    start: int = Field(default=0, ge=0, description="first frame of a video, counted from 0")
+    end: int | None = Field(default=None, ge=1, description="the frame after a video's last one")
+
+
+class ImageSettings(Framing):
+    """How the subject of one image is found, and what is known of it beside."""
+
+    mask: Path | None = Field(default=None, description="a file with the answer: white, or opaque, on the subject")
+    depth: Path | None = Field(default=None, description="a depth map of the image: a grey picture, .exr or .npy")
+    depth_larger: Larger = Field(default="nearer", description="what larger, or brighter, values of that map mean")
+
+
+class VideoSettings(Framing, Period):
+    """Which frames of a video are taken, and how its subject is found."""
+
+    strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
+
+
+class PhotographSettings(Matting, Reduction):
+    """How the subject of photographs is found, and how large they stay."""
+
+
+class CaptureSettings(Reduction):
+    """What is taken of photographs with cameras."""
+
+    canonical: bool = Field(default=True, description="bring a capture's subject into the unit ball")
+    skip_missing: bool = Field(default=False, description="leave out a capture's images that are not on disk")
+    model: str | None = Field(
+        default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
+    )
+
+
+class MeshPlacement(Config):
+    """How a mesh stands."""
+
+    up: AxisName | None = Field(default=None, description="axis of a mesh that points up; found if not given")
+    front: AxisName | None = Field(default=None, description="axis of a mesh that points to the front")
+
+
+class RingSettings(Config):
+    """From where a subject is seen; elevations, azimuth, radius and field of view count where no file says it."""
+
+    views: int | None = Field(default=None, ge=1, le=9999, description="cameras around a mesh; 24, 4 for an animation")
+    test_views: int | None = Field(default=None, ge=0, le=9999, description="held-out cameras between them; 8, or 4")
+    elevations: list[float] | None = Field(
+        default=None, min_length=1, max_length=1000, description="degrees above the subject, of each ring of cameras"
+    )
+    azimuth: float | None = Field(default=None, description="degrees, of the first camera; 0, the front, if not given")
+    radius: float = Field(default=3.0, gt=1, description="metres from the middle of the subject to the cameras")
+    fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view of these cameras in degrees")
+
+
+class MeshViews(MeshPlacement, RingSettings, Square, Rate):
+    """How a mesh is placed, what is shown of it, and from where."""
+
+    clip: str | None = Field(default=None, description="animation of a mesh to show: its name or number, all or none")
+    frames: int = Field(default=16, ge=1, le=9999, description="moments of each animation, over all of it or by --fps")
+    lighting: Literal["auto", "unlit", "shaded"] = Field(
+        default="auto", description="of a mesh's pictures; auto shades what has no colours of its own"
+    )
+    environment: Path | None = Field(default=None, description="an .hdr panorama that lights a mesh")
+    videos: Path | None = Field(
+        default=None, description="folder of view_0.mp4 ... or view_0/ ... that show how a mesh moves"
+    )
+    tracks: int | None = Field(
+        default=None, ge=1, le=100_000, description="points of a mesh's surface to follow through all frames"
+    )
+    normal: bool = Field(default=False, description="write a mesh's exact normals as a channel of its frames")
+
+
+class GivenViews(RingSettings, Matting, Reduction, Period):
+    """Which films are taken, how their subject is found, and where their cameras stood."""
+
+    cameras: Path | None = Field(
+        default=None, description="a transforms.json with the cameras of such films; else a ring of them is assumed"
+    )
+    cameras_frame: CamerasFrame | None = Field(
+        default=None,
+        description="where these cameras are: in the mesh's own coordinates, or around the unit ball that the mesh "
+        "is brought into; told by the outlines if not given",
+    )
+
+
+class ChannelSettings(Config):
+    """What is estimated from the frames, and by what."""
+
+    depth_model: str | None = Field(default=None, description="the model that tells the depth of each frame")
+    flow: Literal["dis"] | None = Field(default=None, description="how the optical flow of a film is found")
+    flow_strides: list[Annotated[int, Field(ge=1, le=9999)]] = Field(
+        default=[1, 2, 4, 8], min_length=1, max_length=32, description="how many frames apart flow is found"
+    )
+    features: str | None = Field(default=None, description="the model that tells features of each frame")
+    feature_channels: int = Field(
+        default=16, ge=1, le=4096, description="principal components that are kept of the features"
+    )
+    # It does not change the result, and is no part of what a finished result is compared by.
+    weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Names of the catalogue by kind."""
+        named = {"depth": self.depth_model, "features": self.features}
+        return {kind: name for kind, name in named.items() if name is not None}
+
+    @property
+    def is_any_wanted(self) -> bool:
+        """Whether there is anything to estimate."""
+        return bool(self.models) or self.flow is not None
+
+    def require_weights(self) -> None:
+        """Look for the models that the settings name, reading none of their weights.
+
+        Raises:
+            ConfigError: there is no such model, or it is of another kind.
+            BackendUnavailableError: its weights are not on this machine.
+        """
+        overrides = weight_overrides(self.weights)
+        for kind, name in self.models.items():
+            require_kind(name, kind)
+            locate(name, overrides)
+
+
+def axis_named(name: AxisName | None) -> Axis | None:
+    """The axis that a setting names, with or without a plus."""
+    return None if name is None else cast("Axis", name if name[0] in "+-" else f"+{name}")
