@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from a4d.config import Config
 from a4d.intake.settings import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
+from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -30,6 +31,30 @@ AFTER_STEM = r"(_sweep|_orbit|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
+
+REGISTRATION_GATES = (
+    Gate(
+        "registration_p95",
+        1.0,
+        5.0,
+        "the mesh of one moment does not fit all others: 5 % of a surface is farther off than {value:.1f} % of the "
+        "diagonal; the formats obj-sequence and ply-sequence hold every moment's own",
+    ),
+    Gate(
+        "registration_flipped",
+        0.01,
+        0.05,
+        "{value:.1%} of the mesh's faces are turned over at some moment, where its parts come apart or touch",
+    ),
+    Gate(
+        "registration_doubled",
+        0.15,
+        0.4,
+        "some moment lacks {value:.0%} of the mesh, whose parts lie on each other there; the formats obj-sequence and "
+        "ply-sequence hold every moment's own",
+    ),
+)
+"""A mesh that was brought to the surfaces of all moments."""
 
 TEXEL_BYTES = 64
 """Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
@@ -234,11 +259,12 @@ def write_glb(job: Job) -> dict[str, Any]:
     from a4d.export.surfaces import write_glb
 
     facts = write_glb(job.path(".glb"), job.subject)
-    if not job.subject.has_fixed_topology:
+    if not job.subject.has_fixed_topology and job.subject.registration is None:
         job.work.warn(
             f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
             "the formats obj-sequence and ply-sequence hold them all"
         )
+    judge(job.work, facts, REGISTRATION_GATES)
     if facts.get("glb_psnr", UNLIKE) < UNLIKE:
         job.work.warn(
             f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
@@ -331,5 +357,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=3,
+    code_version=4,
 )

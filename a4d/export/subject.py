@@ -21,6 +21,7 @@ from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import PosedMesh, deform
 from a4d.geometry.assets.reposing import motion_at, reposed, rig_of
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.deformation.registration import Registration, register
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
@@ -202,7 +203,7 @@ class Subject:
 
     @cached_property
     def asset(self) -> Asset:
-        """The subject with materials and motion, in the frame of the files; still where its topology changes."""
+        """The subject with materials and motion, in the frame of the files; still where nothing can be followed."""
         if self.given is not None:
             return self.given.in_file
         asset = self._assembled() if self._own_asset is None else self._own_asset
@@ -222,21 +223,28 @@ class Subject:
 
     @cached_property
     def has_fixed_topology(self) -> bool:
-        """Whether the asset shows the whole motion, if there is one."""
-        return not self.is_moving or self.clip is not None or self._trajectories is not None
+        """Whether the scene's own faces are the same at all moments."""
+        if not self.is_moving or (not self.is_assembled and self.clip is not None):
+            return True
+        return self._trajectories is not None
+
+    @cached_property
+    def registration(self) -> Registration | None:
+        """One mesh on the surfaces of all moments, of a scene whose own faces change; else None."""
+        if not self.is_assembled or self.has_fixed_topology or self._first_mesh is None:
+            return None
+        later = [mesh for time in self.moments.times[1:] if (mesh := self._own_mesh(time)) is not None]
+        return register([self._first_mesh, *later])
 
     def surfaces(self) -> Iterator[Surface]:
         """The surface at every moment, in the frame of the files."""
-        if self.has_fixed_topology:
-            for index in range(len(self.moments.times)):
-                yield self.surface_at(index)
-            return
-        for time in self.moments.times:
-            still = replace(self, moments=Moments((time,)))
-            yield still.surface_at(0)
+        for index in range(len(self.moments.times)):
+            yield self.surface_at(index)
 
     def surface_at(self, index: int) -> Surface:
-        """The asset at one of the moments."""
+        """The scene's own surface at one of the moments."""
+        if not self.has_fixed_topology:
+            return replace(self, moments=Moments((self.moments.times[index],))).surface_at(0)
         posed = deform(self.asset, self.clip, index * self.moments.seconds_per_frame)
         return Surface(posed, self.asset.materials)
 
@@ -315,13 +323,25 @@ class Subject:
     @cached_property
     def _mesh(self) -> Mesh:
         """The scene's own mesh at the first moment, or one extracted from its renders."""
-        scene, time = self.require_scene(), self.moments.times[0]
+        if self._first_mesh is not None:
+            return self._first_mesh
         resolution = self.surface_options.resolution
         if self.surface_options.texture is not None:
             resolution = min(resolution, FINEST_TEXTURED)
-        mesh = scene.mesh(time) if has_mesh(scene) else extract_surface(scene, time, resolution)
-        colours = None if mesh.colours is None else mesh.colours.detach()
-        return replace(mesh.with_vertices(mesh.vertices.detach()), colours=colours).to("cpu")
+        return extract_surface(self.require_scene(), self.moments.times[0], resolution).to("cpu")
+
+    @cached_property
+    def _first_mesh(self) -> Mesh | None:
+        return self._own_mesh(self.moments.times[0])
+
+    def _own_mesh(self, time: float) -> Mesh | None:
+        """The scene's own mesh at a time, or None where it has none."""
+        scene = self.require_scene()
+        if not has_mesh(scene):
+            return None
+        own = scene.mesh(time)
+        colours = None if own.colours is None else own.colours.detach()
+        return replace(own.with_vertices(own.vertices.detach()), colours=colours).to("cpu")
 
     @cached_property
     def _trajectories(self) -> Tensor | None:
@@ -333,10 +353,10 @@ class Subject:
         if self.is_moving and isinstance(scene, Deforming) and not has_mesh(scene):
             return self._carried(scene)
         for time in self.moments.times[1:]:
-            mesh = scene.mesh(time) if has_mesh(scene) else None
-            if mesh is None or not torch.equal(mesh.faces.cpu(), self._mesh.faces):
+            mesh = self._own_mesh(time)
+            if mesh is None or not torch.equal(mesh.faces, self._mesh.faces):
                 return None
-            frames.append(mesh.vertices.detach().cpu())
+            frames.append(mesh.vertices)
         return torch.stack(frames)
 
     @torch.no_grad()
@@ -346,13 +366,16 @@ class Subject:
         return scene.carried_points(self._mesh.vertices.to(device), self.moments.times).cpu()
 
     def _assembled(self) -> Asset:
-        """An asset of the scene's mesh, moving where all moments have the same faces."""
-        trajectories = self._trajectories
-        frames = self._mesh.vertices[None] if trajectories is None else trajectories
+        """An asset of the scene's mesh, moving where it keeps its faces or was registered to all moments."""
+        mesh, frames = self._mesh, self._trajectories
+        if self.registration is not None:
+            mesh, frames = self.registration.first, self.registration.trajectories
+        elif frames is None:
+            frames = mesh.vertices[None]
         options, seconds = self.surface_options, self.moments.seconds_per_frame
         if options.texture is None:
-            return animated_asset(self.name, primitive_from_mesh(self._mesh), frames, seconds, options.animation, PLAIN)
-        unwrapped = unwrap(self._mesh, options.texture)
+            return animated_asset(self.name, primitive_from_mesh(mesh), frames, seconds, options.animation, PLAIN)
+        unwrapped = unwrap(mesh, options.texture)
         material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], options.texture)
         positions, normals = unwrapped.follow(frames)
         return animated_asset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,8 +42,8 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
 
     Returns:
         `faces`, `closed` where nothing was cut open for a picture; of a moving one `keys` of its animation, and
-        `bones` or `morph_targets`; and of a scene without an asset of its own `glb_psnr` in dB, which says how much
-        the file's surface looks like the scene.
+        `bones` or `morph_targets`; of one whose own faces change how its `registration` went; and of a scene without an
+        asset of its own `glb_psnr` in dB, which says how much the file's surface looks like the scene.
 
     Raises:
         QualityError: what is read back differs.
@@ -52,6 +53,7 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     check_glb(path, asset)
     posed = deform(asset)
     facts = {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
+    facts |= _described_registration(subject)
     return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_assembled else {})
 
 
@@ -134,6 +136,19 @@ def _described_motion(asset: Asset) -> dict[str, Any]:
         facts["bones"] = max(len(skin.joints) for skin in asset.skins)
     targets = max((len(mesh.morph_names) for mesh in asset.meshes), default=0)
     return facts | ({"morph_targets": targets} if targets else {})
+
+
+def _described_registration(subject: Subject) -> dict[str, Any]:
+    """Per moment and in all: distances in percent of the diagonal, and shares that are flipped or lie double."""
+    if subject.registration is None:
+        return {}
+    fits, faces = subject.registration.fits, len(subject.registration.template.faces)
+    return {
+        "registration": [{"moment": moment, **asdict(fit)} for moment, fit in enumerate(fits)],
+        "registration_p95": max(max(fit.covering, fit.covered) for fit in fits),
+        "registration_flipped": max(fit.flipped for fit in fits) / faces,
+        "registration_doubled": max(fit.doubled for fit in fits),
+    }
 
 
 def _library(path: Path, materials: tuple[Material, ...]) -> MaterialLibrary | None:

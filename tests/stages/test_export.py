@@ -1,5 +1,6 @@
 """Moving scenes and given meshes out of a workspace, by the command line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from waving import Waving
 
 from a4d import scenes
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.primitives import icosphere
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.assets.obj import write_obj
 from a4d.io.films.video import read_video
@@ -109,6 +112,21 @@ def test_a_clip_without_moments_of_its_own_is_sampled_all_the_same(a4d, workspac
     result = a4d("export", workspace, "--formats", "png", "--films", "sweep", "--size", 16, "--json")
     assert result.json["metrics"] == {"sweep_pictures": 24}
     assert np.all([(workspace / f"exports/ring_sweep_frames/{index:05d}.png").is_file() for index in range(24)])
+
+
+def test_a_mesh_that_does_not_reach_a_moment_is_kept_and_its_error_told(a4d, workspace: Path, monkeypatch) -> None:
+    ring, ball = Waving().mesh(), icosphere(1.2, 2)
+    both = Mesh(
+        torch.cat([ring.vertices, ball.vertices + torch.tensor([0.0, 3.0, 0.0])]),
+        torch.cat([ring.faces, ball.faces + len(ring.vertices)]),
+    )
+    monkeypatch.setattr(Waving, "mesh", lambda scene, time=0.0: both if time else replace(ring, colours=None))
+    result = a4d("export", workspace, "--formats", "glb", "--moments", 2, "--json")
+    assert result.code == 7
+    assert result.json["metrics"]["registration_p95"] > 5
+    assert "the mesh of one moment does not fit all others" in result.err
+    read = read_gltf(workspace / "exports/ring.glb")
+    assert (len(read.clips), len(deform(read).faces)) == (1, len(both.faces))
 
 
 def test_a_scene_s_exports_lack_what_its_mesh_had_and_no_frame_showed(a4d, workspace: Path) -> None:
