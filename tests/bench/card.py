@@ -113,11 +113,11 @@ def test_rows(files: Sequence[Path], rehearse: bool) -> Iterator[Row]:
         try:
             code = subprocess.run(command, cwd=ROOT, timeout=deadline, stdout=sys.stderr).returncode
         except subprocess.TimeoutExpired:
-            code = -1
+            code = None
         if code in (0, 1) and report.exists():
             yield from reported_rows(report)
         else:
-            reason = f"ended after {deadline:.0f} s" if code < 0 else f"pytest ended with {code}"
+            reason = f"ended after {deadline:.0f} s" if code is None else f"pytest ended with {code}"
             yield Row("tests", "", None, None, time.monotonic() - began, None, f"failed: {reason}")
 
 

@@ -147,16 +147,21 @@ def test_fewer_at_once_changes_nothing(name):
 
 
 @pytest.mark.gpu
-def test_a_step_leaves_nothing_on_a_card(card, within):
-    held = torch.cuda.memory_allocated if card == "cuda" else lambda: 0
-    prior = offload(BUILDERS["stable_diffusion"](), Placement(card, torch.float32, offload="all"))
-    assert next(prior.unet.parameters()).is_pinned() == (card == "cuda")
+def test_a_step_leaves_nothing_on_a_card(request, within):
+    # Graphs that are computed again ask a device what precisions it has, which a pretended one cannot say.
+    place, held = (
+        ("cpu", lambda: 0) if request.config.getoption("--rehearse") else ("cuda", torch.cuda.memory_allocated)
+    )
+    if place == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    prior = offload(BUILDERS["stable_diffusion"](), Placement(place, torch.float32, offload="all"))
+    assert next(prior.unet.parameters()).is_pinned() == (place == "cuda")
     before = held()
-    rgb = pictures(1).to(card).requires_grad_()
+    rgb = pictures(1).to(place).requires_grad_()
     asked = prior.condition(["a cat"])
     latents = prior.encode(rgb)
     with torch.no_grad():
-        noise = prior.denoise(latents.detach(), torch.tensor([300], device=card), asked)
+        noise = prior.denoise(latents.detach(), torch.tensor([300], device=place), asked)
     latents.backward(noise)
     assert rgb.grad.abs().max() > 0
     del rgb, latents, noise, asked
