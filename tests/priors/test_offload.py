@@ -149,9 +149,8 @@ def test_fewer_at_once_changes_nothing(name):
 @pytest.mark.gpu
 def test_a_step_leaves_nothing_on_a_card(request, within):
     # Graphs that are computed again ask a device what precisions it has, which a pretended one cannot say.
-    place, held = (
-        ("cpu", lambda: 0) if request.config.getoption("--rehearse") else ("cuda", torch.cuda.memory_allocated)
-    )
+    place = "cpu" if request.config.getoption("--rehearse") else "cuda"
+    held = torch.cuda.memory_allocated if place == "cuda" else lambda: 0
     if place == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     prior = offload(BUILDERS["stable_diffusion"](), Placement(place, torch.float32, offload="all"))
