@@ -24,7 +24,7 @@ from a4d.priors.schedule import NoiseSchedule
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
-PLACEHOLDER = re.compile(r"<token(?::([^<>]*))?>")
+TOKEN_IN_PROMPT = re.compile(r"<token(?::([^<>]*))?>")
 """What stands in prompts for a personalised token, `<token>` or `<token:panda>`."""
 
 
@@ -165,7 +165,7 @@ class TextEncoder:
                 )
             return said
 
-        return PLACEHOLDER.sub(word, prompt)
+        return TOKEN_IN_PROMPT.sub(word, prompt)
 
     def learn(self, token: str, embedding: Tensor) -> None:
         """Add a personalised token.
