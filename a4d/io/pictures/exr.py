@@ -56,7 +56,13 @@ def read_exr_depth(path: Path) -> Array:
     try:
         header = _read_header(content)
         check_size(path, header.width, header.height)
-        return _read_channel(content, header, _depth_channel(header))
+        chosen = _depth_channel(header)
+        values = _read_channel(content, header, chosen)
+        if any(not np.array_equal(values, _read_channel(content, header, other)) for other in _beside(header, chosen)):
+            raise InvalidInputError(
+                "it is a picture in colour, and no depth", f"Call the depth's channel {DEPTH_NAMES[0]}"
+            )
+        return values
     except (struct.error, zlib.error, ValueError, IndexError, KeyError, OverflowError) as error:
         raise InvalidInputError(f"{path} is damaged: {error}") from None
     except InvalidInputError as error:
@@ -114,6 +120,12 @@ def _depth_channel(header: _Header) -> int:
     if not wanted and len(names) > 1:
         raise InvalidInputError(f"none of its channels {', '.join(names)} is a depth", f"Call it {DEPTH_NAMES[0]}")
     return names.index(wanted[0]) if wanted else 0
+
+
+def _beside(header: _Header, chosen: int) -> list[int]:
+    """The other colours, where red was chosen for want of a better name: depth is the same in all of them."""
+    names = [name.rpartition(".")[2] for name, _ in header.channels]
+    return [index for index, name in enumerate(names) if names[chosen] == "R" and name in ("G", "B")]
 
 
 def _read_channel(content: bytes, header: _Header, chosen: int) -> Array:

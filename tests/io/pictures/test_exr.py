@@ -1,6 +1,7 @@
 """Depth out of OpenEXR pictures that the library of that name has written."""
 
 import base64
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -42,4 +43,29 @@ def test_what_is_damaged_or_stored_otherwise_is_refused(tmp_path: Path, content:
     file = tmp_path / "depth.exr"
     file.write_bytes(content)
     with pytest.raises(InvalidInputError, match=message):
+        read_exr_depth(file)
+
+
+def stored_plainly(channels: dict[str, float]) -> bytes:
+    """One pixel of single precision in channels by name, in the order that the format wants."""
+    names = sorted(channels)
+    entries = b"".join(name.encode() + b"\0" + struct.pack("<4i", 2, 0, 1, 1) for name in names) + b"\0"
+    header = struct.pack("<2i", 20000630, 2)
+    for name, kind, value in (
+        ("channels", "chlist", entries), ("compression", "compression", b"\0"),
+        ("dataWindow", "box2i", struct.pack("<4i", 0, 0, 0, 0)),
+    ):  # fmt: skip
+        header += f"{name}\0{kind}\0".encode() + struct.pack("<i", len(value)) + value
+    header += b"\0"
+    line = struct.pack(f"<2i{len(names)}f", 0, 4 * len(names), *(channels[name] for name in names))
+    return header + struct.pack("<Q", len(header) + 8) + line
+
+
+def test_colours_are_no_depth_unless_all_are_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "depth.exr"
+    for channels, depth in (({"R": 2.0, "G": 2.0, "B": 2.0}, 2.0), ({"R": 1.0, "G": 0.5, "B": 0.0, "Z": 3.0}, 3.0)):
+        file.write_bytes(stored_plainly(channels))
+        assert read_exr_depth(file).tolist() == [[depth]]
+    file.write_bytes(stored_plainly({"R": 1.0, "G": 0.5, "B": 0.0}))
+    with pytest.raises(InvalidInputError, match="picture in colour"):
         read_exr_depth(file)
