@@ -82,8 +82,14 @@ class Articulation(Trainable):
     ) -> Tensor:
         """(T, J, 4, 4)."""
         everywhere = shifts.new_zeros(*turns.shape[:2], 3).index_copy(1, self.shifted, shifts)
-        identity = turns.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-        return start @ rigid_from_parts(rotation_from_axes(turns + identity), everywhere)
+        return start @ rigid_from_parts(_rotations(turns), everywhere)
+
+
+def _rotations(
+    turns: Tensor,  # (..., 6) beside the identity
+) -> Tensor:
+    """(..., 3, 3)."""
+    return rotation_from_axes(turns + turns.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
 
 
 class PoseTable(Articulation):
@@ -118,6 +124,13 @@ class PoseTable(Articulation):
         """(T, J, 4, 4) poses of some frames."""
         start = self.rest if self.start is None else self.start[moments]
         return self._posed(start, self.turns[moments], self.shifts[moments])
+
+    def residuals(
+        self,
+        moments: Tensor,  # (T,) int64 frames
+    ) -> tuple[Tensor, Tensor]:
+        """(T, J, 3, 3) rotations and (T, S, 3) shifts of the shifted joints, learnt beside the poses to begin with."""
+        return _rotations(self.turns[moments]), self.shifts[moments]
 
     def save(self, folder: Path) -> None:
         """Write settings and rows into an existing folder."""
