@@ -21,10 +21,10 @@ from a4d.io.depth_maps import nearness
 from a4d.io.frame_channels import write_features, write_flow
 from a4d.io.pictures.images import read_image, write_depth
 from a4d.pixels import SOLID, WHITE, Array, composite
-from a4d.priors.catalogue import find, locate
+from a4d.priors.catalogue import find
 from a4d.priors.placement import Placement
 from a4d.priors.weights_folder import WeightsFolder
-from a4d.running.weights import record_weights, weight_overrides
+from a4d.running.weights import located_weights
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
@@ -91,9 +91,7 @@ def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) 
 
 def _weights(work: Transaction, config: ChannelSettings, name: str, runtime: Runtime) -> WeightsFolder:
     """A model's folder, which the record will name."""
-    overrides = weight_overrides(config.weights)
-    folder = locate(name, overrides)
-    record_weights(work, {name: folder}, overrides)
+    folder = located_weights(work, name, config.weights)
     return WeightsFolder(folder, Placement(runtime.device), find(name).options)
 
 

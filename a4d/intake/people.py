@@ -1,0 +1,81 @@
+"""A person in pictures that are taken in: cut out of them, and followed by their joints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from a4d.errors import InvalidInputError
+from a4d.estimation.person.blazepose import load_blazepose
+from a4d.estimation.person.landmarks import Landmarks, as_keypoints
+from a4d.estimation.person.litert import BLAZEPOSE
+from a4d.estimation.person.tracking import PersonTracker
+from a4d.framing import Crop
+from a4d.intake.settings import ChannelSettings
+from a4d.io.keypoints import KEYPOINTS_FILE, Keypoints, write_keypoints
+from a4d.matting.matte import Matte, matte, nothing_of
+from a4d.pixels import Array
+from a4d.running.weights import located_weights
+from a4d.workspace.transaction import Transaction
+
+
+class PersonCutter:
+    """Cuts one person out of pictures that come one after another, and keeps where their joints are.
+
+    Args:
+        tracker: of the person.
+    """
+
+    def __init__(self, tracker: PersonTracker) -> None:
+        self._tracker, self._seen = tracker, list[Landmarks | None]()
+
+    def __call__(self, picture: Array) -> Matte:
+        """The person alone; nothing where they are not seen.
+
+        Args:
+            picture: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
+        """
+        sighting = self._tracker(picture[..., :3])
+        self._seen.append(None if sighting is None else sighting.landmarks)
+        if sighting is None or not sighting.mask.any():
+            return Matte(nothing_of(picture), "person")
+        return replace(matte(picture, mask=sighting.mask), method="person")
+
+    def write(self, work: Transaction, crop: Crop) -> None:
+        """Write the keypoints of all pictures so far, in pixels of the frames that a crop makes of them."""
+        keypoints = as_keypoints(self._seen)
+        write_keypoints(work.output(KEYPOINTS_FILE), in_frames(keypoints, crop))
+        warn_of_absence(work, keypoints)
+
+    def require_found(self) -> None:
+        """Check that there was someone.
+
+        Raises:
+            InvalidInputError: nobody was found in any picture.
+        """
+        if all(landmarks is None for landmarks in self._seen):
+            raise InvalidInputError("no person is found", "Choose another matting method, or give masks")
+
+
+def person_cutter(work: Transaction, config: ChannelSettings) -> PersonCutter:
+    """What cuts out the person that is chosen.
+
+    Raises:
+        BackendUnavailableError: LiteRT or the weights are not on this machine, or damaged.
+    """
+    return PersonCutter(load_blazepose(located_weights(work, BLAZEPOSE, config.weights)).tracker(config.person))
+
+
+def in_frames(keypoints: Keypoints, crop: Crop) -> Keypoints:
+    """Keypoints in pixels of the source, in those of the frames that a crop makes of it."""
+    return replace(keypoints, points=crop.frame_from_source(keypoints.points).astype(np.float32))
+
+
+def warn_of_absence(work: Transaction, keypoints: Keypoints) -> None:
+    """Tell the user in how many frames nobody was found."""
+    missing = int((~keypoints.found).sum())
+    if missing:
+        work.warn(
+            f"The person is not found in {missing} of {len(keypoints)} frames, first in {keypoints.found.argmin()}"
+        )
