@@ -8,12 +8,11 @@ import numpy as np
 
 from a4d.errors import InvalidInputError
 from a4d.estimation.person.blazepose import load_blazepose
-from a4d.estimation.person.landmarks import Landmarks, as_keypoints
-from a4d.estimation.person.litert import BLAZEPOSE
+from a4d.estimation.person.litert import PERSON_MODEL
 from a4d.estimation.person.tracking import PersonTracker
 from a4d.framing import Crop
 from a4d.intake.settings import ChannelSettings
-from a4d.io.keypoints import KEYPOINTS_FILE, Keypoints, write_keypoints
+from a4d.io.keypoints import BLAZEPOSE, KEYPOINTS_FILE, Keypoints, Landmarks, gathered, write_keypoints
 from a4d.matting.matte import Matte, matte, nothing_of
 from a4d.pixels import Array
 from a4d.running.weights import located_weights
@@ -37,16 +36,16 @@ class PersonCutter:
             picture: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
         """
         sighting = self._tracker(picture[..., :3])
-        self._seen.append(None if sighting is None else sighting.landmarks)
         if sighting is None or not sighting.mask.any():
+            self._seen.append(None)
             return Matte(nothing_of(picture), "person")
+        self._seen.append(sighting.landmarks)
         return replace(matte(picture, mask=sighting.mask), method="person")
 
     def write(self, work: Transaction, crop: Crop) -> None:
         """Write the keypoints of all pictures so far, in pixels of the frames that a crop makes of them."""
-        keypoints = as_keypoints(self._seen)
-        write_keypoints(work.output(KEYPOINTS_FILE), in_frames(keypoints, crop))
-        warn_of_absence(work, keypoints)
+        keypoints = gathered(BLAZEPOSE, self._seen)
+        write_found(work, replace(keypoints, points=crop.frame_from_source(keypoints.points).astype(np.float32)))
 
     def require_found(self) -> None:
         """Check that there was someone.
@@ -54,8 +53,8 @@ class PersonCutter:
         Raises:
             InvalidInputError: nobody was found in any picture.
         """
-        if all(landmarks is None for landmarks in self._seen):
-            raise InvalidInputError("no person is found", "Choose another matting method, or give masks")
+        if not any(self._seen):
+            raise nobody_found()
 
 
 def person_cutter(work: Transaction, config: ChannelSettings) -> PersonCutter:
@@ -64,18 +63,25 @@ def person_cutter(work: Transaction, config: ChannelSettings) -> PersonCutter:
     Raises:
         BackendUnavailableError: LiteRT or the weights are not on this machine, or damaged.
     """
-    return PersonCutter(load_blazepose(located_weights(work, BLAZEPOSE, config.weights)).tracker(config.person))
+    return PersonCutter(load_blazepose(located_weights(work, PERSON_MODEL, config.weights)).tracker(config.person))
 
 
-def in_frames(keypoints: Keypoints, crop: Crop) -> Keypoints:
-    """Keypoints in pixels of the source, in those of the frames that a crop makes of it."""
-    return replace(keypoints, points=crop.frame_from_source(keypoints.points).astype(np.float32))
+def write_found(work: Transaction, keypoints: Keypoints) -> float:
+    """Write keypoints in pixels of the frames, and say where nobody is found; the share of frames with someone.
 
-
-def warn_of_absence(work: Transaction, keypoints: Keypoints) -> None:
-    """Tell the user in how many frames nobody was found."""
+    Raises:
+        InvalidInputError: nobody is found in any frame.
+    """
+    if not keypoints.found.any():
+        raise nobody_found()
+    write_keypoints(work.output(KEYPOINTS_FILE), keypoints)
     missing = int((~keypoints.found).sum())
     if missing:
-        work.warn(
-            f"The person is not found in {missing} of {len(keypoints)} frames, first in {keypoints.found.argmin()}"
-        )
+        first = int(keypoints.found.argmin())
+        work.warn(f"The person is not found in {missing} of {len(keypoints)} frames, the first of them {first:05d}")
+    return float(keypoints.found.mean())
+
+
+def nobody_found() -> InvalidInputError:
+    """The refusal of pictures without a person."""
+    return InvalidInputError("no person is found", "Choose another --matting, or give masks or a file of --keypoints")

@@ -205,10 +205,10 @@ class ChannelSettings(Config):
         Raises:
             BackendUnavailableError: LiteRT or the weights of BlazePose are not on this machine.
         """
-        from a4d.estimation.person.litert import BLAZEPOSE, require_litert
+        from a4d.estimation.person.litert import PERSON_MODEL, require_litert
 
         require_litert()
-        locate(BLAZEPOSE, weight_overrides(self.weights))
+        locate(PERSON_MODEL, weight_overrides(self.weights))
 
 
 def axis_named(name: AxisName | None) -> Axis | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,35 @@ class Keypoints:
 
     def __len__(self) -> int:
         return len(self.points)
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The K keypoints of a person in one picture.
+
+    Args:
+        points: (K, 2) pixels right and down, the first pixel's centre at (0.5, 0.5).
+        visibility: (K,) in [0, 1].
+        world: (K, 3) metres from the middle of the hips along the camera's axes, right, down and away, if told.
+    """
+
+    points: NDArray[np.float32]
+    visibility: NDArray[np.float32]
+    world: NDArray[np.float32] | None
+
+
+def gathered(names: tuple[str, ...], seen: Sequence[Landmarks | None]) -> Keypoints:
+    """The landmarks of one person in all frames of a film; of a frame without the person they are None."""
+    nobody = Landmarks(*(np.zeros((len(names), *shape), np.float32) for shape in ((2,), (), (3,))))
+    every = [nobody if landmarks is None else landmarks for landmarks in seen]
+    metres = [landmarks.world for landmarks in every if landmarks.world is not None]
+    return Keypoints(
+        names=names,
+        points=np.stack([landmarks.points for landmarks in every]),
+        visibility=np.stack([landmarks.visibility for landmarks in every]),
+        found=np.array([landmarks is not None for landmarks in seen]),
+        world=np.stack(metres) if len(metres) == len(every) else None,
+    )
 
 
 def write_keypoints(path: Path, keypoints: Keypoints) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from a4d.estimation.person.detection import Network
-from a4d.estimation.person.litert import BLAZEPOSE, LiteNetwork
+from a4d.estimation.person.litert import PERSON_MODEL, LiteNetwork
 from a4d.estimation.person.tracking import PersonTracker
 from a4d.priors.catalogue import stored_file
 
@@ -39,6 +39,6 @@ def load_blazepose(folder: Path) -> BlazePose:
         BackendUnavailableError: LiteRT is not installed, or a file is missing, damaged or another network.
     """
     detector, landmarks = (
-        LiteNetwork(stored_file(BLAZEPOSE, folder, component), outputs) for component, outputs in OUTPUTS.items()
+        LiteNetwork(stored_file(PERSON_MODEL, folder, component), outputs) for component, outputs in OUTPUTS.items()
     )
     return BlazePose(detector, landmarks)

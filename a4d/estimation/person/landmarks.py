@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from a4d.estimation.person.detection import Network
 from a4d.estimation.person.region import Region
-from a4d.io.keypoints import BLAZEPOSE, Keypoints
+from a4d.io.keypoints import BLAZEPOSE, Landmarks
 from a4d.pixels import Array
 
 LANDMARK_SIZE, HEAT_SIZE, HEAT_REACH = 256, 64, 3
@@ -31,26 +30,11 @@ HOLE_SHARE = 0.007
 
 
 @dataclass(frozen=True)
-class Landmarks:
-    """Where the P = 33 landmarks of a person are, in the order of `BLAZEPOSE`.
-
-    Args:
-        points: (P, 2) pixels right and down, the first pixel's centre at (0.5, 0.5).
-        visibility: (P,) in [0, 1].
-        world: (P, 3) metres from the middle of the hips along the camera's axes: right, down, away.
-    """
-
-    points: NDArray[np.float32]
-    visibility: NDArray[np.float32]
-    world: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
 class Sighting:
     """What may be a person, as one picture shows it.
 
     Args:
-        landmarks: of it.
+        landmarks: of it, in the order of `BLAZEPOSE`.
         mask: (H, W) in [0, 1].
         region: that the next picture of a film would be searched in.
         presence: probability that it is a person, in [0.5, 1].
@@ -140,16 +124,3 @@ def _around(middle: int) -> NDArray[np.int_]:
 
 def _sigmoid(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return 1 / (1 + np.exp(-np.clip(values, -60, 60)))
-
-
-def as_keypoints(seen: Sequence[Landmarks | None]) -> Keypoints:
-    """The landmarks of one person in all frames of a film; of a frame without the person they are None."""
-    nobody = Landmarks(*(np.zeros((len(BLAZEPOSE), *shape), np.float32) for shape in ((2,), (), (3,))))
-    every = [nobody if landmarks is None else landmarks for landmarks in seen]
-    return Keypoints(
-        names=BLAZEPOSE,
-        points=np.stack([landmarks.points for landmarks in every]),
-        visibility=np.stack([landmarks.visibility for landmarks in every]),
-        found=np.array([landmarks is not None for landmarks in seen]),
-        world=np.stack([landmarks.world for landmarks in every]),
-    )

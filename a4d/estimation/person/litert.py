@@ -12,8 +12,8 @@ from a4d.errors import BackendUnavailableError
 from a4d.io.files import muted_terminal
 from a4d.pixels import Array
 
-BLAZEPOSE = "blazepose"
-"""The entry of the catalogue that needs LiteRT."""
+PERSON_MODEL = "blazepose"
+"""The entry of the catalogue that finds people, their joints and their outlines."""
 
 
 def require_litert() -> Any:

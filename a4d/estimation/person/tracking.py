@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from a4d.estimation.person.choice import Follower, Place
 from a4d.estimation.person.detection import Network, detect
 from a4d.estimation.person.landmarks import Sighting, look
 from a4d.estimation.person.region import Region
@@ -26,31 +25,28 @@ class PersonTracker:
     """
 
     def __init__(self, detector: Network, landmarks: Network, person: int = 1) -> None:
-        self._detector, self._landmarks, self._person = detector, landmarks, person
-        self._last: Region | None = None
-        self._is_tracked = False
+        self._detector, self._landmarks, self._follower = detector, landmarks, Follower(person)
+        self._region: Region | None = None
 
     def __call__(
         self,
         rgb: Array,  # (H, W, 3) sRGB in [0, 1]
     ) -> Sighting | None:
         """The person in the next picture; None where they are not seen."""
-        seen = look(self._landmarks, rgb, self._last) if self._last is not None and self._is_tracked else None
+        seen = None if self._region is None else look(self._landmarks, rgb, self._region)
         if seen is None or seen.body_visibility <= LEAST_BODY:
             seen = self._look_anew(rgb)
-        self._is_tracked = seen is not None
-        self._last = self._last if seen is None else seen.region
+        else:
+            self._follower.keep(_place(seen))
+        self._region = None if seen is None else seen.region
         return seen
 
     def _look_anew(self, rgb: Array) -> Sighting | None:
-        """Whoever is nearest to where the person was lost, if near; else the one that was chosen among all."""
+        """The person among all who are detected."""
         regions = [found.region for found in detect(self._detector, rgb)]
         seen = [sighting for region in regions if (sighting := self._settled(rgb, region)) is not None]
-        if self._last is not None and seen:
-            away = [math.dist(sighting.region.centre, self._last.centre) for sighting in seen]
-            if min(away) < self._last.side / 2:
-                return seen[away.index(min(away))]
-        return seen[self._person - 1] if len(seen) >= self._person else None
+        chosen = self._follower.choose([_place(sighting) for sighting in seen])
+        return None if chosen is None else seen[chosen]
 
     def _settled(self, rgb: Array, region: Region) -> Sighting | None:
         """The person in a detected region, looked at once more in the region that their own points make."""
@@ -58,3 +54,7 @@ class PersonTracker:
         seen = None if first is None else look(self._landmarks, rgb, first.region)
         is_person = seen is not None and seen.presence >= FIRST_PRESENCE and seen.body_visibility > LEAST_BODY
         return seen if is_person else None
+
+
+def _place(seen: Sighting) -> Place:
+    return Place(seen.region.centre, seen.region.side)
