@@ -72,8 +72,6 @@ def test_arrays_that_do_not_fit_are_refused(file, name, change, said):
         read_tracked_body(file)
 
 
-
-
 def test_a_workspace_whose_body_has_other_moments_than_its_frames_is_not_valid(a4d, tmp_path, tracked):
     write_image(tmp_path / "bar.png", np.pad(np.ones((20, 8, 4), np.float32), ((4, 4), (4, 4), (0, 0))))
     assert a4d("preprocess", "bar.png", "--size", 16).code == 0
