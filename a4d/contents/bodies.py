@@ -1,0 +1,18 @@
+"""The body that a workspace's film shows."""
+
+from __future__ import annotations
+
+from a4d.geometry.bodies.tracked_body import TrackedBody
+from a4d.io.bodies.tracked_body import BODY_FILE, read_tracked_body
+from a4d.workspace.workspace import Workspace
+
+
+def load_tracked_body(workspace: Workspace) -> TrackedBody:
+    """Read `body.npz`.
+
+    Raises:
+        MissingInputError: there is none yet; names the command that makes it.
+        InvalidInputError: it is damaged.
+    """
+    remedy = f"Run `a4d estimate-pose {workspace.argument} --method body` first"
+    return read_tracked_body(workspace.require(BODY_FILE, remedy))
