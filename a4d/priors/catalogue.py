@@ -50,8 +50,7 @@ class Entry(Config):
     @property
     def sources(self) -> list[Source]:
         """The repositories in order; the revision is a commit of the first."""
-        first, *mirrors = self.repositories
-        return [Source(first, self.revision), *map(Source, mirrors)]
+        return [Source(name, None if index else self.revision) for index, name in enumerate(self.repositories)]
 
     def remedy(self, name: str) -> str:
         """How its weights come to this machine."""
