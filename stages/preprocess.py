@@ -176,8 +176,7 @@ def require(config: Config) -> None:
     """Look for the weights of what makes channels, and of what cuts people out."""
     channels = part_of(config, ChannelSettings)
     channels.require_weights()
-    if part_of(config, Matting).matting == "person":
-        channels.require_people()
+    channels.require_people(are_cut_out=part_of(config, Matting).matting == "person")
 
 
 def inputs(workspace: Workspace, config: Config) -> list[Path]:
