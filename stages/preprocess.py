@@ -40,7 +40,8 @@ SETTINGS: dict[str, tuple[type[Config], ...]] = {
 Preprocess = united("Preprocess", *(part for parts in SETTINGS.values() for part in parts))
 
 REMEDIES = {
-    "mask": "Put masks into the alpha channel of the images",
+    "mask": "Name a folder of a film's masks with --masks, and put those of images into their alpha channel",
+    "masks": "Give the mask of one image with --mask, and put those of several into their alpha channel",
     "videos": "Without a mesh, give the folder itself as the input",
 }
 """What helps where a setting does not apply."""

@@ -76,39 +76,38 @@ def detect_closely(
     rgb: Array,  # (H, W, 3) sRGB in [0, 1]
 ) -> list[Detection]:
     """The people in a picture and in overlapping squares of half its longer side, the largest first."""
-    whole, tiles = _decoded(network, rgb), (_decoded(network, rgb, tile) for tile in _tiles(*rgb.shape[:2]))
-    found = [whole, *((values[scores >= SURE_SCORE], scores[scores >= SURE_SCORE]) for values, scores in tiles)]
-    return _blended(np.concatenate([values for values, _ in found]), np.concatenate([scores for _, scores in found]))
+    values, scores = ([each] for each in _decoded(network, rgb))
+    for left, top, side in _tiles(*rgb.shape[:2]):
+        found, sureness = _decoded(network, rgb[top : top + side, left : left + side])
+        is_sure = sureness >= SURE_SCORE
+        values.append(found[is_sure] + np.array([left, top]))
+        scores.append(sureness[is_sure])
+    return _blended(np.concatenate(values), np.concatenate(scores))
 
 
 def _tiles(height: int, width: int) -> list[tuple[int, int, int]]:
     """Left, top and side of squares that cover a picture, each half over the next."""
     side = -(-max(height, width) // 2)
-    starts = [sorted({min(start, max(extent - side, 0)) for start in range(0, extent, max(side // 2, 1))})
-              for extent in (width, height)]  # fmt: skip
-    return [(left, top, side) for top in starts[1] for left in starts[0]]
+    step = max(side // 2, 1)
+    lefts, tops = (
+        sorted({min(at, max(extent - side, 0)) for at in range(0, extent, step)}) for extent in (width, height)
+    )
+    return [(left, top, side) for top in tops for left in lefts]
 
 
 def _decoded(
     network: Network,
     rgb: Array,  # (H, W, 3)
-    tile: tuple[int, int, int] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What the network finds in a picture, or in a square of it with so much left and above, and of such a side.
-
-    Returns:
-        (N, 6, 2) two corners and four points in pixels of the picture, and (N,) scores.
-    """
-    left, top, side = tile or (0, 0, max(rgb.shape[:2]))
-    letterbox, scale, margin = _letterbox(rgb[top : top + side, left : left + side])
+    """(N, 6, 2) two corners and four points of what the network finds, in pixels, and (N,) scores."""
+    letterbox, scale, margin = _letterbox(rgb)
     rows, logits = network(letterbox[None] * 2 - 1)
     scores = 1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64).reshape(-1), -100, 100)))
     kept = scores >= LEAST_SCORE
     values = np.asarray(rows, np.float64).reshape(-1, 12)[kept].reshape(-1, 6, 2) / DETECTOR_SIZE
     centres, sizes, points = values[:, 0] + anchors()[kept], values[:, 1], values[:, 2:] + anchors()[kept][:, None]
     corners = np.stack([centres - sizes / 2, centres + sizes / 2], axis=1)
-    pixels = (np.concatenate([corners, points], axis=1) * DETECTOR_SIZE - margin) / scale
-    return pixels + np.array([left, top]), scores[kept]
+    return (np.concatenate([corners, points], axis=1) * DETECTOR_SIZE - margin) / scale, scores[kept]
 
 
 def _letterbox(rgb: Array) -> tuple[Array, float, NDArray[np.float64]]:
