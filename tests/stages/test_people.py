@@ -102,6 +102,21 @@ def test_keypoints_of_files_go_where_the_crop_puts_them(a4d, film: Path) -> None
     assert not Path("film.a4d/keypoints.npz").exists(), "those of an earlier run are of other frames"
 
 
+def test_keypoints_of_photographs_go_by_their_names(a4d) -> None:
+    for folder in ("photos", "told"):
+        Path(folder).mkdir()
+    for moment, name in enumerate(("c", "a")):
+        rgba = np.dstack([np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), square(moment)])
+        write_image(Path(f"photos/{name}.png"), rgba)
+    for moment, name in enumerate(("c", "a", "b")):
+        people = [{"pose_keypoints_2d": corners(moment, 25)}]
+        Path(f"told/{name}_keypoints.json").write_text(json.dumps({"people": people}))
+    made = a4d("preprocess", "photos", "--max-size", 80, "--keypoints", "told")
+    assert made.code == 0, made.err
+    found = read_keypoints(Path("photos.a4d/keypoints.npz"), 2)
+    assert found.points[:, 0] == pytest.approx(np.array([[20, 20], [15, 20]])), "a comes before c"
+
+
 def test_keypoints_of_one_photo_are_in_its_upright_pixels(a4d) -> None:
     rgba = np.dstack([np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), square(0)])
     write_image(Path("photo.png"), rgba)
