@@ -151,6 +151,13 @@ def test_landmarks_of_blazepose_are_shares_of_the_picture(tmp_path: Path, style:
     assert found.world[7] == pytest.approx([0.1, -0.6, 0.2])
 
 
+def test_a_picture_has_a_size(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "a.jpg", "width": 0, "height": 4}]
+    (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": [annotation(1, rows(17, 1))]}))
+    with pytest.raises(InvalidInputError, match="0x4 pixels"):
+        read_foreign_keypoints(tmp_path / "coco.json")
+
+
 @pytest.mark.parametrize(
     "content",
     [
