@@ -28,6 +28,9 @@ LANDMARK_KEYS = ("poseLandmarks", "pose_landmarks", "landmarks")
 WORLD_KEYS = ("poseWorldLandmarks", "pose_world_landmarks", "worldLandmarks", "world_landmarks")
 """What MediaPipe's interfaces call the landmarks of a picture, and those in metres."""
 
+MOST_FRAMES = 100_000
+"""Between the first and the last of numbered pictures; those that lie farther apart are no film."""
+
 FARTHEST = 1e6
 """Pixels from the corner of a picture within which all keypoints lie."""
 
@@ -155,7 +158,7 @@ def _size(path: Path, image: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def _numbers(people: Mapping[Any, Any]) -> Sequence[Any]:
     """The pictures of results: those without anybody are missing from them, where pictures are numbered."""
-    if all(isinstance(number, int) for number in people):
+    if all(isinstance(number, int) for number in people) and max(people) - min(people) < MOST_FRAMES:
         return range(min(people), max(people) + 1)
     return sorted(people)
 
