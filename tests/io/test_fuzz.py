@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -35,9 +36,11 @@ from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import write_transforms
 from a4d.io.checkpoints import read_weights
 from a4d.io.films.video import read_video, write_video
+from a4d.io.foreign_keypoints import read_foreign_keypoints
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
 from a4d.io.ground_truth import GroundTruth, read_ground_truth, write_ground_truth
+from a4d.io.keypoints import COCO, Landmarks, gathered, read_keypoints, write_keypoints
 from a4d.io.pictures.hdr import read_hdr
 from a4d.io.pictures.images import read_depth, read_image
 from a4d.io.splat import write_splat
@@ -137,6 +140,24 @@ def truth(path: Path) -> None:
     write_ground_truth(path, GroundTruth(np.arange(2.0), vertices, faces, names, np.array([-1, 0, 1]), joints))
 
 
+def keypoints(path: Path) -> None:
+    one = Landmarks(np.ones((17, 2), np.float32), np.ones(17, np.float32), None)
+    write_keypoints(path, gathered(COCO, [one, None, one]))
+
+
+def people(name: str) -> Callable[[Path], None]:
+    """What other programs tell of one person in two pictures, of whom the second shows nobody."""
+    landmark = {"x": 0.25, "y": 0.5, "z": -0.1, "visibility": 0.9}
+    annotation = {"image_id": 1, "category_id": 1, "keypoints": [10.5, 20.5, 0.5] * 17}
+    images = [{"id": number, "file_name": f"{number}.jpg", "width": 64, "height": 48} for number in (1, 2)]
+    content = {
+        "coco": {"images": images, "annotations": [annotation]},
+        "openpose": {"version": 1.3, "people": [{"pose_keypoints_2d": [10.5, 20.5, 0.5] * 25}]},
+        "blazepose": [{"poseLandmarks": [landmark] * 33, "poseWorldLandmarks": [landmark] * 33}, {}],
+    }[name]
+    return lambda path: path.write_text(json.dumps(content))
+
+
 def body_model(path: Path) -> None:
     arrays = model(betas=2, parents=(-1, 0, 1))
     if path.suffix == ".npz":
@@ -210,6 +231,8 @@ KINDS = {
         for name in ("cameras", "images", "points3D")
     },
     "truth.npz": Kind(truth, read_ground_truth),
+    "keypoints.npz": Kind(keypoints, read_keypoints),
+    **{f"{name}.json": Kind(people(name), read_foreign_keypoints) for name in ("coco", "openpose", "blazepose")},
     "body.pkl": Kind(body_model, read_smpl),
     "body.npz": Kind(body_model, read_smpl),
     "w.safetensors": Kind(tensors, read_tensors),
