@@ -22,7 +22,7 @@ def world_from_poses(
     skeleton: Skeleton,
     joints: Tensor,  # (T, J, 3) metres, in any world
     up: Tensor | None = None,  # (3,) against gravity in that world; the mean axis of the standing body if None
-    lowest: Tensor | None = None,  # (N, 3) points of which the lowest touches the ground; the joints if None
+    ground: Tensor | None = None,  # (N, 3) points of which the lowest lies on the ground; the joints if None
 ) -> Tensor:
     """The world of a body in poses: +Y up, the body facing +Z at the first of them, on the ground above the origin.
 
@@ -30,6 +30,7 @@ def world_from_poses(
         skeleton: whose names tell the sides of thighs, upper arms and feet; see `body_parts`.
         joints: of T poses, right-handed axes.
         up: of any length but zero.
+        ground: in that world.
 
     Returns:
         (4, 4) float64 rigid, which brings the hips of the first pose above the origin.
@@ -47,7 +48,7 @@ def world_from_poses(
     front = normalize(front, dim=0)
     rotation = torch.stack([torch.linalg.cross(upward, front), upward, front])
     origin = rotation @ middle[0, 0]
-    origin[1] = ((joints.flatten(0, 1) if lowest is None else lowest).double() @ upward).min()
+    origin[1] = ((joints.flatten(0, 1) if ground is None else ground).double() @ upward).min()
     return rigid_from_parts(rotation, -origin)
 
 
