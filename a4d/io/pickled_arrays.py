@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
+from a4d.io.array_files import read_header
 from a4d.io.files import read_bytes
 
 NUMBERS = re.compile(r"[fiub]\d{1,2}")
@@ -101,14 +102,8 @@ def _unfolded_stream(content: bytes) -> io.BytesIO:
         if unfolding.unconsumed_tail:
             raise InvalidInputError(f"it unfolds to over {LARGEST} bytes")
     stream = io.BytesIO(content)
-    if content.startswith(np.lib.format.MAGIC_PREFIX):
-        _, _, kind = (
-            np.lib.format.read_array_header_1_0(stream)
-            if np.lib.format.read_magic(stream) == (1, 0)
-            else (np.lib.format.read_array_header_2_0(stream))
-        )
-        if not kind.hasobject:
-            raise InvalidInputError("it holds an array of numbers, without a name for any of them")
+    if content.startswith(np.lib.format.MAGIC_PREFIX) and not read_header(stream)[2].hasobject:
+        raise InvalidInputError("it holds an array of numbers, without a name for any of them")
     return stream
 
 
@@ -159,6 +154,16 @@ class _NewArray(_Shell):
     def __new__(cls, kind: Any, *_: Any) -> Any:
         """An array that has yet to get its state."""
         return _shell(kind)
+
+
+class _ArrayOfBuffer(_Shell):
+    """`numpy.core.numeric._frombuffer`, by which protocol 5 stores arrays."""
+
+    def __new__(cls, content: Any, kind: Any, shape: Any, order: str) -> Any:
+        """An array with its state."""
+        array = _shell(_Array)
+        array.state = (1, shape, kind, order == "F", content)
+        return array
 
 
 class _NewObject(_Shell):
@@ -229,6 +234,8 @@ CLASSES: dict[tuple[str, str], type] = {
     ("numpy._core.multiarray", "_reconstruct"): _NewArray,
     ("numpy.core.multiarray", "scalar"): _Shell,
     ("numpy._core.multiarray", "scalar"): _Shell,
+    ("numpy.core.numeric", "_frombuffer"): _ArrayOfBuffer,
+    ("numpy._core.numeric", "_frombuffer"): _ArrayOfBuffer,
     ("copy_reg", "_reconstructor"): _NewObject,
     ("copyreg", "_reconstructor"): _NewObject,
     ("_codecs", "encode"): _Bytes,
