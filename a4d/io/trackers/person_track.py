@@ -108,16 +108,15 @@ class PersonTrack:
         """(S,) of the one shape that a person has: the mean over the moments."""
         return self.shape.mean(0) if self.shape.ndim > 1 and len(self.shape) else self.shape.flatten()
 
-    def in_order(self) -> PersonTrack:
-        """The same track, its moments in the order of the film."""
-        order = torch.argsort(self.frames)
+    def at(self, moments: Tensor) -> PersonTrack:
+        """The same person at some of the moments, by index."""
         return replace(
             self,
-            frames=self.frames[order],
-            rotations=self.rotations[order],
-            in_world=None if self.in_world is None else self.in_world.at(order),
-            in_camera=None if self.in_camera is None else self.in_camera.at(order),
-            camera=None if self.camera is None else self.camera.at(order),
+            frames=self.frames[moments],
+            rotations=self.rotations[moments],
+            in_world=None if self.in_world is None else self.in_world.at(moments),
+            in_camera=None if self.in_camera is None else self.in_camera.at(moments),
+            camera=None if self.camera is None else self.camera.at(moments),
         )
 
     def placed(
