@@ -133,13 +133,20 @@ def body_named(name: str) -> Body:
 
 
 def followed_body(track: PersonTrack, body: Body) -> FollowedBody:
-    """The poses of a track on a body: on SMPL as they are, in the shape that the track tells; on others transferred.
+    """The poses of a track on a body: on SMPL as they are, on others transferred, as large as SMPL's mean shape."""
+    if isinstance(body, SmplBody):
+        return posed_smpl(track, body)
+    followed = posed_smpl(track, mean_smpl())
+    shape = fitted_shape(body, followed.animated.skeleton)
+    return replace(followed, animated=transferred(followed.animated, body, shape), model="open")
 
-    A body of another kind is as large as SMPL's mean shape. The betas of another model of the family mean nothing.
-    """
-    smpl = body if isinstance(body, SmplBody) else mean_smpl()
-    model = MODELS.get(len(smpl.names), "smpl")
-    shape = smpl.default_shape.clone()
+
+def posed_smpl(
+    track: PersonTrack,
+    smpl: Body,  # with joints that are called as the family's
+) -> FollowedBody:
+    """A body of SMPL's joints, posed as a track says and in its shape; betas of another model mean nothing."""
+    model, shape = MODELS.get(len(smpl.names), "smpl"), smpl.default_shape.clone()
     if RELATED[track.model] == RELATED[model]:
         betas = [place for place, name in enumerate(smpl.shape_names) if name.startswith("beta")][: len(track.betas)]
         shape[betas] = track.betas[: len(betas)].to(shape)
@@ -151,6 +158,4 @@ def followed_body(track: PersonTrack, body: Body) -> FollowedBody:
     rotations[:, 0] = root.rotation.to(rotations)
     seconds = track.seconds_per_frame or 1 / FRAMES_PER_SECOND
     animated = AnimatedBody(smpl, shape, rotations, root.translation.to(rotations), seconds)
-    if smpl is not body:
-        animated, model = transferred(animated, body, fitted_shape(body, smpl.skeleton())), "open"
     return FollowedBody(animated, camera_from_world.expand(len(track), 4, 4), model)
