@@ -15,14 +15,18 @@ from a4d.workspace.workspace import Workspace
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
     """Write `transforms.json`, unless the source came with cameras; of a person who was tracked also `body.npz`."""
+    from a4d.intake.people import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
+    from a4d.io.people.people_reader import is_people
 
     workspace = work.workspace
     source = workspace.metadata.source
     method = config.method
     if method == "auto":
         if source is not None and source.kind in ("capture", "mesh"):
+            if source.kind == "capture" and is_people(workspace.source_path()):
+                return pose_people(work, config)
             path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
             return {"cameras": len(read_transforms(path)), "method": "given"}
         if config.tracks is not None:
@@ -34,9 +38,11 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
 
 
 def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
-    """The images; for a capture its own cameras are outputs of preprocess."""
+    """The images; for a capture its own cameras are outputs of preprocess, and of a person it may hold the poses."""
     given = [path for path in (config.cameras, config.tracks) if path is not None]
-    given += [Path(config.body)] if config.tracks is not None and Path(config.body).is_file() else []
+    source = workspace.metadata.source
+    if config.tracks is not None or (source is not None and source.kind == "capture"):
+        given += [Path(config.body)] if Path(config.body).is_file() else []
     return [workspace.path / "images", *given]
 
 
