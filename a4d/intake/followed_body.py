@@ -133,10 +133,10 @@ def body_named(name: str) -> Body:
 
 
 def followed_body(track: PersonTrack, body: Body) -> FollowedBody:
-    """The poses of a track on a body: on SMPL as they are, on others transferred, as large as SMPL's mean shape."""
+    """The poses of a track on a body: on SMPL as they are, on others transferred, as large as it is told to be."""
     if isinstance(body, SmplBody):
         return posed_smpl(track, body)
-    followed = posed_smpl(track, mean_smpl())
+    followed = posed_smpl(track, mean_smpl(track.size))
     shape = fitted_shape(body, followed.animated.skeleton)
     return replace(followed, animated=transferred(followed.animated, body, shape), model="open")
 

@@ -46,6 +46,19 @@ def misses(path: Path, filmed: Filmed, focal: float | None = None) -> float:
     return float(np.abs(seen(path) - expected).max())
 
 
+def limbs_apart(path: Path, filmed: Filmed) -> float:
+    """Mean pixels from the joints of the open body's limbs to those of the truth."""
+    body = load_tracked_body(Workspace.open(path))
+    cameras = read_transforms(path / "transforms.json").cameras()
+    joints, own = body.animated.posed().joints, body.animated.body.names
+    names = {"wrist.L": 20, "wrist.R": 21, "foot.L": 7, "foot.R": 8, "lowerarm01.L": 18, "lowerleg01.R": 5}
+    apart = []
+    for frame in range(FRAMES):
+        pixels = cameras[frame].project(joints[frame])[0][0].numpy()[[own.index(name) for name in names]]
+        apart.append(np.linalg.norm(pixels - filmed.pixels(frame)[list(names.values())], axis=1))
+    return float(np.mean(apart))
+
+
 LAYOUTS = {
     "instant_avatar": lambda folder, filmed: tracker_files.instant_avatar(folder / "tracks", filmed),
     "thetas": lambda folder, filmed: tracker_files.instant_avatar(folder / "tracks", filmed, thetas=True),
@@ -96,15 +109,19 @@ def test_without_a_model_the_open_body_takes_the_pose(a4d, workspace) -> None:
     assert result.code == 0, result.err
     body = load_tracked_body(Workspace.open(workspace))
     assert body.model == "open"
-    cameras = read_transforms(workspace / "transforms.json").cameras()
-    joints = body.animated.posed().joints
-    names = {"wrist.L": 20, "wrist.R": 21, "foot.L": 7, "foot.R": 8, "lowerarm01.L": 18, "lowerleg01.R": 5}
-    apart = []
-    for frame in range(FRAMES):
-        own = cameras[frame].project(joints[frame])[0][0].numpy()[[body.animated.body.names.index(n) for n in names]]
-        apart.append(np.linalg.norm(own - filmed.pixels(frame)[list(names.values())], axis=1))
-    height = np.ptp(filmed.pixels(0)[:, 1])
-    assert np.mean(apart) < 0.05 * height
+    assert limbs_apart(workspace, filmed) < 0.05 * np.ptp(filmed.pixels(0)[:, 1])
+
+
+def test_keypoints_of_another_body_pose_the_open_one(a4d, workspace) -> None:
+    """SAM 3D Body, of a person a tenth larger than the mean shape."""
+    filmed = Filmed()
+    filmed.betas[:] = 0.0
+    filmed.arrays["v_template"] *= 1.1
+    tracks = tracker_files.sam_3d_body(workspace.parent / "bodies", filmed)
+    result = a4d("estimate-pose", workspace, "--tracks", tracks)
+    assert result.code == 0, result.err
+    assert "00 (5 frames), 01 (2 frames)" in result.err + result.out
+    assert limbs_apart(workspace, filmed) < 0.05 * np.ptp(filmed.pixels(0)[:, 1])
 
 
 def test_moments_without_the_person_are_filled_and_marked(a4d, workspace) -> None:

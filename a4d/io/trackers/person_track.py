@@ -78,6 +78,7 @@ class PersonTrack:
         camera: None where the program knows none.
         up: (3,) float64 against gravity in the world; None where the program does not know it.
         seconds_per_frame: None where it is not told.
+        size: of the person over the mean shape, where points rather than betas tell it.
     """
 
     person: str
@@ -89,6 +90,7 @@ class PersonTrack:
     camera: TrackCamera | None = None
     up: Tensor | None = None
     seconds_per_frame: float | None = None
+    size: float = 1.0
 
     def __len__(self) -> int:
         return len(self.frames)
