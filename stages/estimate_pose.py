@@ -23,14 +23,14 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
     workspace = work.workspace
     source = workspace.metadata.source
     method = config.method
-    if method == "auto":
+    if method == "auto" and config.tracks is not None:
+        method = "tracker"
+    elif method == "auto":
         if source is not None and source.kind in ("capture", "mesh"):
             if source.kind == "capture" and is_people(workspace.source_path()):
                 return pose_people(work, config)
             path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
             return {"cameras": len(read_transforms(path)), "method": "given"}
-        if config.tracks is not None:
-            return METHODS["tracker"](work, config)
         method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
     if method == "import" and config.cameras is None:
         raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
@@ -39,7 +39,7 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
 
 def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
     """The images; for a capture its own cameras are outputs of preprocess, and of a person it may hold the poses."""
-    given = [path for path in (config.cameras, config.tracks) if path is not None]
+    given = [path for path in (config.cameras, config.tracks, config.smpl) if path is not None]
     source = workspace.metadata.source
     if config.tracks is not None or (source is not None and source.kind == "capture"):
         given += [Path(config.body)] if Path(config.body).is_file() else []

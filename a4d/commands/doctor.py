@@ -35,6 +35,7 @@ BACKENDS = {
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",
+    "h5py": "preprocess of a sequence of People-Snapshot",
 }
 WARM_UPS = (
     "a4d.render.gaussians_numba:warm_up",

@@ -11,7 +11,7 @@ import torch
 
 from a4d.errors import InvalidInputError
 from a4d.intake.common import as_rgba, naming, same_size
-from a4d.intake.followed_body import FollowedBody, body_named, followed_body
+from a4d.intake.followed_body import body_of, followed_body
 from a4d.intake.pose_settings import PoseSettings
 from a4d.intake.settings import CaptureSettings
 from a4d.io.bodies.open_body import open_body
@@ -61,7 +61,7 @@ def pose_people(work: Transaction, config: PoseSettings) -> dict[str, Any]:
         )
     own = np.eye(4) if sequence.capture.world_from_source is None else sequence.capture.world_from_source
     world = torch.from_numpy(capture.world_from_source @ np.linalg.inv(own))
-    followed: FollowedBody = followed_body(sequence.track, body_named(config.body)).moved(world)
+    followed = body_of(sequence.track, config).moved(world)
     count = len(sequence)
     tracked, _ = followed.filled(torch.arange(count), count, 1 / FRAMES_PER_SECOND)
     write_tracked_body(work.output(BODY_FILE), tracked)

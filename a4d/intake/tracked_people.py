@@ -10,7 +10,7 @@ from torch import Tensor
 
 from a4d.errors import QualityError, UsageError
 from a4d.geometry.bodies.root_pose import interpolated
-from a4d.intake.followed_body import FRAMES_PER_SECOND, body_named, followed_body
+from a4d.intake.followed_body import FRAMES_PER_SECOND, body_of
 from a4d.intake.pose_settings import PoseSettings
 from a4d.intake.taken_images import as_taken_in, film_frames, film_size, staged_names, taken_images
 from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
@@ -43,7 +43,7 @@ def import_tracks(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     if not len(moments):
         raise QualityError(f"person {track.person} of {config.tracks} is in none of the frames of {workspace.path}")
     seen = track.at(places)
-    followed = followed_body(seen, body_named(config.body))
+    followed = body_of(seen, config)
     followed = followed.moved(followed.upright_from_world(seen.up))
     count = len(images)
     tracked, cameras = followed.filled(moments, count, 1 / (workspace.metadata.fps or FRAMES_PER_SECOND))

@@ -112,6 +112,21 @@ def test_without_a_model_the_open_body_takes_the_pose(a4d, workspace) -> None:
     assert limbs_apart(workspace, filmed) < 0.05 * np.ptp(filmed.pixels(0)[:, 1])
 
 
+def test_a_model_tells_another_body_how_long_its_limbs_are(a4d, workspace) -> None:
+    """Of a person an eighth smaller than the mean shape."""
+    filmed = Filmed()
+    filmed.arrays["v_template"] *= 0.88
+    filmed.arrays["shapedirs"] *= 0.0
+    np.savez(workspace.parent / "small.npz", **filmed.arrays)
+    tracks = LAYOUTS["gaussian_avatar"](workspace.parent, filmed)
+    apart = []
+    for options in ((), ("--smpl", "small.npz")):
+        assert a4d("estimate-pose", workspace, "--tracks", tracks, *options, "--force").code == 0
+        apart.append(limbs_apart(workspace, filmed))
+    assert apart[1] < 0.6 * apart[0]
+    assert load_tracked_body(Workspace.open(workspace)).model == "open"
+
+
 def test_keypoints_of_another_body_pose_the_open_one(a4d, workspace) -> None:
     """SAM 3D Body, of a person a tenth larger than the mean shape."""
     filmed = Filmed()

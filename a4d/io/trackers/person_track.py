@@ -182,7 +182,8 @@ def numbers(path: Path, values: Mapping[Any, Any], name: str, *shape: int | None
     if name not in values:
         raise InvalidInputError(f"{path} is no track that can be read: it has no '{name}'")
     try:
-        array = np.asarray(values[name], np.float64)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals; it is refused below
+            array = np.asarray(values[name], np.float64)
     except (TypeError, ValueError):
         raise InvalidInputError(f"{path}: '{name}' holds no numbers") from None
     fits = len(array.shape) == len(shape) and all(

@@ -11,7 +11,6 @@ import torch
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, MissingInputError
 from a4d.io.array_files import array_names
-from a4d.io.arrays import numpy_from_tensor
 from a4d.io.checkpoints import read_weights
 from a4d.io.pickled_arrays import read_pickled_values
 from a4d.io.trackers import amass, gaussian_avatar, gvhmr, instant_avatar, phalp, sam_3d_body, tram, wham
@@ -101,6 +100,6 @@ def _values(path: Path) -> Mapping[Any, Any]:
         values = read_pickled_values(path, "tracks")
         return values if isinstance(values, Mapping) else {}
     try:
-        return {name: numpy_from_tensor(tensor, "float64") for name, tensor in read_weights(path).items()}
+        return {name: tensor.double().numpy() for name, tensor in read_weights(path).items()}
     except BackendUnavailableError as error:
         raise InvalidInputError(error.problem, "Use the file as the tracker wrote it") from error
