@@ -15,7 +15,7 @@ from a4d.workspace.workspace import Workspace
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
     """Write `transforms.json`, unless the source came with cameras; of a person who was tracked also `body.npz`."""
-    from a4d.intake.people import pose_people
+    from a4d.intake.person_sequence import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
     from a4d.io.people.people_reader import is_people

@@ -33,9 +33,9 @@ BACKENDS = {
     "gsplat": "Gaussian rasterisation on CUDA",
     "tinycudann": "hash-grid encoding on CUDA",
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
+    "h5py": "preprocess of a sequence of People-Snapshot",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",
-    "h5py": "preprocess of a sequence of People-Snapshot",
 }
 WARM_UPS = (
     "a4d.render.gaussians_numba:warm_up",
