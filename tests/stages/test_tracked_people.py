@@ -15,7 +15,9 @@ from PIL import Image
 from tracker_files import FRAMES, HEIGHT, WIDTH, Filmed
 
 from a4d.contents.bodies import load_tracked_body
+from a4d.framing import Crop
 from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.films.video import write_video
 from a4d.workspace.workspace import Workspace
 
 
@@ -99,6 +101,29 @@ def test_a_tracked_body_is_seen_where_it_was(a4d, workspace, layout) -> None:
     cameras = read_transforms(workspace / "transforms.json").world_from_camera
     up = cameras[0, :3, :3] @ filmed.camera_from_world[0, :3, :3] @ np.array([0.0, 1.0, 0.0])
     assert np.degrees(np.arccos(min(up[1], 1.0))) < (0.1 if layout in ("gvhmr", "wham") else 15.0)
+
+
+@pytest.mark.parametrize("options", [("--start", 1), ("--fps", 12.5)])
+def test_a_crop_of_a_film_has_its_own_lens_and_frames(a4d, tmp_path: Path, options) -> None:
+    """Frames that were left out are not counted, and the camera is that of the square around the subject."""
+    frames = range(1, FRAMES) if options[0] == "--start" else range(0, FRAMES, 2)
+    pictures = np.ones((FRAMES, HEIGHT, WIDTH, 3), np.float32)
+    pictures[:, 12:52, 30:60] = (0.1, 0.5, 0.1)
+    write_video(tmp_path / "film.mp4", pictures, 25.0)
+    result = a4d("preprocess", "film.mp4", "--matting", "uniform", "--size", 128, *options)
+    assert result.code == 0, result.err
+    filmed = Filmed()
+    np.savez(tmp_path / "smpl.npz", **filmed.arrays)
+    tracks = tracker_files.gvhmr(tmp_path / "hmr4d_results.pt", filmed_for("gvhmr"))
+    assert a4d("estimate-pose", "film.a4d", "--tracks", tracks, "--body", "smpl.npz").code == 0
+    crop = Crop.model_validate(Workspace.open(tmp_path / "film.a4d").metadata.notes["crop"])
+    assert crop.scale > 1.5
+    expected = [crop.frame_from_source(filmed_for("gvhmr").pixels(frame)) for frame in frames]
+    found = seen(tmp_path / "film.a4d")
+    assert found.shape[0] == len(expected)
+    assert np.abs(found - np.stack(expected)).max() < 0.05
+    body = load_tracked_body(Workspace.open(tmp_path / "film.a4d"))
+    assert body.animated.seconds_per_frame == pytest.approx(1 / (25.0 if options[0] == "--start" else 12.5))
 
 
 def test_without_a_model_the_open_body_takes_the_pose(a4d, workspace) -> None:
