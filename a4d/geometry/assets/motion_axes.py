@@ -24,10 +24,10 @@ FRONTS: dict[str, Axis] = {"y": "+z", "z": "-y", "x": "+y"}
 
 
 def standing(motion: Motion, world: Orientation | None = None) -> Motion:
-    """The motion with +Y up, the skeleton at rest looking to +Z, where they are not so already.
+    """The motion with +Y up, where it is not so already.
 
     What points from the hips to the neck, at rest and on average over the frames, is taken to point up, to the nearest
-    axis. A skeleton that names neither stays as it is.
+    axis; where that is not +Y, the body is turned to look to +Z at first. A skeleton that names neither stays as it is.
 
     Args:
         motion: of a skeleton of any axes in a world of any axes.
@@ -54,7 +54,25 @@ def standing(motion: Motion, world: Orientation | None = None) -> Motion:
 def rest_orientation(skeleton: Skeleton) -> Orientation:
     """The axes of a skeleton at rest; it looks to where its left thigh is on the left."""
     joints = skeleton.rest_world[:, :3, 3].double()
-    up = _axis_above(skeleton, joints[None])
+    return _looking(skeleton, joints, _axis_above(skeleton, joints[None]))
+
+
+def world_orientation(motion: Motion) -> Orientation:
+    """The axes of the world in which a body stands for most of the time, and looks to the front at first.
+
+    Of a body that points to no side steadily, as one that rolls, the world is taken to have the axes of its rest pose.
+    """
+    joints = motion.positions.double()
+    up = _axis_above(motion.skeleton, joints, STEADY)
+    return _looking(motion.skeleton, joints[0], rest_orientation(motion.skeleton).up if up is None else up)
+
+
+def _looking(
+    skeleton: Skeleton,
+    joints: Tensor,  # (J, 3)
+    up: Axis | None,
+) -> Orientation:
+    """The axes by which a body with +Y up stays as it is, and any other looks to the front, to the nearest axis."""
     if up is None or up == Orientation().up:
         return Orientation()
     parts = body_parts(skeleton)
@@ -62,18 +80,7 @@ def rest_orientation(skeleton: Skeleton) -> Orientation:
     left, right = (place.get((side, "thigh")) for side in ("left", "right"))
     if left is None or right is None:
         return Orientation(up, FRONTS[up[1]])
-    front = torch.linalg.cross(joints[left] - joints[right], direction(up))
-    return Orientation(up, _nearest_axis(front, up))
-
-
-def world_orientation(motion: Motion) -> Orientation:
-    """The axes of the world in which a body stands for most of the time; its front is that of custom.
-
-    Of a body that points to no side steadily, as one that rolls, the world is taken to have the axes of its rest pose.
-    """
-    up = _axis_above(motion.skeleton, motion.positions.double(), STEADY)
-    up = rest_orientation(motion.skeleton).up if up is None else up
-    return Orientation(up, FRONTS[up[1]])
+    return Orientation(up, _nearest_axis(torch.linalg.cross(joints[left] - joints[right], direction(up)), up))
 
 
 def _axis_above(
