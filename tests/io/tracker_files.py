@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from synthetic_smpl import model, posed, rodrigues
+from synthetic_smpl import PARENTS, model, posed, rodrigues
 
 from a4d.io.bodies.smpl import JOINTS
 from a4d.io.bodies.smpl_skeleton import PLACES
@@ -18,10 +18,12 @@ WIDTH, HEIGHT = 96, 64
 FRAMES = 5
 
 
-def person_model() -> dict[str, np.ndarray]:
-    """A synthetic model whose joints are those of a person, without blend shapes of poses."""
-    arrays, random = model(seed=2), np.random.default_rng(2)
+def person_model(parents: tuple[int, ...] = PARENTS) -> dict[str, np.ndarray]:
+    """A synthetic model whose joints are those of a person, hands and face near theirs; poses displace nothing."""
+    arrays, random = model(seed=2, parents=parents), np.random.default_rng(2)
     places = np.array(PLACES)
+    for above in parents[len(places) :]:
+        places = np.concatenate([places, places[above : above + 1] + random.normal(0.0, 0.01, (1, 3))])
     owners = np.arange(len(arrays["v_template"])) % len(places)
     arrays["v_template"] = places[owners] + random.normal(0.0, 0.03, (len(owners), 3))
     arrays["v_template"][: len(places)] = places

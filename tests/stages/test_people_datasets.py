@@ -72,6 +72,7 @@ def test_the_open_body_takes_the_poses_of_a_sequence(a4d, tmp_path: Path) -> Non
     assert a4d("estimate-pose", "person").code == 0
     body = load_tracked_body(Workspace.open(tmp_path / "person.a4d"))
     assert (body.model, len(body)) == ("open", FRAMES)
+    assert a4d("validate", "person.a4d").code == 0
 
 
 def test_subjects_of_people_snapshot_have_the_splits_of_the_papers(tmp_path: Path) -> None:

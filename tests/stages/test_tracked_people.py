@@ -12,6 +12,7 @@ import pytest
 import torch
 import tracker_files
 from PIL import Image
+from synthetic_smpl import PARENTS_X
 from tracker_files import FRAMES, HEIGHT, WIDTH, Filmed
 
 from a4d.contents.bodies import load_tracked_body
@@ -101,6 +102,18 @@ def test_a_tracked_body_is_seen_where_it_was(a4d, workspace, layout) -> None:
     cameras = read_transforms(workspace / "transforms.json").world_from_camera
     up = cameras[0, :3, :3] @ filmed.camera_from_world[0, :3, :3] @ np.array([0.0, 1.0, 0.0])
     assert np.degrees(np.arccos(min(up[1], 1.0))) < (0.1 if layout in ("gvhmr", "wham") else 15.0)
+
+
+def test_betas_of_smpl_x_shape_its_body(a4d, workspace) -> None:
+    arrays = tracker_files.person_model(PARENTS_X)
+    np.savez(workspace.parent / "smplx.npz", **arrays)
+    filmed = Filmed(arrays=arrays)
+    filmed.pose = np.concatenate([filmed.pose[:, :22], np.zeros((FRAMES, 33, 3))], axis=1)
+    tracks = LAYOUTS["gvhmr"](workspace.parent, filmed)
+    assert a4d("estimate-pose", workspace, "--tracks", tracks, "--body", "smplx.npz").code == 0
+    assert misses(workspace, filmed) < 0.02
+    assert load_tracked_body(Workspace.open(workspace)).model == "smplx"
+    assert a4d("validate", workspace).code == 0
 
 
 @pytest.mark.parametrize("options", [("--start", 1), ("--fps", 12.5)])
