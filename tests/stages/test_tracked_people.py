@@ -188,6 +188,27 @@ def test_moments_without_the_person_are_filled_and_marked(a4d, workspace) -> Non
     torch.testing.assert_close(path[2], torch.lerp(path[1], path[4], 1 / 3), atol=1e-4, rtol=0)
 
 
+def test_tracks_of_another_film_are_told(a4d, workspace) -> None:
+    """The subject is where the body's joints are, or elsewhere in the picture."""
+    filmed = Filmed()
+    tracks = LAYOUTS["gaussian_avatar"](workspace.parent, filmed)
+    for frame in range(FRAMES):
+        low, high = filmed.pixels(frame).min(0) - 2, filmed.pixels(frame).max(0) + 2
+        picture = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+        picture[max(int(low[1]), 0) : int(high[1]), max(int(low[0]), 0) : int(high[0])] = 255
+        Image.fromarray(picture).save(workspace / f"images/{frame:05d}.png")
+    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--json")
+    assert result.code == 0, result.err
+    assert result.json["metrics"]["joints_on_subject"] > 0.85
+    assert "may be of another film" not in result.err
+    for image in sorted((workspace / "images").iterdir()):
+        picture = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+        picture[:8, :8] = 255
+        Image.fromarray(picture).save(image)
+    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--force")
+    assert "may be of another film" in result.err + result.out
+
+
 def test_of_several_people_the_longest_seen_is_taken_and_the_others_named(a4d, workspace) -> None:
     tracks = LAYOUTS["wham"](workspace.parent, Filmed())
     result = a4d("estimate-pose", workspace, "--tracks", tracks)
