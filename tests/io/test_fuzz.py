@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import tracker_files
 import trimesh
 from a4d.stages.fit_static import FitStatic
 from fuzzing import fuzz
@@ -23,6 +24,7 @@ from synthetic_smpl import model
 from test_bvh import ARM
 from test_captures import orbit_capture
 from test_gaussian_files import random_gaussians
+from tracker_files import Filmed
 
 from a4d.config import load_yaml, parse
 from a4d.geometry.primitives import icosphere
@@ -45,6 +47,7 @@ from a4d.io.pictures.hdr import read_hdr
 from a4d.io.pictures.images import read_depth, read_image
 from a4d.io.splat import write_splat
 from a4d.io.tensor_files import read_tensors
+from a4d.io.trackers.track_reader import read_tracks
 
 NOISE = np.random.default_rng(0).integers(0, 255, (12, 10, 4), dtype=np.uint8)
 BALL = icosphere(1.0, 1)
@@ -174,6 +177,25 @@ def checkpoint(path: Path) -> None:
     torch.save({"state_dict": {"a": torch.zeros(3, 4), "b": torch.ones(2)}}, path)
 
 
+def tracked(path: Path) -> object:
+    return read_tracks(path, (96, 64))
+
+
+def tram_track(path: Path) -> None:
+    """A track in `hps/`, and its camera above."""
+    shutil.rmtree(path.parents[1] / "tram", ignore_errors=True)
+    tracker_files.tram(path.parents[1] / "tram", Filmed())
+    (path.parents[1] / "tram/camera.npy").rename(path.parents[1] / "camera.npy")
+    (path.parents[1] / "tram/hps/hps_track_0.npy").rename(path)
+
+
+def pose_archive(path: Path) -> None:
+    """Poses beside the camera that they are in the frame of."""
+    tracker_files.instant_avatar(path.parent / "sequence", Filmed(is_moving=False))
+    for name in ("poses.npz", "cameras.npz"):
+        (path.parent / "sequence" / name).rename(path.parent / name)
+
+
 def settings(path: Path) -> None:
     path.write_text(
         "profile: fit-static-image\nviews:\n  novel: {kind: orbit, size: 64, batch: 2, radius: [2, 3]}\n"
@@ -238,6 +260,12 @@ KINDS = {
     "w.safetensors": Kind(tensors, read_tensors),
     "v.safetensors": Kind(tensors, read_weights),
     "w.pt": Kind(checkpoint, read_weights),
+    "walk.npz": Kind(lambda path: tracker_files.amass(path, Filmed(), 24), tracked),
+    "poses.npz": Kind(pose_archive, tracked),
+    "wham.pkl": Kind(lambda path: tracker_files.wham(path, Filmed()), tracked),
+    "phalp.pkl": Kind(lambda path: tracker_files.phalp(path, Filmed()), tracked),
+    "gvhmr.pt": Kind(lambda path: tracker_files.gvhmr(path, Filmed()), tracked),
+    "hps/hps_track_0.npy": Kind(tram_track, tracked, ("hps_track_0.npy", "camera.npy")),
     "settings.yaml": Kind(settings, configured),
 }
 
