@@ -120,4 +120,4 @@ def test_hdf5_needs_its_package(a4d, tmp_path: Path, monkeypatch: pytest.MonkeyP
         (folder / name).write_bytes(b"\x80\x02}.")
     monkeypatch.setitem(sys.modules, "h5py", None)
     result = a4d("preprocess", "person")
-    assert (result.code, "pip install h5py" in result.err) == (5, True), result.err
+    assert (result.code, "a4d[person]" in result.err) == (5, True), result.err
