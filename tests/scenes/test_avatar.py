@@ -100,7 +100,7 @@ def test_texels_lie_on_the_skin_of_the_open_body_and_not_in_its_mouth():
 def test_a_spacing_is_the_distance_to_the_next_texel():
     scene = begun()
     positions = scene.points.positions
-    nearest = (positions[scene.neighbours[:, 0]] - positions).norm(dim=1)
+    nearest = (positions[scene.neighbours()[:, 0]] - positions).norm(dim=1)
     assert float((nearest / scene.points.spacing).median()) == pytest.approx(1, abs=0.1)
 
 
