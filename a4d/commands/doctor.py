@@ -35,6 +35,7 @@ BACKENDS = {
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",
+    "ai_edge_litert": "preprocess --matting person",
 }
 WARM_UPS = (
     "a4d.render.gaussians_numba:warm_up",
