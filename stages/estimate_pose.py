@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from a4d.errors import UsageError
-from a4d.intake.pose_settings import PoseSettings
+from a4d.intake.pose_settings import LONGER_SIDE, PoseSettings
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -14,7 +15,7 @@ from a4d.workspace.workspace import Workspace
 
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
-    """Write `transforms.json`, unless the source came with cameras; of a person who was tracked also `body.npz`."""
+    """Write `transforms.json`, unless the source came with cameras; of a person who is followed also `body.npz`."""
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
 
@@ -30,14 +31,27 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
         method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
     if method == "import" and config.cameras is None:
         raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
+    if method == "body":
+        from a4d.intake.fitted_body import estimate_body
+
+        return estimate_body(work, config, runtime)
     return METHODS[method](work, config)
 
 
+def defaults(workspace: Workspace, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The lens of a person's film is that of a phone; that of the other methods frames a subject."""
+    return {"fov": LONGER_SIDE} if asked.get("method") == "body" else {}
+
+
 def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
-    """The images; for a capture its own cameras are outputs of preprocess."""
+    """The images, and what tells of a body in them; a capture's own cameras are outputs of preprocess."""
+    from a4d.io.keypoints import KEYPOINTS_FILE
+
     given = [path for path in (config.cameras, config.tracks) if path is not None]
-    given += [Path(config.body)] if config.tracks is not None and Path(config.body).is_file() else []
-    return [workspace.path / "images", *given]
+    follows = config.tracks is not None or config.method == "body"
+    given += [Path(config.body)] if follows and Path(config.body).is_file() else []
+    keypoints = [workspace.path / KEYPOINTS_FILE] if config.method == "body" else []
+    return [workspace.path / "images", *keypoints, *given]
 
 
 STAGE = Stage(
@@ -47,6 +61,7 @@ STAGE = Stage(
     config=PoseSettings,
     run=run,
     inputs=inputs,
+    defaults=defaults,
     needs=("preprocess",),
     writes=("transforms.json", "points.ply", "images", "body.npz"),
 )

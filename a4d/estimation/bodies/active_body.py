@@ -9,6 +9,7 @@ from torch import Tensor
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.bodies.body import Body
+from a4d.geometry.bodies.phenotypes import PhenotypeBody
 from a4d.geometry.deformation.retargeting import body_parts
 
 SIDES = ("left", "right")
@@ -39,10 +40,6 @@ class ActiveJoints:
     def __len__(self) -> int:
         return len(self.joints)
 
-    def index(self, side: str, part: str) -> int | None:
-        """The joint of a part, None where it does not move."""
-        return self.parts.index((side, part)) if (side, part) in self.parts else None
-
     def whole(
         self,
         rotations: Tensor,  # (..., A, 3, 3)
@@ -72,10 +69,12 @@ def find_active_joints(body: Body) -> ActiveJoints:
     chest = _last_common([ancestors[first[side, "upperarm"]] for side in SIDES])
     hips = _last_common([ancestors[first[side, "thigh"]] for side in SIDES] + [ancestors[chest]])
     spine = [joint for joint in ancestors[chest] if joint not in ancestors[hips]]
-    named = {first[side, part]: (side, part) for side in SIDES for part in (*LIMBS, "shoulder") if (side, part) in first}
+    named = {
+        first[side, part]: (side, part) for side in SIDES for part in (*LIMBS, "shoulder") if (side, part) in first
+    }
     named |= {first["", part]: ("", part) for part in ("neck", "head") if ("", part) in first}
     bending = [spine[round(index)] for index in torch.linspace(0, len(spine) - 1, min(SPINE, len(spine))).tolist()]
-    chosen = {hips: ("", "hips")} | {joint: ("", "spine") for joint in bending} | named
+    chosen = {hips: ("", "hips")} | dict.fromkeys(bending, ("", "spine")) | named
     joints = [joint for joint in order if joint in chosen and hips in ancestors[joint]]
     carriers = [_nearest(ancestors[joint], joints) for joint in range(len(parents))]
     above = [_nearest(ancestors[joint][:-1], joints) for joint in joints]
@@ -167,15 +166,25 @@ def active_body(
     weights = torch.cat([weights, torch.eye(count)[active.carriers].to(weights)])
     if shares is None:
         shares = weights.new_tensor([1.0, 0.0, 0.0]).expand(len(corners), 3)
+    origin, places = _reduced(body, corners)
     return ActiveBody(
         names=tuple(body.names[joint] for joint in active.joints.tolist()),
         parents=active.parents,
         faces=body.faces.new_zeros(0, 3),
         weights=(weights[corners] * shares[:, :, None]).sum(1),
         uvs=None,
-        origin=body,
+        origin=origin,
         joints=active.joints,
-        corners=corners,
+        corners=places,
         shares=shares,
         offsets=weights.new_zeros(len(corners), 3) if offsets is None else offsets,
     )
+
+
+def _reduced(body: Body, corners: Tensor) -> tuple[Body, Tensor]:
+    """A body without vertices that are no corners, where leaving them out saves anything, and the corners in it."""
+    if not isinstance(body, PhenotypeBody):
+        return body, corners
+    count = len(body.weights)
+    used = corners[corners < count].unique()
+    return body.at(used), torch.where(corners < count, torch.searchsorted(used, corners), corners - count + len(used))

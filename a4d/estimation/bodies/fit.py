@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
-from a4d.estimation.bodies.active_body import ActiveBody, ActiveJoints, find_active_joints
+from a4d.estimation.bodies.active_body import SIDES, ActiveBody, ActiveJoints, find_active_joints
 from a4d.estimation.bodies.landmarks import Landmarks, find_landmarks
 from a4d.estimation.bodies.shapes import ShapePrior
 from a4d.estimation.bodies.sightings import Sightings
 from a4d.estimation.bodies.silhouettes import Silhouettes, silhouettes
-from a4d.estimation.bodies.start import Start, fill_between, find_start
+from a4d.estimation.bodies.start import Start, find_start
 from a4d.geometry.bodies.body import Body
+from a4d.geometry.cameras import Cameras
+from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.transforms import rotation_from_axes, rotation_from_axis_angle
 
 
@@ -73,13 +75,13 @@ JERKY_POINTS, JERKY_TURNS = 60.0, 0.8
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit found, of T moments.
+    """What a fit found, of F frames.
 
     Args:
         shape: (S,).
-        rotations: (T, J, 3, 3) of all joints, see `a4d.geometry.bodies.body.Body`.
-        translation: (T, 3) metres.
-        camera_scale: by which the places of the cameras have to be multiplied.
+        rotations: (F, J, 3, 3) of all joints, see `a4d.geometry.bodies.body.Body`.
+        translation: (F, 3) metres.
+        camera_scale: by which the places of the cameras have to be multiplied to be in metres.
     """
 
     shape: Tensor
@@ -90,13 +92,13 @@ class Fit:
 
 @dataclass(frozen=True)
 class Pose:
-    """A active joints and the whole at T moments.
+    """A active joints and the whole in F frames.
 
     Args:
         shape: (S,).
-        rotations: (T, A, 3, 3).
-        places: (T, 3) of the joint that carries the body, metres.
-        turns: (T, A - 1, 3) axes times angles of the other joints.
+        rotations: (F, A, 3, 3).
+        places: (F, 3) of the joint that carries the body, metres.
+        turns: (F, A - 1, 3) axes times angles of the other joints.
     """
 
     shape: Tensor
@@ -104,10 +106,12 @@ class Pose:
     places: Tensor
     turns: Tensor
 
-    def points(self, body: ActiveBody, moments: Tensor | slice) -> Tensor:
-        """(N, P, 3) the points of a body at some moments."""
-        translation = self.places - body.rest(self.shape)[1][0]
-        return body.posed(self.rotations[moments], self.shape, translation[moments]).vertices
+    def points(self, body: ActiveBody, frames: Tensor | slice) -> Tensor:
+        """(N, P, 3) the points of a body at some frames."""
+        rotations, places = self.rotations[frames], self.places[frames]
+        points, joints = body.rest(self.shape)
+        transforms = body.transforms(rotations, joints, places - joints[0])
+        return linear_blend_skinning(points, body.weights, transforms)
 
 
 def fit_body(
@@ -115,16 +119,18 @@ def fit_body(
     prior: ShapePrior,
     sightings: Sightings,
     told: Callable[[int, float], None],
+    phases: Sequence[Phase] = PHASES,
 ) -> Fit:
     """Fit a body to a film.
 
-    Moments at which nothing is seen are filled in between the others.
+    Frames that show nothing of the body are where the others let them be; only what is near them means anything.
 
     Args:
         body: of any kind whose joints are named as usual.
         prior: of its shapes.
         sightings: metres, but for the places of cameras that move, whose unit is found.
         told: takes the number of steps that are done, and the loss.
+        phases: one after the other.
 
     Raises:
         InvalidInputError: the body lacks limbs.
@@ -137,7 +143,7 @@ def fit_body(
     start = find_start(seen, landmarks, likely)
     fitting = _Fitting(active, landmarks, prior, seen, start, silhouettes(body, active, likely, seen))
     done = 0
-    for phase in PHASES:
+    for phase in phases:
         optimiser = fitting.optimiser(phase)
         for step in range(phase.steps):
             optimiser.zero_grad()
@@ -174,10 +180,11 @@ class _Fitting:
         self.free = torch.zeros_like(prior.centre).requires_grad_()
         self.axes = start.rotations[..., :2].transpose(1, 2).flatten(1).clone().requires_grad_()
         self.places = start.places.clone().requires_grad_()
-        self.turns = torch.zeros(seen.count, len(active) - 1, 3).requires_grad_()
+        self.turns = torch.zeros(len(seen), len(active) - 1, 3).requires_grad_()
         self.log_scale = torch.tensor(start.scale).log().requires_grad_()
+        self.log_camera_scale = torch.zeros((), requires_grad=_is_moving(seen.cameras))
         self.stiffness = _stiffness(active)
-        self.knees = [knee - 1 for side in ("left", "right") if (knee := active.index(side, "shin")) is not None]
+        self.knees = [active.parts.index((side, "shin")) - 1 for side in SIDES]
         self.space = seen.space_in_world()
         self.hips = landmarks.indices(("left_hip", "right_hip"))
 
@@ -185,7 +192,7 @@ class _Fitting:
         """Of the rates of a phase."""
         rates = (
             (phase.turns, [self.axes, self.turns]),
-            (phase.places, [self.places, self.log_scale]),
+            (phase.places, [self.places, self.log_scale, self.log_camera_scale]),
             (phase.shape, [self.free]),
         )
         return torch.optim.Adam([{"params": parameters, "lr": rate} for rate, parameters in rates])
@@ -207,27 +214,25 @@ class _Fitting:
             frames = torch.arange(step % apart, len(self.seen), apart)
             frames = frames[self.seen.is_seen[frames]]
             if len(frames):
-                drawn = pose.points(self.outlines.body, self.seen.moments[frames])
+                drawn = self._before_cameras(pose.points(self.outlines.body, frames), frames)
                 loss = loss + phase.silhouette * self.outlines.loss(drawn, frames)
         return loss
 
     def result(self) -> Fit:
-        """What was found, filled in where nothing was seen."""
+        """What was found."""
         with torch.no_grad():
             pose = self.pose()
-            filling = fill_between(self.seen.is_tracked)
-            known = self.seen.is_tracked
             translation = pose.places - self.landmarks.body.rest(pose.shape)[1][0]
-            return Fit(
-                pose.shape,
-                self.active.whole(filling.rotations(pose.rotations[known])),
-                filling.places(translation[known]),
-                1.0,
-            )
+            return Fit(pose.shape, self.active.whole(pose.rotations), translation, float(self.log_camera_scale.exp()))
+
+    def _before_cameras(self, points: Tensor, frames: Tensor | slice) -> Tensor:
+        """(N, P, 3) points where they are seen by cameras whose places were multiplied, from where they are now."""
+        moved = (self.log_camera_scale.exp() - 1) * self.seen.cameras.positions[frames]
+        return points - moved[:, None]
 
     def _reprojection(self, points: Tensor) -> Tensor:
         """How far landmarks are from their keypoints in the pictures, in percent of the body's height."""
-        projected, _ = self.seen.cameras.project(points[self.seen.moments])
+        projected, _ = self.seen.cameras.project(self._before_cameras(points, slice(None)))
         missed = (projected - self.seen.points).square().sum(-1).add(1e-9).sqrt() * (100.0 / self.seen.height)
         weights = self.seen.confidence.square() * self.landmarks.weights
         robust = huber_loss(missed, torch.zeros_like(missed), reduction="none", delta=SURE)
@@ -237,16 +242,16 @@ class _Fitting:
         """Squared metres by which landmarks miss the keypoints in space."""
         if self.space is None:
             return points.new_zeros(())
-        told = points + torch.einsum("tij,kj->tki", whole, self.landmarks.bias)
+        told = points + torch.einsum("fij,kj->fki", whole, self.landmarks.bias)
         told = told - told[:, self.hips].mean(1, keepdim=True)
         space = self.space - self.space[:, self.hips].mean(1, keepdim=True)
-        missed = (told[self.seen.moments] - space * self.log_scale.exp()).square().sum(-1)
+        missed = (told - space * self.log_scale.exp()).square().sum(-1)
         weights = self.seen.confidence.square()
         return (missed * weights).sum() / weights.sum()
 
     def _unlikely(self, pose: Pose) -> Tensor:
         """Joints that turn far, knees that turn as no knee does, shapes that few have."""
-        turns = pose.turns[self.seen.is_tracked]
+        turns = pose.turns[self.seen.is_seen]
         far = (turns.square().sum(-1) * self.stiffness).mean()
         knees = turns[:, self.knees]
         wrong = (knees[..., 1:].square().sum(-1) + knees[..., 0].clamp(max=0).square()).mean()
@@ -259,6 +264,11 @@ class _Fitting:
         jerks = [values[2:] - 2 * values[1:-1] + values[:-2] for values in (points, pose.turns)]
         weights = (JERKY_POINTS, JERKY_TURNS)
         return torch.stack([w * jerk.square().sum(-1).mean() for w, jerk in zip(weights, jerks, strict=True)]).sum()
+
+
+def _is_moving(cameras: Cameras) -> bool:
+    """Whether cameras are in several places, so that these have a unit."""
+    return bool((cameras.positions != cameras.positions[:1]).any())
 
 
 def _stiffness(active: ActiveJoints) -> Tensor:

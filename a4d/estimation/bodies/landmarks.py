@@ -34,6 +34,8 @@ LIMB_KEYPOINTS = tuple(
 WEIGHTS = {"hip": 0.6, "eye": 0.5, "ear": 0.5, "nose": 0.5, "pinky": 0.3, "index": 0.3, "thumb": 0.3}
 """How much a keypoint counts, 1 where it is not named: hips of networks sit wider, faces and hands are small."""
 
+HEAD = ("", "head")
+
 FOREMOST, REARMOST = (0.0, 0.0, 1.0), (0.0, -1.0, -1.0)
 """Directions at rest in which the tips of toes and noses, and the heels, are the farthest points of their parts."""
 
@@ -99,18 +101,19 @@ def _places(body: Body, active: ActiveJoints) -> dict[str, int]:
         for name, meanings in JOINTS.items():
             found = [first[side, part] for part in meanings if (side, part) in first]
             places |= {f"{side}_{name}": count + joint for joint in found[:1]}
-        foot, outward = active.index(side, "foot"), 1.0 if side == "left" else -1.0
+        foot, outward = active.parts.index((side, "foot")), 1.0 if side == "left" else -1.0
         toe = _farthest(body, active, foot, FOREMOST)
         places |= {f"{side}_foot_index": toe, f"{side}_big_toe": toe}
         places[f"{side}_heel"] = _farthest(body, active, foot, REARMOST)
-        if (head := active.index("", "head")) is not None:
-            places |= {f"{side}_ear": _farthest(body, active, head, (outward, 0.0, 0.0))}
+        if HEAD in active.parts:
+            head = active.parts.index(HEAD)
+            places[f"{side}_ear"] = _farthest(body, active, head, (outward, 0.0, 0.0))
             places["nose"] = _farthest(body, active, head, FOREMOST)
     return places
 
 
-def _farthest(body: Body, active: ActiveJoints, joint: int | None, direction: tuple[float, float, float]) -> int:
+def _farthest(body: Body, active: ActiveJoints, joint: int, direction: tuple[float, float, float]) -> int:
     """The vertex among those that an active joint moves most, which is the farthest in a direction at rest."""
     moved = body.weights.new_zeros(len(body.weights), len(active)).index_add(1, active.carriers, body.weights)
     along = body.rest()[0] @ body.weights.new_tensor(direction)
-    return int(along.where(moved.argmax(1) == joint, -torch.inf).argmax())
+    return int(along.masked_fill(moved.argmax(1) != joint, -torch.inf).argmax())

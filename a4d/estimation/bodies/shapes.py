@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def shape_prior(body: Body, said: Mapping[str, float]) -> ShapePrior:
 
 def phenotype_of_age(years: float) -> float:
     """The phenotype in [0, 1] of an age, straight between those that are known."""
-    for (younger, low), (older, high) in zip(AGES, AGES[1:], strict=False):
+    for (younger, low), (older, high) in pairwise(AGES):
         if years <= older:
             return low + (high - low) * max(years - younger, 0.0) / (older - younger)
     return AGES[-1][1]

@@ -16,11 +16,10 @@ NEAR_BORDER = 2.0
 
 @dataclass(frozen=True)
 class Sightings:
-    """F frames of a body at T moments.
+    """F frames of a body, one after the other.
 
     Args:
         cameras: F of them, metres.
-        moments: (F,) int64 at which of the T moments each frame was taken.
         names: of the K keypoints, see `a4d.io.keypoints`.
         points: (F, K, 2) pixels.
         confidence: (F, K) in [0, 1], 0 in frames that do not show the body.
@@ -30,7 +29,6 @@ class Sightings:
     """
 
     cameras: Cameras
-    moments: Tensor
     names: tuple[str, ...]
     points: Tensor
     confidence: Tensor
@@ -42,27 +40,14 @@ class Sightings:
         return len(self.points)
 
     @property
-    def count(self) -> int:
-        """The number T of moments."""
-        return int(self.moments.max()) + 1
-
-    @property
     def is_seen(self) -> Tensor:
         """(F,) whether a frame shows the body."""
         return (self.confidence > 0).any(1)
 
     @property
-    def is_tracked(self) -> Tensor:
-        """(T,) whether some frame of a moment shows the body."""
-        return torch.zeros(self.count, dtype=torch.bool).index_fill(0, self.moments[self.is_seen], True)
-
-    @property
     def height(self) -> float:
-        """Pixels that the keypoints of a frame span from top to bottom, the median over frames that show the body."""
-        rows = self.points[..., 1]
-        believed = self.confidence > 0
-        spans = rows.where(believed, -torch.inf).amax(1) - rows.where(believed, torch.inf).amin(1)
-        return max(float(spans[self.is_seen].median()), 1.0)
+        """See `height_of`."""
+        return height_of(self.points, self.confidence)
 
     def of(self, names: Sequence[str]) -> Sightings:
         """The same frames with some of the keypoints."""
@@ -93,3 +78,13 @@ class Sightings:
         down = (torch.arange(height) + 0.5) * self.cameras.height / height
         inside = ((down > top) & (down < bottom))[:, None] & ((across > left) & (across < right))[None]
         return inside.float()
+
+
+def height_of(
+    points: Tensor,  # (F, K, 2) pixels
+    confidence: Tensor,  # (F, K)
+) -> float:
+    """Pixels that keypoints span from top to bottom, the median over frames that show any; at least one."""
+    rows, believed = points[..., 1], confidence > 0
+    spans = rows.where(believed, -torch.inf).amax(1) - rows.where(believed, torch.inf).amin(1)
+    return max(float(spans[believed.any(1)].nan_to_num().median()), 1.0) if believed.any() else 1.0

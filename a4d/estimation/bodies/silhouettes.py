@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import normalize
 
 from a4d.estimation.bodies.active_body import ActiveBody, ActiveJoints, active_body
 from a4d.estimation.bodies.sightings import Sightings
@@ -18,10 +18,13 @@ from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.render.gaussians import render_gaussians
 
-POINTS = 8000
+POINTS = 5000
 
 TALL = 192
-"""Pixels of the longer side of the pictures that are compared."""
+"""Pixels that a body is tall in the pictures that are compared, unless they are smaller."""
+
+MARGIN = 0.15
+"""Of the body's height, around its mask, beyond which the body is not looked for."""
 
 BELOW_SKIN = 0.009
 """Metres that the points lie under the surface: Gaussians reach beyond their centres, and would shrink the body."""
@@ -43,6 +46,7 @@ class Silhouettes:
         cameras: F of the pictures' size.
         masks: (F, H, W) in [0, 1].
         known: (H, W) 1 where something is known.
+        windows: (F, 4) int64 left, top, right, bottom of the pixels that are compared.
     """
 
     body: ActiveBody
@@ -50,6 +54,7 @@ class Silhouettes:
     cameras: Cameras
     masks: Tensor
     known: Tensor
+    windows: Tensor
 
     def loss(
         self,
@@ -59,9 +64,11 @@ class Silhouettes:
         """The mean over frames of the squared difference of coverage, in areas of the masks."""
         losses = []
         for placed, frame in zip(points, frames.tolist(), strict=True):
-            alpha = render_gaussians(self._gaussians(placed), self.cameras[frame]).alpha[0, :, :, 0]
-            missed = (alpha - self.masks[frame]).square() * self.known
-            losses.append(missed.sum() / (self.masks[frame] * self.known).sum().clamp(min=1.0))
+            left, top, right, bottom = self.windows[frame].tolist()
+            camera = self.cameras[frame].cropped(left, top, right - left, bottom - top)
+            mask, known = self.masks[frame, top:bottom, left:right], self.known[top:bottom, left:right]
+            alpha = render_gaussians(self._gaussians(placed), camera).alpha[0, :, :, 0]
+            losses.append(((alpha - mask).square() * known).sum() / (mask * known).sum().clamp(min=1.0))
         return torch.stack(losses).mean()
 
     def _gaussians(self, points: Tensor) -> Gaussians:
@@ -82,25 +89,34 @@ def silhouettes(
     sightings: Sightings,
 ) -> Silhouettes:
     """Masks at a small size, and points that are spread evenly over the body's surface."""
-    cameras = _reduced(sightings.cameras)
     surface = Mesh(body.rest(shape)[0], body.faces)
     _, faces, shares = sample_surface(surface, POINTS, torch.Generator().manual_seed(0))
     corners = surface.faces[faces]
     normals = normalize((surface.vertex_normals[corners] * shares[..., None]).sum(1), dim=-1)
     spacing = float((_area(surface) / POINTS).sqrt())
-    masks = sightings.masks[:, None].float()
+    height, width = sightings.masks.shape[1:]
+    margin = round(MARGIN * sightings.height * height / sightings.cameras.height)
     return Silhouettes(
         active_body(body, active, corners, shares, -BELOW_SKIN * normals),
         math.log(SPREAD * spacing),
-        cameras,
-        interpolate(masks, (cameras.height, cameras.width), mode="bilinear", antialias=True)[:, 0],
-        sightings.known(cameras.height, cameras.width),
+        sightings.cameras.resized(width, height),
+        sightings.masks,
+        sightings.known(height, width),
+        torch.stack([_window(mask, margin) for mask in sightings.masks]),
     )
 
 
-def _reduced(cameras: Cameras) -> Cameras:
-    scale = TALL / max(cameras.width, cameras.height)
-    return cameras.resized(max(round(cameras.width * scale), 1), max(round(cameras.height * scale), 1))
+def _window(
+    mask: Tensor,  # (H, W)
+    margin: int,
+) -> Tensor:
+    """(4,) int64 left, top, right, bottom of what a mask covers, with a margin; all of it where it covers nothing."""
+    ends = []
+    for axis, size in ((0, mask.shape[1]), (1, mask.shape[0])):
+        covered = (mask.amax(axis) > 0.5).nonzero()[:, 0].tolist() or [0, size - 1]
+        ends.append((max(covered[0] - margin, 0), min(covered[-1] + 1 + margin, size)))
+    (left, right), (top, bottom) = ends
+    return torch.tensor([left, top, right, bottom])
 
 
 def _area(surface: Mesh) -> Tensor:

@@ -22,11 +22,11 @@ RIDGE = 1e-6
 
 @dataclass(frozen=True)
 class Start:
-    """The body at T moments before its limbs are looked at.
+    """The body in F frames before its limbs are looked at.
 
     Args:
-        rotations: (T, 3, 3) of the whole.
-        places: (T, 3) of the joint that carries it, metres.
+        rotations: (F, 3, 3) of the whole.
+        places: (F, 3) of the joint that carries it, metres.
         scale: metres of the body per metre of keypoints in space.
     """
 
@@ -65,21 +65,18 @@ def find_start(sightings: Sightings, landmarks: Landmarks, shape: Tensor) -> Sta
         centre = points[landmarks.indices(("left_hip", "right_hip"))].mean(0)
         bodies = space * scale + (rotations @ centre)[:, None]
     places = _placed(sightings, bodies)
-    shown = {int(sightings.moments[frame]): frame for frame in reversed(usable.nonzero()[:, 0].tolist())}
-    moments = sorted(shown)
-    frames = torch.tensor([shown[moment] for moment in moments])
-    filled = _between(torch.tensor(moments), sightings.count)
-    return Start(filled.rotations(rotations[frames]), filled.places(places[frames]), scale)
+    filling = fill_between(usable)
+    return Start(filling.rotations(rotations[usable]), filling.places(places[usable]), scale)
 
 
 @dataclass(frozen=True)
 class Filling:
-    """All of T moments out of M that are known: steady between two, still before the first and after the last.
+    """All of F frames out of M that are known: steady between two, still before the first and after the last.
 
     Args:
-        before: (T,) int64 which of the M is the last before each moment, or at it.
-        after: (T,) int64 which is the first after it, or at it.
-        share: (T,) how far each is on the way.
+        before: (F,) int64 which of the M is the last before each frame, or at it.
+        after: (F,) int64 which is the first after it, or at it.
+        share: (F,) how far each is on the way.
     """
 
     before: Tensor
@@ -90,7 +87,7 @@ class Filling:
         self,
         values: Tensor,  # (M, ...)
     ) -> Tensor:
-        """(T, ...) in straight lines."""
+        """(F, ...) in straight lines."""
         share = self.share.reshape(-1, *(1,) * (values.ndim - 1))
         return torch.lerp(values[self.before], values[self.after], share.expand_as(values[self.before]))
 
@@ -98,27 +95,23 @@ class Filling:
         self,
         values: Tensor,  # (M, ..., 3, 3)
     ) -> Tensor:
-        """(T, ..., 3, 3) the shortest ways around."""
+        """(F, ..., 3, 3) the shortest ways around."""
         quaternions = quaternion_from_rotation(values)
         share = self.share.reshape(-1, *(1,) * (quaternions.ndim - 2)).expand(-1, *quaternions.shape[1:-1])
         return rotation_from_quaternion(slerp(quaternions[self.before], quaternions[self.after], share))
 
 
-def _between(known: Tensor, count: int) -> Filling:
-    moments = torch.arange(count)
-    after = torch.searchsorted(known, moments).clamp(max=len(known) - 1)
-    before = (torch.searchsorted(known, moments, right=True) - 1).clamp(min=0)
-    gap = (known[after] - known[before]).clamp(min=1)
-    return Filling(before, after, ((moments - known[before]) / gap).clamp(0.0, 1.0))
-
-
 def fill_between(is_known: Tensor) -> Filling:
-    """All moments out of those of which some is known.
+    """All frames out of those of which something is known.
 
     Args:
-        is_known: (T,) bool, at least one of them true.
+        is_known: (F,) bool, at least one of them true.
     """
-    return _between(is_known.nonzero()[:, 0], len(is_known))
+    known, frames = is_known.nonzero()[:, 0], torch.arange(len(is_known))
+    after = torch.searchsorted(known, frames).clamp(max=len(known) - 1)
+    before = (torch.searchsorted(known, frames, right=True) - 1).clamp(min=0)
+    gap = (known[after] - known[before]).clamp(min=1)
+    return Filling(before, after, ((frames - known[before]) / gap).clamp(0.0, 1.0))
 
 
 def _procrustes(
