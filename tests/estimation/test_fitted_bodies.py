@@ -92,7 +92,7 @@ def test_without_keypoints_in_space_the_trunk_turns_by_its_width_and_the_nose() 
 
 
 def test_joints_turn_to_where_they_are() -> None:
-    film = body_film(12, turn=120.0, noise=0.01, masked=False)
+    film = body_film(24, turn=120.0, noise=0.01, masked=False)
     before = started(film)
     fit = fitted(film)
     assert film.turned_joints(fit.rotations) < 0.5 * film.turned_joints(before)

@@ -45,7 +45,8 @@ class Phase:
 PHASES = (
     Phase(120, 0.03, 0.02, 0.03, 20.0),
     Phase(100, 0.009, 0.006, 0.009, 3.0),
-    Phase(60, 0.01, 0.008, 0.03, 3.0, 6.0),
+    Phase(60, 0.006, 0.005, 0.05, 3.0, 15.0),
+    Phase(30, 0.002, 0.002, 0.01, 3.0, 15.0),
 )
 
 STEPS = sum(phase.steps for phase in PHASES)

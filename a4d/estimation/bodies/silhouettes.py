@@ -26,7 +26,7 @@ TALL = 192
 MARGIN = 0.15
 """Of the body's height, around its mask, beyond which the body is not looked for."""
 
-BELOW_SKIN = 0.009
+BELOW_SKIN = 0.011
 """Metres that the points lie under the surface: Gaussians reach beyond their centres, and would shrink the body."""
 
 SPREAD = 0.4
