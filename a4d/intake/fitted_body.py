@@ -37,6 +37,7 @@ from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_
 from a4d.io.assets.gltf.reader import SUFFIXES as GLTF_SUFFIXES
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
+from a4d.io.captures.canonical_frame import transform_capture
 from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import read_transforms, write_transforms
 from a4d.io.keypoints import KEYPOINTS_FILE, Keypoints, read_keypoints
@@ -76,20 +77,16 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
     sightings = _sightings(workspace, images, keypoints, capture)
     with _told(runtime) as told:
         fit = fit_body(body, _prior(body, config), sightings, told)
-    scaled = np.array(capture.world_from_camera)
-    scaled[:, :3, 3] *= fit.camera_scale
-    followed = _followed(body, model, fit, sightings, torch.from_numpy(scaled))
+    unit = np.diag([fit.unit, fit.unit, fit.unit, 1.0])
+    measured = transform_capture(_staged(work, images, capture), unit)
+    followed = _followed(body, model, fit, sightings, torch.from_numpy(measured.world_from_camera))
     world = followed.upright_from_world(up)
     seconds = 1 / (workspace.metadata.fps or FRAMES_PER_SECOND)
     seen = sightings.is_seen.nonzero()[:, 0]
     tracked, _ = followed.moved(world).filled(seen, len(images), seconds)
-    placed = replace(
-        capture,
-        images=staged_names(work, images),
-        world_from_camera=world.numpy() @ scaled,
-        times=tracked.times.numpy(),
-        up_axis="+y",
-    )
+    placed = replace(transform_capture(measured, world.numpy()), times=tracked.times.numpy())
+    if up is None:
+        placed = replace(placed, world_from_source=None)
     write_tracked_body(work.output(BODY_FILE), tracked)
     write_transforms(work.output("transforms.json"), placed)
     figures = _figures(body, fit.shape, tracked, replace(sightings, cameras=placed.cameras()))
@@ -112,12 +109,14 @@ def _cameras(work: Transaction, config: PoseSettings, images: list[Path]) -> tup
     """A camera of each image, and the (3,) up of its world where that is known.
 
     Raises:
-        UsageError: an image has no camera of its own, or several were taken at once.
+        UsageError: an image has no camera of its own, several were taken at once, or the images show a mesh.
     """
     workspace, source = work.workspace, work.workspace.metadata.source
     upward = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
     if config.cameras is not None:
         return _of_one_film(imported_capture(work, config), images), upward
+    if source is not None and source.kind == "mesh":
+        raise UsageError("the frames show a mesh, whose joints are known", "Fit a body to a film or to photographs")
     if source is not None and source.kind == "capture":
         path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
         return _of_one_film(read_transforms(path), images), upward
@@ -131,6 +130,14 @@ def _cameras(work: Transaction, config: PoseSettings, images: list[Path]) -> tup
         sizes=np.array([size] * count, np.int64),
     )
     return as_taken_in(workspace, images, whole), None
+
+
+def _staged(work: Transaction, images: list[Path], capture: PosedCapture) -> PosedCapture:
+    """The same with the files as `transforms.json` will name them; masks are the images' alpha."""
+    depths, folder = capture.depths, work.output("transforms.json").parent / "depth"
+    if depths is not None:
+        depths = tuple(None if depth is None else folder / depth.name for depth in depths)
+    return replace(capture, images=staged_names(work, images), depths=depths, masks=None)
 
 
 def _of_one_film(capture: PosedCapture, images: list[Path]) -> PosedCapture:

@@ -9,6 +9,7 @@ from a4d.estimation.bodies.active_body import ActiveJoints, find_active_joints
 from a4d.estimation.bodies.landmarks import find_landmarks
 from a4d.estimation.bodies.sightings import Sightings
 from a4d.geometry.bodies.animated_body import AnimatedBody
+from a4d.geometry.bodies.body import Body
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_axis_angle
@@ -65,9 +66,11 @@ def body_film(
     noise: float = 0.0,  # metres, of keypoints in the picture and in space
     names: tuple[str, ...] = BLAZEPOSE,
     masked: bool = True,
+    body: Body | None = None,  # in its default shape; None is the open body in SHAPE
 ) -> BodyFilm:
     """Two jumps with the arms raised."""
-    body, shape = open_body(), torch.tensor(SHAPE)
+    shape = torch.tensor(SHAPE) if body is None else body.default_shape
+    body = open_body() if body is None else body
     active = find_active_joints(body)
     phase = torch.linspace(0, 4 * math.pi, frames)
     high = (1 - phase.cos()) / 2
@@ -84,7 +87,7 @@ def body_film(
 def _cameras(frames: int, pitch: float) -> Cameras:
     focal = 0.866 * HEIGHT
     turn = rotation_from_axis_angle(torch.tensor([-math.radians(pitch), 0.0, 0.0])) @ FACING
-    place = torch.tensor([0.0, 0.1, 0.0]) - 2.4 * 0.866 * turn[:, 2]
+    place = torch.tensor([0.0, 0.1, 0.0]) - 2.1 * turn[:, 2]
     lens = torch.tensor([focal, focal, WIDTH / 2, HEIGHT / 2])
     return Cameras(rigid_from_parts(turn, place).expand(frames, 4, 4), lens.expand(frames, 4), WIDTH, HEIGHT)
 

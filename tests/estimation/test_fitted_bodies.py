@@ -12,7 +12,7 @@ from a4d.estimation.bodies.active_body import find_active_joints
 from a4d.estimation.bodies.fit import PHASES, Fit, Phase, fit_body
 from a4d.estimation.bodies.landmarks import find_landmarks
 from a4d.estimation.bodies.shapes import phenotype_of_age, shape_prior
-from a4d.estimation.bodies.start import fill_between, find_start
+from a4d.estimation.bodies.start import camera_unit, fill_between, find_start
 from a4d.io.bodies.open_body import open_body
 from a4d.io.bodies.smpl_skeleton import mean_smpl
 from a4d.io.keypoints import COCO
@@ -97,7 +97,36 @@ def test_joints_turn_to_where_they_are() -> None:
     fit = fitted(film)
     assert film.turned_joints(fit.rotations) < 0.5 * film.turned_joints(before)
     assert joints_apart(film, fit.shape, fit.rotations) < 60
-    assert fit.camera_scale == 1.0
+    assert fit.unit == 1.0
+
+
+def test_a_character_of_one_shape_turns_its_own_joints() -> None:
+    film = body_film(24, turn=60.0, masked=False, body=mean_smpl())
+    fit = fitted(film)
+    assert fit.shape.shape == (0,)
+    assert joints_apart(film, fit.shape, fit.rotations) < 0.3 * joints_apart(film, fit.shape, started(film))
+
+
+def test_cameras_that_move_are_given_the_unit_of_the_body() -> None:
+    film = body_film(24, turn=60.0, masked=False)
+    poses = film.cameras.world_from_camera.clone()
+    poses[:, 0, 3] += torch.linspace(-0.4, 0.4, 24)
+    moving = replace(film.cameras, world_from_camera=poses)
+    landmarks = find_landmarks(film.truth.body, film.active, film.sightings.names)
+    turned = film.truth.rotations[:, film.active.joints]
+    points = landmarks.body.posed(turned, film.truth.shape, film.truth.translation).vertices
+    smaller = poses.clone()
+    smaller[:, :3, 3] *= 0.8
+    sightings = replace(
+        film.sightings,
+        cameras=replace(moving, world_from_camera=smaller),
+        points=moving.project(points)[0],
+    )
+    start = find_start(sightings, landmarks, film.truth.shape)
+    unit = camera_unit(sightings.cameras, start.places, sightings.is_seen)
+    assert unit == pytest.approx(1 / 0.8, rel=0.1)
+    still = film.sightings
+    assert camera_unit(still.cameras, start.places, still.is_seen) == 1.0
 
 
 def test_frames_without_the_body_say_nothing() -> None:

@@ -14,9 +14,8 @@ from a4d.estimation.bodies.landmarks import Landmarks, find_landmarks
 from a4d.estimation.bodies.shapes import ShapePrior
 from a4d.estimation.bodies.sightings import Sightings
 from a4d.estimation.bodies.silhouettes import Silhouettes, silhouettes
-from a4d.estimation.bodies.start import Start, find_start
+from a4d.estimation.bodies.start import Start, camera_unit, find_start
 from a4d.geometry.bodies.body import Body
-from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.transforms import rotation_from_axes, rotation_from_axis_angle
 
@@ -70,7 +69,7 @@ STIFFNESS = {
 POSE, HINGE, SHAPE = 0.6, 2.0, 0.03
 """Weights of how far joints turn, of knees that turn as no knee does, and of how unlikely a shape is."""
 
-JERKY_POINTS, JERKY_TURNS = 60.0, 0.8
+JERKY_POINTS, JERKY_TURNS = 20.0, 0.3
 """Weights of the squared second differences in time: of landmarks in metres, and of turns in radians."""
 
 
@@ -82,13 +81,13 @@ class Fit:
         shape: (S,).
         rotations: (F, J, 3, 3) of all joints, see `a4d.geometry.bodies.body.Body`.
         translation: (F, 3) metres.
-        camera_scale: by which the places of the cameras have to be multiplied to be in metres.
+        unit: metres of the unit in which the places of the cameras are.
     """
 
     shape: Tensor
     rotations: Tensor
     translation: Tensor
-    camera_scale: float
+    unit: float
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,11 @@ def fit_body(
     seen = sightings.of(landmarks.names).without_border()
     likely = prior.shape(torch.zeros_like(prior.centre))
     start = find_start(seen, landmarks, likely)
-    fitting = _Fitting(active, landmarks, prior, seen, start, silhouettes(body, active, likely, seen))
+    unit = camera_unit(seen.cameras, start.places, seen.is_seen)
+    seen, start = seen.in_unit(unit), start.in_unit(unit, seen.cameras)
+    is_outlined = any(phase.silhouette for phase in phases)
+    outlines = silhouettes(body, active, likely, seen) if is_outlined else None
+    fitting = _Fitting(active, landmarks, prior, seen, start, outlines)
     done = 0
     for phase in phases:
         optimiser = fitting.optimiser(phase)
@@ -153,7 +156,7 @@ def fit_body(
             optimiser.step()
             done += 1
             told(done, float(loss.detach()))
-    return fitting.result()
+    return fitting.result(unit)
 
 
 class _Fitting:
@@ -165,7 +168,7 @@ class _Fitting:
         prior: of its shapes.
         seen: with the keypoints of the landmarks.
         start: where the body begins.
-        outlines: of the same frames.
+        outlines: of the same frames, where some phase asks for them.
     """
 
     def __init__(
@@ -175,7 +178,7 @@ class _Fitting:
         prior: ShapePrior,
         seen: Sightings,
         start: Start,
-        outlines: Silhouettes,
+        outlines: Silhouettes | None,
     ) -> None:
         self.active, self.landmarks, self.prior, self.seen, self.outlines = active, landmarks, prior, seen, outlines
         self.free = torch.zeros_like(prior.centre).requires_grad_()
@@ -183,7 +186,6 @@ class _Fitting:
         self.places = start.places.clone().requires_grad_()
         self.turns = torch.zeros(len(seen), len(active) - 1, 3).requires_grad_()
         self.log_scale = torch.tensor(start.scale).log().requires_grad_()
-        self.log_camera_scale = torch.zeros((), requires_grad=_is_moving(seen.cameras))
         self.stiffness = _stiffness(active)
         self.knees = [active.parts.index((side, "shin")) - 1 for side in SIDES]
         self.space = seen.space_in_world()
@@ -193,7 +195,7 @@ class _Fitting:
         """Of the rates of a phase."""
         rates = (
             (phase.turns, [self.axes, self.turns]),
-            (phase.places, [self.places, self.log_scale, self.log_camera_scale]),
+            (phase.places, [self.places, self.log_scale]),
             (phase.shape, [self.free]),
         )
         return torch.optim.Adam([{"params": parameters, "lr": rate} for rate, parameters in rates])
@@ -210,30 +212,20 @@ class _Fitting:
         points = pose.points(self.landmarks.body, slice(None))
         loss = self._reprojection(points) + phase.space * self._beside_space(points, pose.rotations[:, 0])
         loss = loss + self._unlikely(pose) + self._jerky(points, pose)
-        if phase.silhouette:
-            apart = -(-len(self.seen) // DRAWN)
-            frames = torch.arange(step % apart, len(self.seen), apart)
-            frames = frames[self.seen.is_seen[frames]]
-            if len(frames):
-                drawn = self._before_cameras(pose.points(self.outlines.body, frames), frames)
-                loss = loss + phase.silhouette * self.outlines.loss(drawn, frames)
+        if phase.silhouette and self.outlines is not None:
+            loss = loss + phase.silhouette * self._beside_masks(pose, self.outlines, step)
         return loss
 
-    def result(self) -> Fit:
+    def result(self, unit: float) -> Fit:
         """What was found."""
         with torch.no_grad():
             pose = self.pose()
             translation = pose.places - self.landmarks.body.rest(pose.shape)[1][0]
-            return Fit(pose.shape, self.active.whole(pose.rotations), translation, float(self.log_camera_scale.exp()))
-
-    def _before_cameras(self, points: Tensor, frames: Tensor | slice) -> Tensor:
-        """(N, P, 3) points where they are seen by cameras whose places were multiplied, from where they are now."""
-        moved = (self.log_camera_scale.exp() - 1) * self.seen.cameras.positions[frames]
-        return points - moved[:, None]
+            return Fit(pose.shape, self.active.whole(pose.rotations), translation, unit)
 
     def _reprojection(self, points: Tensor) -> Tensor:
         """How far landmarks are from their keypoints in the pictures, in percent of the body's height."""
-        projected, _ = self.seen.cameras.project(self._before_cameras(points, slice(None)))
+        projected, _ = self.seen.cameras.project(points)
         missed = (projected - self.seen.points).square().sum(-1).add(1e-9).sqrt() * (100.0 / self.seen.height)
         weights = self.seen.confidence.square() * self.landmarks.weights
         robust = huber_loss(missed, torch.zeros_like(missed), reduction="none", delta=SURE)
@@ -250,6 +242,13 @@ class _Fitting:
         weights = self.seen.confidence.square()
         return (missed * weights).sum() / weights.sum()
 
+    def _beside_masks(self, pose: Pose, outlines: Silhouettes, step: int) -> Tensor:
+        """How much the body covers beside the masks of some frames, which take turns."""
+        seen = self.seen.is_seen.nonzero()[:, 0]
+        apart = -(-len(seen) // DRAWN)
+        frames = seen[step % apart :: apart]
+        return outlines.loss(pose.points(outlines.body, frames), frames)
+
     def _unlikely(self, pose: Pose) -> Tensor:
         """Joints that turn far, knees that turn as no knee does, shapes that few have."""
         turns = pose.turns[self.seen.is_seen]
@@ -265,11 +264,6 @@ class _Fitting:
         jerks = [values[2:] - 2 * values[1:-1] + values[:-2] for values in (points, pose.turns)]
         weights = (JERKY_POINTS, JERKY_TURNS)
         return torch.stack([w * jerk.square().sum(-1).mean() for w, jerk in zip(weights, jerks, strict=True)]).sum()
-
-
-def _is_moving(cameras: Cameras) -> bool:
-    """Whether cameras are in several places, so that these have a unit."""
-    return bool((cameras.positions != cameras.positions[:1]).any())
 
 
 def _stiffness(active: ActiveJoints) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.transforms import rigid_from_parts
 
 NEAR_BORDER = 2.0
 """Pixels from the border of what was filmed within which a network's keypoints are only where it ended."""
@@ -64,6 +65,12 @@ class Sightings:
         """The same without keypoints at the border of what was filmed."""
         inside = (self.points > self.filmed[:2] + NEAR_BORDER) & (self.points < self.filmed[2:] - NEAR_BORDER)
         return replace(self, confidence=self.confidence * inside.all(-1))
+
+    def in_unit(self, metres: float) -> Sightings:
+        """The same with the places of the cameras in metres, of a unit that is so many."""
+        poses = self.cameras.world_from_camera
+        moved = rigid_from_parts(poses[:, :3, :3], poses[:, :3, 3] * metres)
+        return replace(self, cameras=replace(self.cameras, world_from_camera=moved))
 
     def space_in_world(self) -> Tensor | None:
         """(F, K, 3) the keypoints in space in axes of the world."""

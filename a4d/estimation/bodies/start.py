@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,10 +11,14 @@ from torch.nn.functional import normalize
 from a4d.errors import QualityError
 from a4d.estimation.bodies.landmarks import Landmarks
 from a4d.estimation.bodies.sightings import Sightings
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.retargeting import rotations_of
 from a4d.geometry.transforms import quaternion_from_rotation, rotation_from_quaternion, slerp
 
 TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+
+EXPLAINED = 0.5
+"""Part of how the body moves before the cameras that their own motion has to explain to be believed."""
 
 RIDGE = 1e-6
 """Of the largest entry, added to normal equations that too few points could leave open."""
@@ -33,6 +37,10 @@ class Start:
     rotations: Tensor
     places: Tensor
     scale: float
+
+    def in_unit(self, metres: float, cameras: Cameras) -> Start:
+        """The same before cameras whose places were multiplied."""
+        return replace(self, places=self.places + (metres - 1) * cameras.positions)
 
 
 def find_start(sightings: Sightings, landmarks: Landmarks, shape: Tensor) -> Start:
@@ -67,6 +75,24 @@ def find_start(sightings: Sightings, landmarks: Landmarks, shape: Tensor) -> Sta
     places = _placed(sightings, bodies)
     filling = fill_between(usable)
     return Start(filling.rotations(rotations[usable]), filling.places(places[usable]), scale)
+
+
+def camera_unit(
+    cameras: Cameras,
+    places: Tensor,  # (F, 3) of the body, as far before each camera as its size says
+    is_seen: Tensor,  # (F,)
+) -> float:
+    """Metres of the unit in which the cameras' places are: with these the body moves least.
+
+    It is 1 where cameras stand still, or where their motion explains too little of the body's.
+    """
+    positions = cameras.positions[is_seen]
+    before = places[is_seen] - positions
+    moved, apart = positions - positions.mean(0), before - before.mean(0)
+    shared, own, other = -(moved * apart).sum(), moved.square().sum(), apart.square().sum()
+    if float(shared) <= 0 or float(shared.square()) < EXPLAINED * float(own * other):
+        return 1.0
+    return float(shared / own)
 
 
 @dataclass(frozen=True)
