@@ -67,6 +67,18 @@ def test_a_filmed_body_stands_upright_where_it_was(a4d, tmp_path: Path) -> None:
     assert "up to date" in a4d("estimate-pose", "film.a4d", "--method", "body").out
 
 
+@pytest.mark.slow
+def test_keypoints_that_are_no_body_are_not_gone_on_with(a4d, tmp_path: Path) -> None:
+    film = body_film(4)
+    film.sightings.points[:] = 40 + 110 * torch.rand(
+        film.sightings.points.shape, generator=torch.Generator().manual_seed(0)
+    )
+    workspace_of(a4d, film, tmp_path)
+    result = a4d("estimate-pose", "film.a4d", "--method", "body")
+    assert result.code == 7
+    assert "misses its keypoints" in result.err
+
+
 def test_without_keypoints_the_ways_to_them_are_told(a4d, tmp_path: Path) -> None:
     film = body_film(4)
     path = workspace_of(a4d, film, tmp_path)
