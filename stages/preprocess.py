@@ -40,7 +40,8 @@ SETTINGS: dict[str, tuple[type[Config], ...]] = {
 Preprocess = united("Preprocess", *(part for parts in SETTINGS.values() for part in parts))
 
 REMEDIES = {
-    "mask": "Put masks into the alpha channel of the images",
+    "mask": "Name a folder of a film's masks with --masks, and put those of images into their alpha channel",
+    "masks": "Give the mask of one image with --mask, and put those of several into their alpha channel",
     "videos": "Without a mesh, give the folder itself as the input",
 }
 """What helps where a setting does not apply."""
@@ -128,12 +129,16 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
 
 
 def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
-    """Photographs with cameras, or films from several sides."""
+    """Photographs with cameras, films from several sides, or a person with poses."""
     from a4d.intake.films import take_films
+    from a4d.intake.person_sequence import take_people
     from a4d.intake.photographs import take_capture
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
+    from a4d.io.people.people_reader import is_people
 
     path = work.workspace.source_path()
+    if is_people(path):
+        return take_people(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
         return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path))
     return take_capture(work, part_of(config, CaptureSettings))
@@ -176,8 +181,7 @@ def require(config: Config) -> None:
     """Look for the weights of what makes channels, and of what cuts people out."""
     channels = part_of(config, ChannelSettings)
     channels.require_weights()
-    if part_of(config, Matting).matting == "person":
-        channels.require_people()
+    channels.require_people(are_cut_out=part_of(config, Matting).matting == "person")
 
 
 def inputs(workspace: Workspace, config: Config) -> list[Path]:

@@ -21,6 +21,7 @@ from a4d.geometry.transforms import (
     rotation_from_quaternion,
     slerp,
 )
+from a4d.intake.pose_settings import PoseSettings
 from a4d.io.bodies.open_body import open_body
 from a4d.io.bodies.smpl import read_smpl
 from a4d.io.bodies.smpl_skeleton import mean_smpl
@@ -122,24 +123,38 @@ def _filled_cameras(
     return rigid_from_parts(turned, torch.lerp(start, end, part[:, None].to(start)))
 
 
-def body_named(name: str) -> Body:
-    """The open body, or a model of the SMPL family in the user's file.
+def body_of(track: PersonTrack, config: PoseSettings) -> FollowedBody:
+    """The poses of a track on the body that the settings name.
 
     Raises:
         MissingInputError: there is no such file.
         InvalidInputError: it is no body.
     """
-    return open_body() if name == OPEN else read_smpl(Path(name))
+    smpl = None if config.smpl is None else read_smpl(config.smpl)
+    return followed_body(track, open_body() if config.body == OPEN else read_smpl(Path(config.body)), smpl)
 
 
-def followed_body(track: PersonTrack, body: Body) -> FollowedBody:
-    """The poses of a track on a body: on SMPL as they are, in the shape that the track tells; on others transferred.
+def followed_body(track: PersonTrack, body: Body, smpl: Body | None = None) -> FollowedBody:
+    """The poses of a track on a body: on SMPL as they are, on others transferred.
 
-    A body of another kind is as large as SMPL's mean shape. The betas of another model of the family mean nothing.
+    Args:
+        track: of a model of the SMPL family.
+        body: another one gets the limbs' lengths of the tracked shape, as far as it can.
+        smpl: the model that knows that shape; None takes the mean one, of the size that the track tells.
     """
-    smpl = body if isinstance(body, SmplBody) else mean_smpl()
-    model = MODELS.get(len(smpl.names), "smpl")
-    shape = smpl.default_shape.clone()
+    if isinstance(body, SmplBody):
+        return posed_smpl(track, body)
+    followed = posed_smpl(track, smpl or mean_smpl(track.size))
+    shape = fitted_shape(body, followed.animated.skeleton)
+    return replace(followed, animated=transferred(followed.animated, body, shape), model="open")
+
+
+def posed_smpl(
+    track: PersonTrack,
+    smpl: Body,  # with joints that are called as the family's
+) -> FollowedBody:
+    """A body of SMPL's joints, posed as a track says and in its shape; betas of another model mean nothing."""
+    model, shape = MODELS.get(len(smpl.names), "smpl"), smpl.default_shape.clone()
     if RELATED[track.model] == RELATED[model]:
         betas = [place for place, name in enumerate(smpl.shape_names) if name.startswith("beta")][: len(track.betas)]
         shape[betas] = track.betas[: len(betas)].to(shape)
@@ -151,6 +166,4 @@ def followed_body(track: PersonTrack, body: Body) -> FollowedBody:
     rotations[:, 0] = root.rotation.to(rotations)
     seconds = track.seconds_per_frame or 1 / FRAMES_PER_SECOND
     animated = AnimatedBody(smpl, shape, rotations, root.translation.to(rotations), seconds)
-    if smpl is not body:
-        animated, model = transferred(animated, body, fitted_shape(body, smpl.skeleton())), "open"
     return FollowedBody(animated, camera_from_world.expand(len(track), 4, 4), model)

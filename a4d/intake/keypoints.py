@@ -28,8 +28,8 @@ def imported_keypoints(
 ) -> Keypoints:
     """The keypoints of a file, in pixels of the frames.
 
-    They belong to the frames that have their names, where all frames' names are among them, else to the frames in their
-    order. The person is chosen in each film like by a model.
+    They belong to photographs by their names, where it names all of them, else to the frames in their order: those of a
+    film are counted from the first that is taken. The person is chosen in each film like by a model.
 
     Args:
         work: has noted the crop of the frames.
@@ -46,8 +46,7 @@ def imported_keypoints(
     if not path.exists():
         raise MissingInputError(f"there are no keypoints {path}", "Name blazepose, another model, or a file")
     told = read_foreign_keypoints(path)
-    names = work.note("files") or [image.name for image in images]
-    frames = _of_frames(path, told.frames, names)
+    frames = _of_frames(path, told.frames, len(images), work.note("files") or ())
     chosen: list[Landmarks | None] = [None] * len(images)
     for film in films:
         follower = Follower(config.person)
@@ -59,16 +58,16 @@ def imported_keypoints(
     return replace(keypoints, points=_in_frames(work, keypoints, frames, images))
 
 
-def _of_frames(path: Path, told: Sequence[ForeignFrame], names: Sequence[str]) -> list[ForeignFrame]:
-    """What is told of each frame."""
+def _of_frames(path: Path, told: Sequence[ForeignFrame], count: int, names: Sequence[str]) -> list[ForeignFrame]:
+    """What is told of each frame, of which there are so many, with names where they are photographs."""
     by_name = {frame.name: frame for frame in told}
     stems = [Path(name).stem for name in names]
-    if by_name.keys() >= set(stems):
+    if stems and by_name.keys() >= set(stems):
         return [by_name[stem] for stem in stems]
-    if len(told) != len(names):
+    if len(told) != count:
         raise InvalidInputError(
-            f"{path} tells of {len(told)} frames, and {len(names)} are taken",
-            "Take the frames that it tells of with --start, --end and --fps, or name its frames like the pictures",
+            f"{path} tells of {len(told)} frames, and {count} are taken",
+            "Give it for the frames that are taken, as --start, --end and --fps choose them",
         )
     return list(told)
 
@@ -86,7 +85,7 @@ def _in_frames(
     """(F, K, 2) the points in pixels of the frames, through the source that their crop was taken from."""
     noted = work.note("crop")
     crop = None if noted is None else Crop.model_validate(noted)
-    given = _given_sizes(work, len(images)) if any(frame.size is None for frame in frames) else []
+    given = _given_sizes(work, images) if any(frame.size is None for frame in frames) else []
     points = keypoints.points.astype(np.float64)
     for index, frame in enumerate(frames):
         size = np.array(given[index] if frame.size is None else frame.size)
@@ -95,12 +94,13 @@ def _in_frames(
     return (points if crop is None else crop.frame_from_source(points)).astype(np.float32)
 
 
-def _given_sizes(work: Transaction, count: int) -> list[tuple[int, int]]:
-    """Width and height of the pictures as they were given."""
+def _given_sizes(work: Transaction, images: Sequence[Path]) -> list[tuple[int, int]]:
+    """Width and height of the pictures as they were given; those of several cameras are taken as they have become."""
     source = work.workspace.metadata.source
-    path = work.workspace.source_path()
-    if path.is_dir():
-        return [image_size(image) for image in list_images(path)]
-    is_film = source is not None and source.kind == "video"
-    picture = next(read_video(path, end=1).frames) if is_film else read_image(path)
-    return [(picture.shape[1], picture.shape[0])] * count
+    kind, path = source.kind if source is not None else "", work.workspace.source_path()
+    if kind == "images":
+        return [image_size(picture) for picture in list_images(path)]
+    if kind not in ("image", "video"):
+        return [image_size(image) for image in images]
+    picture = read_image(path) if kind == "image" else next(read_video(path, end=1).frames)
+    return [(picture.shape[1], picture.shape[0])] * len(images)

@@ -84,4 +84,6 @@ def write_found(work: Transaction, keypoints: Keypoints) -> float:
 
 def nobody_found() -> InvalidInputError:
     """The refusal of pictures without a person."""
-    return InvalidInputError("no person is found", "Choose another --matting, or give masks or a file of --keypoints")
+    return InvalidInputError(
+        "no person is found", "Choose another --person or --matting, or give masks or a file of --keypoints"
+    )

@@ -199,16 +199,20 @@ class ChannelSettings(Config):
             require_kind(name, kind)
             locate(name, overrides)
 
-    def require_people(self) -> None:
-        """Look for what cuts people out, reading none of its weights.
+    def require_people(self, *, are_cut_out: bool) -> None:
+        """Look for what finds people, where it is wanted, reading none of its weights.
+
+        Args:
+            are_cut_out: it finds their outlines, whatever finds their keypoints.
 
         Raises:
             BackendUnavailableError: LiteRT or the weights of BlazePose are not on this machine.
         """
         from a4d.estimation.person.litert import PERSON_MODEL, require_litert
 
-        require_litert()
-        locate(PERSON_MODEL, weight_overrides(self.weights))
+        if are_cut_out or self.keypoint_model == PERSON_MODEL:
+            require_litert()
+            locate(PERSON_MODEL, weight_overrides(self.weights))
 
 
 def axis_named(name: AxisName | None) -> Axis | None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from a4d.documents import parse_json
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.io.arrays import require_finite
 from a4d.io.files import natural_key, read_text
 from a4d.io.keypoints import BLAZEPOSE, BODY_25, COCO, COCO_FEET, Landmarks
 
@@ -28,6 +27,15 @@ RELATIVE = (1.0, 1.0)
 LANDMARK_KEYS = ("poseLandmarks", "pose_landmarks", "landmarks")
 WORLD_KEYS = ("poseWorldLandmarks", "pose_world_landmarks", "worldLandmarks", "world_landmarks")
 """What MediaPipe's interfaces call the landmarks of a picture, and those in metres."""
+
+MOST_FRAMES = 100_000
+"""Between the first and the last of numbered pictures; those that lie farther apart are no film."""
+
+FARTHEST = 1e6
+"""Pixels from the corner of a picture within which all keypoints lie."""
+
+UNEXPECTED = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError)
+"""What other contents than the known ones provoke."""
 
 KNOWN = "Known are COCO's JSON, a folder of OpenPose's BODY_25, and BlazePose's landmarks of each frame"
 
@@ -86,9 +94,9 @@ def read_foreign_keypoints(path: Path) -> ForeignKeypoints:
             isinstance(each, Mapping) and _first(each, LANDMARK_KEYS) for each in frames
         ):
             return ForeignKeypoints(BLAZEPOSE, tuple(_blazepose_frame(path, each or {}) for each in frames))
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-        raise InvalidInputError(f"{path} holds keypoints that cannot be read: {error!s:.80}", KNOWN) from None
-    raise InvalidInputError(f"{path} holds no keypoints", KNOWN)
+    except UNEXPECTED:
+        raise _refusal(path, "keypoints that cannot be read") from None
+    raise _refusal(path, "no keypoints")
 
 
 def _read_openpose(folder: Path) -> ForeignKeypoints:
@@ -100,8 +108,8 @@ def _read_openpose(folder: Path) -> ForeignKeypoints:
         content = parse_json(read_text(file), str(file))
         try:
             frames.append(_openpose_frame(file, content))
-        except (TypeError, ValueError, KeyError) as error:
-            raise InvalidInputError(f"{file} is no keypoints of OpenPose: {error!s:.80}", KNOWN) from None
+        except UNEXPECTED:
+            raise _refusal(file, "keypoints that cannot be read") from None
     return ForeignKeypoints(BODY_25, tuple(frames))
 
 
@@ -117,7 +125,9 @@ def _from_coco(path: Path, annotations: Sequence[Any], images: Sequence[Any]) ->
     lengths = {len(values) for values in flat}
     names = {3 * len(each): each for each in (COCO, (*COCO, *COCO_FEET))}
     if len(lengths) != 1 or not lengths <= names.keys():
-        raise ValueError(f"{' and '.join(str(length // 3) for length in sorted(lengths)) or 'no'} keypoints a person")
+        raise _refusal(
+            path, f"{' and '.join(str(length // 3) for length in sorted(lengths)) or 'no'} keypoints a person"
+        )
     count = lengths.pop() // 3
     are_flags = bool(images) and all(value in FLAGS for values in flat for value in values[2::3])
     people: dict[Any, list[Landmarks]] = {}
@@ -129,16 +139,26 @@ def _from_coco(path: Path, annotations: Sequence[Any], images: Sequence[Any]) ->
         ForeignFrame(
             Path(str(image.get("file_name", ""))).stem,
             tuple(people.get(image["id"], ())),
-            (float(image["width"]), float(image["height"])) if "width" in image and "height" in image else None,
+            _size(path, image),
         )
         for image in sorted(images, key=lambda image: natural_key(Path(str(image.get("file_name", image["id"])))))
     ]
     return ForeignKeypoints(names[3 * count], tuple(frames))
 
 
+def _size(path: Path, image: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Width and height of a picture, where they are told."""
+    if "width" not in image or "height" not in image:
+        return None
+    width, height = _rows(path, [image["width"], image["height"]], (2,)).tolist()
+    if min(width, height) <= 0:
+        raise _refusal(path, f"a picture of {width:g}x{height:g} pixels")
+    return width, height
+
+
 def _numbers(people: Mapping[Any, Any]) -> Sequence[Any]:
     """The pictures of results: those without anybody are missing from them, where pictures are numbered."""
-    if all(isinstance(number, int) for number in people):
+    if all(isinstance(number, int) for number in people) and max(people) - min(people) < MOST_FRAMES:
         return range(min(people), max(people) + 1)
     return sorted(people)
 
@@ -148,28 +168,33 @@ def _blazepose_frame(path: Path, told: Mapping[str, Any]) -> ForeignFrame:
     places, metres = _several(_first(told, LANDMARK_KEYS)), _several(_first(told, WORLD_KEYS))
     people = []
     for index, person in enumerate(places):
-        values = np.array([_coordinates(landmark) for landmark in person], np.float64)
-        if len(values) != len(BLAZEPOSE):
-            raise ValueError(f"{len(values)} landmarks in place of {len(BLAZEPOSE)}")
-        require_finite(path, "landmark", values)
+        values = _rows(path, [_coordinates(landmark) for landmark in person], (len(BLAZEPOSE), 4))
         world = None
         if index < len(metres):
-            world = np.array([_coordinates(landmark)[:3] for landmark in metres[index]], np.float64)
-            require_finite(path, "landmark", world)
-            if world.shape != (len(BLAZEPOSE), 3):
-                raise ValueError(f"{len(world)} landmarks in metres in place of {len(BLAZEPOSE)}")
+            told_metres = [_coordinates(landmark) for landmark in metres[index]]
+            world = _rows(path, told_metres, (len(BLAZEPOSE), 4))[:, :3]
         people.append(_landmarks(values[:, :2], values[:, 3], world))
     return ForeignFrame(Path(str(told.get("image", ""))).stem, tuple(people), RELATIVE)
 
 
 def _person(path: Path, values: Sequence[float], count: int, most: float = 1) -> Landmarks:
     """Someone told by x, y and a confidence of at most so much for each of so many keypoints."""
-    rows = np.asarray(values, np.float64)
-    if rows.shape != (3 * count,):
-        raise ValueError(f"{rows.size / 3:g} keypoints in place of {count}")
-    require_finite(path, "keypoint", rows)
-    rows = rows.reshape(count, 3)
+    rows = _rows(path, values, (3 * count,)).reshape(count, 3)
     return _landmarks(rows[:, :2] + PIXEL_CENTRE, rows[:, 2] / most)
+
+
+def _rows(path: Path, values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Numbers of a shape, which lie in or about a picture."""
+    numbers = np.asarray(values, np.float64)
+    if numbers.shape != shape:
+        raise _refusal(path, f"keypoints of the shape {numbers.shape} in place of {shape}")
+    if not (np.abs(numbers) < FARTHEST).all():
+        raise _refusal(path, f"a keypoint beyond {FARTHEST:g} pixels, or at no number")
+    return numbers
+
+
+def _refusal(path: Path, what: str) -> InvalidInputError:
+    return InvalidInputError(f"{path} holds {what}", KNOWN)
 
 
 def _landmarks(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from a4d.estimation.person.choice import Follower, Place
-from a4d.estimation.person.detection import Network, detect
+from a4d.estimation.person.detection import Detection, Network, detect, detect_closely
 from a4d.estimation.person.landmarks import Sighting, look
 from a4d.estimation.person.region import Region
 from a4d.pixels import Array
@@ -13,6 +16,9 @@ LEAST_BODY = 0.5
 
 FIRST_PRESENCE = 0.9
 """Probability from which someone is followed; who is followed already may be less sure for a while."""
+
+SAME_PERSON = 0.1
+"""Share of a region's side within which the hips of two are those of one."""
 
 
 class PersonTracker:
@@ -25,7 +31,8 @@ class PersonTracker:
     """
 
     def __init__(self, detector: Network, landmarks: Network, person: int = 1) -> None:
-        self._detector, self._landmarks, self._follower = detector, landmarks, Follower(person)
+        self._detector, self._landmarks, self._person = detector, landmarks, person
+        self._follower = Follower(person)
         self._region: Region | None = None
 
     def __call__(
@@ -42,11 +49,22 @@ class PersonTracker:
         return seen
 
     def _look_anew(self, rgb: Array) -> Sighting | None:
-        """The person among all who are detected."""
-        regions = [found.region for found in detect(self._detector, rgb)]
-        seen = [sighting for region in regions if (sighting := self._settled(rgb, region)) is not None]
+        """The person among all who are detected, at first those who are large."""
+        for search in (detect, detect_closely):
+            seen = self._people(rgb, search(self._detector, rgb))
+            if len(seen) >= self._person:
+                break
         chosen = self._follower.choose([_place(sighting) for sighting in seen])
         return None if chosen is None else seen[chosen]
+
+    def _people(self, rgb: Array, found: Sequence[Detection]) -> list[Sighting]:
+        """Who among the detections is a person, each once."""
+        people = list[Sighting]()
+        for detection in found:
+            seen = self._settled(rgb, detection.region)
+            if seen is not None and not any(_is_same(seen.region, other.region) for other in people):
+                people.append(seen)
+        return people
 
     def _settled(self, rgb: Array, region: Region) -> Sighting | None:
         """The person in a detected region, looked at once more in the region that their own points make."""
@@ -54,6 +72,10 @@ class PersonTracker:
         seen = None if first is None else look(self._landmarks, rgb, first.region)
         is_person = seen is not None and seen.presence >= FIRST_PRESENCE and seen.body_visibility > LEAST_BODY
         return seen if is_person else None
+
+
+def _is_same(one: Region, other: Region) -> bool:
+    return math.dist(one.centre, other.centre) < SAME_PERSON * other.side
 
 
 def _place(seen: Sighting) -> Place:

@@ -78,6 +78,7 @@ class PersonTrack:
         camera: None where the program knows none.
         up: (3,) float64 against gravity in the world; None where the program does not know it.
         seconds_per_frame: None where it is not told.
+        size: of the person over the mean shape, where points rather than betas tell it.
     """
 
     person: str
@@ -89,6 +90,7 @@ class PersonTrack:
     camera: TrackCamera | None = None
     up: Tensor | None = None
     seconds_per_frame: float | None = None
+    size: float = 1.0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -137,6 +139,40 @@ class PersonTrack:
         return self.in_world, self.in_camera.transform_from(self.in_world, pivot)
 
 
+def joined(tracks: Sequence[PersonTrack]) -> PersonTrack:
+    """Parts of a sequence in the same world one after the other, with the shape and the model of the first.
+
+    Raises:
+        InvalidInputError: the parts turn other joints, or are in frames of different kinds.
+    """
+    first = tracks[0]
+    roots, cameras = [track.in_world for track in tracks], [track.camera for track in tracks]
+    if len({track.rotations.shape[1] for track in tracks}) > 1 or None in roots or None in cameras:
+        raise InvalidInputError("the parts of a sequence tell of different bodies")
+    known = [root for root in roots if root is not None]
+    return replace(
+        first,
+        frames=torch.arange(sum(len(track) for track in tracks)),
+        rotations=torch.cat([track.rotations for track in tracks]),
+        shape=first.betas,
+        in_world=RootPose(torch.cat([r.rotation for r in known]), torch.cat([r.translation for r in known])),
+        camera=_joined_cameras([(camera, len(track)) for camera, track in zip(cameras, tracks, strict=True) if camera]),
+    )
+
+
+def _joined_cameras(parts: list[tuple[TrackCamera, int]]) -> TrackCamera:
+    poses = [camera.camera_from_world for camera, _ in parts]
+    if any(pose is None for pose in poses):
+        poses = [torch.eye(4, dtype=torch.float64)[None]] * len(parts)
+    return TrackCamera(
+        torch.cat([camera.intrinsics.expand(count, 4) for camera, count in parts]),
+        parts[0][0].size,
+        torch.cat(
+            [pose.expand(count, 4, 4) for pose, (_, count) in zip(poses, parts, strict=True) if pose is not None]
+        ),
+    )
+
+
 def numbers(path: Path, values: Mapping[Any, Any], name: str, *shape: int | None) -> Tensor:
     """An array of a track, float64, of a shape in which None is any length.
 
@@ -146,7 +182,8 @@ def numbers(path: Path, values: Mapping[Any, Any], name: str, *shape: int | None
     if name not in values:
         raise InvalidInputError(f"{path} is no track that can be read: it has no '{name}'")
     try:
-        array = np.asarray(values[name], np.float64)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals; it is refused below
+            array = np.asarray(values[name], np.float64)
     except (TypeError, ValueError):
         raise InvalidInputError(f"{path}: '{name}' holds no numbers") from None
     fits = len(array.shape) == len(shape) and all(
