@@ -43,7 +43,7 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
 
 
 def defaults(workspace: Workspace, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """A body where keypoints of one were found, and its lens: a phone's, where that of other methods frames a subject."""
+    """A body where keypoints were found, seen by the lens of a phone; that of other methods frames a subject."""
     from a4d.io.keypoints import KEYPOINTS_FILE
 
     says_how = asked.get("method", "auto") != "auto" or asked.get("cameras") or asked.get("tracks")
@@ -58,10 +58,10 @@ def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
 
     given = [path for path in (config.cameras, config.tracks, config.smpl) if path is not None]
     source = workspace.metadata.source
-    is_capture = source is not None and source.kind == "capture"
-    has_body = config.tracks is not None or config.method == "body" or is_capture
-    given += [Path(config.body)] if has_body and Path(config.body).is_file() else []
-    keypoints = [workspace.path / KEYPOINTS_FILE] if config.method == "body" else []
+    fits = config.method == "body"
+    if fits or config.tracks is not None or (source is not None and source.kind == "capture"):
+        given += [Path(config.body)] if Path(config.body).is_file() else []
+    keypoints = [workspace.path / KEYPOINTS_FILE] if fits else []
     return [workspace.path / "images", *keypoints, *given]
 
 

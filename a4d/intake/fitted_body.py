@@ -30,12 +30,14 @@ from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.phenotypes import PhenotypeBody
 from a4d.geometry.bodies.rigged_character import rigged_character
 from a4d.geometry.bodies.tracked_body import TrackedBody
-from a4d.intake.followed_body import FRAMES_PER_SECOND, FollowedBody, body_named
+from a4d.intake.followed_body import FRAMES_PER_SECOND, OPEN, FollowedBody
 from a4d.intake.pose_settings import ADULT, PoseSettings
 from a4d.intake.poses import imported_capture
 from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_images, with_held_out
 from a4d.io.assets.gltf.reader import SUFFIXES as GLTF_SUFFIXES
 from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.bodies.open_body import open_body
+from a4d.io.bodies.smpl import read_smpl
 from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
 from a4d.io.captures.canonical_frame import transform_capture
 from a4d.io.captures.capture import PosedCapture
@@ -162,8 +164,10 @@ def _body(name: str) -> tuple[Body, str]:
         if not Path(name).is_file():
             raise MissingInputError(f"there is no {name}")
         return rigged_character(read_gltf(Path(name))), "rig"
-    body = body_named(name)
-    return body, "open" if isinstance(body, PhenotypeBody) else MODELS.get(len(body.names), "smpl")
+    if name == OPEN:
+        return open_body(), "open"
+    body = read_smpl(Path(name))
+    return body, MODELS.get(len(body.names), "smpl")
 
 
 def _prior(body: Body, config: PoseSettings) -> ShapePrior:
