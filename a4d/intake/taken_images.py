@@ -12,7 +12,7 @@ from torch import Tensor
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.framing import Crop
 from a4d.io.captures.capture import PosedCapture, image_size
-from a4d.io.films.film_probe import probe
+from a4d.io.films.video import source_frames
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -86,12 +86,8 @@ def film_size(workspace: Workspace, images: list[Path]) -> tuple[int, int]:
 
 def film_frames(workspace: Workspace, count: int) -> Tensor:
     """(count,) int64 places of the images among all frames of the film that they were taken from, or of the folder."""
-    taken = workspace.read_records().get("preprocess")
-    source, config = workspace.metadata.source, {} if taken is None else taken.config
-    places, start = torch.arange(count), int(config.get("start") or 0)
-    if source is None or source.kind != "video":
-        return places
-    if config.get("fps"):
-        # The nearest frames in time were taken.
-        places = (places * (probe(workspace.source_path()).fps / float(config["fps"])) + 0.5).floor().long()
-    return start + places
+    source, taken = workspace.metadata.source, workspace.read_records().get("preprocess")
+    if source is None or source.kind != "video" or taken is None:
+        return torch.arange(count)
+    start, end, fps = (taken.config.get(name) for name in ("start", "end", "fps"))
+    return torch.from_numpy(source_frames(workspace.source_path(), count, start or 0, end, fps))
