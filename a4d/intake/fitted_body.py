@@ -33,7 +33,7 @@ from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.intake.followed_body import FRAMES_PER_SECOND, OPEN, FollowedBody
 from a4d.intake.pose_settings import ADULT, PoseSettings
 from a4d.intake.poses import imported_capture
-from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_images, with_held_out
+from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_images, with_splits
 from a4d.io.assets.gltf.reader import SUFFIXES as GLTF_SUFFIXES
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.bodies.open_body import open_body
@@ -90,7 +90,7 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
     if up is None:
         placed = replace(placed, world_from_source=None)
     write_tracked_body(work.output(BODY_FILE), tracked)
-    write_transforms(work.output("transforms.json"), with_held_out(placed, config.test_every))
+    write_transforms(work.output("transforms.json"), with_splits(placed, config.test_every, tracked.is_tracked))
     figures = _figures(body, fit.shape, tracked, replace(sightings, cameras=placed.cameras()))
     judge(work, figures, GATES)
     _write_previews(work, images, tracked, placed)

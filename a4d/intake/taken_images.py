@@ -11,7 +11,7 @@ from torch import Tensor
 
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.framing import Crop
-from a4d.io.captures.capture import PosedCapture, image_size
+from a4d.io.captures.capture import UNSEEN, PosedCapture, image_size
 from a4d.io.films.video import source_frames
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
@@ -33,15 +33,25 @@ def taken_images(workspace: Workspace) -> list[Path]:
     return images
 
 
-def with_held_out(capture: PosedCapture, every: int | None) -> PosedCapture:
-    """One in `every` frames held out for tests, from the middle of the first so many; as it is where that is None.
+def with_splits(
+    capture: PosedCapture,
+    test_every: int | None,
+    is_seen: Tensor | None = None,  # (N,) bool
+) -> PosedCapture:
+    """The same with what each frame is for; as it is where there is nothing to tell.
 
-    A capture that brought splits of its own keeps them.
+    Args:
+        capture: of N frames; splits that it brought are kept.
+        test_every: of so many frames one is held out for tests, from the middle of the first so many.
+        is_seen: whether a frame shows the subject; the others are `unseen`, which neither fits nor tests look at.
     """
-    if every is None or capture.splits is not None:
-        return capture
-    splits = ("test" if index % every == every // 2 else "train" for index in range(len(capture)))
-    return replace(capture, splits=tuple(splits))
+    splits = capture.splits
+    if splits is None and test_every is not None:
+        splits = tuple("test" if index % test_every == test_every // 2 else "train" for index in range(len(capture)))
+    if is_seen is not None and not bool(is_seen.all()):
+        known = splits or ("train",) * len(capture)
+        splits = tuple(split if seen else UNSEEN for split, seen in zip(known, is_seen.tolist(), strict=True))
+    return replace(capture, splits=splits)
 
 
 def staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:

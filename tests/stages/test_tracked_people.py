@@ -16,6 +16,7 @@ from synthetic_smpl import PARENTS_X
 from tracker_files import FRAMES, HEIGHT, WIDTH, Filmed
 
 from a4d.contents.bodies import load_tracked_body
+from a4d.contents.frames import load_frames
 from a4d.framing import Crop
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.films.video import write_video
@@ -183,10 +184,13 @@ def test_keypoints_of_another_body_pose_the_open_one(a4d, workspace) -> None:
 def test_moments_without_the_person_are_filled_and_marked(a4d, workspace) -> None:
     filmed = Filmed()
     tracks = LAYOUTS["phalp"](workspace.parent, filmed)
-    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--person", "3")
+    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--person", "3", "--test-every", 4)
     assert result.code == 0, result.err
     body = load_tracked_body(Workspace.open(workspace))
     assert body.is_tracked.tolist() == [True, True, False, False, True]
+    # No fit learns from a frame of which it is not known where the body is, and none is judged by it.
+    frames = load_frames(Workspace.open(workspace))
+    assert [frames.select(split) for split in ("train", "test", "all")] == [[0, 1, 4], [], [0, 1, 4]]
     path = body.animated.translation
     torch.testing.assert_close(path[2], torch.lerp(path[1], path[4], 1 / 3), atol=1e-4, rtol=0)
 
