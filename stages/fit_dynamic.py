@@ -77,7 +77,8 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     motion = workspace.metadata.prompts.get("motion")
     sample = values.get("sample") or chosen.get("sample")
     moments = sample.get("frames") if sample else count_moments(workspace, values.get("clip"))
-    return {**chosen, "prompt": motion or chosen["prompt"], **({"moments": moments} if moments else {})}
+    is_clip = moments is not None and moments > 1
+    return {**chosen, "prompt": motion or chosen["prompt"], **({"moments": moments} if is_clip else {})}
 
 
 def complete(config: FitDynamic) -> FitDynamic:
@@ -153,7 +154,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
     scene = choice.begin(seed, generator(runtime.seed, "begin"))
     if config.sample is None:
-        frames = observed_clip(work.workspace, config.clip)
+        frames = observed_clip(work.workspace, config.clip, may_stand_still=seed.body is not None)
     else:
         frames = sampled_frames(work, scene, config.sample, config.prompt or "", placement(config, runtime), runtime)
     metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
