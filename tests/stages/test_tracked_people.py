@@ -12,12 +12,13 @@ import pytest
 import torch
 import tracker_files
 from PIL import Image
-from synthetic_smpl import PARENTS_X
+from synthetic_smpl import PARENTS_X, posed
 from tracker_files import FRAMES, HEIGHT, WIDTH, Filmed
 
 from a4d.contents.bodies import load_tracked_body
 from a4d.contents.frames import load_frames
 from a4d.framing import Crop
+from a4d.geometry.deformation.retargeting import body_parts
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.films.video import write_video
 from a4d.workspace.workspace import Workspace
@@ -74,6 +75,8 @@ LAYOUTS = {
 }
 FOCALS = {"phalp": 5000 / 256 * WIDTH, "wham": float(np.hypot(WIDTH, HEIGHT))}
 """Of layouts that do not store one."""
+
+MANNEQUIN = "rigged_kaykit/sketchpunk/models/mannequin_v2/manny_med_mod.gltf"
 
 STATIC = {"instant_avatar", "thetas"}
 
@@ -152,6 +155,26 @@ def test_without_a_model_the_open_body_takes_the_pose(a4d, workspace) -> None:
     body = load_tracked_body(Workspace.open(workspace))
     assert body.model == "open"
     assert limbs_apart(workspace, filmed) < 0.05 * np.ptp(filmed.pixels(0)[:, 1])
+
+
+def test_a_rigged_character_takes_the_pose(a4d, workspace, real_data) -> None:
+    filmed = Filmed()
+    tracks = LAYOUTS["gaussian_avatar"](workspace.parent, filmed)
+    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--body", real_data / MANNEQUIN, "--smpl", "smpl.npz")
+    assert result.code == 0, result.err
+    body = load_tracked_body(Workspace.open(workspace))
+    assert body.model == "rig"
+    # Its limbs, of other lengths, point where the person's do.
+    joints, parts = body.animated.posed().joints.numpy(), body_parts(body.animated.skeleton)
+    cameras = read_transforms(workspace / "transforms.json").world_from_camera
+    for frame in range(FRAMES):
+        vertices = posed(filmed.arrays, filmed.pose[frame], filmed.betas, filmed.translation[frame])
+        places = filmed.arrays["J_regressor"] @ vertices @ filmed.camera_from_world[frame, :3, :3].T
+        for begin, end, own in (("upperarm", "forearm", (16, 18)), ("thigh", "shin", (1, 4))):
+            limb = joints[frame, parts.index(("left", end))] - joints[frame, parts.index(("left", begin))]
+            found, truth = cameras[frame, :3, :3].T @ limb, places[own[1]] - places[own[0]]
+            assert found @ truth / np.linalg.norm(found) / np.linalg.norm(truth) > 0.999
+    assert a4d("estimate-pose", workspace, "--tracks", tracks, "--body", "absent.glb", "--force").code == 4
 
 
 def test_a_model_tells_another_body_how_long_its_limbs_are(a4d, workspace) -> None:
