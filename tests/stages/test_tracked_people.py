@@ -249,6 +249,22 @@ def test_of_several_people_the_longest_seen_is_taken_and_the_others_named(a4d, w
     assert "no person '9'" in wrong.err
 
 
+@pytest.mark.parametrize(
+    ("options", "helps"),
+    [
+        (("--body", "smpl.npz"), "--matting person"),
+        (("--gender", "male"), "--tracks"),
+        (("--person", "2"), "preprocess FILM --matting person --person 2"),
+        (("--method", "body", "--tracks", "tracks"), "Leave one of them out"),
+    ],
+)
+def test_what_nothing_would_hear_is_refused(a4d, workspace, options, helps) -> None:
+    method = () if "--method" in options else ("--method", "canonical")
+    refused = a4d("estimate-pose", workspace, *options, *method)
+    assert (refused.code, len(refused.err.splitlines()), helps in refused.err) == (2, 1, True), refused.err
+    assert not (workspace / "transforms.json").exists()
+
+
 def test_motion_without_a_film_says_what_it_is_for(a4d, workspace) -> None:
     tracks = tracker_files.amass(workspace.parent / "walk.npz", Filmed())
     result = a4d("estimate-pose", workspace, "--tracks", tracks)
