@@ -135,6 +135,16 @@ def test_a_single_picture_of_a_body_makes_an_avatar(a4d, tmp_path) -> None:
     )
 
 
+def test_an_avatar_that_misses_its_film_is_not_gone_on_with(a4d, film) -> None:
+    body = load_tracked_body(Workspace.open(film))
+    command = ("fit-dynamic", film, "--iterations", 3, "--set", "scene.texels=24")
+    assert a4d(*command, "--name", "good").code == 0
+    beside = body.animated.translation + torch.tensor([0.6, 0.0, 0.0])
+    write_again(film, replace(body, animated=replace(body.animated, translation=beside)))
+    missed = a4d(*command, "--name", "beside")
+    assert (missed.code, "outlines at time" in missed.err) == (7, True)
+
+
 def write_again(film: Path, body: TrackedBody) -> None:
     from a4d.io.bodies.tracked_body import write_tracked_body
 
