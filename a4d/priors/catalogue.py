@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from a4d.config import Config, load_yaml, parse, unknown_key
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
+from a4d.io.files import hash_file
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
 from a4d.priors.placement import Placement
@@ -18,6 +19,7 @@ from a4d.priors.recipes import priors_of
 from a4d.priors.sampling_settings import SamplingSettings
 
 if TYPE_CHECKING:
+    from a4d.priors.image_to_shape import ImageToShape
     from a4d.priors.protocol import Prior
 
 
@@ -32,6 +34,7 @@ class Entry(Config):
     licence: str
     commercial: bool = True
     bytes: int
+    sha256: dict[str, str] = Field(default_factory=dict)
     components: tuple[str, ...] = Field(min_length=1)
     words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
@@ -77,6 +80,7 @@ USES = {
     "judge": "It judges what was made: `a4d evaluate --judges`",
     "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
     "features": "It tells features of frames: `a4d preprocess --features`",
+    "image-to-shape": "It makes a shape of one picture: `a4d fit-static`",
 }
 """What the kinds of entries are for that are no priors."""
 
@@ -92,6 +96,12 @@ def require_kind(name: str, kind: str) -> Entry:
         known = sorted(each for each, other in catalogue().items() if other.kind == kind)
         raise ConfigError(f"{name} is of kind {entry.kind}, not {kind}", f"Choose {' or '.join(known)}")
     return entry
+
+
+def at_hand(kind: str, overrides: Mapping[str, Path] | None = None) -> str | None:
+    """The first entry of a kind whose weights are on this machine, or named by the user; None where there is none."""
+    of_kind = {name: entry for name, entry in catalogue().items() if entry.kind == kind}
+    return next((name for name, entry in of_kind.items() if name in (overrides or {}) or cached(entry)), None)
 
 
 def with_bases(names: Iterable[str]) -> list[str]:
@@ -175,12 +185,26 @@ def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> 
             f"Unset it, or run `a4d weights fetch {name}` where there is a network",
         )
     try:
-        return hub.fetch(entry.sources, entry.components, announce)
+        folder = hub.fetch(entry.sources, entry.components, announce)
     except BackendUnavailableError as error:
         raise BackendUnavailableError(
             f"{name} cannot be fetched ({error.problem})",
             f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
         ) from None
+    _require_hashes(name, folder)
+    return folder
+
+
+def _require_hashes(name: str, folder: Path) -> None:
+    """Check the files of which the catalogue knows the content.
+
+    Raises:
+        BackendUnavailableError: one of them has another.
+    """
+    for file, expected in find(name).sha256.items():
+        if hash_file(folder / file) != expected:
+            problem = f"{folder / file} is not the file that {name} stands for: its SHA-256 is another"
+            raise BackendUnavailableError(problem, f"Remove it and run `a4d weights fetch {name}`")
 
 
 def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
@@ -209,6 +233,8 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
             files = weight_files(single)
         for file in files:
             check_weights(file)
+    if name not in (overrides or {}):
+        _require_hashes(name, folder)
     return folder
 
 
@@ -254,3 +280,18 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     prior = LOADERS[entry.kind](folder(name, parts))
     prior.samples_at_once = placement.samples_at_once
     return prior
+
+
+def load_image_to_shape(name: str, placement: Placement) -> ImageToShape:
+    """A model of the catalogue that makes shapes of pictures, ready to be asked.
+
+    Raises:
+        ConfigError: there is none of that name.
+        BackendUnavailableError: its weights are missing, damaged, or of another architecture.
+    """
+    from a4d.priors.loading import SHAPE_LOADERS
+    from a4d.priors.weights_folder import WeightsFolder
+
+    entry = require_kind(name, "image-to-shape")
+    folder = WeightsFolder(locate(name, placement.overrides), placement, entry.options)
+    return SHAPE_LOADERS[str(entry.options["architecture"])](folder)

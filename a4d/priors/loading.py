@@ -11,6 +11,7 @@ from torch import nn
 from a4d.errors import BackendUnavailableError
 from a4d.io.checkpoints import read_weights
 from a4d.priors.components import PixelEncoder, TextEncoder
+from a4d.priors.image_to_shape import ImageToShape
 from a4d.priors.protocol import Prior
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.weights_folder import REMEDY, WeightsFolder, weight_files
@@ -172,3 +173,15 @@ LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {
     "mv-vdm": load_mv_vdm,
     "compact": load_compact,
 }
+
+
+def load_triposr(folder: WeightsFolder) -> ImageToShape:
+    """TripoSR, from its checkpoint or a safetensors file with the same tensors."""
+    from a4d.priors.triposr.prior import TripoSR
+    from a4d.priors.triposr.weights import load_network
+
+    return TripoSR(load_network(folder.path, folder.options["position_table"]), folder.placement)
+
+
+SHAPE_LOADERS: dict[str, Callable[[WeightsFolder], ImageToShape]] = {"triposr": load_triposr}
+"""By the architecture that the catalogue's options name."""
