@@ -25,14 +25,14 @@ from a4d.randomness import generator
 from a4d.render.mesh import render_mesh
 from a4d.render.mesh_gradients import render_surface
 
-POINTS = 4000
+POINTS = 1500
 """On the surface, of which every rotation that is tried makes a coarse picture."""
 
-CELLS = 40
+CELLS = 28
 """Of such a picture along the longer side of its subject."""
 
-TURNS = 3000
-"""Rotations without any regard to axes, about 15 degrees apart."""
+TURNS = 2000
+"""Rotations without any regard to axes, about 18 degrees apart."""
 
 AZIMUTHS, ELEVATIONS = range(0, 360, 15), (-15, 0, 15, 30)
 """Degrees from which a shape is looked at that stands on any of its six sides."""
@@ -46,14 +46,17 @@ TILTS = (-30, -15, 0, 15, 30, 45)
 COLOUR = 0.5
 """Weight of the mean difference of colours beside the overlap of outlines."""
 
-CANDIDATES, APART = 6, 20.0
-"""Rotations that are refined, and degrees between them."""
+APART = 20.0
+"""Degrees at least between rotations that are refined."""
 
-ROUNDS = ((48, 40, 2e-2), (96, 30, 5e-3))
-"""Pixels along the picture's side, steps and rate: of all candidates."""
+ROUNDS = ((6, 48, 25, 3e-2), (2, 96, 25, 1e-2))
+"""Best candidates that take part, pixels along the picture's side, steps and rate, of a coarse form of the shape."""
 
-LAST_ROUND = (224, 60, 2e-3)
-"""The same of the best."""
+LAST_ROUND = (224, 30, 3e-3)
+"""Pixels, steps and rate of the best candidate."""
+
+COARSE, FINE = 28, 100
+"""Cells along the longer side of a shape within which vertices become one, in the first rounds and in the last."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +90,37 @@ def align_to_picture(
         camera: sees the origin in front of it.
         is_oriented: whether +Y is up and +Z the side that the picture shows, but for how far it is tilted.
     """
-    bounds = torch.stack([mesh.vertices.amin(0), mesh.vertices.amax(0)])
-    centre = bounds.mean(0)
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    centre = (low + high) / 2
     reach = float((mesh.vertices - centre).norm(dim=-1).max())
     unit = mesh.with_vertices((mesh.vertices - centre) / reach)
+    coarse, fine = _coarsened(unit, COARSE), _coarsened(unit, FINE)
     rotations, advantage = _facing(camera) if is_oriented else _all_rotations(camera)
-    scores = _coarse_scores(unit, rgba, camera, rotations) + advantage
-    poses = [_boxed(unit, rgba, camera, rotations[index]) for index in _best(rotations, scores)]
-    for size, steps, rate in ROUNDS:
-        poses = [_refined(unit, rgba, camera, pose, size, steps, rate) for pose in poses]
-    size = ROUNDS[-1][0]
-    best = min(poses, key=lambda pose: float(_difference(unit, *_seen(rgba, camera, size), pose)))
-    matrix = _matrix(_refined(unit, rgba, camera, best, *LAST_ROUND), camera)
-    to_unit = rigid_from_parts(torch.eye(3) / reach, -centre / reach)
-    world_from_shape = matrix @ to_unit
+    scores = _coarse_scores(coarse, rgba, camera, rotations) + advantage
+    poses = [_boxed(coarse, rgba, camera, rotations[index]) for index in _best(rotations, scores)]
+    for count, size, steps, rate in ROUNDS:
+        found = [_refined(coarse, rgba, camera, pose, size, steps, rate) for pose in poses[:count]]
+        poses = [pose for pose, _ in sorted(found, key=lambda each: each[1])]
+    matrix = _matrix(_refined(fine, rgba, camera, poses[0], *LAST_ROUND)[0], camera)
+    world_from_shape = matrix @ rigid_from_parts(torch.eye(3) / reach, -centre / reach)
     shown = render_mesh(mesh.with_vertices(transform_points(world_from_shape, mesh.vertices)), camera)
     return Aligned(world_from_shape, mask_iou(shown.alpha[0, ..., 0], rgba[..., 3]))
+
+
+def _coarsened(mesh: Mesh, cells: int) -> Mesh:
+    """The mesh whose vertices are the means of those in a cell."""
+    low = mesh.vertices.amin(0)
+    cell = (mesh.vertices.amax(0) - low).max() / cells
+    _, place = ((mesh.vertices - low) / cell).long().unique(dim=0, return_inverse=True)
+    count = place.bincount()[:, None]
+
+    def means(values: Tensor) -> Tensor:
+        return values.new_zeros(len(count), 3).index_add(0, place, values) / count
+
+    faces = place[mesh.faces]
+    is_triangle = (faces != faces.roll(1, dims=1)).all(1)
+    colours = None if mesh.colours is None else means(mesh.colours)
+    return Mesh(means(mesh.vertices), faces[is_triangle], colours)
 
 
 @dataclass(frozen=True)
@@ -144,7 +162,7 @@ def _all_rotations(camera: Cameras) -> tuple[Tensor, Tensor]:
 
 
 def _standing(camera: Cameras) -> Iterator[Tensor]:
-    """(3, 3) rotations that turn one of a shape's six axes up and then the whole about it, seen from some elevations."""
+    """(3, 3) rotations that turn one of a shape's six axes up and the whole about it, seen from some elevations."""
     right = camera.world_from_camera[0, :3, 0]
     for axis, sign, azimuth, elevation in product(range(3), (1.0, -1.0), AZIMUTHS, ELEVATIONS):
         up, front = sign * torch.eye(3)[axis], torch.eye(3)[(axis + 1) % 3]
@@ -237,7 +255,7 @@ def _best(rotations: Tensor, scores: Tensor) -> list[int]:
         traces = [float((rotations[index] * rotations[other]).sum()) for other in chosen]
         if all(math.acos(min(max((trace - 1) / 2, -1.0), 1.0)) > math.radians(APART) for trace in traces):
             chosen.append(index)
-        if len(chosen) == CANDIDATES:
+        if len(chosen) == ROUNDS[0][0]:
             break
     return chosen
 
@@ -276,8 +294,10 @@ def _difference(unit: Mesh, picture: Tensor, camera: Cameras, pose: _Pose) -> Te
     return outlines + COLOUR * (render.rgb[0] - picture[..., :3]).square().sum(-1).mean()
 
 
-def _refined(unit: Mesh, rgba: Tensor, camera: Cameras, pose: _Pose, size: int, steps: int, rate: float) -> _Pose:
-    """A pose after some steps of Adam, the best that was met."""
+def _refined(
+    unit: Mesh, rgba: Tensor, camera: Cameras, pose: _Pose, size: int, steps: int, rate: float
+) -> tuple[_Pose, float]:
+    """A pose after some steps of Adam, the best that was met, and its difference."""
     picture, small = _seen(rgba, camera, size)
     learnt = _Pose(*(part.clone().requires_grad_() for part in (pose.quaternion, pose.log_scale, pose.shift)))
     parts = [learnt.quaternion, learnt.log_scale, learnt.shift]
@@ -291,4 +311,4 @@ def _refined(unit: Mesh, rgba: Tensor, camera: Cameras, pose: _Pose, size: int, 
         optimiser.zero_grad()
         difference.backward()
         optimiser.step()
-    return best
+    return best, least

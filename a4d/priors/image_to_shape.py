@@ -6,6 +6,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.isosurface.coarse_to_fine import find_surface
+
 
 class ShapeField(Protocol):
     """A shape in the cube [-radius, radius]³, in the model's own axes.
@@ -39,3 +42,29 @@ class ImageToShape(Protocol):
         Raises:
             InvalidInputError: the picture shows nothing.
         """
+
+
+LEAST_DENSITY = 1e-12
+"""Of which a logarithm is taken."""
+
+
+def surface_of(field: ShapeField, resolution: int = 256) -> Mesh:
+    """A field's surface with its colours, +Y up and the side that the picture shows toward +Z, in the field's own unit.
+
+    Between the nodes of the grid it lies where the logarithm of the density says: densities are exponentials of what
+    changes evenly.
+
+    Args:
+        field: of any model.
+        resolution: cells along the side of its cube.
+
+    Raises:
+        SurfaceVanishedError: the field is nowhere dense enough.
+    """
+
+    def level(points: Tensor) -> Tensor:
+        return (field.density(points).clamp_min(LEAST_DENSITY) / field.threshold).log()
+
+    mesh = find_surface(level, field.radius, resolution).mesh
+    colours = field.colours(mesh.vertices).clamp(0, 1)
+    return Mesh(mesh.vertices @ field.world_from_field.to(mesh.vertices).T, mesh.faces, colours)
