@@ -49,13 +49,13 @@ COLOUR = 0.5
 APART = 20.0
 """Degrees at least between rotations that are refined."""
 
-ROUNDS = ((6, 48, 25, 3e-2), (2, 96, 25, 1e-2))
+ROUNDS = ((5, 48, 16, 3e-2), (2, 96, 20, 1e-2))
 """Best candidates that take part, pixels along the picture's side, steps and rate, of a coarse form of the shape."""
 
-LAST_ROUND = (224, 30, 3e-3)
+LAST_ROUND = (192, 24, 3e-3)
 """Pixels, steps and rate of the best candidate."""
 
-COARSE, FINE = 28, 100
+COARSE, FINE = 24, 56
 """Cells along the longer side of a shape within which vertices become one, in the first rounds and in the last."""
 
 
