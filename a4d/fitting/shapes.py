@@ -79,42 +79,50 @@ def read_shape(path: Path) -> Mesh:
     corners = posed.vertices[posed.faces]
     longest = float((corners - corners.roll(1, dims=1)).norm(dim=-1).amax(1).quantile(0.9))
     pieces = max(min(round(longest / (FINENESS * diagonal)), int((MOST_FACES / len(corners)) ** 0.5)), 1)
-    mesh = _subdivided(posed, pieces)
-    face = torch.arange(len(corners)).repeat_interleave(len(_weights(pieces)))
-    weights = _weights(pieces).repeat(len(corners), 1)
-    colours = surface_colours(posed, asset.materials, face, weights, torch.full((len(face),), longest / pieces))
-    welded = _welded(replace(mesh, colours=colours))
-    assert welded.colours is not None
-    return replace(welded, colours=None) if float(welded.colours.std(dim=0).max()) < PLAIN else welded
+    weights = _weights(pieces)
+    face = torch.arange(len(corners)).repeat_interleave(len(weights))
+    spacing = torch.full((len(face),), longest / pieces)
+    colours = surface_colours(posed, asset.materials, face, weights.repeat(len(corners), 1) / pieces, spacing)
+    mesh = _subdivided(posed, pieces, colours)
+    assert mesh.colours is not None
+    return replace(mesh, colours=None) if float(mesh.colours.std(dim=0).max()) < PLAIN else mesh
 
 
 def _weights(pieces: int) -> Tensor:
-    """(K, 3) barycentric weights of the points that cut a face's edges into so many pieces, row by row."""
+    """(K, 3) int64 barycentric weights of the points that cut a face's edges into so many pieces, times these."""
     rows = [(i, j) for i in range(pieces + 1) for j in range(pieces + 1 - i)]
-    return torch.tensor([[pieces - i - j, i, j] for i, j in rows]) / pieces
+    return torch.tensor([[pieces - i - j, i, j] for i, j in rows])
 
 
-def _subdivided(posed: PosedMesh, pieces: int) -> Mesh:
-    """Every face cut into pieces², with vertices of its own."""
+def _subdivided(
+    posed: PosedMesh,
+    pieces: int,
+    colours: Tensor,  # (F K, 3) of the points of each face
+) -> Mesh:
+    """Every face cut into pieces², welded across seams; without faces that have no area."""
     weights = _weights(pieces)
+    ids = first_in_place(posed.vertices)[posed.faces]
+    # Faces that meet name the points of their common edge by the same corners and weights.
+    names = torch.where(weights > 0, ids[:, None] * (pieces + 1) + weights, -1).sort(dim=-1).values
+    names, place = names.flatten(0, 1).unique(dim=0, return_inverse=True)
+    count = place.bincount()[:, None]
+    points = torch.einsum("kc,fcx->fkx", weights / pieces, posed.vertices[ids]).flatten(0, 1)
+    vertices, means = (
+        values.new_zeros(len(names), 3).index_add(0, place, values) / count for values in (points, colours)
+    )
+    offsets = torch.arange(len(ids))[:, None, None] * len(weights)
+    faces = place[(_cells(pieces) + offsets).flatten(0, 1)]
+    return Mesh(vertices, faces[(faces != faces.roll(1, dims=1)).all(1)], means)
+
+
+def _cells(pieces: int) -> Tensor:
+    """(pieces², 3) the rows of `_weights` at the corners of the triangles between them."""
     first = [i * (pieces + 1) - i * (i - 1) // 2 for i in range(pieces + 1)]
-    small = []
+    cells = []
     for i in range(pieces):
         for j in range(pieces - i):
             corner, beside, beyond = first[i] + j, first[i + 1] + j, first[i] + j + 1
-            small.append((corner, beside, beyond))
+            cells.append((corner, beside, beyond))
             if j < pieces - i - 1:
-                small.append((beside, beside + 1, beyond))
-    points = torch.einsum("kc,fcx->fkx", weights, posed.vertices[posed.faces])
-    offsets = torch.arange(len(points))[:, None, None] * len(weights)
-    return Mesh(points.flatten(0, 1), (torch.tensor(small) + offsets).flatten(0, 1))
-
-
-def _welded(mesh: Mesh) -> Mesh:
-    """The mesh with one vertex at each place, in the mean of the colours there, without faces that have no area."""
-    assert mesh.colours is not None
-    kept, place = first_in_place(mesh.vertices).unique(return_inverse=True)
-    sums = torch.zeros(len(kept), 3).index_add_(0, place, mesh.colours)
-    faces = place[mesh.faces]
-    faces = faces[(faces != faces.roll(1, dims=1)).all(1)]
-    return Mesh(mesh.vertices[kept], faces, sums / place.bincount()[:, None])
+                cells.append((beside, beside + 1, beyond))
+    return torch.tensor(cells)

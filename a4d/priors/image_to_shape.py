@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.isosurface.coarse_to_fine import find_surface
+from a4d.geometry.surfaces.isosurface.coarse_to_fine import COARSEST, find_surface
 
 
 class ShapeField(Protocol):
@@ -65,6 +65,6 @@ def surface_of(field: ShapeField, resolution: int = 256) -> Mesh:
     def level(points: Tensor) -> Tensor:
         return (field.density(points).clamp_min(LEAST_DENSITY) / field.threshold).log()
 
-    mesh = find_surface(level, field.radius, resolution).mesh
+    mesh = find_surface(level, field.radius, resolution, min(COARSEST, resolution)).mesh
     colours = field.colours(mesh.vertices).clamp(0, 1)
     return Mesh(mesh.vertices @ field.world_from_field.to(mesh.vertices).T, mesh.faces, colours)

@@ -46,14 +46,14 @@ def test_sides_keep_the_colours_of_the_shape_and_the_front_takes_the_pictures():
 
 def test_a_field_comes_with_its_colours_and_axes():
     truth = in_front(subject(), 115.0)
-    found = surface_of(HiddenModel(subject(), 115.0).shape(torch.zeros(4, 4, 4)), resolution=64)
+    found = surface_of(HiddenModel(subject(), 115.0).shape(torch.zeros(4, 4, 4)), resolution=32)
     scale = float(truth.vertices.abs().max()) / 0.7
     size = found.vertices.amax(0) - found.vertices.amin(0)
     assert (scale * size).tolist() == pytest.approx(
         (truth.vertices.amax(0) - truth.vertices.amin(0)).tolist(), rel=0.02
     )
     assert found.is_closed
-    assert found.volume * scale**3 == pytest.approx(truth.volume, rel=0.03)
+    assert found.volume * scale**3 == pytest.approx(truth.volume, rel=0.05)
     top = found.vertices[:, 1].argmax()
     nearest = (truth.vertices - scale * found.vertices[top]).norm(dim=-1).argmin()
     assert float((found.colours[top] - truth.colours[nearest]).abs().max()) < 0.1
@@ -69,7 +69,8 @@ def test_a_mesh_with_a_texture_is_as_fine_as_its_colours(tmp_path):
     shape = read_shape(tmp_path / "sign.glb")
     edges = shape.vertices[shape.faces[:, 0]] - shape.vertices[shape.faces[:, 1]]
     assert float(edges.norm(dim=-1).max()) < 0.012 * math.sqrt(2)
-    left, right = shape.vertices[:, 0] < 0.48, shape.vertices[:, 0] > 0.52
+    across = shape.vertices[:, 0]
+    left, right = (across > 0.02) & (across < 0.48), (across > 0.52) & (across < 0.98)
     assert float(shape.colours[left].min()) > 0.99
     assert float(shape.colours[right].max()) < 0.01
     assert float(shape.face_normals.sum(0)[2]) == pytest.approx(2.0, rel=1e-5)

@@ -1,6 +1,7 @@
 """fit-static of an image: which shape it takes, what it says of it, and how near it comes to a hidden one."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def test_without_weights_one_line_says_what_would_be_better(a4d, no_weights):
     assert said.count("a4d weights fetch triposr") == 1
     assert "--shape FILE" in said
     assert "shape_iou" not in result.json["metrics"]
-    config = Workspace.open(workspace).read_records()["fit-static"].config
+    config = Workspace.open(Path(workspace)).read_records()["fit-static"].config
     assert (config["profile"], config["seed"]["kind"]) == ("fit-static-image", "inflation")
 
 
@@ -91,7 +92,7 @@ def test_a_shape_that_does_not_exist_is_one_line(a4d, no_weights):
 def distance_to_truth(a4d, workspace, truth):
     """Chamfer distance of the exported mesh over the true diagonal."""
     assert a4d("export", workspace, "--formats", "glb").code == 0
-    found = read_asset(Workspace.open(workspace).path / "exports" / "hidden.glb")
+    found = read_asset(Workspace.open(Path(workspace)).path / "exports" / "hidden.glb")
     posed = deform(found)
     diagonal = float((truth.vertices.amax(0) - truth.vertices.amin(0)).norm())
     return surface_distances(Mesh(posed.vertices, posed.faces), truth, 0.01).chamfer / diagonal
@@ -102,7 +103,7 @@ def require_near(a4d, workspace, result, truth):
     assert result.code == 0, result.err
     assert "The shape is that of" in result.err
     assert result.json["metrics"]["shape_iou"] > 0.97
-    scene = load_scene(Workspace.open(workspace).scene("fit-static"))
+    scene = load_scene(Workspace.open(Path(workspace)).scene("fit-static"))
     reference = a4d("evaluate", workspace, "--json").json["foreground_psnr"]
     sides, apart = side_views(scene, truth, 256), distance_to_truth(a4d, workspace, truth)
     assert (reference >= 36, sides >= 25, apart <= 0.01) == (True, True, True), (reference, sides, apart)
