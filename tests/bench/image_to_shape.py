@@ -94,7 +94,9 @@ def main() -> None:
     if options.load:
         return
     picture = torch.rand(512, 512, 4, generator=torch.Generator().manual_seed(1))
-    picture[..., 3] = ((torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 512)] * 2)) ** 2).sum(0) < 0.6).float()
+    picture[..., 3] = (
+        (torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 512)] * 2, indexing="ij")) ** 2).sum(0) < 0.6
+    ).float()
     field = timed("picture to planes", lambda: TripoSR(network, Placement()).shape(picture))
     points = RADIUS * (2 * torch.rand(4096, 3, generator=torch.Generator().manual_seed(2)) - 1)
     threshold = field.density(points).quantile(0.875)

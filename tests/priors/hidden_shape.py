@@ -28,10 +28,22 @@ STEEPNESS = 40.0
 
 def subject() -> Mesh:
     """A painted animal that is as tall as a picture of it in its frame, whatever its azimuth."""
-    mesh = paint(creature())
+    mesh = clustered(paint(creature()), 90)
     centre = (mesh.vertices.amin(0) + mesh.vertices.amax(0)) / 2
     vertices = mesh.vertices - centre
     return mesh.with_vertices(1.6 * vertices / (2 * vertices[:, 1].max()))
+
+
+def clustered(mesh: Mesh, cells: int) -> Mesh:
+    """A mesh with one vertex for all that lie in a cell, of so many along its longest side."""
+    cell = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max()) / cells
+    _, place = (mesh.vertices / cell).round().long().unique(dim=0, return_inverse=True)
+    count = place.bincount()[:, None]
+    vertices, colours = (
+        values.new_zeros(len(count), 3).index_add(0, place, values) / count for values in (mesh.vertices, mesh.colours)
+    )
+    faces = place[mesh.faces]
+    return Mesh(vertices, faces[(faces != faces.roll(1, dims=1)).all(1)], colours)
 
 
 def about_up(degrees: float) -> torch.Tensor:
