@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ class SeedConfig(Config):
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
     file: Path | None = Field(default=None, description="a mesh that has the shape which the picture shows")
     prior: str | None = Field(default=None, description="the model that makes a shape of the picture")
+    options: dict[str, Any] = Field(default={}, description="of that model, in place of the catalogue's")
 
 
 def shape_model(config: SeedConfig) -> str:

@@ -112,8 +112,8 @@ def _of_a_file(known: Known) -> Seed:
 
 def _of_a_model(known: Known) -> Seed:
     """What a model makes of the first picture."""
-    field = load_image_to_shape(shape_model(known.config), known.placement).shape(known.frames.rgba[0])
-    return _placed(surface_of(field), known.frames, is_oriented=True)
+    model = load_image_to_shape(shape_model(known.config), known.placement, known.config.options)
+    return _placed(surface_of(model.shape(known.frames.rgba[0])), known.frames, is_oriented=True)
 
 
 def _placed(mesh: Mesh, frames: Frames, is_oriented: bool) -> Seed:

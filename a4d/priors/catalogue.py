@@ -282,16 +282,23 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     return prior
 
 
-def load_image_to_shape(name: str, placement: Placement) -> ImageToShape:
+def load_image_to_shape(name: str, placement: Placement, options: Mapping[str, Any] | None = None) -> ImageToShape:
     """A model of the catalogue that makes shapes of pictures, ready to be asked.
 
+    Args:
+        name: in the catalogue.
+        placement: of the model.
+        options: in place of the catalogue's.
+
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or it cannot be told an option.
         BackendUnavailableError: its weights are missing, damaged, or of another architecture.
     """
     from a4d.priors.loading import SHAPE_LOADERS
     from a4d.priors.weights_folder import WeightsFolder
 
     entry = require_kind(name, "image-to-shape")
-    folder = WeightsFolder(locate(name, placement.overrides), placement, entry.options)
+    check_options(name, options or {})
+    told = {**entry.options, **(options or {})}
+    folder = WeightsFolder(locate(name, placement.overrides), placement, told)
     return SHAPE_LOADERS[str(entry.options["architecture"])](folder)

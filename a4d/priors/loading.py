@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from a4d.errors import BackendUnavailableError
+from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.io.checkpoints import read_weights
 from a4d.priors.components import PixelEncoder, TextEncoder
 from a4d.priors.image_to_shape import ImageToShape
@@ -180,7 +180,10 @@ def load_triposr(folder: WeightsFolder) -> ImageToShape:
     from a4d.priors.triposr.prior import TripoSR
     from a4d.priors.triposr.weights import load_network
 
-    return TripoSR(load_network(folder.path, folder.options["position_table"]), folder.placement)
+    rule = folder.options["position_table"]
+    if rule not in ("legacy", "exact"):
+        raise ConfigError(f"position_table: {rule}: there is no such rule", "Give legacy or exact")
+    return TripoSR(load_network(folder.path, rule), folder.placement)
 
 
 SHAPE_LOADERS: dict[str, Callable[[WeightsFolder], ImageToShape]] = {"triposr": load_triposr}

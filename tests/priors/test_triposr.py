@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from a4d.errors import BackendUnavailableError, InvalidInputError
+from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.priors.catalogue import find, load_image_to_shape
 from a4d.priors.placement import Placement
 from a4d.priors.triposr.config import TripoSRConfig
@@ -282,6 +282,19 @@ def test_a_config_that_is_none_is_one_line(network, tmp_path):
     save_file(network.state_dict(), folder / "model.safetensors", {"config": '{"plane": "large"}'})
     with pytest.raises(BackendUnavailableError, match="plane"):
         load_network(folder)
+
+
+def test_the_rule_of_positions_can_be_chosen(network, picture, tmp_path):
+    place = Placement(overrides={"triposr": saved(tmp_path / "weights", network)})
+    points = torch.zeros(1, 3)
+    legacy, exact = (
+        load_image_to_shape("triposr", place, {"position_table": rule}).shape(picture).density(points)
+        for rule in ("legacy", "exact")
+    )
+    assert torch.equal(legacy, load_image_to_shape("triposr", place).shape(picture).density(points))
+    assert not torch.equal(legacy, exact)
+    with pytest.raises(ConfigError, match="no such rule"):
+        load_image_to_shape("triposr", place, {"position_table": "bilinear"})
 
 
 def test_the_catalogue_knows_what_the_checkpoint_holds():
