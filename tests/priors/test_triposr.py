@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from a4d.config import plain
 from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.priors.catalogue import find, load_image_to_shape
 from a4d.priors.placement import Placement
@@ -17,7 +18,7 @@ from a4d.priors.triposr.field import TriplaneField
 from a4d.priors.triposr.network import TripoSRNetwork
 from a4d.priors.triposr.picture import before_grey, framed, resized
 from a4d.priors.triposr.vision import VisionTransformer
-from a4d.priors.triposr.weights import NEWER_NAMES, config_facts, load_network
+from a4d.priors.triposr.weights import CONFIG, NEWER_NAMES, load_network
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
 
@@ -197,7 +198,7 @@ def saved(folder, network, rename=lambda name: name):
     """A folder with a network whose sizes the file says."""
     folder.mkdir()
     state = {rename(name): tensor for name, tensor in network.state_dict().items()}
-    save_file(state, folder / "model.safetensors", config_facts(network.config))
+    save_file(state, folder / "model.safetensors", {CONFIG: json.dumps(plain(network.config))})
     return folder
 
 

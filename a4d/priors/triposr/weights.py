@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from a4d.config import parse, plain
+from a4d.config import parse
 from a4d.documents import parse_json
 from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.io.converted_weights import read_converted
@@ -61,13 +61,6 @@ def load_network(folder: Path, rule: TableRule = "legacy") -> TripoSRNetwork:
     _require_fit(path, tensors, network.state_dict())
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return network.requires_grad_(False).eval()
-
-
-def config_facts(config: TripoSRConfig) -> dict[str, str]:
-    """What a safetensors file of such a network has to say in its header."""
-    import json
-
-    return {CONFIG: json.dumps(plain(config))}
 
 
 def _config(path: Path) -> TripoSRConfig:
