@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from a4d.config import Config, load_yaml, parse, unknown_key
+from a4d.console import format_size
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.io.files import hash_file
 from a4d.priors import hub
@@ -29,13 +30,15 @@ class Entry(Config):
     kind: str
     repositories: tuple[str, ...] = ()
     packaged: str | None = None
+    released: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     parts: dict[str, str] = Field(default_factory=dict)
     licence: str
     commercial: bool = True
     bytes: int
-    sha256: dict[str, str] = Field(default_factory=dict)
     components: tuple[str, ...] = Field(min_length=1)
+    released_as: dict[str, str] = Field(default_factory=dict)
+    sha256: dict[str, str] = Field(default_factory=dict)
     words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingSettings | None = None
@@ -48,13 +51,18 @@ class Entry(Config):
     @property
     def sources(self) -> list[Source]:
         """The repositories in order; the revision is a commit of the first."""
-        first, *mirrors = self.repositories
-        return [Source(first, self.revision), *map(Source, mirrors)]
+        return [Source(name, None if index else self.revision) for index, name in enumerate(self.repositories)]
+
+    def remedy(self, name: str) -> str:
+        """How its weights come to this machine."""
+        if self.released is not None:
+            return f"Take them from {self.released}, and name their folder with --weights {name}=PATH"
+        return f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH"
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Entry:
-        if not self.repositories and self.packaged is None:
-            raise ValueError("an entry needs repositories, or a folder of the package")
+        if not self.repositories and self.packaged is None and self.released is None:
+            raise ValueError("an entry needs repositories, a folder of the package, or a release")
         return self
 
 
@@ -81,6 +89,7 @@ USES = {
     "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
     "features": "It tells features of frames: `a4d preprocess --features`",
     "image-to-shape": "It makes a shape of one picture: `a4d fit-static`",
+    "keypoints": "It finds people in frames: `a4d preprocess --keypoints`",
 }
 """What the kinds of entries are for that are no priors."""
 
@@ -149,8 +158,8 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     folder = cached(entry)
     if folder is None:
         raise BackendUnavailableError(
-            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.terms})",
-            f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH",
+            f"the weights of {name} are not on this machine ({format_size(entry.bytes)}, {entry.terms})",
+            entry.remedy(name),
         )
     return folder
 
@@ -179,6 +188,8 @@ def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> 
     entry = find(name)
     if entry.packaged is not None:
         return Path(__file__).parent / entry.packaged
+    if entry.released is not None:
+        raise BackendUnavailableError(f"{name} lies on no hub", entry.remedy(name))
     if hub.is_offline():
         raise BackendUnavailableError(
             f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
@@ -195,18 +206,6 @@ def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> 
     return folder
 
 
-def _require_hashes(name: str, folder: Path) -> None:
-    """Check the files of which the catalogue knows the content.
-
-    Raises:
-        BackendUnavailableError: one of them has another.
-    """
-    for file, expected in find(name).sha256.items():
-        if hash_file(folder / file) != expected:
-            problem = f"{folder / file} is not the file that {name} stands for: its SHA-256 is another"
-            raise BackendUnavailableError(problem, f"Remove it and run `a4d weights fetch {name}`")
-
-
 def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     """The folder of a prior's weights, after a look at every file of it; tensors are not read into memory.
 
@@ -219,6 +218,9 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     from a4d.priors.weights_folder import WeightsFolder, weight_files
 
     entry = find(name)
+    if entry.released is not None:
+        _require_hashes(name, folder)
+        return folder
     if entry.packaged is not None:
         for file in weight_files(folder):
             check_weights(file)
@@ -236,6 +238,33 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     if name not in (overrides or {}):
         _require_hashes(name, folder)
     return folder
+
+
+def stored_file(name: str, folder: Path, component: str) -> Path:
+    """The file of a component, under its own name or the one that it was released under.
+
+    Raises:
+        BackendUnavailableError: the folder has neither.
+    """
+    entry = find(name)
+    places = [folder / each for each in (component, entry.released_as.get(component)) if each is not None]
+    for place in places:
+        if place.is_file():
+            return place
+    raise BackendUnavailableError(f"{folder} has no {' or '.join(place.name for place in places)}", entry.remedy(name))
+
+
+def _require_hashes(name: str, folder: Path) -> None:
+    """Check the files of which the catalogue knows the content.
+
+    Raises:
+        BackendUnavailableError: one of them is missing, or is another.
+    """
+    entry = find(name)
+    for component, expected in entry.sha256.items():
+        file = stored_file(name, folder, component)
+        if hash_file(file) != expected:
+            raise BackendUnavailableError(f"{file} is damaged, or another file than {name}'s", entry.remedy(name))
 
 
 def check_options(name: str, options: Iterable[str]) -> None:

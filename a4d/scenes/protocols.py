@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeGuard, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from a4d.geometry.assets.animating import AnimationOptions
@@ -194,6 +195,50 @@ class VaryingField(Protocol):
         unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
     ) -> Tensor:
         """Mean squared change of the features from one instant to the next, a scalar."""
+
+
+@dataclass(frozen=True)
+class SurfaceAttributes:
+    """What is learnt of N Gaussians that are bound to a surface.
+
+    Args:
+        offsets: (N, 3) metres from their places on the surface at rest.
+        log_scales: (N,) natural logarithm of their sizes over those that they began with.
+        colours: (N, 3) sRGB.
+    """
+
+    offsets: Tensor
+    log_scales: Tensor
+    colours: Tensor
+
+    def to(self, device: torch.device | str) -> SurfaceAttributes:
+        """The same on another device."""
+        return SurfaceAttributes(self.offsets.to(device), self.log_scales.to(device), self.colours.to(device))
+
+
+@runtime_checkable
+class SurfaceBound(Protocol):
+    """A scene of Gaussians at points of a surface that moves."""
+
+    def attributes(self, time: float = 0.0) -> SurfaceAttributes:
+        """What is learnt of them, as it is at a time in [0, 1], part of the autograd graph."""
+
+    def neighbours(self) -> Tensor:
+        """(N, K) int64 the Gaussians that are nearest to each on the surface at rest."""
+
+    def features(self, time: float = 0.0) -> Mapping[str, Tensor]:
+        """Maps of features that the attributes are decoded from, by what they tell; none of a table."""
+
+
+@runtime_checkable
+class Posed(Protocol):
+    """A scene of joints whose poses are learnt at every moment, beside those that it began with."""
+
+    def joints(self, times: Sequence[float]) -> Tensor:
+        """(T, J, 3) world, metres, where the joints are at times in [0, 1]; part of the autograd graph."""
+
+    def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """(T, J, 3, 3) rotations and (T, R, 3) metres of the roots that were learnt at moments of the clip."""
 
 
 @runtime_checkable

@@ -99,3 +99,12 @@ def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
         torch.from_numpy(faces.astype(np.int64)),
         torch.from_numpy(np.ascontiguousarray(uvs, dtype=np.float32)),
     )
+
+
+def laid_out(
+    mesh: Mesh,
+    uvs: Tensor,  # (F, 3, 2) of the faces' corners in [0, 1], u right and v down
+) -> UnwrappedMesh:
+    """A mesh whose texture coordinates are known; every face is a chart of its own."""
+    corners = torch.arange(3 * len(mesh.faces))
+    return UnwrappedMesh(mesh.to("cpu"), mesh.faces.cpu().flatten(), corners.view(-1, 3), uvs.cpu().flatten(0, 1))
