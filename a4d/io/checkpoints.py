@@ -50,7 +50,8 @@ def map_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BackendUnavailableError(f"there is no weight file {path}")
     is_archive = zipfile.is_zipfile(path)
-    if is_archive and not _is_whole(path):
+    # What is compressed is refused below, before it is unpacked.
+    if is_archive and not _is_compressed(path) and not _is_whole(path):
         raise _incomplete(path)
     return _tensors(_read_pytorch(path, mapped=is_archive), path)
 
