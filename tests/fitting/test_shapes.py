@@ -20,7 +20,10 @@ from a4d.priors.image_to_shape import surface_of
 CAMERA = orbit(torch.zeros(1), torch.zeros(1), RADIUS, FOV, 128, 128)
 
 
-@pytest.mark.parametrize("is_oriented", [True, False], ids=["front known", "turned anyhow"])
+@pytest.mark.parametrize(
+    "is_oriented",
+    [pytest.param(True, id="front known"), pytest.param(False, id="turned anyhow", marks=pytest.mark.slow)],
+)
 def test_a_shape_is_brought_to_where_the_picture_shows_it(is_oriented):
     truth = in_front(subject(), 40.0)
     turn = torch.eye(3) if is_oriented else rotation_from_axis_angle(torch.tensor([0.9, -1.1, 0.6]))
