@@ -81,8 +81,8 @@ def align_to_picture(
     """The similarity by which a shape, seen by the camera, looks like a picture.
 
     Rotations are tried on coarse pictures of points on the surface, each moved and scaled so that its box is the
-    picture's. The best are refined by gradients of outline and colours. The middle of the shape stays at the depth of
-    the world's origin.
+    picture's. The best are refined by gradients of outline and colours. One picture does not tell how far away a
+    shape is and how large: the middle between its nearest and its farthest point is at the depth of the world's origin.
 
     Args:
         mesh: in any axes; its colours count where it has some.
@@ -101,8 +101,10 @@ def align_to_picture(
     for count, size, steps, rate in ROUNDS:
         found = [_refined(coarse, rgba, camera, pose, size, steps, rate) for pose in poses[:count]]
         poses = [pose for pose, _ in sorted(found, key=lambda each: each[1])]
-    matrix = _matrix(_refined(fine, rgba, camera, poses[0], *LAST_ROUND)[0], camera)
-    world_from_shape = matrix @ rigid_from_parts(torch.eye(3) / reach, -centre / reach)
+    middle, pose = _centred(fine, camera, poses[0])
+    fine = fine.with_vertices(fine.vertices - middle)
+    matrix = _matrix(_refined(fine, rgba, camera, pose, *LAST_ROUND)[0], camera)
+    world_from_shape = matrix @ rigid_from_parts(torch.eye(3) / reach, -centre / reach - middle)
     shown = render_mesh(mesh.with_vertices(transform_points(world_from_shape, mesh.vertices)), camera)
     return Aligned(world_from_shape, mask_iou(shown.alpha[0, ..., 0], rgba[..., 3]))
 
@@ -273,6 +275,15 @@ def _boxed(unit: Mesh, rgba: Tensor, camera: Cameras, rotation: Tensor) -> _Pose
         log_scale = log_scale + ((box[2:] - box[:2]).max() / (high - low).max()).log()
         shift = shift + metres * ((box[:2] + box[2:]) / 2 - (low + high) / 2)
     return _Pose(quaternion_from_rotation(rotation), log_scale, shift)
+
+
+def _centred(unit: Mesh, camera: Cameras, pose: _Pose) -> tuple[Tensor, _Pose]:
+    """(3,) the point of a shape that belongs at the depth of the origin, and the pose that shows it there as large."""
+    forward = rotation_from_quaternion(pose.quaternion).T @ camera.world_from_camera[0, :3, 2]
+    along = unit.vertices @ forward
+    middle = (along.amin() + along.amax()) / 2
+    nearer = camera.camera_from_world[0, 2, 3] / (camera.camera_from_world[0, 2, 3] + pose.log_scale.exp() * middle)
+    return middle * forward, _Pose(pose.quaternion, pose.log_scale + nearer.log(), pose.shift * nearer)
 
 
 def _seen(rgba: Tensor, camera: Cameras, size: int) -> tuple[Tensor, Cameras]:

@@ -53,8 +53,8 @@ def about_up(degrees: float) -> torch.Tensor:
 
 def photographed(mesh: Mesh, azimuth: float, size: int, path: Path) -> None:
     """Write a picture with alpha of a mesh seen from an azimuth."""
-    camera = orbit(torch.tensor([azimuth]), torch.zeros(1), RADIUS, FOV, size, size)
-    write_image(path, seen(mesh, camera)[0].numpy())
+    camera = orbit(torch.zeros(1), torch.zeros(1), RADIUS, FOV, size, size)
+    write_image(path, seen(in_front(mesh, azimuth), camera)[0].numpy())
 
 
 def seen(mesh: Mesh, cameras: Cameras) -> torch.Tensor:
@@ -98,8 +98,9 @@ class HiddenModel:
 
 
 def in_front(mesh: Mesh, azimuth: float) -> Mesh:
-    """A mesh turned so that the side seen from an azimuth looks to +Z."""
-    return mesh.with_vertices(mesh.vertices @ about_up(-azimuth).T)
+    """A mesh turned so that the side seen from an azimuth looks to +Z, its box in the middle of the world."""
+    turned = mesh.vertices @ about_up(-azimuth).T
+    return mesh.with_vertices(turned - (turned.amin(0) + turned.amax(0)) / 2)
 
 
 def side_views(scene: Scene, mesh: Mesh, size: int) -> float:
