@@ -181,7 +181,7 @@ def limb_alignment(source: Skeleton, target: Skeleton, match: Match) -> Tensor:
     """
     to, of = _limbs(source, match.source), _limbs(target, match.target)
     is_known = ((to.norm(dim=1) > 0) & (of.norm(dim=1) > 0)).tolist()
-    shortest, parts = _shortest_rotation(of, to), body_parts(target)
+    shortest, parts = shortest_rotation(of, to), body_parts(target)
     places = {joint: place for place, joint in enumerate(match.target.tolist())}
     above = _matched_above(target, match.target)
     aligned = torch.eye(3, dtype=shortest.dtype).repeat(len(match), 1, 1)
@@ -211,7 +211,7 @@ def _limbs(skeleton: Skeleton, joints: Tensor) -> Tensor:
     return normalize(limbs, dim=1)
 
 
-def _shortest_rotation(
+def shortest_rotation(
     a: Tensor,  # (M, 3) unit
     b: Tensor,  # (M, 3) unit
 ) -> Tensor:
