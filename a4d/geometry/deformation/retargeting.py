@@ -166,6 +166,17 @@ def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> 
     return Motion(target, _local(target, match, wanted, carrier, path), motion.seconds_per_frame)
 
 
+def staying(motion: Motion) -> Motion:
+    """The same motion on the spot: the hips, or the first root, stay above the place where they are at first."""
+    skeleton, world = motion.skeleton, motion.positions.double()
+    parts, order = body_parts(skeleton), skeleton.from_the_roots()
+    hips = next((joint for joint in order if parts[joint] == ("", "hips")), order[0])
+    back = (world[:1, hips] - world[:, hips]) * world.new_tensor([1.0, 0.0, 1.0])
+    local = motion.parent_from_joint.double().clone()
+    local[:, skeleton.parents < 0, :3, 3] += back[:, None]
+    return Motion(skeleton, local, motion.seconds_per_frame)
+
+
 def rotations_of(transforms: Tensor) -> Tensor:
     """The rotations (..., 3, 3) nearest to the linear parts of transforms (..., 4, 4), which may scale."""
     u, _, v = torch.linalg.svd(transforms[..., :3, :3])
