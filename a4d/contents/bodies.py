@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.io.bodies.tracked_body import BODY_FILE, read_tracked_body
 from a4d.workspace.workspace import Workspace
+
+
+def has_tracked_body(workspace: Workspace) -> bool:
+    """Whether a body was followed through the film."""
+    return (workspace.path / BODY_FILE).is_file()
+
+
+def body_files(workspace: Workspace) -> list[Path]:
+    """Its file, where there is one."""
+    return [workspace.path / BODY_FILE] if has_tracked_body(workspace) else []
 
 
 def load_tracked_body(workspace: Workspace) -> TrackedBody:

@@ -12,6 +12,7 @@ KINDS = {
     "arap": "a4d.objectives.arap:Arap",
     "denoising": "a4d.objectives.denoising:Denoising",
     "depth-correlation": "a4d.objectives.depth:DepthCorrelation",
+    "feature-magnitude": "a4d.objectives.surface_bound:FeatureMagnitude",
     "distortion": "a4d.objectives.volume:Distortion",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
@@ -23,8 +24,13 @@ KINDS = {
     "orientation": "a4d.objectives.volume:Orientation",
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
+    "pose-change": "a4d.objectives.poses:PoseChange",
+    "pose-steadiness": "a4d.objectives.poses:PoseSteadiness",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
     "sign-change": "a4d.objectives.surface:SignChange",
+    "surface-laplacian": "a4d.objectives.surface_bound:SurfaceLaplacian",
+    "surface-offset": "a4d.objectives.surface_bound:SurfaceOffset",
+    "surface-size": "a4d.objectives.surface_bound:SurfaceSize",
     "temporal-variation": "a4d.objectives.temporal_variation:TemporalVariation",
 }
 

@@ -355,7 +355,7 @@ class AvatarScene(Scene):
         tensors = {**self.state_dict(), **_prefixed(POINTS, self.points.stored())}
         if self.branch is None:
             made = self.attributes()
-            tensors |= _prefixed(BAKED, {field.name: getattr(made, field.name) for field in fields(made)})
+            tensors |= _prefixed(BAKED, {field.name: getattr(made, field.name).clone() for field in fields(made)})
         write_scene(folder, self.config, tensors)
         write_tracked_body(folder / BODY_FILE, self.fitted())
         write_gaussian_ply(folder / "gaussians.ply", self.gaussians().to("cpu"), up="y")
