@@ -98,14 +98,16 @@ class Export(Config):
     motion: Path | None = Field(
         default=None,
         description="move the joints of the scene or the given mesh as another body does: a .bvh, .glb or .gltf file, "
-        "or a workspace",
+        "AMASS's .npz, a body.npz, or a workspace",
     )
     motion_clip: str | None = Field(
         default=None, description="name or number of the animation there; the first if not given"
     )
-    motion_up: AxisName | None = Field(default=None, description="axis that points up there; +y if not given")
+    motion_up: AxisName | None = Field(
+        default=None, description="axis that points up there; found in .bvh and .npz, else +y"
+    )
     motion_front: AxisName | None = Field(
-        default=None, description="axis that points to the front there; +z if not given"
+        default=None, description="axis that points to the front there; found in .bvh, else +z"
     )
     motion_root: Literal["travel", "stay"] | None = Field(
         default=None, description="stay keeps the hips above the place where they begin; travel if not given"
@@ -257,6 +259,8 @@ def _motion(config: Export) -> Motion | None:
     from a4d.geometry.assets.placement import Orientation
     from a4d.geometry.deformation.retargeting import staying
 
+    if config.motion_up is None and config.motion_front is None:
+        return load_motion(MotionSource(config.motion, config.motion_clip))
     up = axis_named(config.motion_up) or "+y"
     front = axis_named(config.motion_front) or ("-y" if up == "+z" else "+z")
     motion = load_motion(MotionSource(config.motion, config.motion_clip, Orientation(up, front)))

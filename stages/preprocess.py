@@ -108,12 +108,16 @@ def _take_video(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]
 
 
 def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
-    """Photographs with cameras, or films from several sides."""
+    """Photographs with cameras, films from several sides, or a person with poses."""
     from a4d.intake.films import take_films
+    from a4d.intake.people import take_people
     from a4d.intake.photographs import take_capture
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
+    from a4d.io.people.people_reader import is_people
 
     path = work.workspace.source_path()
+    if is_people(path):
+        return take_people(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
         return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path))
     return take_capture(work, part_of(config, CaptureSettings))

@@ -16,7 +16,7 @@ from fuzzing import TELLTALES
 from scipy.sparse import csc_matrix, csr_matrix
 
 from a4d.errors import ExitCode, InvalidInputError, MissingInputError
-from a4d.io import pickled_arrays
+from a4d.io import pickle_shells, pickled_arrays
 from a4d.io.pickled_arrays import read_pickled_arrays, read_pickled_values
 
 NUMBERS = np.arange(12.0).reshape(3, 4)
@@ -127,17 +127,17 @@ def test_the_attacks_work_on_who_believes_them(tmp_path):
     assert sentinel.exists()
 
 
-@pytest.mark.parametrize("known", sorted(pickled_arrays.CLASSES))
+@pytest.mark.parametrize("known", sorted(pickle_shells.CLASSES))
 def test_a_pickle_changes_nothing_about_what_stands_for_its_classes(tmp_path, known):
     """A state for a class itself, in both forms that a state has."""
     module, name = (part.encode() for part in known)
-    before = {key: dict(vars(kind)) for key, kind in pickled_arrays.CLASSES.items()}
+    before = {key: dict(vars(kind)) for key, kind in pickle_shells.CLASSES.items()}
     for state in (b"}S'arguments'\nI1\ns", b"N}S'arguments'\nI1\ns\x86"):
         path = tmp_path / "model.pkl"
         path.write_bytes(b"\x80\x02c%b\n%b\n%bb." % (module, name, state))
         with pytest.raises(InvalidInputError):
             read_pickled_arrays(path, [], "model")
-    assert before == {key: dict(vars(kind)) for key, kind in pickled_arrays.CLASSES.items()}
+    assert before == {key: dict(vars(kind)) for key, kind in pickle_shells.CLASSES.items()}
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_what_holds_no_arrays_says_so(tmp_path, values, complaint):
 )
 def test_an_array_has_the_numbers_that_it_promises(tmp_path, state):
     version, shape, kind = state
-    array = pickled_arrays._Array()
-    array.state = (version, shape, pickled_arrays._DataType(kind, False, True), False, b"\0" * 16)
+    array = pickle_shells.ArrayShell()
+    array.state = (version, shape, pickle_shells.DataTypeShell(kind, False, True), False, b"\0" * 16)
     with pytest.raises(InvalidInputError):
-        pickled_arrays._array(array)
+        pickle_shells.array_of(array)
 
 
 @pytest.mark.parametrize(
@@ -280,9 +280,9 @@ def test_tensors_and_objects_in_array_files_come_back(tmp_path):
 def test_a_tensor_stays_within_its_numbers(size):
     content = io.BytesIO()
     torch.save(torch.arange(6.0).untyped_storage(), content, _use_new_zipfile_serialization=False)
-    storage = pickled_arrays._Storage(content.getvalue())
+    storage = pickle_shells.StorageShell(content.getvalue())
     with pytest.raises(InvalidInputError):
-        pickled_arrays._numbers_of_tensor(pickled_arrays._Tensor(storage, 0, size, (1,) * len(size)))
+        pickle_shells.numbers_of_tensor(pickle_shells.TensorShell(storage, 0, size, (1,) * len(size)))
 
 
 @pytest.mark.parametrize("fold", ["plain", "zlib", "array file"])

@@ -108,16 +108,15 @@ class PersonTrack:
         """(S,) of the one shape that a person has: the mean over the moments."""
         return self.shape.mean(0) if self.shape.ndim > 1 and len(self.shape) else self.shape.flatten()
 
-    def in_order(self) -> PersonTrack:
-        """The same track, its moments in the order of the film."""
-        order = torch.argsort(self.frames)
+    def at(self, moments: Tensor) -> PersonTrack:
+        """The same person at some of the moments, by index."""
         return replace(
             self,
-            frames=self.frames[order],
-            rotations=self.rotations[order],
-            in_world=None if self.in_world is None else self.in_world.at(order),
-            in_camera=None if self.in_camera is None else self.in_camera.at(order),
-            camera=None if self.camera is None else self.camera.at(order),
+            frames=self.frames[moments],
+            rotations=self.rotations[moments],
+            in_world=None if self.in_world is None else self.in_world.at(moments),
+            in_camera=None if self.in_camera is None else self.in_camera.at(moments),
+            camera=None if self.camera is None else self.camera.at(moments),
         )
 
     def placed(
@@ -136,6 +135,40 @@ class PersonTrack:
         if self.in_world is None:
             return self.in_camera.seen_from(invert_rigid(told), pivot), told
         return self.in_world, self.in_camera.transform_from(self.in_world, pivot)
+
+
+def joined(tracks: Sequence[PersonTrack]) -> PersonTrack:
+    """Parts of a sequence in the same world one after the other, with the shape and the model of the first.
+
+    Raises:
+        InvalidInputError: the parts turn other joints, or are in frames of different kinds.
+    """
+    first = tracks[0]
+    roots, cameras = [track.in_world for track in tracks], [track.camera for track in tracks]
+    if len({track.rotations.shape[1] for track in tracks}) > 1 or None in roots or None in cameras:
+        raise InvalidInputError("the parts of a sequence tell of different bodies")
+    known = [root for root in roots if root is not None]
+    return replace(
+        first,
+        frames=torch.arange(sum(len(track) for track in tracks)),
+        rotations=torch.cat([track.rotations for track in tracks]),
+        shape=first.betas,
+        in_world=RootPose(torch.cat([r.rotation for r in known]), torch.cat([r.translation for r in known])),
+        camera=_joined_cameras([(camera, len(track)) for camera, track in zip(cameras, tracks, strict=True) if camera]),
+    )
+
+
+def _joined_cameras(parts: list[tuple[TrackCamera, int]]) -> TrackCamera:
+    poses = [camera.camera_from_world for camera, _ in parts]
+    if any(pose is None for pose in poses):
+        poses = [torch.eye(4, dtype=torch.float64)[None]] * len(parts)
+    return TrackCamera(
+        torch.cat([camera.intrinsics.expand(count, 4) for camera, count in parts]),
+        parts[0][0].size,
+        torch.cat(
+            [pose.expand(count, 4, 4) for pose, (_, count) in zip(poses, parts, strict=True) if pose is not None]
+        ),
+    )
 
 
 def numbers(path: Path, values: Mapping[Any, Any], name: str, *shape: int | None) -> Tensor:

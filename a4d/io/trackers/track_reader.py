@@ -50,7 +50,7 @@ def read_tracks(
         raise InvalidInputError(f"{path} holds nobody who was seen")
     for track in tracks:
         _require_rotations(path, track)
-    return sorted((track.in_order() for track in tracks if len(track)), key=len, reverse=True)
+    return sorted((track.at(torch.argsort(track.frames)) for track in tracks if len(track)), key=len, reverse=True)
 
 
 def _require_rotations(path: Path, track: PersonTrack) -> None:
