@@ -259,11 +259,11 @@ def _motion(config: Export) -> Motion | None:
     from a4d.geometry.assets.placement import Orientation
     from a4d.geometry.deformation.retargeting import staying
 
-    if config.motion_up is None and config.motion_front is None:
-        return load_motion(MotionSource(config.motion, config.motion_clip))
-    up = axis_named(config.motion_up) or "+y"
-    front = axis_named(config.motion_front) or ("-y" if up == "+z" else "+z")
-    motion = load_motion(MotionSource(config.motion, config.motion_clip, Orientation(up, front)))
+    orientation = None
+    if config.motion_up is not None or config.motion_front is not None:
+        up = axis_named(config.motion_up) or "+y"
+        orientation = Orientation(up, axis_named(config.motion_front) or ("-y" if up == "+z" else "+z"))
+    motion = load_motion(MotionSource(config.motion, config.motion_clip, orientation))
     return staying(motion) if config.motion_root == "stay" else motion
 
 

@@ -105,7 +105,7 @@ def _of_asset(path: Path, asset: Asset, clip: str | None) -> Motion:
 
 
 def _of_archive(path: Path) -> Motion:
-    """The motion of a tracked body; or of SMPL's joints in the mean shape, by names that all bodies of the family share."""
+    """That of a tracked body; or of SMPL's joints in the mean shape, by names that all bodies of the family share."""
     if _is_body(path):
         return _whole(read_tracked_body(path).animated)
     if not amass.is_archive(array_names(path)):

@@ -177,7 +177,7 @@ def test_what_moves_nothing_is_one_line(a4d, avatar: Path, tmp_path: Path) -> No
         (("glb", "--motion", tmp_path / "cut.bvh"), 3, "cut.bvh holds"),
         (("glb", "--motion", write_bvh(tmp_path / "odd.bvh", waving(stranger))), 3, "match those of the body"),
         (("glb", "--motion", tmp_path / "depth.npz"), 3, "depth.npz"),
-        (("glb", "--motion", tmp_path / "none.bvh"), 4, "none.bvh does not exist"),
+        (("glb", "--motion", tmp_path / "none.npz"), 4, "none.npz does not exist"),
         (("glb", "--motion-root", "stay"), 3, "motion_root: there is no motion"),
     ]
     for options, code, message in cases:
