@@ -57,23 +57,34 @@ def rest_orientation(skeleton: Skeleton) -> Orientation:
     up = _axis_above(skeleton, joints[None])
     if up is None or up == Orientation().up:
         return Orientation()
+    return Orientation(up, _front(skeleton, joints, up))
+
+
+def world_orientation(motion: Motion) -> Orientation:
+    """The axes of the world in which a body stands for most of the time.
+
+    Captures begin with the body facing anywhere: unless +Y is up already, the front is where it looks at first. Of a
+    body that points to no side steadily, as one that rolls, the world is taken to have the axes of its rest pose.
+    """
+    up = _axis_above(motion.skeleton, motion.positions.double(), STEADY)
+    up = rest_orientation(motion.skeleton).up if up is None else up
+    return (
+        Orientation() if up == Orientation().up else Orientation(up, _front(motion.skeleton, motion.positions[0], up))
+    )
+
+
+def _front(
+    skeleton: Skeleton,
+    joints: Tensor,  # (J, 3)
+    up: Axis,
+) -> Axis:
+    """The axis to which a body looks; that of custom where it has no left and right thigh."""
     parts = body_parts(skeleton)
     place = {parts[joint]: joint for joint in reversed(skeleton.from_the_roots())}
     left, right = (place.get((side, "thigh")) for side in ("left", "right"))
     if left is None or right is None:
-        return Orientation(up, FRONTS[up[1]])
-    front = torch.linalg.cross(joints[left] - joints[right], direction(up))
-    return Orientation(up, _nearest_axis(front, up))
-
-
-def world_orientation(motion: Motion) -> Orientation:
-    """The axes of the world in which a body stands for most of the time; its front is that of custom.
-
-    Of a body that points to no side steadily, as one that rolls, the world is taken to have the axes of its rest pose.
-    """
-    up = _axis_above(motion.skeleton, motion.positions.double(), STEADY)
-    up = rest_orientation(motion.skeleton).up if up is None else up
-    return Orientation(up, FRONTS[up[1]])
+        return FRONTS[up[1]]
+    return _nearest_axis(torch.linalg.cross((joints[left] - joints[right]).double(), direction(up)), up)
 
 
 def _axis_above(

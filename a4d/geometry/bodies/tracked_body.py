@@ -11,12 +11,9 @@ from torch import Tensor
 from a4d.errors import InvalidInputError
 from a4d.geometry.bodies.animated_body import AnimatedBody
 from a4d.geometry.bodies.body import Body
+from a4d.geometry.bodies.grounding import on_the_ground
 from a4d.geometry.bodies.rigged_character import RiggedCharacter
-from a4d.geometry.deformation.retargeting import OFF_THE_GROUND
 from a4d.geometry.deformation.skeleton import Motion
-
-TOUCHING = 0.05
-"""Share of the frames in which a body may sink into the ground: a foot that is stepped on in one is no floor."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,7 @@ class TrackedBody:
     def driven(self, motion: Motion) -> TrackedBody:
         """The same body, moved as something else is, on the world's ground, y = 0.
 
-        What touches the ground of the motion touches it with its soles rather than with its joints. See
-        `a4d.geometry.deformation.retargeting.retargeted`.
+        See `a4d.geometry.deformation.retargeting.retargeted` and `a4d.geometry.bodies.grounding.on_the_ground`.
 
         Args:
             motion: of any skeleton, +Y up and +Z in front.
@@ -64,9 +60,7 @@ class TrackedBody:
         Raises:
             InvalidInputError: too few joints match those of the motion by their names.
         """
-        animated = self.animated.with_motion(motion)
-        above = animated.translation.new_tensor([0.0, _above_ground(animated), 0.0])
-        animated = replace(animated, translation=animated.translation - above)
+        animated = on_the_ground(self.animated.with_motion(motion), motion)
         times = torch.linspace(0, 1, len(animated), dtype=torch.float64)
         return replace(self, animated=animated, times=times, is_tracked=torch.ones(len(animated), dtype=torch.bool))
 
@@ -92,15 +86,6 @@ class TrackedBody:
             seconds_per_frame=other.animated.seconds_per_frame,
         )
         return replace(self, animated=animated, times=other.times, is_tracked=other.is_tracked)
-
-
-def _above_ground(animated: AnimatedBody) -> float:
-    """Metres by which a body whose joints a motion has brought to its own rest pose's ground is above y = 0."""
-    joints = animated.skeleton.rest_world[:, 1, 3]
-    posed = animated.skeleton.world_from_joint(animated.local_transforms)[..., 1, 3]
-    jumping = float(posed.min() - joints.min())
-    is_standing = abs(jumping) <= OFF_THE_GROUND * float(joints.max() - joints.min())
-    return float(animated.lowest().quantile(TOUCHING)) - (0.0 if is_standing else jumping)
 
 
 def in_shape(

@@ -200,7 +200,7 @@ def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> 
     upright = torch.eye(3, dtype=turns.dtype).expand(len(between), 3, 3)
     aligned = torch.cat([limb_alignment(motion.skeleton, target, match), upright])
     wanted = turns @ aligned @ rotations_of(rest_target)[every.target]
-    carrier = _carrier(target, match)
+    carrier = carrier_of(target, match)
     path = _path(motion, target, match, carrier)
     local = _local(target, every, wanted, carrier, path)
     moved_target = target.world_from_joint(local)
@@ -277,7 +277,7 @@ def shortest_rotation(
     return rotation_from_quaternion(torch.where(is_opposite, opposite, quaternions))
 
 
-def _carrier(target: Skeleton, match: Match) -> int:
+def carrier_of(target: Skeleton, match: Match) -> int:
     """Which of the matched pairs carries the body through the world."""
     parts, order = body_parts(target), target.from_the_roots()
     places = {joint: place for place, joint in enumerate(match.target.tolist())}
@@ -333,7 +333,7 @@ def _lift(
 
     The ground is that of the rest pose, but for captures whose rest pose hangs elsewhere.
     """
-    below = _matched_below(target, match, carrier)
+    below = carried_by(target, match, carrier)
     source, own = match.source[below], match.target[below]
     ground = float(motion.skeleton.rest_world.double()[source, 1, 3].min())
     above = float(motion.world_from_joint.double()[:, source, 1, 3].min()) - ground
@@ -343,7 +343,7 @@ def _lift(
     return wanted - float(moved[:, own, 1, 3].min())
 
 
-def _matched_below(target: Skeleton, match: Match, carrier: int) -> Tensor:
+def carried_by(target: Skeleton, match: Match, carrier: int) -> Tensor:
     """(K,) which of the matched pairs the carrying one takes along, itself among them."""
     carried = {int(match.target[carrier])}
     for joint in target.from_the_roots():
