@@ -15,7 +15,7 @@ from a4d.workspace.workspace import Workspace
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
     """Write `transforms.json`, unless the source came with cameras; of a person who was tracked also `body.npz`."""
-    from a4d.intake.people import pose_people
+    from a4d.intake.person_sequence import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
     from a4d.io.people.people_reader import is_people
@@ -23,14 +23,14 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
     workspace = work.workspace
     source = workspace.metadata.source
     method = config.method
-    if method == "auto":
+    if method == "auto" and config.tracks is not None:
+        method = "tracker"
+    elif method == "auto":
         if source is not None and source.kind in ("capture", "mesh"):
             if source.kind == "capture" and is_people(workspace.source_path()):
                 return pose_people(work, config)
             path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
             return {"cameras": len(read_transforms(path)), "method": "given"}
-        if config.tracks is not None:
-            return METHODS["tracker"](work, config)
         method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
     if method == "import" and config.cameras is None:
         raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
@@ -39,7 +39,7 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
 
 def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
     """The images; for a capture its own cameras are outputs of preprocess, and of a person it may hold the poses."""
-    given = [path for path in (config.cameras, config.tracks) if path is not None]
+    given = [path for path in (config.cameras, config.tracks, config.smpl) if path is not None]
     source = workspace.metadata.source
     if config.tracks is not None or (source is not None and source.kind == "capture"):
         given += [Path(config.body)] if Path(config.body).is_file() else []

@@ -257,7 +257,7 @@ def _motion(config: Export) -> Motion | None:
         return None
     from a4d.contents.motions import MotionSource, load_motion
     from a4d.geometry.assets.placement import Orientation
-    from a4d.geometry.deformation.retargeting import staying
+    from a4d.geometry.deformation.staying import staying
 
     orientation = None
     if config.motion_up is not None or config.motion_front is not None:

@@ -21,6 +21,7 @@ from a4d.geometry.transforms import (
     rotation_from_quaternion,
     slerp,
 )
+from a4d.intake.pose_settings import PoseSettings
 from a4d.io.bodies.open_body import open_body
 from a4d.io.bodies.smpl import read_smpl
 from a4d.io.bodies.smpl_skeleton import mean_smpl
@@ -122,21 +123,28 @@ def _filled_cameras(
     return rigid_from_parts(turned, torch.lerp(start, end, part[:, None].to(start)))
 
 
-def body_named(name: str) -> Body:
-    """The open body, or a model of the SMPL family in the user's file.
+def body_of(track: PersonTrack, config: PoseSettings) -> FollowedBody:
+    """The poses of a track on the body that the settings name.
 
     Raises:
         MissingInputError: there is no such file.
         InvalidInputError: it is no body.
     """
-    return open_body() if name == OPEN else read_smpl(Path(name))
+    smpl = None if config.smpl is None else read_smpl(config.smpl)
+    return followed_body(track, open_body() if config.body == OPEN else read_smpl(Path(config.body)), smpl)
 
 
-def followed_body(track: PersonTrack, body: Body) -> FollowedBody:
-    """The poses of a track on a body: on SMPL as they are, on others transferred, as large as SMPL's mean shape."""
+def followed_body(track: PersonTrack, body: Body, smpl: Body | None = None) -> FollowedBody:
+    """The poses of a track on a body: on SMPL as they are, on others transferred.
+
+    Args:
+        track: of a model of the SMPL family.
+        body: another one gets the limbs' lengths of the tracked shape, as far as it can.
+        smpl: the model that knows that shape; None takes the mean one, of the size that the track tells.
+    """
     if isinstance(body, SmplBody):
         return posed_smpl(track, body)
-    followed = posed_smpl(track, mean_smpl())
+    followed = posed_smpl(track, smpl or mean_smpl(track.size))
     shape = fitted_shape(body, followed.animated.skeleton)
     return replace(followed, animated=transferred(followed.animated, body, shape), model="open")
 

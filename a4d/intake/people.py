@@ -1,91 +1,89 @@
-"""A data set's person taken in: frames cut out by its masks, and its cameras, in a world in which it stands upright."""
+"""A person in pictures that are taken in: cut out of them, and followed by their joints."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from a4d.errors import InvalidInputError
-from a4d.intake.common import as_rgba, naming, same_size
-from a4d.intake.followed_body import FollowedBody, body_named, followed_body
-from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.settings import CaptureSettings
-from a4d.io.bodies.open_body import open_body
-from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
-from a4d.io.captures.canonical_frame import transform_capture
-from a4d.io.captures.capture import PosedCapture
-from a4d.io.captures.transforms_json import read_transforms, write_transforms
-from a4d.io.captures.undistortion import without_distortion
-from a4d.io.people.people_reader import read_people
-from a4d.io.people.people_sequence import FRAMES_PER_SECOND, PeopleSequence
-from a4d.io.pictures.images import write_image
-from a4d.pixels import shrink
+from a4d.estimation.person.blazepose import load_blazepose
+from a4d.estimation.person.litert import PERSON_MODEL
+from a4d.estimation.person.tracking import PersonTracker
+from a4d.framing import Crop
+from a4d.intake.settings import ChannelSettings
+from a4d.io.keypoints import BLAZEPOSE, KEYPOINTS_FILE, Keypoints, Landmarks, gathered, write_keypoints
+from a4d.matting.matte import Matte, matte, nothing_of
+from a4d.pixels import Array
+from a4d.running.weights import located_weights
 from a4d.workspace.transaction import Transaction
 
 
-def take_people(work: Transaction, config: CaptureSettings) -> dict[str, Any]:
-    """Write the frames with alpha, as pinholes would have taken them, and cameras with the splits of the papers.
+class PersonCutter:
+    """Cuts one person out of pictures that come one after another, and keeps where their joints are.
+
+    Args:
+        tracker: of the person.
+    """
+
+    def __init__(self, tracker: PersonTracker) -> None:
+        self._tracker, self._seen = tracker, list[Landmarks | None]()
+
+    def __call__(self, picture: Array) -> Matte:
+        """The person alone; nothing where they are not seen.
+
+        Args:
+            picture: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
+        """
+        sighting = self._tracker(picture[..., :3])
+        if sighting is None or not sighting.mask.any():
+            self._seen.append(None)
+            return Matte(nothing_of(picture), "person")
+        self._seen.append(sighting.landmarks)
+        return replace(matte(picture, mask=sighting.mask), method="person")
+
+    def write(self, work: Transaction, crop: Crop) -> None:
+        """Write the keypoints of all pictures so far, in pixels of the frames that a crop makes of them."""
+        keypoints = gathered(BLAZEPOSE, self._seen)
+        write_found(work, replace(keypoints, points=crop.frame_from_source(keypoints.points).astype(np.float32)))
+
+    def require_found(self) -> None:
+        """Check that there was someone.
+
+        Raises:
+            InvalidInputError: nobody was found in any picture.
+        """
+        if not any(self._seen):
+            raise nobody_found()
+
+
+def person_cutter(work: Transaction, config: ChannelSettings) -> PersonCutter:
+    """What cuts out the person that is chosen.
 
     Raises:
-        InvalidInputError: the sequence or a picture is damaged.
-        MissingInputError: something that belongs to it is not there.
-        BackendUnavailableError: a package that reads it is not installed.
+        BackendUnavailableError: LiteRT or the weights are not on this machine, or damaged.
     """
-    sequence = read_people(work.workspace.source_path())
-    capture = _written(work, config, sequence)
-    world = followed_body(sequence.track, open_body()).upright_from_world(sequence.track.up)
-    times = np.linspace(0, 1, len(capture)) if len(capture) > 1 else np.zeros(1)
-    write_transforms(work.output("transforms.json"), transform_capture(replace(capture, times=times), world.numpy()))
-    work.describe(frame_count=len(capture), fps=FRAMES_PER_SECOND)
-    tests = sum(split == "test" for split in capture.splits or ())
-    return {"frames": len(capture), "test_frames": tests, "masks": True}
+    return PersonCutter(load_blazepose(located_weights(work, PERSON_MODEL, config.weights)).tracker(config.person))
 
 
-def pose_people(work: Transaction, config: PoseSettings) -> dict[str, Any]:
-    """Write `body.npz` of the poses that the data set has, in the world that the cameras were brought to.
+def write_found(work: Transaction, keypoints: Keypoints) -> float:
+    """Write keypoints in pixels of the frames, and say where nobody is found; the share of frames with someone.
 
     Raises:
-        InvalidInputError: the sequence or the body is damaged.
+        InvalidInputError: nobody is found in any frame.
     """
-    workspace = work.workspace
-    sequence = read_people(workspace.source_path())
-    capture = read_transforms(workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first"))
-    if len(capture) != len(sequence) or capture.world_from_source is None:
-        raise InvalidInputError(
-            f"{workspace.path / 'transforms.json'} is not that of the sequence any more",
-            f"Take it in anew: `a4d preprocess {workspace.argument} --force`",
-        )
-    own = np.eye(4) if sequence.capture.world_from_source is None else sequence.capture.world_from_source
-    world = torch.from_numpy(capture.world_from_source @ np.linalg.inv(own))
-    followed: FollowedBody = followed_body(sequence.track, body_named(config.body)).moved(world)
-    count = len(sequence)
-    tracked, _ = followed.filled(torch.arange(count), count, 1 / FRAMES_PER_SECOND)
-    write_tracked_body(work.output(BODY_FILE), tracked)
-    return {"cameras": count, "method": "given", "tracked": count}
+    if not keypoints.found.any():
+        raise nobody_found()
+    write_keypoints(work.output(KEYPOINTS_FILE), keypoints)
+    missing = int((~keypoints.found).sum())
+    if missing:
+        first = int(keypoints.found.argmin())
+        work.warn(f"The person is not found in {missing} of {len(keypoints)} frames, the first of them {first:05d}")
+    return float(keypoints.found.mean())
 
 
-def _written(work: Transaction, config: CaptureSettings, sequence: PeopleSequence) -> PosedCapture:
-    """Write the frames; the capture that names them."""
-    straight, steps = without_distortion(sequence.capture)
-    folder, names, sizes = work.replace("images"), list[Path](), list[tuple[int, int]]()
-    for index, (pixels, mask) in enumerate(sequence.pictures()):
-        path = sequence.capture.images[index]
-        with naming(path, f"frame {index}"):
-            pixels = as_rgba(pixels[..., :3], same_size(mask, pixels.shape[:2], path))
-            step = steps[index]
-            pixels = shrink(pixels if step is None else step.apply(pixels), config.max_size)
-        names.append(folder / f"{index:05d}.png")
-        write_image(names[-1], pixels)
-        sizes.append((pixels.shape[1], pixels.shape[0]))
-    scale = np.array(sizes) / straight.sizes
-    return replace(
-        straight,
-        images=tuple(names),
-        intrinsics=straight.intrinsics * np.concatenate([scale, scale], axis=1),
-        sizes=np.array(sizes, np.int64),
-        lenses=None,
+def nobody_found() -> InvalidInputError:
+    """The refusal of pictures without a person."""
+    return InvalidInputError(
+        "no person is found", "Choose another --person or --matting, or give masks or a file of --keypoints"
     )

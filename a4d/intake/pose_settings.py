@@ -25,4 +25,7 @@ class PoseSettings(Config):
     registered: float = Field(default=0.7, ge=0, le=1, description="share of images that must find a camera")
     tracks: Path | None = Field(default=None, description="a person as another program followed it, file or folder")
     person: str | None = Field(default=None, description="whom of several people: the id that the tracks give")
+    smpl: Path | None = Field(
+        default=None, description="the user's SMPL or SMPL-X file, by which another body gets the tracked shape"
+    )
     body: str = Field(default="anny", description="the body in these poses: anny, or the user's SMPL or SMPL-X file")

@@ -9,18 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from synthetic_smpl import model, posed, rodrigues
+from synthetic_smpl import PARENTS, model, posed, rodrigues
 
+from a4d.io.bodies.smpl import JOINTS
 from a4d.io.bodies.smpl_skeleton import PLACES
 
 WIDTH, HEIGHT = 96, 64
 FRAMES = 5
 
 
-def person_model() -> dict[str, np.ndarray]:
-    """A synthetic model whose joints are those of a person, without blend shapes of poses."""
-    arrays, random = model(seed=2), np.random.default_rng(2)
+def person_model(parents: tuple[int, ...] = PARENTS) -> dict[str, np.ndarray]:
+    """A synthetic model whose joints are those of a person, hands and face near theirs; poses displace nothing."""
+    arrays, random = model(seed=2, parents=parents), np.random.default_rng(2)
     places = np.array(PLACES)
+    for above in parents[len(places) :]:
+        places = np.concatenate([places, places[above : above + 1] + random.normal(0.0, 0.01, (1, 3))])
     owners = np.arange(len(arrays["v_template"])) % len(places)
     arrays["v_template"] = places[owners] + random.normal(0.0, 0.03, (len(owners), 3))
     arrays["v_template"][: len(places)] = places
@@ -189,6 +192,31 @@ def tram(folder: Path, filmed: Filmed) -> Path:
         "img_center": np.array([WIDTH / 2, HEIGHT / 2], np.float32),
     }  # fmt: skip
     np.save(folder / "camera.npy", camera, allow_pickle=True)
+    return folder
+
+
+def sam_3d_body(folder: Path, filmed: Filmed) -> Path:
+    """Keypoints of two people, one of whom is in the last pictures alone, and a few that no joint is."""
+    from a4d.io.trackers.sam_3d_body import KEYPOINTS
+
+    folder.mkdir()
+    names = {name: index for index, name in enumerate(JOINTS[24])} | {"left_big_toe": 10, "right_big_toe": 11}
+    head = names["head"]
+    for frame in range(FRAMES):
+        joints = posed(filmed.arrays, filmed.pose[frame], filmed.betas, filmed.translation[frame])[:24]
+        turn = np.linalg.multi_dot([rodrigues(filmed.pose[frame, joint]) for joint in (0, 3, 6, 9, 12, 15)])
+        points = np.zeros((70, 3))
+        for name, place in KEYPOINTS.items():
+            side = 0.07 if name.startswith("left") else -0.07
+            of_head = {"ear": [side, 0.05, 0.0], "eye": [side / 2, 0.05, 0.1]}.get(name.rpartition("_")[2])
+            points[place] = joints[names[name]] if of_head is None else joints[head] + turn @ of_head
+        camera = filmed.camera_from_world[frame]
+        points = points @ camera[:3, :3].T + camera[:3, 3]
+        middle = points[9]
+        values = {"pred_keypoints_3d": points - middle, "pred_cam_t": middle, "focal_length": np.array(filmed.focal)}
+        np.savez(folder / f"{frame + 8}_subj00.npz", **values, pred_vertices=np.zeros((5, 3)))
+        if frame > 2:
+            np.savez(folder / f"{frame + 8}_subj01.npz", **values)
     return folder
 
 

@@ -24,10 +24,10 @@ FRONTS: dict[str, Axis] = {"y": "+z", "z": "-y", "x": "+y"}
 
 
 def standing(motion: Motion, world: Orientation | None = None) -> Motion:
-    """The motion with +Y up, the skeleton at rest looking to +Z, where they are not so already.
+    """The motion with +Y up, where it is not so already.
 
     What points from the hips to the neck, at rest and on average over the frames, is taken to point up, to the nearest
-    axis. A skeleton that names neither stays as it is.
+    axis; where that is not +Y, the body is turned to look to +Z at first. A skeleton that names neither stays as it is.
 
     Args:
         motion: of a skeleton of any axes in a world of any axes.
@@ -54,37 +54,33 @@ def standing(motion: Motion, world: Orientation | None = None) -> Motion:
 def rest_orientation(skeleton: Skeleton) -> Orientation:
     """The axes of a skeleton at rest; it looks to where its left thigh is on the left."""
     joints = skeleton.rest_world[:, :3, 3].double()
-    up = _axis_above(skeleton, joints[None])
-    if up is None or up == Orientation().up:
-        return Orientation()
-    return Orientation(up, _front(skeleton, joints, up))
+    return _looking(skeleton, joints, _axis_above(skeleton, joints[None]))
 
 
 def world_orientation(motion: Motion) -> Orientation:
-    """The axes of the world in which a body stands for most of the time.
+    """The axes of the world in which a body stands for most of the time, and looks to the front at first.
 
-    Captures begin with the body facing anywhere: unless +Y is up already, the front is where it looks at first. Of a
-    body that points to no side steadily, as one that rolls, the world is taken to have the axes of its rest pose.
+    Of a body that points to no side steadily, as one that rolls, the world is taken to have the axes of its rest pose.
     """
-    up = _axis_above(motion.skeleton, motion.positions.double(), STEADY)
-    up = rest_orientation(motion.skeleton).up if up is None else up
-    return (
-        Orientation() if up == Orientation().up else Orientation(up, _front(motion.skeleton, motion.positions[0], up))
-    )
+    joints = motion.positions.double()
+    up = _axis_above(motion.skeleton, joints, STEADY)
+    return _looking(motion.skeleton, joints[0], rest_orientation(motion.skeleton).up if up is None else up)
 
 
-def _front(
+def _looking(
     skeleton: Skeleton,
     joints: Tensor,  # (J, 3)
-    up: Axis,
-) -> Axis:
-    """The axis to which a body looks; that of custom where it has no left and right thigh."""
+    up: Axis | None,
+) -> Orientation:
+    """The axes by which a body with +Y up stays as it is, and any other looks to the front, to the nearest axis."""
+    if up is None or up == Orientation().up:
+        return Orientation()
     parts = body_parts(skeleton)
     place = {parts[joint]: joint for joint in reversed(skeleton.from_the_roots())}
     left, right = (place.get((side, "thigh")) for side in ("left", "right"))
     if left is None or right is None:
-        return FRONTS[up[1]]
-    return _nearest_axis(torch.linalg.cross((joints[left] - joints[right]).double(), direction(up)), up)
+        return Orientation(up, FRONTS[up[1]])
+    return Orientation(up, _nearest_axis(torch.linalg.cross(joints[left] - joints[right], direction(up)), up))
 
 
 def _axis_above(

@@ -1,56 +1,23 @@
 """Poses and shapes of one body on another whose joints have other names and places: SMPL's on the open body, and back.
 
-Joints are paired by hand where names do not tell which stand for each other; a rig's are paired by its names.
+Unlike a motion that is retargeted, the body stays where it was and as large as it is.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from a4d.geometry.bodies.animated_body import AnimatedBody
 from a4d.geometry.bodies.body import Body
-from a4d.geometry.deformation.retargeting import Match, body_parts, match_joints, shortest_rotation
+from a4d.geometry.deformation.retargeting import LIMBS, body_parts, limb_alignment, match_joints
 from a4d.geometry.deformation.skeleton import Skeleton, world_from_joints
-
-OPEN_OF_SMPL = {
-    "pelvis": "pelvis", "spine1": "spine04", "spine2": "spine02", "spine3": "spine01", "neck": "neck01", "head": "head",
-    **{
-        f"{side}_{smpl}": f"{of_open}.{letter}"
-        for side, letter in (("left", "L"), ("right", "R"))
-        for smpl, of_open in (
-            ("hip", "upperleg01"), ("knee", "lowerleg01"), ("ankle", "foot"), ("collar", "clavicle"),
-            ("shoulder", "upperarm01"), ("elbow", "lowerarm01"), ("wrist", "wrist"),
-        )
-    },
-}  # fmt: skip
-"""Joints of the open body by those of SMPL that stand for them; toes and fingers are left as they rest."""
-
-LIMBS = {"thigh": "shin", "shin": "foot", "upperarm": "forearm", "forearm": "hand"}
-"""Parts whose bones both bodies have, from one joint to the next: they are laid along each other."""
-
-CARRIED = ("hand",)
-"""Parts that turn with the limb that ends at them."""
 
 USUAL = 1e-3
 """Weight of the squares of a shape's numbers beyond the default one, against the squared errors of relative lengths."""
 
 ITERATIONS = 20
 """Of a quasi-Newton method, for a handful of numbers."""
-
-
-def pair_joints(source: Skeleton, target: Skeleton) -> Match:
-    """The joints of two bodies that stand for each other.
-
-    Raises:
-        InvalidInputError: no table has both, and too few match by their names.
-    """
-    for table in (OPEN_OF_SMPL, {theirs: smpl for smpl, theirs in OPEN_OF_SMPL.items()}):
-        if table.keys() <= set(source.names) and set(table.values()) <= set(target.names):
-            pairs = sorted((target.names.index(other), source.names.index(one)) for one, other in table.items())
-            return Match(torch.tensor([one for _, one in pairs]), torch.tensor([other for other, _ in pairs]))
-    return match_joints(source, target)
 
 
 def transferred(source: AnimatedBody, target: Body, shape: Tensor | None = None) -> AnimatedBody:
@@ -73,10 +40,10 @@ def transferred(source: AnimatedBody, target: Body, shape: Tensor | None = None)
     """
     shape = target.default_shape if shape is None else shape
     skeleton, other = target.skeleton(shape), source.skeleton
-    match = pair_joints(other, skeleton)
+    match = match_joints(other, skeleton)
     joints = target.rest(shape)[1]
     posed = world_from_joints(source.body.parents, _local(source.body, source.shape, source.rotations))
-    aligned = _aligned(other, skeleton, match).to(posed)
+    aligned = limb_alignment(other, skeleton, match).to(posed)
     rotations = _relative(skeleton, match.target, posed[:, match.source, :3, :3] @ aligned).to(joints)
     own = world_from_joints(target.parents, target.local_transforms(rotations, joints))
     ends = _limb_ends(skeleton, match.target)
@@ -97,7 +64,7 @@ def fitted_shape(
         InvalidInputError: too few joints match by their names.
     """
     own = target.skeleton()
-    match = pair_joints(skeleton, own)
+    match = match_joints(skeleton, own)
     parts = body_parts(own)
     places = {parts[joint]: place for place, joint in reversed(list(enumerate(match.target.tolist())))}
     wanted = _lengths(skeleton.rest_world[match.source, :3, 3], places).to(target.default_shape)
@@ -136,27 +103,6 @@ def _lengths(
 def _local(body: Body, shape: Tensor, rotations: Tensor) -> Tensor:
     """(T, J, 4, 4) parent_from_joint of poses, without any translation of the whole."""
     return body.local_transforms(rotations, body.rest(shape)[1].to(rotations))
-
-
-def _aligned(source: Skeleton, target: Skeleton, match: Match) -> Tensor:
-    """(M, 3, 3) rotations that lay the target's limbs at rest along the source's."""
-    parts = body_parts(target)
-    place = {parts[joint]: index for index, joint in reversed(list(enumerate(match.target.tolist())))}
-    begins, ends = [], []
-    for (side, part), begin in place.items():
-        if side and part in LIMBS and (side, LIMBS[part]) in place:
-            begins.append(begin)
-            ends.append(place[side, LIMBS[part]])
-    theirs, own = (
-        normalize(rest[joints[ends], :3, 3] - rest[joints[begins], :3, 3], dim=1)
-        for rest, joints in ((source.rest_world.double(), match.source), (target.rest_world.double(), match.target))
-    )
-    aligned = torch.eye(3, dtype=torch.float64).repeat(len(match), 1, 1)
-    aligned[begins] = shortest_rotation(own, theirs)
-    for begin, end in zip(begins, ends, strict=True):
-        if parts[int(match.target[end])][1] in CARRIED:
-            aligned[end] = aligned[begin]
-    return aligned
 
 
 def _relative(

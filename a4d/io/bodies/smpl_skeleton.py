@@ -19,13 +19,13 @@ PLACES = (
 """Metres, of the mean shape made symmetric; the pelvis is where all SMPL models put it, below the origin."""
 
 
-def mean_smpl() -> RiggedCharacter:
-    """The 24 joints of SMPL as a body whose only vertices are the joints themselves.
+def mean_smpl(size: float = 1.0) -> RiggedCharacter:
+    """The 24 joints of SMPL as a body whose only vertices are the joints themselves, so many times as large.
 
     It says how a pose of any model of the family moves joints of the mean shape, as nearly as a centimetre of rounding
     and a shape that is not asked for allow; SMPL+H and SMPL-X share its first 22.
     """
-    places = torch.tensor(PLACES)
+    places = size * torch.tensor(PLACES)
     return RiggedCharacter(
         names=JOINTS[len(PARENTS)],
         parents=torch.tensor(PARENTS),

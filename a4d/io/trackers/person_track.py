@@ -78,6 +78,7 @@ class PersonTrack:
         camera: None where the program knows none.
         up: (3,) float64 against gravity in the world; None where the program does not know it.
         seconds_per_frame: None where it is not told.
+        size: of the person over the mean shape, where points rather than betas tell it.
     """
 
     person: str
@@ -89,6 +90,7 @@ class PersonTrack:
     camera: TrackCamera | None = None
     up: Tensor | None = None
     seconds_per_frame: float | None = None
+    size: float = 1.0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -180,7 +182,8 @@ def numbers(path: Path, values: Mapping[Any, Any], name: str, *shape: int | None
     if name not in values:
         raise InvalidInputError(f"{path} is no track that can be read: it has no '{name}'")
     try:
-        array = np.asarray(values[name], np.float64)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals; it is refused below
+            array = np.asarray(values[name], np.float64)
     except (TypeError, ValueError):
         raise InvalidInputError(f"{path}: '{name}' holds no numbers") from None
     fits = len(array.shape) == len(shape) and all(

@@ -11,10 +11,9 @@ import torch
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, MissingInputError
 from a4d.io.array_files import array_names
-from a4d.io.arrays import numpy_from_tensor
 from a4d.io.checkpoints import read_weights
 from a4d.io.pickled_arrays import read_pickled_values
-from a4d.io.trackers import amass, gaussian_avatar, gvhmr, instant_avatar, phalp, tram, wham
+from a4d.io.trackers import amass, gaussian_avatar, gvhmr, instant_avatar, phalp, sam_3d_body, tram, wham
 from a4d.io.trackers.person_track import PersonTrack, TrackFile
 
 SLACK = 1e-2
@@ -24,8 +23,8 @@ ARCHIVES, LAYOUTS = (instant_avatar, amass), (gvhmr, gaussian_avatar, tram, wham
 """Modules of archives of arrays, which are told by the arrays' names, and of files of values."""
 
 KNOWN = (
-    "Known are InstantAvatar's and GaussianAvatar's folders, PHALP's, WHAM's and GVHMR's results, TRAM's folder, and "
-    "AMASS's archives"
+    "Known are InstantAvatar's and GaussianAvatar's folders, PHALP's, WHAM's and GVHMR's results, TRAM's and SAM 3D "
+    "Body's folders, and AMASS's archives"
 )
 
 
@@ -65,6 +64,9 @@ def _in_folder(path: Path, film: tuple[int, int]) -> list[PersonTrack]:
     poses = gaussian_avatar.poses_in(path)
     if instant_avatar.is_folder(path):
         return instant_avatar.read_folder(path)
+    bodies = sam_3d_body.files_in(path)
+    if bodies:
+        return sam_3d_body.read_files(bodies, film)
     files = [poses] if poses is not None else tram.files_in(path)
     if not files:
         raise InvalidInputError(f"the folder {path} holds no tracks of people", KNOWN)
@@ -76,6 +78,8 @@ def _in_file(path: Path, film: tuple[int, int]) -> list[PersonTrack]:
     for archive in ARCHIVES:
         if archive.is_archive(names):
             return archive.read_archive(path)
+    if sam_3d_body.is_archive(names):
+        return sam_3d_body.read_files([path], film)
     file = TrackFile(path, {} if names else _values(path), film)
     for layout in LAYOUTS:
         if layout.is_layout(file.values):
@@ -96,6 +100,6 @@ def _values(path: Path) -> Mapping[Any, Any]:
         values = read_pickled_values(path, "tracks")
         return values if isinstance(values, Mapping) else {}
     try:
-        return {name: numpy_from_tensor(tensor, "float64") for name, tensor in read_weights(path).items()}
+        return {name: tensor.double().numpy() for name, tensor in read_weights(path).items()}
     except BackendUnavailableError as error:
         raise InvalidInputError(error.problem, "Use the file as the tracker wrote it") from error

@@ -5,7 +5,8 @@ import torch
 from torch.nn.functional import normalize
 
 from a4d.geometry.bodies.animated_body import AnimatedBody
-from a4d.geometry.bodies.transfer import OPEN_OF_SMPL, fitted_shape, pair_joints, transferred
+from a4d.geometry.bodies.transfer import fitted_shape, transferred
+from a4d.geometry.deformation.retargeting import OPEN_OF_SMPL, match_joints
 from a4d.geometry.transforms import rotation_from_axis_angle
 from a4d.io.bodies.open_body import open_body
 from a4d.io.bodies.smpl_skeleton import mean_smpl
@@ -68,7 +69,23 @@ def test_there_and_back_is_the_same_pose(danced):
     assert float((joints_of(back, SMPL.names) - joints_of(danced, SMPL.names)).norm(dim=2).max()) < 0.06
 
 
+def test_a_motion_of_smpl_moves_the_open_body_without_shrugging(danced):
+    """The trunk rests as it does, with arms laid along the other's alone; the path is by the ratio of the legs."""
+    times = torch.linspace(0, 1, len(danced), dtype=torch.float64).tolist()
+    moved = AnimatedBody(OPEN, OPEN.default_shape, danced.rotations[:, :1], danced.translation, 1 / 30)
+    moved = moved.with_motion(danced.motion(times))
+    placed = transferred(danced, OPEN)
+    assert float((moved.rotations - placed.rotations).abs().max()) < 1e-4
+    rest = AnimatedBody(SMPL, SMPL.default_shape, torch.eye(3).repeat(2, 24, 1, 1), torch.zeros(2, 3), 1 / 30)
+    still = placed.with_motion(rest.motion([0.0, 1.0]))
+    trunk = [OPEN.names.index(name) for name in ("pelvis", "spine01", "neck01", "clavicle.L", "foot.R")]
+    torch.testing.assert_close(
+        still.body.posed(still.rotations, still.shape).transforms[:, trunk, :3, :3],
+        torch.eye(3).expand(2, len(trunk), 3, 3), atol=1e-5, rtol=0,
+    )  # fmt: skip
+
+
 def test_bodies_of_one_kind_are_paired_by_their_names():
-    match = pair_joints(SMPL.skeleton(), SMPL.skeleton())
+    match = match_joints(SMPL.skeleton(), SMPL.skeleton())
     assert match.source.tolist() == match.target.tolist() == list(range(24))
-    assert len(pair_joints(OPEN.skeleton(), SMPL.skeleton())) == len(OPEN_OF_SMPL)
+    assert len(match_joints(OPEN.skeleton(), SMPL.skeleton())) == len(OPEN_OF_SMPL)
