@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -127,15 +126,16 @@ class AvatarScene(Scene):
     def attributes(self, time: float = 0.0) -> SurfaceAttributes:
         """What is learnt of the texels, made once for all who ask between two steps.
 
-        Without a graph, what was never seen has the colours of the nearest that was.
+        While nothing learns, what was never seen has the colours of the nearest that was.
         """
-        if self.branch is None and self.baked is not None and not torch.is_grad_enabled():
+        is_learning = self.is_learning
+        if self.branch is None and self.baked is not None and not is_learning:
             return self.baked.to(self.points.positions.device)
         key = (learning_parameters(self), None if self.branch is None else time)
         if key in self._made:
             return self._made[key]
         made: SurfaceAttributes = self.appearance(self._pose_features(time))
-        if torch.is_grad_enabled():
+        if is_learning:
             self._made[key] = made
             return made
         made = self.visibility.filled(made, self.points)
@@ -143,6 +143,11 @@ class AvatarScene(Scene):
             # With it, no pose of a long clip is asked for twice.
             self._made[key] = made
         return made
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether graphs are built that lead to what of it learns."""
+        return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.parameters())
 
     def _pose_features(self, time: float) -> Tensor | None:
         if self.branch is None:
@@ -177,48 +182,45 @@ class AvatarScene(Scene):
         """The Gaussians in the pose of a time in [0, 1]."""
         return self._posed(time).gaussians
 
-    def _posed(self, time: float) -> PosedGaussians:
-        return self._shaped(self.attributes(time), self.transforms(time))
-
-    def _shaped(self, attributes: SurfaceAttributes, transforms: Tensor) -> PosedGaussians:
-        config = self.config
+    def _posed(self, time: float, transforms: Tensor | None = None) -> PosedGaussians:
+        config, moved = self.config, self.transforms(time) if transforms is None else transforms
         return posed_gaussians(
-            self.points, attributes, transforms, size=config.size, sizes=config.sizes, opacity=config.opacity
+            self.points, self.attributes(time), moved, size=config.size, sizes=config.sizes, opacity=config.opacity
         )
 
     @torch.no_grad()
     def skinned_gaussians(self) -> SkinnedGaussians:
         """The Gaussians of the first moment with all joints at rest."""
         at_rest = torch.eye(4, device=self.points.positions.device).expand(len(self.skeleton), 4, 4)
-        return SkinnedGaussians(self._shaped(self.attributes(), at_rest).gaussians, self.points.weights)
+        return SkinnedGaussians(self._posed(0.0, at_rest).gaussians, self.points.weights)
 
     @torch.no_grad()
     def skinned_asset(self, options: AssetOptions) -> Asset:
         """The body's mesh in the Gaussians' clothes; see `a4d.scenes.avatar_asset`."""
-        points, deviations = deepcopy(self.points).cpu(), self.skinned_gaussians().gaussians.scales[:, 0].cpu()
-        surface = DressedSurface(self.body, points, self.attributes().to("cpu"), deviations)
-        return surface.asset(replace(self.motion(options.times), seconds_per_frame=options.seconds_per_frame), options)
+        deviations = self.skinned_gaussians().gaussians.scales[:, 0]
+        dressed = DressedSurface(self.body, self.points, self.attributes(), deviations)
+        return dressed.asset(self.motion(options.times), options)
 
     def render(
         self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
     ) -> Render:
         """Splat the Gaussians of each view's time; without times those of the first moment.
 
-        With a graph, texels that face away are left out, and it is noted which are seen.
+        While something learns, texels that face away are left out, and it is noted which are seen.
         """
         self.require_channels(wants)
         device = self.points.positions.device
         colours = torch.zeros(3, device=device) if background is None else background.to(device)
-        colours, renders = colours.expand(len(cameras), 3), []
+        colours, renders, is_learning = colours.expand(len(cameras), 3), [], self.is_learning
         poses = self._poses_at(len(cameras), times)
         for index, pose in enumerate(poses):
             camera, shown = cameras[index : index + 1].to(device), pose.gaussians
             kept = None
-            if torch.is_grad_enabled() and self.config.culling is not None:
+            if is_learning and self.config.culling is not None:
                 kept = faces_camera(shown.means.detach(), pose.normals, camera, self.config.culling).nonzero()[:, 0]
                 shown = shown[kept]
             render = render_fitted(shown, camera, colours[index : index + 1], self.config.footprint, wants)
-            if torch.is_grad_enabled():
+            if is_learning:
                 self.visibility.note(shown.means.detach(), kept, camera, render)
             renders.append(replace(render, visible=None))
         return concatenated(renders)
@@ -307,6 +309,7 @@ class AvatarScene(Scene):
     def _posed_as(self, tracked: TrackedBody) -> AvatarScene:
         posed = self.changed(self.config, tracked)
         posed.baked = self.baked
+        posed.hold_all_but(())
         return posed.to(self.points.positions.device)
 
     def changed(
@@ -374,7 +377,7 @@ class AvatarScene(Scene):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> AvatarScene:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; nothing of it learns until a run says so."""
         config, tensors = read_scene(folder, AvatarConfig, device)
         tracked = read_tracked_body(folder / BODY_FILE)
         points = SurfacePoints.restored(tracked.animated.body, config.texels, _taken(tensors, POINTS))
@@ -382,6 +385,7 @@ class AvatarScene(Scene):
         scene = cls(config, tracked, points).to(device)
         scene.load_state_dict(tensors)
         scene.baked = SurfaceAttributes(**baked) if baked else None
+        scene.hold_all_but(())
         return scene
 
 

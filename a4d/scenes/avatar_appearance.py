@@ -165,10 +165,10 @@ class AppearanceDecoder(Appearance):
 
     def forward(self, pose: Tensor | None = None) -> SurfaceAttributes:
         """The texels that the network makes."""
-        smooth = self.smoothing(self.map[None])[0]
-        inputs = torch.cat(
-            [sampled(smooth if pose is None else smooth + pose, self.coordinates), self.coordinates], dim=1
-        )
+        read = sampled(self.smoothing(self.map[None])[0], self.coordinates)
+        if pose is not None:
+            read = read + sampled(pose, self.coordinates)
+        inputs = torch.cat([read, self.coordinates], dim=1)
         values = inputs
         for layer in self.trunk:
             values = softplus(layer(values))

@@ -46,11 +46,12 @@ class DressedSurface:
         values: Tensor,  # (N, C) of the Gaussians
         places: Tensor,  # (M, 3) on the surface at rest, metres
     ) -> Tensor:
-        """(M, C) the mean over the Gaussians around each place, each by its density there; far from all the nearest."""
+        """(M, C) the mean over the Gaussians around each place, each by its density there, on the CPU."""
+        places = places.to(self.points.positions)
         nearest = self.points.nearest_to(places, count=BLENDED)
         distances = (self.points.positions[nearest] - places[:, None]).norm(dim=-1)
         shares = (-0.5 * (distances / self.deviations[nearest]).square()).softmax(dim=1)
-        return (shares[..., None] * values[nearest]).sum(1)
+        return (shares[..., None] * values[nearest]).sum(1).cpu()
 
     def mesh(self) -> Mesh:
         """The body at rest with its vertices where the Gaussians around them are on average, smoothed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from a4d.config import Config
 from a4d.geometry.gaussians import count_numbers
@@ -40,6 +40,13 @@ class AvatarConfig(Config):
     footprint: float | None = Field(
         default=None, gt=0, description="metres that a pixel is wide with which they are drawn; the views' if not given"
     )
+
+    @model_validator(mode="after")
+    def _check_branch(self) -> AvatarConfig:
+        channels = self.appearance.channels if isinstance(self.appearance, DecoderConfig) else None
+        if self.branch is not None and channels not in (None, self.branch.channels):
+            raise ValueError(f"branch.channels: its features are added to those of a map with {channels}")
+        return self
 
     def memory(self) -> int:
         """Bytes of the texels of a texture that is filled as usual, and of what decodes them."""

@@ -21,8 +21,15 @@ EXACT = 1e-3
 """Share of the time between two moments up to which a time is one of them: frames know theirs in single precision."""
 
 
+AT_REST = 1e-4
+"""Entries of a rotation by which it may differ from the pose at rest."""
+
+
 class AvatarPoses(nn.Module):
     """Poses of a skeleton at T moments, and turned steadily between them.
+
+    Joints learn that turn in the poses to begin with, and the roots: of fingers that a tracker does not tell, a film
+    tells less.
 
     Args:
         skeleton: J joints.
@@ -36,7 +43,7 @@ class AvatarPoses(nn.Module):
     def __init__(self, skeleton: Skeleton, start: Tensor, times: Tensor, seconds_per_frame: float) -> None:
         super().__init__()
         self.times, self.seconds_per_frame = times, seconds_per_frame
-        self.table = PoseTable(skeleton, len(start), ArticulationConfig(), start)
+        self.table = PoseTable(skeleton, len(start), ArticulationConfig(), start, _tracked(skeleton, start))
         self.register_buffer("bind", invert_rigid(skeleton.rest_world).float(), persistent=False)
 
     def __len__(self) -> int:
@@ -96,3 +103,14 @@ class AvatarPoses(nn.Module):
         apart = (times[1] - times[0]) * self.seconds if len(times) > 1 else 0.0
         local = self.parent_from_joint(times).detach().cpu()
         return Motion(self.skeleton, local, apart or self.seconds_per_frame)
+
+
+def _tracked(
+    skeleton: Skeleton,
+    poses: Tensor,  # (T, J, 4, 4) parent_from_joint
+) -> Tensor:
+    """(K,) int64 the joints that are not at rest at all moments, and the roots; all where none is."""
+    is_turned = ((poses - skeleton.rest.to(poses))[..., :3, :3].abs() > AT_REST).any(dim=0).flatten(1).any(dim=1)
+    if not bool(is_turned.any()):
+        return torch.arange(len(skeleton))
+    return (is_turned | (skeleton.parents < 0).to(poses.device)).nonzero()[:, 0]

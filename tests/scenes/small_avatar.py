@@ -58,7 +58,7 @@ def figure() -> Body:
     names, parts, weights, start = list(JOINTS), [], [], 0
     faces = []
     for name, (middle, half) in BOXES.items():
-        part = box(half)
+        part = box(tuple(2 * side for side in half))
         parts.append(part.vertices.float() + torch.tensor(middle))
         faces.append(part.faces + start)
         start += len(part.vertices)
@@ -100,7 +100,7 @@ def colours(body: Body) -> Tensor:
 
 def filmed(shown: TrackedBody, size: int, held_out: int = 4) -> Frames:
     """What a camera in front sees of it."""
-    body, camera = shown.animated.body, orbit(torch.zeros(1), torch.zeros(1), 3.0, 40.0, size, size)
+    body, camera = shown.animated.body, orbit(torch.zeros(1), torch.zeros(1), 2.4, 40.0, size, size)
     images = []
     for vertices in shown.animated.posed().vertices:
         render = render_mesh(Mesh(vertices, body.faces, colours(body)), camera)
@@ -130,10 +130,10 @@ def write_workspace(path: Path, frames: Frames, body: TrackedBody) -> Path:
     return workspace.path
 
 
-def turned(shown: TrackedBody, joint: str, axis: int, radians: float) -> TrackedBody:
-    """The same with a joint turned further at all moments."""
+def wobbled(shown: TrackedBody, joint: str, axis: int, radians: float) -> TrackedBody:
+    """The same with a joint turned further at one moment, and as far back at the next."""
     angles = torch.zeros(len(shown), 3)
-    angles[:, axis] = radians
+    angles[:, axis] = radians * torch.tensor([1.0, -1.0]).repeat(len(shown))[: len(shown)]
     rotations = shown.animated.rotations.clone()
     place = shown.animated.body.names.index(joint)
     rotations[:, place] = rotation_from_axis_angle(angles) @ rotations[:, place]

@@ -38,6 +38,11 @@ FILES = {
 FOLDS = {"lowerarm01": 0.14, "lowerleg01": 0.2}
 """Joints that fold the clothes around them, and metres to where the folds end."""
 
+GUESSED = (
+    "neck01", "head", "clavicle", "upperarm01", "lowerarm01", "wrist", "upperleg01", "lowerleg01", "foot",
+)  # fmt: skip
+"""The joints of which trackers are not sure."""
+
 DARKEST = 0.6
 """Share of the colour that the deepest folds lose at a bend of 90 degrees."""
 
@@ -186,19 +191,13 @@ def filmed(shown: Person, size: int, held_out: int = 8) -> Frames:
 
 
 def noisy(tracked: TrackedBody, radians: float, metres: float, generator: torch.Generator) -> TrackedBody:
-    """Poses as a tracker would guess them: joints of the limbs and the spine turned, the whole moved, at random."""
-    animated = tracked.animated
+    """Poses as a tracker would guess them: limbs and head turned about every axis, the whole moved, at random."""
+    animated, names = tracked.animated, tracked.animated.body.names
     turns = radians * torch.randn(*animated.rotations.shape[:2], 3, generator=generator)
-    is_fine = [name.startswith(("finger", "toe", "metacarpal", "eye")) for name in animated.body.names]
-    turns[:, torch.tensor(is_fine)] = 0
-    return replace(
-        tracked,
-        animated=replace(
-            animated,
-            rotations=rotation_from_axis_angle(turns) @ animated.rotations,
-            translation=animated.translation + metres * torch.randn(len(tracked), 3, generator=generator),
-        ),
-    )
+    is_guessed = torch.tensor([name.split(".")[0] in GUESSED for name in names])
+    rotations = rotation_from_axis_angle(turns * is_guessed[:, None]) @ animated.rotations
+    moved = animated.translation + metres * torch.randn(len(tracked), 3, generator=generator)
+    return replace(tracked, animated=replace(animated, rotations=rotations, translation=moved))
 
 
 @dataclass(frozen=True)

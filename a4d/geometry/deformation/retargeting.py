@@ -155,32 +155,29 @@ def match_between(source: Skeleton, target: Skeleton, match: Match) -> Match:
     """
     source_parts, target_parts = body_parts(source), body_parts(target)
     pairs: list[tuple[int, int]] = []
-    own, theirs = _heights_in_trunk(target, target_parts), _heights_in_trunk(source, source_parts)
-    own = {joint: height for joint, height in own.items() if joint not in match.target}
-    theirs = {joint: height for joint, height in theirs.items() if joint not in match.source}
+    own = _heights_in_trunk(target, target_parts, match.target)
+    theirs = _heights_in_trunk(source, source_parts, match.source)
     for joint, height in sorted(theirs.items(), key=lambda each: each[1]):
         if own:
             nearest = min(own, key=lambda each: abs(own[each] - height))
             pairs.append((joint, nearest))
             own = {each: above for each, above in own.items() if above > own[nearest]}
-    matched = dict(zip(match.target.tolist(), match.source.tolist(), strict=True))
-    first_toes = {int(target.parents[joint]): joint for joint in matched if target_parts[joint][1] == "toe"}
-    for joint, (_, part) in enumerate(target_parts):
-        beside = first_toes.get(int(target.parents[joint]))
-        if part == "toe" and joint not in matched and beside is not None:
-            pairs.append((matched[beside], joint))
+    toes = [joint for joint, (_, part) in enumerate(target_parts) if part == "toe" and joint not in match.target]
+    for other, first in zip(match.source.tolist(), match.target.tolist(), strict=True):
+        if target_parts[first][1] == "toe":
+            pairs += [(other, joint) for joint in toes if target.parents[joint] == target.parents[first]]
     return Match(*torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).unbind(1))
 
 
-def _heights_in_trunk(skeleton: Skeleton, parts: Sequence[tuple[str, str]]) -> dict[int, float]:
-    """How far the joints of a trunk are from the lowest of them at rest to the neck, or the highest, 0 to 1."""
+def _heights_in_trunk(skeleton: Skeleton, parts: Sequence[tuple[str, str]], but: Tensor) -> dict[int, float]:
+    """How far joints of a trunk, but for some, are from its lowest at rest to the neck, or its highest, 0 to 1."""
     trunk = [joint for joint, part in enumerate(parts) if part in (("", "spine"), ("", "chest"))]
     neck = [joint for joint, part in enumerate(parts) if part == ("", "neck")][:1]
     if not trunk:
         return {}
     heights = skeleton.rest_world[:, 1, 3].double()
     low, high = float(heights[trunk].min()), float(heights[[*trunk, *neck]].max())
-    return {joint: (float(heights[joint]) - low) / max(high - low, 1e-9) for joint in trunk}
+    return {joint: (float(heights[joint]) - low) / max(high - low, 1e-9) for joint in trunk if joint not in but}
 
 
 def _paired_by_hand(source: Skeleton, target: Skeleton) -> Match | None:
