@@ -11,7 +11,7 @@ from a4d.evaluation.sources import require_embodied
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
 
-RATE = 3e-3
+RATE = 1e-2
 """Radians, and metres, by which a step of Adam moves joints at first; at the end a tenth of it."""
 
 

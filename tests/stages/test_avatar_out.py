@@ -9,7 +9,7 @@ import torch
 import trimesh
 from glb_rules import checked_glb
 from rigged_body import skeleton, waving, write_bvh
-from small_avatar import colours, figure, filmed, tracked, turned, write_workspace
+from small_avatar import colours, figure, filmed, tracked, write_workspace
 
 from a4d.geometry.assets.posing import deform
 from a4d.geometry.bodies.tracked_body import TrackedBody
@@ -17,6 +17,7 @@ from a4d.geometry.cameras import concatenate
 from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.signed_distance import nearest_faces
+from a4d.geometry.transforms import rotation_from_axis_angle
 from a4d.io.array_files import read_arrays
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.films.video import read_video
@@ -26,6 +27,14 @@ from a4d.scenes.avatar import AvatarScene
 from a4d.scenes.seed import Seed
 
 MOMENTS, SIZE, DEPTH = 5, 96, 0.012
+
+
+def turned(shown: TrackedBody, radians: float, *joints: str) -> TrackedBody:
+    """The same with joints turned further about the direction of the view, at all moments."""
+    rotations = shown.animated.rotations.clone()
+    places = [shown.animated.body.names.index(joint) for joint in joints]
+    rotations[:, places] = rotation_from_axis_angle(torch.tensor([0.0, 0.0, radians])) @ rotations[:, places]
+    return replace(shown, animated=replace(shown.animated, rotations=rotations))
 
 
 def painted(path: Path, body: TrackedBody, shown: TrackedBody | None = None) -> Path:
@@ -124,7 +133,7 @@ def test_a_motion_travels_or_stays(a4d, avatar: Path, tmp_path: Path) -> None:
 
 
 def test_another_workspace_moves_an_avatar_as_it_stands_there(a4d, avatar: Path, tmp_path: Path) -> None:
-    other = painted(tmp_path / "other.a4d", turned(tracked(MOMENTS), "Spine", 1, 0.5))
+    other = painted(tmp_path / "other.a4d", turned(tracked(MOMENTS), 0.5, "Spine"))
     named = ("--formats", "ply-sequence", "--moments", MOMENTS, "--up", "y")
     assert a4d("export", avatar, *named, "--motion", other).code == 0
     assert a4d("export", other, *named).code == 0
@@ -137,7 +146,7 @@ def test_another_workspace_moves_an_avatar_as_it_stands_there(a4d, avatar: Path,
 
 
 def test_novel_poses_are_judged_against_another_film(a4d, avatar: Path, tmp_path: Path) -> None:
-    other = painted(tmp_path / "other.a4d", turned(tracked(MOMENTS), "LeftArm", 2, 0.7))
+    other = painted(tmp_path / "other.a4d", turned(tracked(MOMENTS), 0.7, "LeftArm"))
     compared = ("evaluate", avatar, "--against", other, "--split", "all", "--background", "white", "--json")
     novel, own = a4d(*compared).json, a4d(*compared, "--poses", "own").json
     assert (novel["poses"], own["poses"]) == ("against", "own")
@@ -156,7 +165,7 @@ def renamed(body: TrackedBody) -> TrackedBody:
 
 def test_poses_are_fitted_to_the_compared_frames_only_when_asked_for(a4d, tmp_path: Path) -> None:
     truth = tracked(4)
-    wrong = turned(turned(truth, "LeftArm", 2, 0.15), "RightArm", 2, 0.15)
+    wrong = turned(truth, 0.15, "LeftArm", "RightArm")
     avatar = painted(tmp_path / "person.a4d", wrong, truth)
     before = (avatar / "scenes/fit-dynamic/tensors.safetensors").read_bytes()
     plain = a4d("evaluate", avatar, "--json").json
