@@ -198,7 +198,7 @@ class AvatarScene(Scene):
     def skinned_asset(self, options: AssetOptions) -> Asset:
         """The body's mesh in the Gaussians' clothes; see `a4d.scenes.avatar_asset`."""
         deviations = self.skinned_gaussians().gaussians.scales[:, 0]
-        dressed = DressedSurface(self.body, self.points, self.attributes(), deviations)
+        dressed = DressedSurface(self.body, self.points, self.attributes(), deviations, self.footprint)
         return dressed.asset(self.motion(options.times), options)
 
     def render(

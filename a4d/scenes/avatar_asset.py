@@ -15,11 +15,15 @@ from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import laid_out
 from a4d.render.baking import bake_texture, texture_map
+from a4d.render.gaussians_reference import DILATION
 from a4d.scenes.avatar_surface import SurfacePoints
 from a4d.scenes.protocols import AssetOptions, SurfaceAttributes
 
 BLENDED = 8
 """Gaussians that are blended at a place of the surface, those that are nearest to it at rest."""
+
+SEEN = 2.0
+"""Deviations of a splat as it is drawn by which what is seen stands out from its centre, where splats overlap."""
 
 ROUNDS = 2
 """By which offsets are smoothed along the mesh: a dent of one texel is noise."""
@@ -34,12 +38,14 @@ class DressedSurface:
         points: where the N Gaussians lie at rest, before their offsets.
         attributes: what was learnt of them.
         deviations: (N,) metres.
+        footprint: of the scene, see `a4d.scenes.protocols.Splatting`.
     """
 
     body: Body
     points: SurfacePoints
     attributes: SurfaceAttributes
     deviations: Tensor
+    footprint: float | None
 
     def blended(
         self,
@@ -54,9 +60,13 @@ class DressedSurface:
         return (shares[..., None] * values[nearest]).sum(1).cpu()
 
     def mesh(self) -> Mesh:
-        """The body at rest with its vertices where the Gaussians around them are on average, smoothed."""
+        """The body at rest with its vertices where the Gaussians around them are seen on average, smoothed.
+
+        They lie deeper than what they show, by how far they stand out.
+        """
         vertices, faces = self.body.rest()[0], self.body.faces
-        offsets = self.blended(self.attributes.offsets, vertices)
+        drawn = (self.deviations**2 + DILATION * (self.footprint or 0.0) ** 2).sqrt()
+        offsets = self.blended(self.attributes.offsets + SEEN * drawn[:, None] * self.points.normals, vertices)
         edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
         edges = torch.cat([edges, edges.flip(1)]).unique(dim=0)
         around = torch.zeros(len(vertices), 1).index_add_(0, edges[:, 0], torch.ones(len(edges), 1)) + 1
