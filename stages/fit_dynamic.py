@@ -179,6 +179,7 @@ STAGE = FittingStage(
     memory_knobs=(
         "offload",
         "scene.count",
+        "scene.texels",
         "scene.motion",
         "views.*.chosen",
         "views.*.size",

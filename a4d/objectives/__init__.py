@@ -22,6 +22,7 @@ KINDS = {
     "normal-variation": "a4d.objectives.normals:NormalVariation",
     "opacity-entropy": "a4d.objectives.volume:OpacityEntropy",
     "orientation": "a4d.objectives.volume:Orientation",
+    "perceptual": "a4d.objectives.perceptual:Perceptual",
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
     "pose-change": "a4d.objectives.poses:PoseChange",

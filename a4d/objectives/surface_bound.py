@@ -76,7 +76,7 @@ class SurfaceLaplacian(SurfaceBoundObjective):
 
     def __call__(self, step: Step) -> Tensor:
         """Mean square of the distance, square metres or of sRGB in [0, 1]."""
-        around = self.scene(step).neighbours
+        around = self.scene(step).neighbours()
         values = [each.offsets if self.of == "offsets" else each.colours for each in self.attributes(step)]
         return torch.stack([(each - each[around].mean(1)).square().sum(-1).mean() for each in values]).mean()
 

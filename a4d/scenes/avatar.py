@@ -161,7 +161,6 @@ class AvatarScene(Scene):
         found = {"appearance": self.appearance.features, "pose": self._pose_features(time)}
         return {name: value for name, value in found.items() if value is not None}
 
-    @property
     def neighbours(self) -> Tensor:
         """(N, 6) int64."""
         return self.points.neighbours

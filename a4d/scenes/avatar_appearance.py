@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -14,8 +15,8 @@ from a4d.config import Config
 from a4d.scenes.perceptron import draw_weights
 from a4d.scenes.protocols import SurfaceAttributes
 
-NUMBERS = 7
-"""Of a texel: an offset, the logarithm of a size, and a colour."""
+NUMBERS, COLOUR = 7, 3
+"""Of a texel: an offset, the logarithm of a size, and a colour; and of the colour alone."""
 
 REACH = 0.02
 """Metres by which a network's output of 1 moves a texel."""
@@ -78,7 +79,7 @@ class Appearance(nn.Module, ABC):
 
 
 class AppearanceTable(Appearance):
-    """A row per texel; to the features of a pose each texel responds linearly, in its own way.
+    """A row per texel; to the features of a pose each texel's colour responds linearly, in its own way.
 
     Args:
         coordinates: (N, 2) of the texels in the texture.
@@ -91,7 +92,7 @@ class AppearanceTable(Appearance):
         self.offsets = nn.Parameter(torch.zeros(count, 3))
         self.log_scales = nn.Parameter(torch.zeros(count))
         self.colours = nn.Parameter(torch.full((count, 3), UNKNOWN))
-        self.responses = None if pose_channels is None else nn.Parameter(torch.zeros(count, pose_channels, NUMBERS))
+        self.responses = None if pose_channels is None else nn.Parameter(torch.zeros(count, pose_channels, COLOUR))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Responses alone are random; the features of poses begin at 0."""
@@ -109,10 +110,7 @@ class AppearanceTable(Appearance):
         if pose is None or self.responses is None:
             return rows
         added = torch.einsum("nc,nco->no", sampled(pose, self.coordinates), self.responses)
-        offsets, log_scales, colours = added.split([3, 1, 3], dim=1)
-        return SurfaceAttributes(
-            rows.offsets + REACH * offsets, rows.log_scales + log_scales[:, 0], rows.colours + colours
-        )
+        return replace(rows, colours=rows.colours + added)
 
 
 class AppearanceDecoder(Appearance):

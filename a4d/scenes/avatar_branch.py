@@ -33,16 +33,22 @@ class PoseBranch(nn.Module):
     """Features of a pose, (C, r, r) over the texture; at first they are 0 whatever the pose.
 
     What it sees is how far the pose takes each point of the surface from its place at rest while the roots stay at
-    rest: where the body stands and what it faces makes no difference.
+    rest: where the body stands and what it faces makes no difference. A point that goes farther than in any pose that
+    was learnt from counts as where it then was: networks are no guide beyond what they have seen.
 
     Args:
         config: sizes.
         points: of the surface, on the grid of its maps.
     """
 
+    lowest: Tensor
+    highest: Tensor
+
     def __init__(self, config: PoseBranchConfig, points: SurfacePoints) -> None:
         super().__init__()
         self.points = points
+        for name in ("lowest", "highest"):
+            self.register_buffer(name, torch.zeros(len(points), 3))
         down = [3, *(config.width * factor for factor in LEVELS)]
         # Upward each level reads what came from below, and the level of its size on the way down.
         reads = [down[-1], *(2 * width for width in down[-2:0:-1])]
@@ -72,6 +78,10 @@ class PoseBranch(nn.Module):
     ) -> Tensor:
         """(C, r, r) features of a pose."""
         moved = self.points.posed(transforms) - self.points.positions
+        if torch.is_grad_enabled() and self.down[0].weight.requires_grad:
+            torch.minimum(self.lowest, moved, out=self.lowest)
+            torch.maximum(self.highest, moved, out=self.highest)
+        moved = moved.clamp(self.lowest, self.highest)
         values = self.points.texels.on_grid(moved)[None]
         skipped: list[Tensor] = []
         for level, layer in enumerate(self.down):

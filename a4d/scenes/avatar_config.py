@@ -10,7 +10,7 @@ from a4d.config import Config
 from a4d.geometry.gaussians import count_numbers
 from a4d.memory import TRAINED_NUMBER
 from a4d.render.gaussians import RENDERED_GAUSSIAN
-from a4d.scenes.avatar_appearance import NUMBERS, DecoderConfig, TableConfig
+from a4d.scenes.avatar_appearance import COLOUR, NUMBERS, DecoderConfig, TableConfig
 from a4d.scenes.avatar_branch import PoseBranchConfig
 
 FILLED = 0.6
@@ -54,5 +54,5 @@ class AvatarConfig(Config):
         decoder = self.appearance if isinstance(self.appearance, DecoderConfig) else None
         parameters = NUMBERS * texels if decoder is None else decoder.channels * decoder.resolution**2
         if self.branch is not None and decoder is None:
-            parameters += NUMBERS * self.branch.channels * texels
+            parameters += COLOUR * self.branch.channels * texels
         return TRAINED_NUMBER * parameters + texels * (RENDERED_GAUSSIAN + 4 * count_numbers(0))

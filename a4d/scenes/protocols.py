@@ -252,7 +252,6 @@ class SurfaceBound(Protocol):
     def attributes(self, time: float = 0.0) -> SurfaceAttributes:
         """What is learnt of them, as it is at a time in [0, 1], part of the autograd graph."""
 
-    @property
     def neighbours(self) -> Tensor:
         """(N, K) int64 the Gaussians that are nearest to each on the surface at rest."""
 

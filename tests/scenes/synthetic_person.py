@@ -43,7 +43,7 @@ GUESSED = (
 )  # fmt: skip
 """The joints of which trackers are not sure."""
 
-DARKEST = 0.6
+DARKEST = 0.8
 """Share of the colour that the deepest folds lose at a bend of 90 degrees."""
 
 FINER = 2
@@ -116,7 +116,7 @@ class Person:
 
     def folds(self, places: Tensor, bends: Tensor) -> Tensor:
         """(...) in [0, 1] how deep folds are at places at rest: waves down the body, that grow as joints bend."""
-        wave = 0.5 + 0.5 * torch.sin(2 * math.pi * places[..., 1] / 0.05)
+        wave = 0.5 + 0.5 * torch.sin(2 * math.pi * places[..., 1] / 0.08)
         depth = (self.near_folds(places) * (2 * bends / math.pi).clamp(0, 1)).sum(-1)
         return (wave * depth).clamp(0, 1)
 

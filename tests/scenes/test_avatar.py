@@ -100,7 +100,7 @@ def test_texels_lie_on_the_skin_of_the_open_body_and_not_in_its_mouth():
 def test_a_spacing_is_the_distance_to_the_next_texel():
     scene = begun()
     positions = scene.points.positions
-    nearest = (positions[scene.neighbours[:, 0]] - positions).norm(dim=1)
+    nearest = (positions[scene.neighbours()[:, 0]] - positions).norm(dim=1)
     assert float((nearest / scene.points.spacing).median()) == pytest.approx(1, abs=0.1)
 
 
@@ -183,6 +183,8 @@ def test_a_branch_begins_without_effect_and_reads_the_pose_alone(fitted, film):
     scene = begin_from(fitted, over, draws())
     assert torch.allclose(shown(scene, film, 2), shown(fitted, film, 2), atol=1e-6)
     assert {"pose_encoder", "responses"} <= scene.groups().keys()
+    for time in film.times.tolist():
+        scene.attributes(time)
     with torch.no_grad():
         for parameter in scene.branch.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=draws(1)))

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic_smpl
+import tiny_models as tiny
 import torch
 import yaml
+from safetensors.torch import save_file
 from small_avatar import filmed, tracked, write_workspace
 
 from a4d.config import overlaid
@@ -43,13 +45,24 @@ def film(tmp_path: Path) -> Path:
 
 
 def small_paper(folder: Path) -> Path:
-    """The paper's file with small numbers."""
+    """The paper's file with small numbers, and LPIPS from the second step on."""
     values = overlaid(yaml.safe_load((RECIPES / "paper.yaml").read_text()), SMALL)
     for section in values.values():
-        section["objectives"] = [each for each in section["objectives"] if each["kind"] != "perceptual"]
+        for objective in section["objectives"]:
+            if objective["kind"] == "perceptual":
+                objective["turns"] = {"start": 1}
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump(values))
     return file
+
+
+@pytest.fixture(scope="module")
+def lpips(tmp_path_factory) -> Path:
+    """A folder with a thin LPIPS of random numbers."""
+    folder = tmp_path_factory.mktemp("lpips")
+    (folder / "LPIPS").mkdir()
+    save_file(tiny.alexnet_lpips([4, 6, 8, 8, 6]), folder / "LPIPS" / "alexnet.safetensors")
+    return folder
 
 
 def changed(before, after) -> set[str]:
@@ -63,13 +76,24 @@ def changed(before, after) -> set[str]:
     return found
 
 
-def test_the_paper_s_file_leads_from_a_film_to_an_avatar_whose_looks_depend_on_its_pose(a4d, tmp_path, film) -> None:
-    settings = ("--config", small_paper(tmp_path))
+def test_the_paper_s_file_leads_from_a_film_to_an_avatar_whose_looks_depend_on_its_pose(
+    a4d, tmp_path, film, lpips
+) -> None:
+    missing = a4d("fit-dynamic", film, "--config", small_paper(tmp_path))
+    assert (missing.code, "lpips-alexnet" in missing.err) == (5, True)
+    assert (
+        a4d("fit-dynamic", film, "--config", small_paper(tmp_path), "--set", "without=[perceptual]", "--dry-run").code
+        == 0
+    )
+    settings = ("--config", small_paper(tmp_path), "--weights", f"lpips-alexnet={lpips}")
     chain = [("fit-dynamic", film, *settings), ("refine", film, "--from", "fit-dynamic", *settings)]
     for arguments in chain:
         done = a4d(*arguments, "--json")
         assert done.code == 0, done.err
     assert all(a4d(*arguments, "--json").json["status"] == "up to date" for arguments in chain)
+    record = Workspace.open(film).read_records()["fit-dynamic"]
+    assert record.metrics["perceptual/film"] > 0
+    assert [entry.id for entry in record.weights] == ["lpips-alexnet"]
     fitted, refined = (load_scene(film / "scenes" / name) for name in ("fit-dynamic", "refine"))
     assert set(fitted.groups()) == {"features", "decoder", "turns", "shifts"}
     assert all(parameter.isfinite().all() for parameter in fitted.parameters())
