@@ -19,7 +19,7 @@ from a4d.geometry.assets.placement import Orientation
 from a4d.geometry.bodies.animated_body import AnimatedBody
 from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.tracked_body import TrackedBody, in_shape
-from a4d.geometry.cameras import Cameras, concatenate, orbit
+from a4d.geometry.cameras import Cameras, orbit
 from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import rotation_from_axis_angle
@@ -45,6 +45,9 @@ GUESSED = (
 
 DARKEST = 0.8
 """Share of the colour that the deepest folds lose at a bend of 90 degrees."""
+
+FOLDED = 0.1
+"""Share of the colour that folds take from a pixel of which one says that it shows them."""
 
 FINER = 2
 """Samples along a pixel's side."""
@@ -92,18 +95,15 @@ class Person:
         return ((trace - 1) / 2).clamp(-1, 1).acos()
 
     def seen_by(self, camera: Cameras, moment: int, colours: str = "clothes") -> tuple[Tensor, Tensor]:
-        """(H, W, 4) straight alpha as a single camera sees a moment, and (H, W) how much of a pixel shows folds."""
+        """(H, W, 4) straight alpha as a single camera sees a moment, and (H, W) how much darker folds make a pixel."""
         fine = camera.resized(FINER * camera.width, FINER * camera.height)
         fragments = rasterise(Mesh(self.vertices[moment], self.body.faces), fine)
         seen = fragments.is_covered[0]
         places = fragments.interpolate(self.body.rest()[0], self.body.faces)[0][seen]
-        if colours == "flat":
-            rgb = torch.full_like(places, 0.5)
-        else:
-            folds = self.folds(places, self.bends[moment])
-            rgb = dressed(places, self.body) * (1 - DARKEST * folds[:, None])
+        darker = DARKEST * self.folds(places, self.bends[moment])[:, None]
+        rgb = torch.full_like(places, 0.5) if colours == "flat" else dressed(places, self.body) * (1 - darker)
         image = torch.zeros(*seen.shape, 5)
-        image[seen] = torch.cat([rgb, torch.ones(len(rgb), 1), self.near_folds(places).amax(-1, keepdim=True)], dim=1)
+        image[seen] = torch.cat([rgb, torch.ones(len(rgb), 1), darker], dim=1)
         image = image.unflatten(1, (-1, FINER)).unflatten(0, (-1, FINER)).mean((1, 3))
         alpha = image[..., 3:4]
         return torch.cat([image[..., :3] / alpha.clamp_min(1e-6), alpha], dim=-1).clamp(0, 1), image[..., 4]
@@ -207,7 +207,7 @@ class Likeness:
     Args:
         white: over a white background, all pixels.
         foreground: where the person is.
-        folds: where the clothes fold.
+        folds: where folds make the clothes darker, over the moments that show such places.
     """
 
     white: float
@@ -220,18 +220,13 @@ def likeness(scene: Scene, truth: Person, size: int, moments: list[int], colours
     """A scene in the poses of a person against the person; `flat` compares a grey body in its place."""
     camera, found = camera_in_front(size), []
     for moment in moments:
-        image, reach = truth.seen_by(camera, moment)
+        image, darker = truth.seen_by(camera, moment)
         white = image[..., :3] * image[..., 3:] + 1 - image[..., 3:]
         if colours == "flat":
             grey = truth.seen_by(camera, moment, "flat")[0]
             shown = grey[..., :3] * grey[..., 3:] + 1 - grey[..., 3:]
         else:
             shown = scene.render(camera, truth.times[moment : moment + 1].float(), torch.ones(3)).rgb[0].clamp(0, 1)
-        inside, folding = image[..., 3] > 0.5, reach > 0.1
-        found.append([float(psnr(shown[area], white[area])) for area in (white[..., 0] >= 0, inside, folding)])
-    return Likeness(*torch.tensor(found).mean(0).tolist())
-
-
-def cameras_in_front(count: int, size: int) -> Cameras:
-    """The same camera several times."""
-    return concatenate([camera_in_front(size)] * count)
+        areas = (torch.ones_like(darker).bool(), image[..., 3] > 0.5, darker > FOLDED)
+        found.append([float(psnr(shown[area], white[area])) if int(area.sum()) > 20 else math.nan for area in areas])
+    return Likeness(*torch.tensor(found).nanmean(0).tolist())
