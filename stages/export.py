@@ -380,5 +380,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=4,
+    code_version=5,
 )
