@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
 from a4d.geometry.assets.asset import Asset
-from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
@@ -31,9 +30,9 @@ from a4d.scenes.avatar_asset import DressedSurface
 from a4d.scenes.avatar_branch import PoseBranch
 from a4d.scenes.avatar_config import AvatarConfig
 from a4d.scenes.avatar_gaussians import PosedGaussians, posed_gaussians
-from a4d.scenes.avatar_poses import AvatarPoses
 from a4d.scenes.avatar_surface import SurfacePoints, visible_texels, with_own_texture
 from a4d.scenes.avatar_visibility import Visibility, faces_camera
+from a4d.scenes.body_scene import BodyScene
 from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
@@ -44,7 +43,7 @@ POINTS, BAKED, POSES = "points.", "baked.", "poses."
 """How the names of tensors begin that say where texels lie, what was learnt of them, and how the body stands."""
 
 
-class AvatarScene(Scene):
+class AvatarScene(BodyScene):
     """Isotropic Gaussians on a body in the poses of a clip (GaussianAvatar, Hu et al. 2024).
 
     A Gaussian lies at a texel's place at rest, moved by its offset, and goes where the joints take it, by the
@@ -64,12 +63,9 @@ class AvatarScene(Scene):
     pose_groups = ("turns", "shifts")
 
     def __init__(self, config: AvatarConfig, tracked: TrackedBody, points: SurfacePoints) -> None:
-        super().__init__()
-        self.config, self.tracked, self.points = config, tracked, points
-        animated, body = tracked.animated, tracked.animated.body
-        start = body.local_transforms(animated.rotations, body.rest()[1], animated.translation)
-        self.poses = AvatarPoses(animated.skeleton, start, tracked.times, animated.seconds_per_frame)
-        self.branch = None if config.branch is None else PoseBranch.of(config.branch, body)
+        super().__init__(tracked)
+        self.config, self.points = config, points
+        self.branch = None if config.branch is None else PoseBranch.of(config.branch, self.body)
         coordinates = points.texels.coordinates
         self.appearance: Appearance
         if isinstance(config.appearance, DecoderConfig):
@@ -165,18 +161,6 @@ class AvatarScene(Scene):
         """(N, 6) int64."""
         return self.points.neighbours
 
-    def transforms(self, time: float) -> Tensor:
-        """(J, 4, 4) posed_from_rest of each joint, differentiable in the pose."""
-        return self.poses.posed_from_rest(self.poses.parent_from_joint([time])[0])
-
-    def joints(self, times: Sequence[float]) -> Tensor:
-        """(T, J, 3) metres."""
-        return self.skeleton.world_from_joint(self.poses.parent_from_joint(times))[..., :3, 3]
-
-    def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Rotations and shifts of the moments' rows, each in its joint's own frame."""
-        return self.poses.table.residuals(self.poses.moments_at(times)[0])
-
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians in the pose of a time in [0, 1]."""
         return self._posed(time).gaussians
@@ -253,26 +237,6 @@ class AvatarScene(Scene):
         return self.points.nearest_to(self.body.rest()[0])[:, 0]
 
     @property
-    def body(self) -> Body:
-        """In its only shape, on the CPU, with texture coordinates of which every texel is a point."""
-        return self.tracked.animated.body
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether there are several moments."""
-        return len(self.poses) > 1
-
-    @property
-    def seconds(self) -> float | None:
-        """From the first moment to the last."""
-        return self.poses.seconds if self.is_moving else None
-
-    @property
-    def is_periodic(self) -> bool:
-        """Never: a film ends elsewhere than it began."""
-        return False
-
-    @property
     def has_mesh(self) -> bool:
         """Always: that of the body."""
         return True
@@ -286,16 +250,6 @@ class AvatarScene(Scene):
         """Take over the size of pixels where none is known yet."""
         if self.footprint is None:
             self.config = self.config.model_copy(update={"footprint": size})
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints at rest, with the world's axes."""
-        return self.poses.skeleton
-
-    @torch.no_grad()
-    def motion(self, times: Sequence[float]) -> Motion:
-        """How the joints stand at evenly spaced times in [0, 1], as they were fitted."""
-        return self.poses.motion(times)
 
     def with_motion(self, motion: Motion) -> AvatarScene:
         """The same avatar in the motion of something else; see `TrackedBody.driven`."""
@@ -361,18 +315,6 @@ class AvatarScene(Scene):
         write_scene(folder, self.config, tensors)
         write_tracked_body(folder / BODY_FILE, self.fitted())
         write_gaussian_ply(folder / "gaussians.ply", self.gaussians().to("cpu"), up="y")
-
-    @torch.no_grad()
-    def fitted(self) -> TrackedBody:
-        """The body in the poses as they were fitted, on the CPU."""
-        local = self.poses.table.parent_from_joint(torch.arange(len(self.poses))).cpu()
-        root = self.skeleton.from_the_roots()[0]
-        animated = replace(
-            self.tracked.animated,
-            rotations=local[..., :3, :3],
-            translation=local[:, root, :3, 3] - self.skeleton.rest[root, :3, 3],
-        )
-        return replace(self.tracked, animated=animated)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> AvatarScene:
