@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
-from a4d.geometry.bodies.body import Body
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
@@ -26,13 +26,14 @@ from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS
 from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.avatar_appearance import Appearance, AppearanceDecoder, AppearanceTable, DecoderConfig
+from a4d.scenes.avatar_asset import DressedSurface
 from a4d.scenes.avatar_branch import PoseBranch
 from a4d.scenes.avatar_config import AvatarConfig
 from a4d.scenes.avatar_gaussians import PosedGaussians, posed_gaussians
-from a4d.scenes.avatar_poses import AvatarPoses
 from a4d.scenes.avatar_surface import SurfacePoints, visible_texels, with_own_texture
 from a4d.scenes.avatar_visibility import Visibility, faces_camera
-from a4d.scenes.protocols import SurfaceAttributes
+from a4d.scenes.body_scene import BodyScene
+from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
@@ -42,7 +43,7 @@ POINTS, BAKED, POSES = "points.", "baked.", "poses."
 """How the names of tensors begin that say where texels lie, what was learnt of them, and how the body stands."""
 
 
-class AvatarScene(Scene):
+class AvatarScene(BodyScene):
     """Isotropic Gaussians on a body in the poses of a clip (GaussianAvatar, Hu et al. 2024).
 
     A Gaussian lies at a texel's place at rest, moved by its offset, and goes where the joints take it, by the
@@ -59,14 +60,12 @@ class AvatarScene(Scene):
     config_class = AvatarConfig
     config: AvatarConfig
     offers = GAUSSIAN_CHANNELS
+    pose_groups = ("turns", "shifts")
 
     def __init__(self, config: AvatarConfig, tracked: TrackedBody, points: SurfacePoints) -> None:
-        super().__init__()
-        self.config, self.tracked, self.points = config, tracked, points
-        animated, body = tracked.animated, tracked.animated.body
-        start = body.local_transforms(animated.rotations, body.rest()[1], animated.translation)
-        self.poses = AvatarPoses(animated.skeleton, start, tracked.times, animated.seconds_per_frame)
-        self.branch = None if config.branch is None else PoseBranch.of(config.branch, body)
+        super().__init__(tracked)
+        self.config, self.points = config, points
+        self.branch = None if config.branch is None else PoseBranch.of(config.branch, self.body)
         coordinates = points.texels.coordinates
         self.appearance: Appearance
         if isinstance(config.appearance, DecoderConfig):
@@ -162,28 +161,28 @@ class AvatarScene(Scene):
         """(N, 6) int64."""
         return self.points.neighbours
 
-    def transforms(self, time: float) -> Tensor:
-        """(J, 4, 4) posed_from_rest of each joint, differentiable in the pose."""
-        return self.poses.posed_from_rest(self.poses.parent_from_joint([time])[0])
-
-    def joints(self, times: Sequence[float]) -> Tensor:
-        """(T, J, 3) metres."""
-        return self.skeleton.world_from_joint(self.poses.parent_from_joint(times))[..., :3, 3]
-
-    def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Rotations and shifts of the moments' rows, each in its joint's own frame."""
-        return self.poses.table.residuals(self.poses.moments_at(times)[0])
-
     def gaussians(self, time: float = 0.0) -> Gaussians:
         """The Gaussians in the pose of a time in [0, 1]."""
         return self._posed(time).gaussians
 
-    def _posed(self, time: float) -> PosedGaussians:
-        config = self.config
+    def _posed(self, time: float, transforms: Tensor | None = None) -> PosedGaussians:
+        config, moved = self.config, self.transforms(time) if transforms is None else transforms
         return posed_gaussians(
-            self.points, self.attributes(time), self.transforms(time),
-            size=config.size, sizes=config.sizes, opacity=config.opacity,
-        )  # fmt: skip
+            self.points, self.attributes(time), moved, size=config.size, sizes=config.sizes, opacity=config.opacity
+        )
+
+    @torch.no_grad()
+    def skinned_gaussians(self) -> SkinnedGaussians:
+        """The Gaussians of the first moment with all joints at rest."""
+        at_rest = torch.eye(4, device=self.points.positions.device).expand(len(self.skeleton), 4, 4)
+        return SkinnedGaussians(self._posed(0.0, at_rest).gaussians, self.points.weights)
+
+    @torch.no_grad()
+    def skinned_asset(self, options: AssetOptions) -> Asset:
+        """The body's mesh in the Gaussians' clothes; see `a4d.scenes.avatar_asset`."""
+        deviations = self.skinned_gaussians().gaussians.scales[:, 0]
+        dressed = DressedSurface(self.body, self.points, self.attributes(), deviations, self.footprint)
+        return dressed.asset(self.motion(options.times), options)
 
     def render(
         self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
@@ -238,26 +237,6 @@ class AvatarScene(Scene):
         return self.points.nearest_to(self.body.rest()[0])[:, 0]
 
     @property
-    def body(self) -> Body:
-        """In its only shape, on the CPU, with texture coordinates of which every texel is a point."""
-        return self.tracked.animated.body
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether there are several moments."""
-        return len(self.poses) > 1
-
-    @property
-    def seconds(self) -> float | None:
-        """From the first moment to the last."""
-        return self.poses.seconds if self.is_moving else None
-
-    @property
-    def is_periodic(self) -> bool:
-        """Never: a film ends elsewhere than it began."""
-        return False
-
-    @property
     def has_mesh(self) -> bool:
         """Always: that of the body."""
         return True
@@ -272,25 +251,19 @@ class AvatarScene(Scene):
         if self.footprint is None:
             self.config = self.config.model_copy(update={"footprint": size})
 
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints at rest, with the world's axes."""
-        return self.poses.skeleton
-
-    @torch.no_grad()
-    def motion(self, times: Sequence[float]) -> Motion:
-        """How the joints stand at evenly spaced times in [0, 1], as they were fitted."""
-        return self.poses.motion(times)
-
     def with_motion(self, motion: Motion) -> AvatarScene:
-        """The same avatar in the motion of something else; see `a4d.geometry.deformation.retargeting.retargeted`."""
-        animated = self.tracked.animated.with_motion(motion)
-        times = torch.linspace(0, 1, len(animated), dtype=torch.float64)
-        tracked = replace(self.tracked, animated=animated, times=times, is_tracked=torch.ones(len(animated)).bool())
-        driven = self.changed(self.config, tracked)
-        driven.baked = self.baked
-        driven.hold_all_but(())
-        return driven.to(self.points.positions.device)
+        """The same avatar in the motion of something else; see `TrackedBody.driven`."""
+        return self._posed_as(self.tracked.driven(motion))
+
+    def in_poses_of(self, tracked: TrackedBody) -> AvatarScene:
+        """The same avatar as another body of the same joints stands; see `TrackedBody.in_poses_of`."""
+        return self._posed_as(self.tracked.in_poses_of(tracked))
+
+    def _posed_as(self, tracked: TrackedBody) -> AvatarScene:
+        posed = self.changed(self.config, tracked)
+        posed.baked = self.baked
+        posed.hold_all_but(())
+        return posed.to(self.points.positions.device)
 
     def changed(
         self, config: AvatarConfig, tracked: TrackedBody, generator: torch.Generator | None = None
@@ -342,18 +315,6 @@ class AvatarScene(Scene):
         write_scene(folder, self.config, tensors)
         write_tracked_body(folder / BODY_FILE, self.fitted())
         write_gaussian_ply(folder / "gaussians.ply", self.gaussians().to("cpu"), up="y")
-
-    @torch.no_grad()
-    def fitted(self) -> TrackedBody:
-        """The body in the poses as they were fitted, on the CPU."""
-        local = self.poses.table.parent_from_joint(torch.arange(len(self.poses))).cpu()
-        root = self.skeleton.from_the_roots()[0]
-        animated = replace(
-            self.tracked.animated,
-            rotations=local[..., :3, :3],
-            translation=local[:, root, :3, 3] - self.skeleton.rest[root, :3, 3],
-        )
-        return replace(self.tracked, animated=animated)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> AvatarScene:
