@@ -26,16 +26,15 @@ EXTRAS = {"probabilities": ATTENTION, "logits": ATTENTION_LOGITS}
 class AttentionMask(PriorObjective):
     """Where the prior looks for the subject's words, in every layer of its cross-attention, against the rendered mask.
 
-    The attention-mask alignment of X-Dreamer (section 3.3, equation 4). It teaches what of the prior learns, and it moves
-    the scene by way of its colours, and of its silhouette unless the mask is detached. The words are those of the first
-    noun phrase, see `a4d.priors.subjects`.
-
-    Of the prediction it is the half with the prompt that counts. Score distillation that asks alike shares it.
+    The attention-mask alignment of X-Dreamer (equation 4), with every layer's mask shrunk from the rendered one and
+    every image brought to [0, 1] by itself, where the released code sees the last layer alone and one range per batch.
+    It teaches what of the prior learns, and it moves the scene by way of its colours, and of its silhouette unless the
+    mask is detached. What counts is the prediction with the prompt, which score distillation that asks alike shares.
     """
 
     kind: Literal["attention-mask"] = "attention-mask"
     subject: str | None = Field(
-        default=None, description="words of the prompt that the mask shows; None: its first noun phrase"
+        default=None, description="words of the prompt that the mask shows; None: its first noun phrase, by rule"
     )
     scores: Literal["probabilities", "logits"] = Field(
         default="probabilities", description="attention before or after the softmax over the prompt's tokens"
@@ -54,11 +53,11 @@ class AttentionMask(PriorObjective):
         found = subjects(self.prompt)
         if self.subject is not None or len(found) == 1:
             return ()
-        others = ", ".join(found[1:])
-        return (
+        warning = (
             f"{self.label}: the prompt names several subjects, and one mask cannot tell them apart (a limit of "
-            f"X-Dreamer's): '{found[0]}' alone is aligned with it, not {others}; `subject` chooses another",
+            f"X-Dreamer's): '{found[0]}' is aligned with it, not {', '.join(found[1:])}; `subject` chooses another"
         )
+        return (warning,)
 
     def wants(self, step: int) -> Wants:
         """The scores, with a graph into what of the prior learns and into the renders."""

@@ -246,15 +246,23 @@ def apply_cg_lora(prior: Any, file: Path) -> None:
 
 
 def _config_of(state: Mapping[str, Tensor]) -> CgLoraConfig:
-    """The settings by which an adapter was made, of its tensors' shapes."""
-    ups = {
-        name: next((state[key] for key in state if key.endswith(f".to_q.generators.{name}.up")), None)
+    """The settings by which an adapter was made, of its tensors' shapes.
+
+    Raises:
+        LookupError: tensors are missing.
+        ValueError: they have shapes that no settings give.
+    """
+    text, camera = (
+        [value for key, value in state.items() if key.endswith(f".to_q.generators.{name}.up")]
         for name in ("text", "camera")
-    }
-    ranks = {f"{name}_rank": 0 if up is None else len(up) for name, up in ups.items()}
-    bottleneck = next(up.shape[2] for up in ups.values() if up is not None)
-    features = len(state["camera_network.2.weight"])
-    return CgLoraConfig(kind="cg-lora", bottleneck=bottleneck, camera_features=features, **ranks)
+    )
+    return CgLoraConfig(
+        kind="cg-lora",
+        text_rank=len(text[0]) if text else 0,
+        camera_rank=len(camera[0]) if camera else 0,
+        bottleneck=[*text, *camera][0].shape[2],
+        camera_features=len(state["camera_network.2.weight"]),
+    )
 
 
 def _camera_network(features: int, generator: torch.Generator) -> nn.Sequential:

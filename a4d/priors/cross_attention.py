@@ -40,8 +40,8 @@ class CrossAttention:
     """Attention of latent tokens to text tokens, as diffusers computes it.
 
     Each of the four projections gets the update that lies under `UPDATES` in the layer, by the guidance of its rows. As
-    children of the layer, updates travel with a model that visits a device; as an argument, guidance is there again when
-    a part is computed again.
+    children of the layer, updates travel with a model that visits a device; as an argument, guidance is there again
+    when a part is computed anew.
 
     Args:
         keep: looks at the scores. Without it they are never held as a whole.

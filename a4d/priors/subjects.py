@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import re
 
-DETERMINERS = frozenset(
-    "a an the this that these those some any each every one two three four five six several many".split()
-    + "my your his her its our their".split()
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+DETERMINERS = _words(
+    "a an the this that these those some any each every several many my your his her its our their one two three four "
+    "five six"
 )
-CONJUNCTIONS = frozenset({"and", "or", "&", "plus"})
-ENDS = frozenset(
-    # Prepositions,
-    "of in on at by for with without from to into onto over under above below behind beside between near inside outside "
-    "around through across along against among as like next during "
-    # pronouns that begin a clause,
-    "which who whose where while "
-    # and verbs that are no nouns.
+JOINTS = _words("and or & plus ,")
+PREPOSITIONS = _words(
+    "of in on at by for with without from to into onto over under above below behind beside between near inside "
+    "outside around through across along against among as like next during"
+)
+CLAUSES = _words("that which who whose where while")
+"""What begins a clause behind a noun."""
+
+VERBS = _words(
     "is are was were be has have had does do can will sits stands holds wears eats rides runs walks flies jumps looks "
-    "carries made wearing holding".split()
+    "carries made"
 )
-PICTURES = frozenset(
-    "photo photograph picture image shot rendering render painting drawing sketch illustration model closeup".split()
+"""Forms of frequent ones that are hardly ever nouns."""
+
+ENDS = PREPOSITIONS | CLAUSES | VERBS
+PICTURES = _words(
+    "photo photograph picture image shot rendering render painting drawing sketch illustration model closeup"
 )
 """What shows a subject, where `of` follows on it."""
 
-NOUNS_IN_ING = frozenset("building ceiling earring painting wedding pudding being morning evening clothing".split())
+NOUNS_IN_ING = _words("building ceiling earring painting wedding pudding being morning evening clothing")
 
 _WORD = re.compile(r"<token(?::[^<>]*)?>|[^\s,.;:!?()\"]+|[,.;:!?()\"]")
 
@@ -34,8 +43,8 @@ def subjects(prompt: str) -> list[str]:
 
     A phrase ends at the first preposition, verb or punctuation mark; a conjunction with a determiner behind it begins
     another ("a dog and a cat", but "a black and white cat"). What stands before `of` is passed over where it is a kind
-    of picture ("a photo of a fox"). Words in -ing are adjectives right behind the determiner ("a running dog") and verbs
-    elsewhere ("a panda eating bamboo"); words in -ed are verbs before a preposition ("a cake covered in sugar").
+    of picture ("a photo of a fox"). A word in -ing is an adjective right behind the determiner ("a running dog") and a
+    verb elsewhere ("a panda eating bamboo"); one in -ed is a verb before a preposition ("a cake covered in sugar").
 
     Args:
         prompt: in English, without the name of a view.
@@ -89,5 +98,4 @@ def _end(words: list[str], start: int) -> int:
 
 def _begins_another(words: list[str], index: int) -> bool:
     """Whether a conjunction or a comma stands here, and a determiner behind it."""
-    joins = CONJUNCTIONS | {","}
-    return index + 1 < len(words) and words[index] in joins and words[index + 1] in DETERMINERS
+    return index + 1 < len(words) and words[index] in JOINTS and words[index + 1] in DETERMINERS
