@@ -12,7 +12,6 @@ from torch.nn.functional import interpolate
 
 from a4d.errors import ConfigError
 from a4d.objectives.asking import PriorObjective
-from a4d.objectives.deferred import render_in_patches
 from a4d.objectives.objective import Step
 from a4d.priors.attention_maps import ATTENTION, ATTENTION_LOGITS
 from a4d.priors.components import TextEncoder
@@ -71,7 +70,7 @@ class AttentionMask(PriorObjective):
         """
         prediction = self.ask(step).prediction
         tokens = self._tokens(step.prior(self.prior))
-        mask = self._mask(step)
+        mask = self.rendered(step, lambda render: render.alpha)
         layers = {name: maps for name, maps in prediction.extras.items() if name.startswith(f"{EXTRAS[self.scores]}/")}
         if not layers or any(len(maps) != len(mask) for maps in layers.values()):
             raise ConfigError(f"{self.label}: the prior does not look for words in single images", "Ask another prior")
@@ -84,14 +83,6 @@ class AttentionMask(PriorObjective):
         if not isinstance(text, TextEncoder):
             raise ConfigError(f"{self.label}: the prior does not understand texts", "Ask another prior")
         return text.places(self.template.replace("{}", self.prompt), self.subject or subjects(self.prompt)[0])
-
-    def _mask(self, step: Step) -> Tensor:
-        """(B, H, W, 1) what the scene covers."""
-        if self.patch is None:
-            return step.render(self.views, self.needs).alpha
-        return render_in_patches(
-            lambda part: step.render_from(part, self.views).alpha, step.batch(self.views).cameras, self.patch
-        )
 
 
 def alignment_errors(

@@ -14,12 +14,13 @@ from a4d.priors import guest
 from a4d.priors.adapters import apply_adapter
 from a4d.priors.camera_codes import view_code
 from a4d.priors.cg_lora import CG_LORA_FILE, CgLoraConfig
+from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.cross_attention import RowGuidance
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.placement import Placement
 from a4d.priors.prediction import Wants, predict
-from a4d.priors.protocol import Conditioning, denoise_jointly
+from a4d.priors.protocol import Conditioning, Viewpoints, denoise_jointly
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.text_to_video import TextToVideo
 
@@ -117,6 +118,19 @@ def test_each_view_of_a_ring_has_its_own_camera():
     awakened(adapter)
     guided = prior.denoise(noisy(4), t, conditioning, query(prior, seen).seen)
     assert float((guided - plain).abs().amax(dim=(1, 2, 3)).min()) > 1e-4
+
+
+def test_what_a_picture_controls_follows_the_camera_too():
+    prior = ControlNetTile(
+        tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), noise_schedule("scaled-linear")
+    )
+    conditioning = prior.condition(["a cat"], torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0)))
+    awakened(attached(prior))
+    front, back = (
+        prior.denoise(noisy(1), torch.tensor([300]), conditioning, Viewpoints(cameras(azimuth)))
+        for azimuth in (0.0, 180.0)
+    )
+    assert float((front - back).abs().max()) > 1e-4
 
 
 def loss_taught(shuffled):
