@@ -59,6 +59,7 @@ def validate(path: Path) -> Report:
     _check_frames(workspace, report)
     _check_channels(workspace, report)
     _check_ground_truth(workspace, report)
+    _check_body(workspace, report)
     _check_records(workspace, report)
     for scene in sorted(workspace.path.glob("scenes/*/")):
         _check_scene(scene, report)
@@ -79,11 +80,13 @@ def _check_source(workspace: Workspace, report: Report) -> None:
 
 def _check_channels(workspace: Workspace, report: Report) -> None:
     from a4d.io.frame_channels import channel_gaps, channel_problems
+    from a4d.io.keypoints import keypoint_problems
 
     if report.problems:
         return
     sizes = _sizes_of_frames(workspace.path)
     report.problems += channel_problems(workspace.path, sizes)
+    report.problems += keypoint_problems(workspace.path, len(sizes))
     report.warnings += channel_gaps(workspace.path, sizes)
 
 
@@ -107,6 +110,27 @@ def _check_ground_truth(workspace: Workspace, report: Report) -> None:
             read_ground_truth(contained(workspace.path, shown.ground_truth))
         except A4DError as error:
             report.problems.append(error.problem)
+
+
+def _check_body(workspace: Workspace, report: Report) -> None:
+    from a4d.io.bodies.tracked_body import BODY_FILE, read_tracked_body
+
+    path = workspace.path / BODY_FILE
+    if report.problems or not path.is_file():
+        return
+    try:
+        moments, tracked = _moments_of_frames(workspace.path), read_tracked_body(path)
+    except A4DError as error:
+        report.problems.append(error.problem)
+        return
+    if moments and moments != len(tracked):
+        report.problems.append(f"{BODY_FILE}: poses at {len(tracked)} moments, and transforms.json has {moments}")
+
+
+def _moments_of_frames(root: Path) -> int:
+    """How many moments the frames show; 0 where there are no cameras."""
+    path = root / "transforms.json"
+    return len({frame.get("time", 0) for frame in read_json(path)["frames"]}) if path.is_file() else 0
 
 
 def _check_frames(workspace: Workspace, report: Report) -> None:

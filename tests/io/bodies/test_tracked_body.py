@@ -10,6 +10,7 @@ from a4d.geometry.bodies.tracked_body import TrackedBody, in_shape
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.io.bodies.open_body import open_body
 from a4d.io.bodies.tracked_body import read_tracked_body, write_tracked_body
+from a4d.io.pictures.images import write_image
 
 MOMENTS = 3
 
@@ -69,3 +70,11 @@ def test_arrays_that_do_not_fit_are_refused(file, name, change, said):
     np.savez(file, **arrays)
     with pytest.raises(InvalidInputError, match=said):
         read_tracked_body(file)
+
+
+def test_a_workspace_whose_body_has_other_moments_than_its_frames_is_not_valid(a4d, tmp_path, tracked):
+    write_image(tmp_path / "bar.png", np.pad(np.ones((20, 8, 4), np.float32), ((4, 4), (4, 4), (0, 0))))
+    assert a4d("preprocess", "bar.png", "--size", 16).code == 0
+    assert a4d("estimate-pose", "bar.a4d").code == 0
+    write_tracked_body(tmp_path / "bar.a4d" / "body.npz", tracked)
+    assert "poses at 3 moments, and transforms.json has 1" in a4d("validate", "bar.a4d").out
