@@ -29,6 +29,10 @@ class AttentionMask(PriorObjective):
     every image brought to [0, 1] by itself, where the released code sees the last layer alone and one range per batch.
     It teaches what of the prior learns, and it moves the scene by way of its colours, and of its silhouette unless the
     mask is detached. What counts is the prediction with the prompt, which score distillation that asks alike shares.
+
+    A prior that learns by it needs `denoising` beside it, lest it forgets what it knows (`CgLoraConfig`). Probabilities
+    come closer to the masks than the released code's logits, which are 0.18 off after as many steps, and cost the prior
+    less.
     """
 
     kind: Literal["attention-mask"] = "attention-mask"

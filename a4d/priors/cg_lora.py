@@ -30,8 +30,11 @@ CG_LORA_FILE = "cg_lora.safetensors"
 class CgLoraConfig(Config):
     """Low-rank updates of a model's cross-attention that are generated from camera and text (X-Dreamer).
 
-    They learn in a run at the rates PRIOR/lora and PRIOR/camera. Score distillation alone teaches them nothing: it has
-    no graph into the prior. Of the two objectives that have one, `attention-mask` and `denoising`, ...
+    They learn in a run at the rates PRIOR/lora and PRIOR/camera, by `denoising` and `attention-mask` together. Score
+    distillation has no graph into the prior and teaches them nothing, and attention held to masks alone spoils what the
+    prior knows: of objects that it has never seen (tests/bench/cg_lora.py), its squared error of the noise goes from
+    0.051 to 1.8 while attention comes from 0.42 to 0.10 of its masks. With `attention-mask` at a tenth of the weight of
+    `denoising` these are 0.051 and 0.11.
     """
 
     kind: Literal["cg-lora"]
