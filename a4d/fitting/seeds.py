@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from a4d.contents.assets import still_asset
+from a4d.contents.bodies import has_tracked_body, load_tracked_body
 from a4d.contents.frames import load_depth
 from a4d.errors import MissingInputError
 from a4d.fitting.seed_settings import PrimitiveConfig, SeedConfig
@@ -99,23 +100,25 @@ def primitive_seed(config: PrimitiveConfig) -> Seed:
 
 
 def seed_at_rest(workspace: Workspace, scene: str | None, clip: str | None) -> Seed:
-    """What begins to move: a static scene, and the mesh as it stands in the first of the frames.
+    """What begins to move: a static scene, the mesh as it stands in the first of the frames, and a body in its poses.
 
     Args:
-        workspace: holds either or both.
+        workspace: holds one of them at least.
         scene: the static scene's name; None where there is none.
         clip: which of the mesh's animations the frames show; None is the first.
 
     Raises:
-        MissingInputError: there is neither.
+        MissingInputError: there is none.
+        InvalidInputError: the body is damaged.
     """
+    body = load_tracked_body(workspace) if has_tracked_body(workspace) else None
     static = load_scene(workspace.scene(scene)) if scene else None
     asset = still_asset(workspace, clip) if workspace.metadata.asset is not None else None
-    if asset is None and not isinstance(static, Splatting):
+    if asset is None and body is None and not isinstance(static, Splatting):
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
             f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
     if not isinstance(static, Splatting):
-        return Seed(asset=asset)
-    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint)
+        return Seed(asset=asset, body=body)
+    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint, body=body)

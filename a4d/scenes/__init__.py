@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from a4d.scenes.scene import Scene
 
 KINDS = {
+    "avatar": "a4d.scenes.avatar:AvatarScene",
     "field": "a4d.scenes.field:FieldScene",
     "gaussian_motion": "a4d.scenes.gaussian_motion:GaussianMotionScene",
     "gaussians": "a4d.scenes.gaussians:GaussianScene",
