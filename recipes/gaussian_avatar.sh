@@ -30,9 +30,10 @@ choose_profile gaussian_avatar
 name="./$(python -m a4d.naming file "$film").a4d"
 scene=avatar
 [ "$profile" = compact ] || scene="avatar-$profile"
-matting=""
-[ -d "$film" ] || matting="--matting person"
-run a4d preprocess "$film" --config "$settings" $matting \
+# Poses and keypoints of other programs come with masks of their own, or with a background that can be told.
+person="--matting person"
+[ -f "$film" ] && [ -z "$keypoints$tracks" ] || person=""
+run a4d preprocess "$film" --config "$settings" $person \
   ${keypoints:+--keypoints "$keypoints"} ${weights:+--weights "$weights"} ${A4D_PREPROCESS:-}
 stage estimate-pose ${tracks:+--tracks "$tracks"} ${body:+--body "$body"} $accept
 fit fit-dynamic --name "$scene"

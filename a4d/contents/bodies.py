@@ -14,6 +14,12 @@ def has_tracked_body(workspace: Workspace) -> bool:
     return (workspace.path / BODY_FILE).is_file()
 
 
+def followed_body(workspace: Workspace) -> Path | None:
+    """The file of the body in its poses: as the newest scene has fitted them, else as they were tracked."""
+    folders = [*([workspace.scene()] if workspace.scenes() else []), workspace.path]
+    return next((folder / BODY_FILE for folder in folders if (folder / BODY_FILE).is_file()), None)
+
+
 def body_files(workspace: Workspace) -> list[Path]:
     """Its file, where there is one."""
     return [workspace.path / BODY_FILE] if has_tracked_body(workspace) else []

@@ -42,6 +42,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     """
     parts, place = config.resolved, placement(config, runtime)
     record_weights(work, parts.weight_folders(place.overrides), place.overrides)
+    for warning in [warning for objective in parts.objectives for warning in objective.warnings]:
+        work.warn(warning)
     frozen = _frozen(work, parts.scenes_shown, runtime.device)
     priors = build_priors(parts.priors, frames, place, work.workspace.path / ADAPTERS)
     assert config.iterations is not None

@@ -10,6 +10,7 @@ from a4d.objectives.objective import Objective
 
 KINDS = {
     "arap": "a4d.objectives.arap:Arap",
+    "attention-mask": "a4d.objectives.attention_mask:AttentionMask",
     "denoising": "a4d.objectives.denoising:Denoising",
     "depth-correlation": "a4d.objectives.depth:DepthCorrelation",
     "feature-magnitude": "a4d.objectives.surface_bound:FeatureMagnitude",

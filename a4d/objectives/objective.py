@@ -261,6 +261,11 @@ class Objective(Config, ABC):
         """Names of the workspace's scenes that it looks at and nothing changes."""
         return ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of its settings before a run."""
+        return ()
+
     def require(self, scene: Scene) -> None:
         """Check that it applies to a scene.
 

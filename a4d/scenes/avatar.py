@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.skeleton import Motion
@@ -25,13 +26,14 @@ from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS
 from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.avatar_appearance import Appearance, AppearanceDecoder, AppearanceTable, DecoderConfig
+from a4d.scenes.avatar_asset import DressedSurface
 from a4d.scenes.avatar_branch import PoseBranch
 from a4d.scenes.avatar_config import AvatarConfig
 from a4d.scenes.avatar_gaussians import PosedGaussians, posed_gaussians
 from a4d.scenes.avatar_surface import SurfacePoints, visible_texels, with_own_texture
 from a4d.scenes.avatar_visibility import Visibility, faces_camera
 from a4d.scenes.body_scene import BodyScene
-from a4d.scenes.protocols import SurfaceAttributes
+from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
@@ -58,6 +60,7 @@ class AvatarScene(BodyScene):
     config_class = AvatarConfig
     config: AvatarConfig
     offers = GAUSSIAN_CHANNELS
+    pose_groups = ("turns", "shifts")
 
     def __init__(self, config: AvatarConfig, tracked: TrackedBody, points: SurfacePoints) -> None:
         super().__init__(tracked)
@@ -162,12 +165,24 @@ class AvatarScene(BodyScene):
         """The Gaussians in the pose of a time in [0, 1]."""
         return self._posed(time).gaussians
 
-    def _posed(self, time: float) -> PosedGaussians:
-        config = self.config
+    def _posed(self, time: float, transforms: Tensor | None = None) -> PosedGaussians:
+        config, moved = self.config, self.transforms(time) if transforms is None else transforms
         return posed_gaussians(
-            self.points, self.attributes(time), self.transforms(time),
-            size=config.size, sizes=config.sizes, opacity=config.opacity,
-        )  # fmt: skip
+            self.points, self.attributes(time), moved, size=config.size, sizes=config.sizes, opacity=config.opacity
+        )
+
+    @torch.no_grad()
+    def skinned_gaussians(self) -> SkinnedGaussians:
+        """The Gaussians of the first moment with all joints at rest."""
+        at_rest = torch.eye(4, device=self.points.positions.device).expand(len(self.skeleton), 4, 4)
+        return SkinnedGaussians(self._posed(0.0, at_rest).gaussians, self.points.weights)
+
+    @torch.no_grad()
+    def skinned_asset(self, options: AssetOptions) -> Asset:
+        """The body's mesh in the Gaussians' clothes; see `a4d.scenes.avatar_asset`."""
+        deviations = self.skinned_gaussians().gaussians.scales[:, 0]
+        dressed = DressedSurface(self.body, self.points, self.attributes(), deviations, self.footprint)
+        return dressed.asset(self.motion(options.times), options)
 
     def render(
         self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
@@ -237,14 +252,18 @@ class AvatarScene(BodyScene):
             self.config = self.config.model_copy(update={"footprint": size})
 
     def with_motion(self, motion: Motion) -> AvatarScene:
-        """The same avatar in the motion of something else; see `a4d.geometry.deformation.retargeting.retargeted`."""
-        animated = self.tracked.animated.with_motion(motion)
-        times = torch.linspace(0, 1, len(animated), dtype=torch.float64)
-        tracked = replace(self.tracked, animated=animated, times=times, is_tracked=torch.ones(len(animated)).bool())
-        driven = self.changed(self.config, tracked)
-        driven.baked = self.baked
-        driven.hold_all_but(())
-        return driven.to(self.points.positions.device)
+        """The same avatar in the motion of something else; see `TrackedBody.driven`."""
+        return self._posed_as(self.tracked.driven(motion))
+
+    def in_poses_of(self, tracked: TrackedBody) -> AvatarScene:
+        """The same avatar as another body of the same joints stands; see `TrackedBody.in_poses_of`."""
+        return self._posed_as(self.tracked.in_poses_of(tracked))
+
+    def _posed_as(self, tracked: TrackedBody) -> AvatarScene:
+        posed = self.changed(self.config, tracked)
+        posed.baked = self.baked
+        posed.hold_all_but(())
+        return posed.to(self.points.positions.device)
 
     def changed(
         self, config: AvatarConfig, tracked: TrackedBody, generator: torch.Generator | None = None

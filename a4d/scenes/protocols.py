@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeGuard, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from a4d.geometry.assets.animating import AnimationOptions
 from a4d.geometry.assets.asset import Asset
+from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
@@ -141,6 +142,34 @@ class Baking(Meshed, Protocol):
         """
 
 
+@dataclass(frozen=True)
+class SkinnedGaussians:
+    """Gaussians that joints move by linear blend skinning.
+
+    Args:
+        gaussians: N at rest, world, metres.
+        weights: (N, J) of each joint, each row sums to 1.
+    """
+
+    gaussians: Gaussians
+    weights: Tensor
+
+
+@runtime_checkable
+class Skinned(Meshed, Protocol):
+    """A scene of Gaussians on a skinned surface, which other programs can pose; see also `Posable`."""
+
+    def skinned_gaussians(self) -> SkinnedGaussians:
+        """The Gaussians at rest, as they look at the first moment."""
+
+    def skinned_asset(self, options: AssetOptions) -> Asset:
+        """The surface with a picture of what the Gaussians show, and its joints' motion as the only clip.
+
+        Args:
+            options: what is wanted; a motion is always stored as that of the scene's own joints.
+        """
+
+
 Followed = Literal["gaussians", "vertices", "nodes"]
 """The points of a scene that can be followed over time."""
 
@@ -239,6 +268,21 @@ class Posed(Protocol):
 
     def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
         """(T, J, 3, 3) rotations and (T, R, 3) metres of the roots that were learnt at moments of the clip."""
+
+
+@runtime_checkable
+class Embodied(Protocol):
+    """A scene that is a body in the poses of a clip."""
+
+    pose_groups: ClassVar[tuple[str, ...]]
+    """The groups of its parameters that say how the body stands, a row per moment."""
+
+    def in_poses_of(self, tracked: TrackedBody) -> Embodied:
+        """The same body, at the times, in the poses and at the place of another of the same joints.
+
+        Raises:
+            InvalidInputError: the other has other joints.
+        """
 
 
 @runtime_checkable

@@ -33,6 +33,7 @@ class Seed:
         asset: the surface with materials, at rest, or None.
         gaussians: fitted ones, or None.
         footprint: metres that a pixel was wide with which they were fitted, or None where nobody knows.
+        outline_iou: overlap of the mesh's outline and the picture's that it was brought to, in [0, 1], or None.
         body: that was followed through the frames, or None.
     """
 
@@ -44,6 +45,7 @@ class Seed:
     asset: Asset | None = None
     gaussians: Gaussians | None = None
     footprint: float | None = None
+    outline_iou: float | None = None
     body: TrackedBody | None = None
 
     @property

@@ -105,6 +105,7 @@ def laid_out(
     mesh: Mesh,
     uvs: Tensor,  # (F, 3, 2) of the faces' corners in [0, 1], u right and v down
 ) -> UnwrappedMesh:
-    """A mesh whose texture coordinates are known; every face is a chart of its own."""
-    corners = torch.arange(3 * len(mesh.faces))
-    return UnwrappedMesh(mesh.to("cpu"), mesh.faces.cpu().flatten(), corners.view(-1, 3), uvs.cpu().flatten(0, 1))
+    """A mesh whose texture coordinates are known; corners at the same vertex and place in the texture are one."""
+    vertices, places = mesh.faces.cpu().flatten(), uvs.detach().cpu().flatten(0, 1)
+    charts, corner = torch.cat([vertices[:, None].double(), places.double()], dim=1).unique(dim=0, return_inverse=True)
+    return UnwrappedMesh(mesh.to("cpu"), charts[:, 0].long(), corner.view(-1, 3), charts[:, 1:].float())
