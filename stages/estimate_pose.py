@@ -33,7 +33,7 @@ FOLLOW = "Find the person with `a4d preprocess FILM --matting person`, or give -
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
     """Write `transforms.json`, unless the source came with cameras; of a person who is followed also `body.npz`."""
-    from a4d.intake.person_sequence import pose_people
+    from a4d.intake.people_dataset import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
 

@@ -7,7 +7,7 @@ from typing import Any
 from a4d.config import plain
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_rgba, naming, same_size, write_filmed
-from a4d.intake.people import PersonCutter
+from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import ImageSettings
 from a4d.io.depth_maps import nearness, read_depth_map
 from a4d.io.pictures.images import read_image, write_depth, write_image

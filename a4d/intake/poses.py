@@ -14,9 +14,9 @@ import torch
 
 from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
+from a4d.intake.imported_tracks import import_tracks
 from a4d.intake.pose_settings import PoseSettings
 from a4d.intake.taken_images import as_taken_in, staged_names, taken_images, with_splits
-from a4d.intake.tracked_people import import_tracks
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture, image_size
 from a4d.io.captures.capture_reader import read_capture

@@ -12,7 +12,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError
 from a4d.framing import crop_around, cut
 from a4d.intake.common import naming, same_size, write_filmed
-from a4d.intake.people import PersonCutter
+from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import VideoSettings
 from a4d.io.films.video import read_video
 from a4d.io.pictures.images import list_images, read_image, write_image
