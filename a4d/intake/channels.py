@@ -182,7 +182,7 @@ def _write_keypoints(work: Transaction, frames: StagedFrames, config: ChannelSet
             for index, landmarks in zip(film, estimator(pictures), strict=True):
                 seen[index] = landmarks
         keypoints = gathered(names, seen)
-    return write_found(work, keypoints)
+    return write_found(work, keypoints, config.person)
 
 
 def _counted(what: str, items: Iterable[Item], runtime: Runtime, total: int | None = None) -> Iterator[Item]:
