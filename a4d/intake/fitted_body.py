@@ -62,7 +62,8 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
 
     Raises:
         MissingInputError: there are no keypoints, no file of the body, or no masks.
-        UsageError: frames come from several sides, or what is said of a body does not apply to it.
+        UsageError: frames come from several sides or through a bent lens, or what is said of a body does not apply to
+            it.
         InvalidInputError: the body lacks limbs, or its file is damaged.
         QualityError: no frame shows a trunk.
     """
@@ -70,6 +71,11 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
     images = taken_images(workspace)
     keypoints = read_keypoints(_keypoints(workspace), len(images))
     capture, up = _cameras(work, config, images)
+    if work.note("straightened"):
+        raise UsageError(
+            "the cameras are those of straightened images, and the keypoints of images as a bent lens took them",
+            f"Straighten the film before `a4d preprocess {workspace.argument} --force`",
+        )
     body = chosen_body(config.body)
     sightings = _sightings(workspace, images, keypoints, capture)
     with _told(runtime) as told:
