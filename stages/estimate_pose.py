@@ -13,26 +13,37 @@ from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
+APPLIES = {
+    "tracks": ("tracker",),
+    "person": ("tracker",),
+    "smpl": ("tracker", "people"),
+    "body": ("tracker", "people", "body"),
+    "gender": ("body",),
+    "age": ("body",),
+}
+"""What is said of a person, and the methods that hear it; `people` are a data set's own poses."""
+
+REMEDIES = {
+    "tracks": "Leave one of them out",
+    "person": "Of several people in a film `a4d preprocess FILM --matting person --person 2` chooses one",
+}
+FOLLOW = "Find the person with `a4d preprocess FILM --matting person`, or give --tracks or `preprocess --keypoints`"
+"""What helps where a setting does not apply."""
+
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
     """Write `transforms.json`, unless the source came with cameras; of a person who is followed also `body.npz`."""
-    from a4d.intake.person_sequence import pose_people
+    from a4d.intake.people_dataset import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
-    from a4d.io.people.people_reader import is_people
 
-    workspace = work.workspace
-    source = workspace.metadata.source
-    method = config.method
-    if method == "auto" and config.tracks is not None:
-        method = "tracker"
-    elif method == "auto":
-        if source is not None and source.kind in ("capture", "mesh"):
-            if source.kind == "capture" and is_people(workspace.source_path()):
-                return pose_people(work, config)
-            path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
-            return {"cameras": len(read_transforms(path)), "method": "given"}
-        method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
+    workspace, method = work.workspace, _method(work.workspace, config)
+    _require_applicable(config, method)
+    if method == "people":
+        return pose_people(work, config)
+    if method == "given":
+        path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
+        return {"cameras": len(read_transforms(path)), "method": "given"}
     if method == "import" and config.cameras is None:
         raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
     if method == "body":
@@ -40,6 +51,33 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
 
         return estimate_body(work, config, runtime)
     return METHODS[method](work, config)
+
+
+def _method(workspace: Workspace, config: PoseSettings) -> str:
+    """The method that is asked for, or that the source suggests: also cameras that are `given`, and posed `people`."""
+    from a4d.io.people.people_reader import is_people
+
+    if config.method != "auto":
+        return config.method
+    if config.tracks is not None:
+        return "tracker"
+    source = workspace.metadata.source
+    if source is not None and source.kind == "capture" and is_people(workspace.source_path()):
+        return "people"
+    if source is not None and source.kind in ("capture", "mesh"):
+        return "given"
+    return "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
+
+
+def _require_applicable(config: PoseSettings, method: str) -> None:
+    """Refuse what is said of a person to a method that does not hear it."""
+    for name, methods in APPLIES.items():
+        if method in methods or getattr(config, name) == PoseSettings.model_fields[name].default:
+            continue
+        meant = " or ".join(f"--method {each}" for each in methods if each != "people")
+        raise UsageError(
+            f"--{name} applies to {meant}, and the cameras are those of --method {method}", REMEDIES.get(name, FOLLOW)
+        )
 
 
 def defaults(workspace: Workspace, asked: Mapping[str, Any]) -> dict[str, Any]:

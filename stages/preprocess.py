@@ -25,7 +25,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from a4d.intake.people import PersonCutter
+    from a4d.intake.person_cutter import PersonCutter
 
 SETTINGS: dict[str, tuple[type[Config], ...]] = {
     "image": (ImageSettings, ChannelSettings),
@@ -123,7 +123,7 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
     for option in ("mask", "masks"):
         if getattr(config, option) is not None:
             raise UsageError(f"--matting person and --{option} both say what the subject is", "Give one of them")
-    from a4d.intake.people import person_cutter
+    from a4d.intake.person_cutter import person_cutter
 
     return person_cutter(work, part_of(config, ChannelSettings))
 
@@ -131,7 +131,7 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
 def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
     """Photographs with cameras, films from several sides, or a person with poses."""
     from a4d.intake.films import take_films
-    from a4d.intake.person_sequence import take_people
+    from a4d.intake.people_dataset import take_people
     from a4d.intake.photographs import take_capture
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
     from a4d.io.people.people_reader import is_people

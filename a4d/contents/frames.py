@@ -12,7 +12,7 @@ from a4d.contents.channels import read_channels
 from a4d.contents.stored_pictures import StoredPictures
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Cameras
-from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.capture import UNSEEN, PosedCapture
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.pictures.images import read_depth
 from a4d.views import Frames
@@ -49,7 +49,7 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
         intrinsics = torch.from_numpy(capture.intrinsics[index : index + 1]).float()
         cameras.append(Cameras(pose, intrinsics, width, height))
         names.append(image.stem)
-    splits = ["test" if split == "test" else "train" for split in capture.splits or [""] * len(capture)]
+    splits = [split if split in ("test", UNSEEN) else "train" for split in capture.splits or [""] * len(capture)]
     times = None if capture.times is None else torch.from_numpy(capture.times).float()
     return Frames(rgba, cameras, times, names, splits, read_channels(workspace, capture, indices), recent)
 

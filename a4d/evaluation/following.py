@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from a4d.geometry.mesh import enclosed_volumes
 from a4d.metrics import foreground, mask_iou
 from a4d.render.blur import blurred
 from a4d.scenes.extraction import extract_surface
-from a4d.scenes.protocols import Deforming, has_mesh
+from a4d.scenes.protocols import Deforming, Posed, has_mesh
 from a4d.scenes.scene import Scene
 from a4d.views import Frames, ViewBatch
 
@@ -25,27 +25,11 @@ SOFT = 1.0
 STILL = 1e-4
 """Mean square by which frames must differ from the first moment, over what they show, for a motion to be seen."""
 
+LOOKED_AT = 24
+"""Moments of a film at which a body is compared with it."""
+
 HULL_RESOLUTION = 64
 """Cells along a side of the surface whose volume stands for that of Gaussians."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What a scene is at one moment, against what was seen then.
-
-    Args:
-        time: in [0, 1] of the clip.
-        iou: of the outlines, mean over the views.
-        psnr: dB, over all pixels that the frames or the renders cover.
-        volume_change: relative to the first moment.
-        strain: root mean square over the edges.
-    """
-
-    time: float
-    iou: float
-    psnr: float
-    volume_change: float
-    strain: float
 
 
 @torch.no_grad()
@@ -53,49 +37,63 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
     """What can be said of a fitted motion without knowing the true one.
 
     Args:
-        scene: deforms and moves, on any device.
+        scene: on any device.
         frames: that it was fitted to, of several moments.
         drawn_over: grey of the background in [0, 1] of frames whose alpha was only guessed from it; their colours over
             it are then all that counts for what was followed.
 
     Returns:
-        `path_mean`, how far points go over the clip, as a share of the shape's diagonal; `volume_change`, of all
-        moments the one farthest from 0; `strain_rms` and `strain_largest`, over edges and over moments, as shares of
-        their length; `iou_worst` and `psnr_worst` with `iou_worst_time` and `psnr_worst_time`; `motion_followed`, the
-        share of what moves in the frames that the scene shows: 1 is all, 0 as much as a scene that stands still, and
-        it is absent where nothing moves; and `moments`, with each one's figures. Empty where points cannot be followed
-        or no time passes.
+        `iou_worst` and `psnr_worst` with `iou_worst_time` and `psnr_worst_time`; `motion_followed`, the share of what
+        moves in the frames that the scene shows: 1 is all, 0 as much as a scene that stands still, and it is absent
+        where nothing moves; of a scene whose points can be followed `path_mean`, how far they go over the clip, as a
+        share of the shape's diagonal; `volume_change`, of all moments the one farthest from 0; `strain_rms` and
+        `strain_largest`, over edges and over moments, as shares of their length; and `moments`, with each one's
+        figures. Empty where points can neither be followed nor are moved by joints that learn, or no time passes.
     """
-    if not isinstance(scene, Deforming) or frames.times is None:
+    if not isinstance(scene, Deforming | Posed) or frames.times is None:
         return {}
     seen_at: list[int] = frames.moment_of[frames.select("train")].unique().tolist()
     if len(seen_at) < 2:
         return {}
+    if not isinstance(scene, Deforming):
+        # A film has many more moments than a clip that was rendered or drawn by a prior.
+        places = torch.linspace(0, len(seen_at) - 1, min(len(seen_at), LOOKED_AT)).round().long()
+        seen_at = [seen_at[place] for place in places.tolist()]
     times: list[float] = frames.moments[seen_at].tolist()
+    seen = [_Seen.of(scene, frames, moment, times[0], drawn_over) for moment in seen_at[1:]]
+    moments = [{"time": time, "iou": each.iou, "psnr": each.psnr} for time, each in zip(times[1:], seen, strict=True)]
+    whole: dict[str, float] = {}
+    if isinstance(scene, Deforming):
+        whole, deformed = _deformation(scene, times)
+        moments = [{**moment, **figures} for moment, figures in zip(moments, deformed, strict=True)]
+    outline, picture = min(moments, key=lambda each: each["iou"]), min(moments, key=lambda each: each["psnr"])
+    moved, missed = (sum(getattr(each, name) for each in seen) for name in ("moved", "missed"))
+    return {
+        **whole,
+        "iou_worst": outline["iou"],
+        "iou_worst_time": outline["time"],
+        "psnr_worst": picture["psnr"],
+        "psnr_worst_time": picture["time"],
+        **({"motion_followed": 1 - missed / moved} if moved > STILL * sum(each.weight for each in seen) else {}),
+        "moments": moments,
+    }
+
+
+def _deformation(scene: Scene, times: Sequence[float]) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """What becomes of the shape over the clip, and the change of volume and the strain at each moment but the first."""
+    assert isinstance(scene, Deforming)
     paths, faces = _paths(scene, times)
     squares, edges = edge_strains(paths, faces)
     strains = (squares.sum(dim=(1, 2)) / max(edges, 1)).sqrt().tolist()
     volumes = _volumes(scene, [0.0, *times[1:]], paths, faces)
     changes = [float(volume / volumes[0] - 1) if float(volumes[0]) > 0 else 0.0 for volume in volumes[1:]]
-    seen = [_Seen.of(scene, frames, moment, times[0], drawn_over) for moment in seen_at[1:]]
-    moments = [
-        Moment(time, each.iou, each.psnr, change, strain)
-        for time, each, change, strain in zip(times[1:], seen, changes, strains, strict=True)
-    ]
-    outline, picture = min(moments, key=lambda each: each.iou), min(moments, key=lambda each: each.psnr)
-    moved, missed = (sum(getattr(each, name) for each in seen) for name in ("moved", "missed"))
-    return {
+    whole = {
         "path_mean": _mean_path(torch.cat([paths, paths[:1]]) if scene.is_periodic else paths),
         "volume_change": max(changes, key=abs),
         "strain_rms": float((squares.sum() / max(edges * len(squares), 1)).sqrt()),
         "strain_largest": float(squares.max().sqrt()) if squares.numel() else 0.0,
-        "iou_worst": outline.iou,
-        "iou_worst_time": outline.time,
-        "psnr_worst": picture.psnr,
-        "psnr_worst_time": picture.time,
-        **({"motion_followed": 1 - missed / moved} if moved > STILL * sum(each.weight for each in seen) else {}),
-        "moments": [asdict(moment) for moment in moments],
     }
+    return whole, [{"volume_change": change, "strain": strain} for change, strain in zip(changes, strains, strict=True)]
 
 
 def _paths(scene: Deforming, times: Sequence[float]) -> tuple[Tensor, Tensor | None]:

@@ -66,14 +66,19 @@ def chosen_frame(work: Transaction, frames: Frames, index: int) -> Frames:
     return frames.only(index)
 
 
-def observed_clip(workspace: Workspace, clip: str | None) -> Frames:
+def observed_clip(workspace: Workspace, clip: str | None, *, may_stand_still: bool = False) -> Frames:
     """The workspace's frames of one clip.
 
+    Args:
+        workspace: with frames.
+        clip: name or number of the animation; None is the first.
+        may_stand_still: a single moment is enough: whose body stands in it moves by other motions.
+
     Raises:
-        MissingInputError: they show a single moment, or not this clip.
+        MissingInputError: they show a single moment where that is not enough, or not this clip.
     """
     frames = load_frames(workspace, clip)
-    if frames.times is None or len(frames.moments) < 2:
+    if frames.times is None or len(frames.moments) < (1 if may_stand_still else 2):
         raise MissingInputError(
             f"the frames of {workspace.path} do not move",
             "Run `a4d preprocess` on an animated mesh with --clip, or let a prior make them: --sample.prior NAME",

@@ -18,7 +18,7 @@ from a4d.estimation.flow import film_flows
 from a4d.estimation.person.estimators import load_film_estimator
 from a4d.estimation.person.litert import PERSON_MODEL
 from a4d.intake.keypoints import imported_keypoints
-from a4d.intake.people import write_found
+from a4d.intake.person_cutter import write_found
 from a4d.intake.settings import ChannelSettings
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.depth_maps import nearness
@@ -182,7 +182,7 @@ def _write_keypoints(work: Transaction, frames: StagedFrames, config: ChannelSet
             for index, landmarks in zip(film, estimator(pictures), strict=True):
                 seen[index] = landmarks
         keypoints = gathered(names, seen)
-    return write_found(work, keypoints)
+    return write_found(work, keypoints, config.person)
 
 
 def _counted(what: str, items: Iterable[Item], runtime: Runtime, total: int | None = None) -> Iterator[Item]:

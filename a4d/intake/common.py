@@ -24,6 +24,11 @@ def write_filmed(work: Transaction, crop: Crop, count: int) -> None:
         write_visibility(folder / f"{index:05d}.png", seen)
 
 
+def as_filmed(work: Transaction) -> dict[str, bool]:
+    """The note that images are as they were taken again, where an earlier run had straightened them."""
+    return {"straightened": False} if work.note("straightened") else {}
+
+
 @contextmanager
 def naming(path: Path, part: str = "") -> Iterator[None]:
     """Say of which file, and of which part of it, an error in the block speaks."""

@@ -28,23 +28,18 @@ from a4d.framing import Crop
 from a4d.geometry.bodies.animated_body import AnimatedBody
 from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.phenotypes import PhenotypeBody
-from a4d.geometry.bodies.rigged_character import rigged_character
 from a4d.geometry.bodies.tracked_body import TrackedBody
-from a4d.intake.followed_body import FRAMES_PER_SECOND, OPEN, FollowedBody
+from a4d.intake.chosen_body import chosen_body, model_of
+from a4d.intake.followed_body import FRAMES_PER_SECOND, FollowedBody
 from a4d.intake.pose_settings import ADULT, PoseSettings
 from a4d.intake.poses import imported_capture
-from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_images, with_held_out
-from a4d.io.assets.gltf.reader import SUFFIXES as GLTF_SUFFIXES
-from a4d.io.assets.gltf.reader import read_gltf
-from a4d.io.bodies.open_body import open_body
-from a4d.io.bodies.smpl import read_smpl
+from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_images, with_splits
 from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
 from a4d.io.captures.canonical_frame import transform_capture
 from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import read_transforms, write_transforms
 from a4d.io.keypoints import KEYPOINTS_FILE, Keypoints, read_keypoints
 from a4d.io.pictures.images import read_image, write_image
-from a4d.io.trackers.person_track import MODELS
 from a4d.running.quality import Gate, judge
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -66,8 +61,9 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
     """Write `body.npz` and `transforms.json` of the person that the frames show.
 
     Raises:
-        MissingInputError: there are no keypoints.
-        UsageError: frames come from several sides, or what is said of a body does not apply to it.
+        MissingInputError: there are no keypoints, no file of the body, or no masks.
+        UsageError: frames come from several sides or through a bent lens, or what is said of a body does not apply to
+            it.
         InvalidInputError: the body lacks limbs, or its file is damaged.
         QualityError: no frame shows a trunk.
     """
@@ -75,13 +71,18 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
     images = taken_images(workspace)
     keypoints = read_keypoints(_keypoints(workspace), len(images))
     capture, up = _cameras(work, config, images)
-    body, model = _body(config.body)
+    if work.note("straightened"):
+        raise UsageError(
+            "the cameras are those of straightened images, and the keypoints of images as a bent lens took them",
+            f"Straighten the film before `a4d preprocess {workspace.argument} --force`",
+        )
+    body = chosen_body(config.body)
     sightings = _sightings(workspace, images, keypoints, capture)
     with _told(runtime) as told:
         fit = fit_body(body, _prior(body, config), sightings, told)
     unit = np.diag([fit.unit, fit.unit, fit.unit, 1.0])
     measured = transform_capture(_staged(work, images, capture), unit)
-    followed = _followed(body, model, fit, sightings, torch.from_numpy(measured.world_from_camera))
+    followed = _followed(body, fit, sightings, torch.from_numpy(measured.world_from_camera))
     world = followed.upright_from_world(up)
     seconds = 1 / (workspace.metadata.fps or FRAMES_PER_SECOND)
     seen = sightings.is_seen.nonzero()[:, 0]
@@ -90,7 +91,7 @@ def estimate_body(work: Transaction, config: PoseSettings, runtime: Runtime) -> 
     if up is None:
         placed = replace(placed, world_from_source=None)
     write_tracked_body(work.output(BODY_FILE), tracked)
-    write_transforms(work.output("transforms.json"), with_held_out(placed, config.test_every))
+    write_transforms(work.output("transforms.json"), with_splits(placed, config.test_every, tracked.is_tracked))
     figures = _figures(body, fit.shape, tracked, replace(sightings, cameras=placed.cameras()))
     judge(work, figures, GATES)
     _write_previews(work, images, tracked, placed)
@@ -158,18 +159,6 @@ def _of_one_film(capture: PosedCapture, images: list[Path]) -> PosedCapture:
     return ordered
 
 
-def _body(name: str) -> tuple[Body, str]:
-    """The body of a name or file, and its model; see `TrackedBody`."""
-    if Path(name).suffix.lower() in GLTF_SUFFIXES:
-        if not Path(name).is_file():
-            raise MissingInputError(f"there is no {name}")
-        return rigged_character(read_gltf(Path(name))), "rig"
-    if name == OPEN:
-        return open_body(), "open"
-    body = read_smpl(Path(name))
-    return body, MODELS.get(len(body.names), "smpl")
-
-
 def _prior(body: Body, config: PoseSettings) -> ShapePrior:
     """What the user says of the person.
 
@@ -199,8 +188,18 @@ def _sightings(workspace: Workspace, images: list[Path], keypoints: Keypoints, c
 
 
 def _mask(image: Path, scale: float) -> NDArray[np.float32]:
-    """(h, w) the alpha of an image, reduced."""
-    alpha = read_image(image)[..., 3]
+    """(h, w) the alpha of an image, reduced.
+
+    Raises:
+        MissingInputError: it has none.
+    """
+    picture = read_image(image)
+    if picture.shape[2] < 4:
+        raise MissingInputError(
+            f"{image} does not tell the person from what is around them",
+            "Give masks, or film them and cut them out: `a4d preprocess FILM --matting person`",
+        )
+    alpha = picture[..., 3]
     size = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
     return cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
@@ -225,11 +224,11 @@ def _told(runtime: Runtime) -> Iterator[Callable[[int, float], None]]:
         yield lambda done, loss: bar.update(task, completed=done, losses=f"loss {loss:.3f}")
 
 
-def _followed(body: Body, model: str, fit: Fit, sightings: Sightings, world_from_camera: Tensor) -> FollowedBody:
+def _followed(body: Body, fit: Fit, sightings: Sightings, world_from_camera: Tensor) -> FollowedBody:
     """The fitted body in the frames that show it."""
     seen = sightings.is_seen
     animated = AnimatedBody(body, fit.shape, fit.rotations[seen], fit.translation[seen], 1.0)
-    return FollowedBody(animated, torch.linalg.inv(world_from_camera[seen]), model)
+    return FollowedBody(animated, torch.linalg.inv(world_from_camera[seen]), model_of(body))
 
 
 def _figures(body: Body, shape: Tensor, tracked: TrackedBody, sightings: Sightings) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,14 +20,11 @@ from a4d.geometry.transforms import (
     rotation_from_quaternion,
     slerp,
 )
+from a4d.intake.chosen_body import chosen_body, model_of
 from a4d.intake.pose_settings import PoseSettings
-from a4d.io.bodies.open_body import open_body
 from a4d.io.bodies.smpl import read_smpl
 from a4d.io.bodies.smpl_skeleton import mean_smpl
 from a4d.io.trackers.person_track import MODELS, PersonTrack
-
-OPEN = "anny"
-"""How the open body is called on the command line."""
 
 RELATED = {"smpl": "smpl", "smplh": "smpl", "smplx": "smplx"}
 """Models of the family by those whose betas mean the same."""
@@ -131,7 +127,7 @@ def body_of(track: PersonTrack, config: PoseSettings) -> FollowedBody:
         InvalidInputError: it is no body.
     """
     smpl = None if config.smpl is None else read_smpl(config.smpl)
-    return followed_body(track, open_body() if config.body == OPEN else read_smpl(Path(config.body)), smpl)
+    return followed_body(track, chosen_body(config.body), smpl)
 
 
 def followed_body(track: PersonTrack, body: Body, smpl: Body | None = None) -> FollowedBody:
@@ -146,7 +142,7 @@ def followed_body(track: PersonTrack, body: Body, smpl: Body | None = None) -> F
         return posed_smpl(track, body)
     followed = posed_smpl(track, smpl or mean_smpl(track.size))
     shape = fitted_shape(body, followed.animated.skeleton)
-    return replace(followed, animated=transferred(followed.animated, body, shape), model="open")
+    return replace(followed, animated=transferred(followed.animated, body, shape), model=model_of(body))
 
 
 def posed_smpl(

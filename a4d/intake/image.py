@@ -6,8 +6,8 @@ from typing import Any
 
 from a4d.config import plain
 from a4d.framing import crop_around, cut
-from a4d.intake.common import as_rgba, naming, same_size, write_filmed
-from a4d.intake.people import PersonCutter
+from a4d.intake.common import as_filmed, as_rgba, naming, same_size, write_filmed
+from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import ImageSettings
 from a4d.io.depth_maps import nearness, read_depth_map
 from a4d.io.pictures.images import read_image, write_depth, write_image
@@ -49,5 +49,5 @@ def take_image(work: Transaction, config: ImageSettings, person: PersonCutter | 
         write_filmed(work, crop, 1)
     if person is not None:
         person.write(work, crop)
-    work.describe(frame_count=1, notes={"crop": plain(crop), "matting": found.method})
+    work.describe(frame_count=1, notes={"crop": plain(crop), "matting": found.method, **as_filmed(work)})
     return {"frames": 1, "matting": found.method, "coverage": float((alpha > SOLID).mean())}

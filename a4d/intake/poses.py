@@ -14,9 +14,9 @@ import torch
 
 from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
+from a4d.intake.imported_tracks import import_tracks
 from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.taken_images import as_taken_in, staged_names, taken_images, with_held_out
-from a4d.intake.tracked_people import import_tracks
+from a4d.intake.taken_images import as_taken_in, staged_names, taken_images, with_splits
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture, image_size
 from a4d.io.captures.capture_reader import read_capture
@@ -44,14 +44,14 @@ def place_canonical(work: Transaction, config: PoseSettings) -> dict[str, Any]:
         times=np.linspace(0, 1, count) if count > 1 else None,
         up_axis="+y",
     )
-    write_transforms(work.output("transforms.json"), with_held_out(capture, config.test_every))
+    write_transforms(work.output("transforms.json"), with_splits(capture, config.test_every))
     return {"cameras": count, "method": "canonical"}
 
 
 def import_cameras(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     """Cameras that another program found for the same images, which are straightened if its lens was bent."""
     capture = imported_capture(work, config)
-    write_transforms(work.output("transforms.json"), with_held_out(capture, config.test_every))
+    write_transforms(work.output("transforms.json"), with_splits(capture, config.test_every))
     return {"cameras": len(capture), "method": "import"}
 
 

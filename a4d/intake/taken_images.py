@@ -11,8 +11,8 @@ from torch import Tensor
 
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.framing import Crop
-from a4d.io.captures.capture import PosedCapture, image_size
-from a4d.io.films.film_probe import probe
+from a4d.io.captures.capture import UNSEEN, PosedCapture, image_size
+from a4d.io.films.video import source_frames
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -33,15 +33,25 @@ def taken_images(workspace: Workspace) -> list[Path]:
     return images
 
 
-def with_held_out(capture: PosedCapture, every: int | None) -> PosedCapture:
-    """One in `every` frames held out for tests, from the middle of the first so many; as it is where that is None.
+def with_splits(
+    capture: PosedCapture,
+    test_every: int | None,
+    is_seen: Tensor | None = None,  # (N,) bool
+) -> PosedCapture:
+    """The same with what each frame is for; as it is where there is nothing to tell.
 
-    A capture that brought splits of its own keeps them.
+    Args:
+        capture: of N frames; splits that it brought are kept.
+        test_every: of so many frames one is held out for tests, from the middle of the first so many.
+        is_seen: whether a frame shows the subject; the others are `unseen`, which neither fits nor tests look at.
     """
-    if every is None or capture.splits is not None:
-        return capture
-    splits = ("test" if index % every == every // 2 else "train" for index in range(len(capture)))
-    return replace(capture, splits=tuple(splits))
+    splits = capture.splits
+    if splits is None and test_every is not None:
+        splits = tuple("test" if index % test_every == test_every // 2 else "train" for index in range(len(capture)))
+    if is_seen is not None and not bool(is_seen.all()):
+        known = splits or ("train",) * len(capture)
+        splits = tuple(split if seen else UNSEEN for split, seen in zip(known, is_seen.tolist(), strict=True))
+    return replace(capture, splits=splits)
 
 
 def staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:
@@ -86,12 +96,8 @@ def film_size(workspace: Workspace, images: list[Path]) -> tuple[int, int]:
 
 def film_frames(workspace: Workspace, count: int) -> Tensor:
     """(count,) int64 places of the images among all frames of the film that they were taken from, or of the folder."""
-    taken = workspace.read_records().get("preprocess")
-    source, config = workspace.metadata.source, {} if taken is None else taken.config
-    places, start = torch.arange(count), int(config.get("start") or 0)
-    if source is None or source.kind != "video":
-        return places
-    if config.get("fps"):
-        # The nearest frames in time were taken.
-        places = (places * (probe(workspace.source_path()).fps / float(config["fps"])) + 0.5).floor().long()
-    return start + places
+    source, taken = workspace.metadata.source, workspace.read_records().get("preprocess")
+    if source is None or source.kind != "video" or taken is None:
+        return torch.arange(count)
+    start, end, fps = (taken.config.get(name) for name in ("start", "end", "fps"))
+    return torch.from_numpy(source_frames(workspace.source_path(), count, start or 0, end, fps))

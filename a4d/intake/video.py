@@ -11,8 +11,8 @@ import numpy as np
 from a4d.config import plain
 from a4d.errors import InvalidInputError
 from a4d.framing import crop_around, cut
-from a4d.intake.common import naming, same_size, write_filmed
-from a4d.intake.people import PersonCutter
+from a4d.intake.common import as_filmed, naming, same_size, write_filmed
+from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import VideoSettings
 from a4d.io.films.video import read_video
 from a4d.io.pictures.images import list_images, read_image, write_image
@@ -110,5 +110,6 @@ def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | 
         person.write(work, crop)
     for note in sorted(notes):
         work.warn(note)
-    work.describe(frame_count=len(files), fps=video.fps, notes={"crop": plain(crop), "matting": sorted(methods)})
+    facts = {"crop": plain(crop), "matting": sorted(methods), **as_filmed(work)}
+    work.describe(frame_count=len(files), fps=video.fps, notes=facts)
     return {"frames": len(files), "fps": video.fps, "matting": ", ".join(sorted(methods))}

@@ -19,6 +19,10 @@ FLOW, TRACKS, FEATURES = "flow_", "tracks", "features_"
 """How the names of channels begin whose values are not just those of a pixel."""
 
 
+OBSERVED = ("train", "test")
+"""Splits of frames that show the subject itself."""
+
+
 @dataclass(frozen=True)
 class Frames:
     """The observed images of a workspace, of one size per frame; files are read when they are asked for.
@@ -28,7 +32,7 @@ class Frames:
         cameras: F single cameras, one per image.
         times: (F,) seconds in [0, 1] of the clip, or None for a static capture.
         names: F image names, for messages.
-        splits: F of `train`, `test` or `proxy`.
+        splits: F of `train`, `test`, `unseen` (frames that do not show the subject) or `proxy`.
         channels: by name, F of (h, w, C) each, or for `tracks` (N, 3); see `channel`.
         recent: what was made of them last.
     """
@@ -147,8 +151,8 @@ class Frames:
         return self.channels[name]
 
     def select(self, split: str) -> list[int]:
-        """Indices of the frames of a split; `all` is every observed frame, which leaves out proxies."""
-        return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name != "proxy")]
+        """Indices of the frames of a split; `all` is every frame that shows the subject and was observed."""
+        return [i for i, name in enumerate(self.splits) if name == split or (split == "all" and name in OBSERVED)]
 
     def _camera(self, index: int, size: int | None) -> Cameras:
         camera = self.cameras[index]

@@ -15,6 +15,7 @@ from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere
 from a4d.io.captures.transforms_json import read_transforms
+from a4d.io.keypoints import COCO, KEYPOINTS_FILE, Keypoints, write_keypoints
 from a4d.io.pictures.images import write_image
 from a4d.render.mesh import render_mesh
 
@@ -54,6 +55,23 @@ def test_images_are_straightened_for_imported_cameras_of_a_bent_lens(a4d, tmp_pa
     assert a4d("preprocess", "photos.a4d", "--max-size", max_size, "--force").code == 0
     assert a4d("estimate-pose", "photos.a4d", *cameras, "--force").code == 0
     assert misses("photos.a4d").max() < 0.35
+
+
+def test_a_film_that_is_taken_anew_is_straightened_anew_and_no_body_is_fitted_across_that(a4d, tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photos")
+    (picture,) = sorted((tmp_path / "photos").iterdir())[:1]
+    document = json.loads(Path("given/transforms.json").read_text())
+    document["frames"] = [each for each in document["frames"] if each["file_path"].endswith(picture.name)]
+    Path("given/transforms.json").write_text(json.dumps(document))
+    assert a4d("preprocess", f"photos/{picture.name}", "--matting", "alpha").code == 0
+    workspace, cameras = f"{picture.stem}.a4d", ("--cameras", "given/transforms.json")
+    found = Keypoints(COCO, np.ones((1, 17, 2), np.float32), np.ones((1, 17), np.float32), np.ones(1, bool), None)
+    write_keypoints(Path(workspace, KEYPOINTS_FILE), found)
+    refused = a4d("estimate-pose", workspace, *cameras, "--method", "body")
+    assert (refused.code, "bent lens" in refused.err) == (2, True), refused.err
+    for _ in range(2):
+        assert a4d("estimate-pose", workspace, *cameras, "--force").code == 0
+        assert a4d("preprocess", workspace, "--matting", "alpha", "--force").code == 0
 
 
 def textured_ball() -> Mesh:

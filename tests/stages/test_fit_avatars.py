@@ -11,6 +11,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from small_avatar import filmed, tracked, write_workspace
+from torch import Generator
 
 from a4d.config import overlaid
 from a4d.contents.bodies import load_tracked_body
@@ -21,6 +22,8 @@ from a4d.geometry.cameras import orbit
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.bodies.smpl import read_smpl
 from a4d.scenes import load_scene
+from a4d.scenes.avatar import AvatarScene
+from a4d.scenes.seed import Seed
 from a4d.workspace.workspace import Workspace
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "gaussian_avatar"
@@ -48,7 +51,7 @@ def small_paper(folder: Path) -> Path:
     """The paper's file with small numbers, and LPIPS from the second step on."""
     values = overlaid(yaml.safe_load((RECIPES / "paper.yaml").read_text()), SMALL)
     for section in values.values():
-        for objective in section["objectives"]:
+        for objective in section.get("objectives", ()):
             if objective["kind"] == "perceptual":
                 objective["turns"] = {"start": 1}
     file = folder / "small.yaml"
@@ -120,6 +123,28 @@ def test_a_body_chooses_the_profile_and_its_file_decides_what_is_up_to_date(a4d,
         assert done.code == 0, done.err
 
 
+def test_a_single_picture_of_a_body_makes_an_avatar(a4d, tmp_path) -> None:
+    body = tracked(1)
+    picture = write_workspace(tmp_path / "picture.a4d", filmed(body, 40), body)
+    done = a4d("fit-dynamic", picture, "--iterations", 3, "--set", "scene.texels=24")
+    assert done.code == 0, done.err
+    scene = load_scene(picture / "scenes" / "fit-dynamic")
+    assert not scene.is_moving
+    assert "colours" in changed(
+        AvatarScene.begin({"kind": "avatar", "texels": 24}, Seed(body=body), Generator()), scene
+    )
+
+
+def test_an_avatar_that_misses_its_film_is_not_gone_on_with(a4d, film) -> None:
+    body = load_tracked_body(Workspace.open(film))
+    command = ("fit-dynamic", film, "--iterations", 3, "--set", "scene.texels=24")
+    assert a4d(*command, "--name", "good").code == 0
+    beside = body.animated.translation + torch.tensor([0.6, 0.0, 0.0])
+    write_again(film, replace(body, animated=replace(body.animated, translation=beside)))
+    missed = a4d(*command, "--name", "beside")
+    assert (missed.code, "outlines at time" in missed.err) == (7, True)
+
+
 def write_again(film: Path, body: TrackedBody) -> None:
     from a4d.io.bodies.tracked_body import write_tracked_body
 
@@ -136,8 +161,6 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(a4d, film, monkeypatch)
         if len(steps) == 7:
             raise KeyboardInterrupt
         after_step(self, step, optimisers, generator)
-
-    from a4d.scenes.avatar import AvatarScene
 
     after_step = AvatarScene.after_step
     monkeypatch.setattr(AvatarScene, "after_step", cut)

@@ -238,6 +238,8 @@ def test_a_person_in_a_photo_is_cut_out_by_the_network(a4d, real_data: Path, net
     made = a4d("preprocess", photo, "--size", 128, "--matting", "person", "--weights", networks, "--json")
     assert made.code == 0, made.err
     assert made.json["metrics"]["coverage"] == pytest.approx(0.425, abs=0.03)
+    alone = a4d("preprocess", photo, "--matting", "person", "--person", 2, "--weights", networks, "--force")
+    assert (alone.code, "nowhere are 2 people" in alone.err) == (3, True)
     found = read_keypoints(Path("astronaut.a4d/keypoints.npz"), 1)
     assert found.visibility[0, BLAZEPOSE.index("nose")] > 0.9 > found.visibility[0, BLAZEPOSE.index("left_ankle")]
     Path("photos").mkdir()

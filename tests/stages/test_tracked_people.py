@@ -12,11 +12,13 @@ import pytest
 import torch
 import tracker_files
 from PIL import Image
-from synthetic_smpl import PARENTS_X
+from synthetic_smpl import PARENTS_X, posed
 from tracker_files import FRAMES, HEIGHT, WIDTH, Filmed
 
 from a4d.contents.bodies import load_tracked_body
+from a4d.contents.frames import load_frames
 from a4d.framing import Crop
+from a4d.geometry.deformation.retargeting import body_parts
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.films.video import write_video
 from a4d.workspace.workspace import Workspace
@@ -74,6 +76,8 @@ LAYOUTS = {
 FOCALS = {"phalp": 5000 / 256 * WIDTH, "wham": float(np.hypot(WIDTH, HEIGHT))}
 """Of layouts that do not store one."""
 
+MANNEQUIN = "rigged_kaykit/sketchpunk/models/mannequin_v2/manny_med_mod.gltf"
+
 STATIC = {"instant_avatar", "thetas"}
 
 
@@ -116,10 +120,13 @@ def test_betas_of_smpl_x_shape_its_body(a4d, workspace) -> None:
     assert a4d("validate", workspace).code == 0
 
 
-@pytest.mark.parametrize("options", [("--start", 1), ("--fps", 12.5)])
-def test_a_crop_of_a_film_has_its_own_lens_and_frames(a4d, tmp_path: Path, options) -> None:
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [(("--start", 1), [1, 2, 3, 4]), (("--fps", 12.5), [0, 2, 4]), (("--fps", 8), [1, 4])],
+    ids=["start", "every-second", "every-third"],
+)
+def test_a_crop_of_a_film_has_its_own_lens_and_frames(a4d, tmp_path: Path, options, frames) -> None:
     """Frames that were left out are not counted, and the camera is that of the square around the subject."""
-    frames = range(1, FRAMES) if options[0] == "--start" else range(0, FRAMES, 2)
     pictures = np.ones((FRAMES, HEIGHT, WIDTH, 3), np.float32)
     pictures[:, 12:52, 30:60] = (0.1, 0.5, 0.1)
     write_video(tmp_path / "film.mp4", pictures, 25.0)
@@ -136,7 +143,7 @@ def test_a_crop_of_a_film_has_its_own_lens_and_frames(a4d, tmp_path: Path, optio
     assert found.shape[0] == len(expected)
     assert np.abs(found - np.stack(expected)).max() < 0.05
     body = load_tracked_body(Workspace.open(tmp_path / "film.a4d"))
-    assert body.animated.seconds_per_frame == pytest.approx(1 / (25.0 if options[0] == "--start" else 12.5))
+    assert body.animated.seconds_per_frame == pytest.approx(1 / (25.0 if options[0] == "--start" else options[1]))
 
 
 def test_without_a_model_the_open_body_takes_the_pose(a4d, workspace) -> None:
@@ -148,6 +155,26 @@ def test_without_a_model_the_open_body_takes_the_pose(a4d, workspace) -> None:
     body = load_tracked_body(Workspace.open(workspace))
     assert body.model == "open"
     assert limbs_apart(workspace, filmed) < 0.05 * np.ptp(filmed.pixels(0)[:, 1])
+
+
+def test_a_rigged_character_takes_the_pose(a4d, workspace, real_data) -> None:
+    filmed = Filmed()
+    tracks = LAYOUTS["gaussian_avatar"](workspace.parent, filmed)
+    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--body", real_data / MANNEQUIN, "--smpl", "smpl.npz")
+    assert result.code == 0, result.err
+    body = load_tracked_body(Workspace.open(workspace))
+    assert body.model == "rig"
+    # Its limbs, of other lengths, point where the person's do.
+    joints, parts = body.animated.posed().joints.numpy(), body_parts(body.animated.skeleton)
+    cameras = read_transforms(workspace / "transforms.json").world_from_camera
+    for frame in range(FRAMES):
+        vertices = posed(filmed.arrays, filmed.pose[frame], filmed.betas, filmed.translation[frame])
+        places = filmed.arrays["J_regressor"] @ vertices @ filmed.camera_from_world[frame, :3, :3].T
+        for begin, end, own in (("upperarm", "forearm", (16, 18)), ("thigh", "shin", (1, 4))):
+            limb = joints[frame, parts.index(("left", end))] - joints[frame, parts.index(("left", begin))]
+            found, truth = cameras[frame, :3, :3].T @ limb, places[own[1]] - places[own[0]]
+            assert found @ truth / np.linalg.norm(found) / np.linalg.norm(truth) > 0.999
+    assert a4d("estimate-pose", workspace, "--tracks", tracks, "--body", "absent.glb", "--force").code == 4
 
 
 def test_a_model_tells_another_body_how_long_its_limbs_are(a4d, workspace) -> None:
@@ -180,10 +207,13 @@ def test_keypoints_of_another_body_pose_the_open_one(a4d, workspace) -> None:
 def test_moments_without_the_person_are_filled_and_marked(a4d, workspace) -> None:
     filmed = Filmed()
     tracks = LAYOUTS["phalp"](workspace.parent, filmed)
-    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--person", "3")
+    result = a4d("estimate-pose", workspace, "--tracks", tracks, "--person", "3", "--test-every", 4)
     assert result.code == 0, result.err
     body = load_tracked_body(Workspace.open(workspace))
     assert body.is_tracked.tolist() == [True, True, False, False, True]
+    # No fit learns from a frame of which it is not known where the body is, and none is judged by it.
+    frames = load_frames(Workspace.open(workspace))
+    assert [frames.select(split) for split in ("train", "test", "all")] == [[0, 1, 4], [], [0, 1, 4]]
     path = body.animated.translation
     torch.testing.assert_close(path[2], torch.lerp(path[1], path[4], 1 / 3), atol=1e-4, rtol=0)
 
@@ -217,6 +247,22 @@ def test_of_several_people_the_longest_seen_is_taken_and_the_others_named(a4d, w
     wrong = a4d("estimate-pose", workspace, "--tracks", tracks, "--person", "9", "--force")
     assert wrong.code == 2
     assert "no person '9'" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("options", "helps"),
+    [
+        (("--body", "smpl.npz"), "--matting person"),
+        (("--gender", "male"), "--tracks"),
+        (("--person", "2"), "preprocess FILM --matting person --person 2"),
+        (("--method", "body", "--tracks", "tracks"), "Leave one of them out"),
+    ],
+)
+def test_what_nothing_would_hear_is_refused(a4d, workspace, options, helps) -> None:
+    method = () if "--method" in options else ("--method", "canonical")
+    refused = a4d("estimate-pose", workspace, *options, *method)
+    assert (refused.code, len(refused.err.splitlines()), helps in refused.err) == (2, 1, True), refused.err
+    assert not (workspace / "transforms.json").exists()
 
 
 def test_motion_without_a_film_says_what_it_is_for(a4d, workspace) -> None:

@@ -58,17 +58,21 @@ def fitted_shape(
 ) -> Tensor:
     """(S,) the shape of a body whose limbs and trunk are as long as another's, and else as usual as can be.
 
+    A body with one shape keeps that.
+
     Lengths are those between joints, of upper and lower arms and legs, and from the hips to the shoulders.
 
     Raises:
         InvalidInputError: too few joints match by their names.
     """
+    usual = target.default_shape
+    if not len(usual):
+        return usual
     own = target.skeleton()
     match = match_joints(skeleton, own)
     parts = body_parts(own)
     places = {parts[joint]: place for place, joint in reversed(list(enumerate(match.target.tolist())))}
-    wanted = _lengths(skeleton.rest_world[match.source, :3, 3], places).to(target.default_shape)
-    usual = target.default_shape
+    wanted = _lengths(skeleton.rest_world[match.source, :3, 3], places).to(usual)
     shape = usual.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([shape], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 

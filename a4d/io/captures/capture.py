@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+UNSEEN = "unseen"
+"""The split of frames that do not show the subject."""
+
 
 @dataclass(frozen=True)
 class Lens:
@@ -69,7 +72,7 @@ class PosedCapture:
         lenses: N lenses, None for a pinhole; or None where all are pinholes.
         masks: N files, white on the subject, or None each; or None.
         depths: N files or None each; or None.
-        splits: N names such as `train` and `test`; or None.
+        splits: N names such as `train`, `test` and `unseen`; or None.
         times: (N,) float64 in [0, 1] of the clip; or None for a static subject.
         views: N names, of cameras that stay in their places while time passes; or None.
         clips: N names of the animation that is shown; or None.

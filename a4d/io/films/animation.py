@@ -55,22 +55,34 @@ def read_animation(
         InvalidInputError: the file is damaged or over 100 megapixels; if frames before are sound, after these.
     """
     sound, damage = _durations(path)
-    durations = np.array(sound[start:end])
-    if len(durations) == 0:
-        return iter(()), fps or 1.0, 0
-    mean_rate = len(durations) / durations.sum()
-    rate = fps or float(mean_rate)
-    if fps is None and np.ptp(durations) <= GIF_TICK:
-        shown = np.arange(len(durations))
-    else:
-        ends = np.cumsum(durations)
-        # From the middle of the first frame: rounding must not decide, and the first frame must be shown.
-        moments = np.arange(max(1, round(ends[-1] * rate))) / rate + durations.min() / 2
-        shown = np.minimum(np.searchsorted(ends, moments, side="right"), len(durations) - 1)
+    shown, rate = _shown(np.array(sound[start:end]), fps)
+    if not len(shown):
+        return iter(()), rate, 0
     frames = _select(path, shown + start)
     if damage is not None and (end is None or end > len(sound)):
         frames = itertools.chain(frames, _raising(damage))
     return frames, rate, len(shown)
+
+
+def animation_frames(path: Path, start: int = 0, end: int | None = None, fps: float | None = None) -> NDArray[np.int64]:
+    """(N,) which of its own frames `read_animation` takes."""
+    return start + _shown(np.array(_durations(path)[0][start:end]), fps)[0]
+
+
+def _shown(
+    durations: NDArray[np.float64],  # (M,) seconds
+    fps: float | None,
+) -> tuple[NDArray[np.int64], float]:
+    """(N,) which frames are shown at a constant rate, and that rate; see `read_animation`."""
+    if len(durations) == 0:
+        return np.zeros(0, np.int64), fps or 1.0
+    rate = fps or float(len(durations) / durations.sum())
+    if fps is None and np.ptp(durations) <= GIF_TICK:
+        return np.arange(len(durations)), rate
+    ends = np.cumsum(durations)
+    # From the middle of the first frame: rounding must not decide, and the first frame must be shown.
+    moments = np.arange(max(1, round(ends[-1] * rate))) / rate + durations.min() / 2
+    return np.minimum(np.searchsorted(ends, moments, side="right"), len(durations) - 1), rate
 
 
 def write_animation(path: Path, frames: Iterable[Array], fps: float) -> None:

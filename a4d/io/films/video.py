@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, UsageError, WorkspaceError
 from a4d.io.files import atomic_path, require_file
-from a4d.io.films.animation import incomplete, is_animation, read_animation, write_animation
+from a4d.io.films.animation import animation_frames, incomplete, is_animation, read_animation, write_animation
 from a4d.io.films.ffmpeg import complaint, input_options, start_ffmpeg
 from a4d.io.films.film_probe import FilmStream, probe
 from a4d.io.films.transfer_functions import Samples
@@ -79,7 +80,8 @@ def read_video(
         path: anything that ffmpeg reads, but for lists of other files.
         start: the first frame, counted from 0 in the source.
         end: the frame after the last one; None is the end of the video.
-        fps: frames per second of the result, by taking the nearest frames in time; None keeps the source's.
+        fps: frames per second of the result, each the last that is shown before the middle of its time; None keeps the
+            source's.
         size: reduce the longer side to at most this many pixels, antialiased; None keeps the source's.
 
     Raises:
@@ -111,6 +113,23 @@ def read_video(
     if first is None:
         raise InvalidInputError(f"{path} has no frame {start} to show", "Give a smaller start, or no end")
     return Video(itertools.chain([first], frames), rate, count)
+
+
+def source_frames(
+    path: Path, count: int, start: int = 0, end: int | None = None, fps: float | None = None
+) -> NDArray[np.int64]:
+    """(count,) which frames of a film the first frames are that `read_video` takes of it; ranges are as given there.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it is no film.
+    """
+    require_file(path)
+    if is_animation(path):
+        return animation_frames(path, start, end, fps)[:count]
+    step = 1.0 if fps is None else probe(path).fps / fps
+    taken = start + np.ceil((np.arange(count) + 0.5) * step).astype(np.int64) - 1
+    return taken if end is None else np.minimum(taken, end - 1)
 
 
 def write_video(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, MissingInputError, UsageError
-from a4d.io.films.video import read_video, write_video
+from a4d.io.films.video import read_video, source_frames, write_video
 
 
 def moving_square(count: int = 12, height: int = 49, width: int = 63) -> list[np.ndarray]:
@@ -96,6 +96,22 @@ def test_animations_keep_their_timing(tmp_path):
     video = read_video(path, fps=10)
     assert [round(float(frame[..., 0].mean()) * 255 / 60) for frame in video.frames] == [0, 1, 2, 3, 3, 3]
     assert len(list(read_video(path, start=1, end=3).frames)) == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "fps"),
+    [(0, None, None), (5, None, None), (0, None, 10), (0, None, 4), (3, 15, 7), (0, None, 40), (2, None, 17.5)],
+)
+def test_it_is_known_which_frames_are_taken(tmp_path, start, end, fps):
+    path = numbered_film(tmp_path)
+    taken = numbers(read_video(path, start, end, fps))
+    assert source_frames(path, len(taken), start, end, fps).tolist() == taken
+
+
+def test_it_is_known_which_frames_of_an_animation_are_taken(tmp_path):
+    pictures = [Image.new("RGB", (8, 8), (index * 60, 0, 0)) for index in range(4)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=[100, 100, 100, 300])
+    assert source_frames(tmp_path / "a.gif", 5, 1, None, 10).tolist() == [1, 2, 3, 3, 3]
 
 
 def test_gif_durations_add_up(tmp_path):

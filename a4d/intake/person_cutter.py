@@ -24,10 +24,11 @@ class PersonCutter:
 
     Args:
         tracker: of the person.
+        person: which of several it follows; 1 is the largest.
     """
 
-    def __init__(self, tracker: PersonTracker) -> None:
-        self._tracker, self._seen = tracker, list[Landmarks | None]()
+    def __init__(self, tracker: PersonTracker, person: int) -> None:
+        self._tracker, self._person, self._seen = tracker, person, list[Landmarks | None]()
 
     def __call__(self, picture: Array) -> Matte:
         """The person alone; nothing where they are not seen.
@@ -45,7 +46,8 @@ class PersonCutter:
     def write(self, work: Transaction, crop: Crop) -> None:
         """Write the keypoints of all pictures so far, in pixels of the frames that a crop makes of them."""
         keypoints = gathered(BLAZEPOSE, self._seen)
-        write_found(work, replace(keypoints, points=crop.frame_from_source(keypoints.points).astype(np.float32)))
+        points = crop.frame_from_source(keypoints.points).astype(np.float32)
+        write_found(work, replace(keypoints, points=points), self._person)
 
     def require_found(self) -> None:
         """Check that there was someone.
@@ -54,7 +56,7 @@ class PersonCutter:
             InvalidInputError: nobody was found in any picture.
         """
         if not any(self._seen):
-            raise nobody_found()
+            raise nobody_found(self._person)
 
 
 def person_cutter(work: Transaction, config: ChannelSettings) -> PersonCutter:
@@ -63,17 +65,18 @@ def person_cutter(work: Transaction, config: ChannelSettings) -> PersonCutter:
     Raises:
         BackendUnavailableError: LiteRT or the weights are not on this machine, or damaged.
     """
-    return PersonCutter(load_blazepose(located_weights(work, PERSON_MODEL, config.weights)).tracker(config.person))
+    poses = load_blazepose(located_weights(work, PERSON_MODEL, config.weights))
+    return PersonCutter(poses.tracker(config.person), config.person)
 
 
-def write_found(work: Transaction, keypoints: Keypoints) -> float:
+def write_found(work: Transaction, keypoints: Keypoints, person: int) -> float:
     """Write keypoints in pixels of the frames, and say where nobody is found; the share of frames with someone.
 
     Raises:
         InvalidInputError: nobody is found in any frame.
     """
     if not keypoints.found.any():
-        raise nobody_found()
+        raise nobody_found(person)
     write_keypoints(work.output(KEYPOINTS_FILE), keypoints)
     missing = int((~keypoints.found).sum())
     if missing:
@@ -82,8 +85,7 @@ def write_found(work: Transaction, keypoints: Keypoints) -> float:
     return float(keypoints.found.mean())
 
 
-def nobody_found() -> InvalidInputError:
-    """The refusal of pictures without a person."""
-    return InvalidInputError(
-        "no person is found", "Choose another --person or --matting, or give masks or a file of --keypoints"
-    )
+def nobody_found(person: int) -> InvalidInputError:
+    """The refusal of pictures without a person, or with fewer of them than one that is wanted."""
+    problem = "no person is found" if person == 1 else f"nowhere are {person} people found together"
+    return InvalidInputError(problem, "Choose another --person or --matting, or give masks or a file of --keypoints")
