@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "field": "a4d.scenes.field:FieldScene",
+    "fixed_mesh": "a4d.scenes.fixed_mesh:FixedMeshScene",
     "gaussian_motion": "a4d.scenes.gaussian_motion:GaussianMotionScene",
     "gaussians": "a4d.scenes.gaussians:GaussianScene",
     "tetmesh": "a4d.scenes.tetmesh:TetmeshScene",
