@@ -126,9 +126,8 @@ def test_the_geometry_begins_as_a_coarse_mesh_that_counts_as_an_input(a4d, weigh
     assert a4d(*call, "--iterations", 0, "--json").json["status"] == "up to date"
     write_ply_mesh(Path("coarse.ply"), box((0.7, 1.2, 0.7)))
     assert a4d(*call, "--iterations", 0, "--json").json["status"] != "up to date"
-    absent = a4d(
-        "distill", "a tower of glass", "--set", "seed={kind: mesh, file: nowhere.obj}", "--config", rehearsal("paper")
-    )
+    nowhere = ("--set", "seed={kind: mesh, file: nowhere.obj}", "--weights", weights)
+    absent = a4d("distill", "a tower of glass", "--name", "geometry", "--config", rehearsal("paper"), *nowhere)
     assert absent.code == 4
     assert "nowhere.obj does not exist" in absent.err
 
