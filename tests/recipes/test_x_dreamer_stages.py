@@ -31,12 +31,10 @@ SMALL = {
             "surface": {"resolution": 12, "geometry": {"encoding": ENCODING, "start_resolution": 16}},
             "material": {"encoding": ENCODING},
         },
-        "views": {"quadrants": {"size": 32}},
         "iterations": 4,
     },
     "appearance": {
         "scene": {"material": {"encoding": ENCODING}},
-        "views": {"quadrants": {"size": 32}},
         "iterations": 2,
     },
     "export": {"formats": "glb,obj", "texture": 64},
@@ -47,6 +45,8 @@ def rehearsal(profile: str) -> Path:
     """A profile's file with small numbers, of which half the geometry's steps are coarse."""
     values = overlaid(yaml.safe_load((FILES / f"{profile}.yaml").read_text()), SMALL)
     for section in ("geometry", "appearance"):
+        for views in values[section]["views"].values():
+            views["size"] = 32
         for objective in values[section]["objectives"]:
             objective["turns"] = dict.fromkeys(objective.get("turns", {}), 2)
             if "geometry_latents" in objective:
@@ -101,6 +101,23 @@ def _check_export(stem: Path) -> None:
     again = read_asset(stem.with_suffix(".obj"))
     assert again.materials[0].base_colour_map is not None
     torch.testing.assert_close(deform(again).vertices, deform(asset).vertices, rtol=0, atol=1e-4)
+
+
+def test_the_compact_file_asks_the_package_s_own_prior_and_says_what_it_does_not_know(a4d) -> None:
+    settings = ("--config", rehearsal("compact"), "--json")
+    done = a4d("distill", "a red robot with glittering legs", "--name", "geometry", *settings)
+    assert done.code == 0, done.err
+    assert "does not know the words glittering" in done.err
+    workspace = next(Path().glob("*.a4d"))
+    for arguments in (
+        ("refine", workspace, "--name", "appearance", "--from", "geometry", *settings),
+        ("export", workspace, "--from", "appearance", *settings),
+    ):
+        done = a4d(*arguments)
+        assert done.code == 0, done.err
+    assert load_scene(workspace / "scenes" / "appearance").mesh().is_closed
+    (material,) = (each for each in read_gltf(next((workspace / "exports").glob("*.glb"))).materials if each.is_unlit)
+    assert material.base_colour_map is not None
 
 
 def test_the_two_phases_ask_in_turn(a4d, weights: str) -> None:
