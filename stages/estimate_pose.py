@@ -14,15 +14,21 @@ from a4d.workspace.workspace import Workspace
 
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
-    """Write `transforms.json`, unless the source came with cameras."""
+    """Write `transforms.json`, unless the source came with cameras; of a person who was tracked also `body.npz`."""
+    from a4d.intake.person_sequence import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
+    from a4d.io.people.people_reader import is_people
 
     workspace = work.workspace
     source = workspace.metadata.source
     method = config.method
-    if method == "auto":
+    if method == "auto" and config.tracks is not None:
+        method = "tracker"
+    elif method == "auto":
         if source is not None and source.kind in ("capture", "mesh"):
+            if source.kind == "capture" and is_people(workspace.source_path()):
+                return pose_people(work, config)
             path = workspace.require("transforms.json", f"Run `a4d preprocess {workspace.argument}` first")
             return {"cameras": len(read_transforms(path)), "method": "given"}
         method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
@@ -32,8 +38,11 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
 
 
 def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
-    """The images; for a capture its own cameras are outputs of preprocess."""
-    given = [config.cameras] if config.cameras is not None else []
+    """The images; for a capture its own cameras are outputs of preprocess, and of a person it may hold the poses."""
+    given = [path for path in (config.cameras, config.tracks, config.smpl) if path is not None]
+    source = workspace.metadata.source
+    if config.tracks is not None or (source is not None and source.kind == "capture"):
+        given += [Path(config.body)] if Path(config.body).is_file() else []
     return [workspace.path / "images", *given]
 
 
@@ -45,5 +54,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     needs=("preprocess",),
-    writes=("transforms.json", "points.ply", "images"),
+    writes=("transforms.json", "points.ply", "images", "body.npz"),
 )

@@ -95,14 +95,17 @@ class Export(Config):
     )
     motion: Path | None = Field(
         default=None,
-        description="move the given mesh's joints as another body does: a .bvh, .glb or .gltf file, or a workspace",
+        description="move the given mesh's joints as another body does: a .bvh, .glb or .gltf file, AMASS's .npz, "
+        "or a workspace",
     )
     motion_clip: str | None = Field(
         default=None, description="name or number of the animation there; the first if not given"
     )
-    motion_up: AxisName | None = Field(default=None, description="axis that points up there; +y if not given")
+    motion_up: AxisName | None = Field(
+        default=None, description="axis that points up there; found in .bvh and .npz, else +y"
+    )
     motion_front: AxisName | None = Field(
-        default=None, description="axis that points to the front there; +z if not given"
+        default=None, description="axis that points to the front there; found in .bvh, else +z"
     )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
@@ -249,6 +252,8 @@ def _motion(config: Export) -> Motion | None:
     from a4d.contents.motions import MotionSource, load_motion
     from a4d.geometry.assets.placement import Orientation
 
+    if config.motion_up is None and config.motion_front is None:
+        return load_motion(MotionSource(config.motion, config.motion_clip))
     up = axis_named(config.motion_up) or "+y"
     front = axis_named(config.motion_front) or ("-y" if up == "+z" else "+z")
     return load_motion(MotionSource(config.motion, config.motion_clip, Orientation(up, front)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from a4d.config import Config, part_of, united
 from a4d.errors import MissingInputError, UsageError
@@ -13,6 +13,7 @@ from a4d.intake.settings import (
     ChannelSettings,
     GivenViews,
     ImageSettings,
+    Matting,
     MeshViews,
     PhotographSettings,
     VideoSettings,
@@ -22,6 +23,9 @@ from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.intake.people import PersonCutter
 
 SETTINGS: dict[str, tuple[type[Config], ...]] = {
     "image": (ImageSettings, ChannelSettings),
@@ -36,7 +40,8 @@ SETTINGS: dict[str, tuple[type[Config], ...]] = {
 Preprocess = united("Preprocess", *(part for parts in SETTINGS.values() for part in parts))
 
 REMEDIES = {
-    "mask": "Put masks into the alpha channel of the images",
+    "mask": "Name a folder of a film's masks with --masks, and put those of images into their alpha channel",
+    "masks": "Give the mask of one image with --mask, and put those of several into their alpha channel",
     "videos": "Without a mesh, give the folder itself as the input",
 }
 """What helps where a setting does not apply."""
@@ -90,7 +95,7 @@ def _take_image(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]
     """One image."""
     from a4d.intake.image import take_image
 
-    return take_image(work, part_of(config, ImageSettings))
+    return take_image(work, part_of(config, ImageSettings), _person(work, config))
 
 
 def _take_photographs(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
@@ -104,16 +109,36 @@ def _take_video(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]
     """A film from one side."""
     from a4d.intake.video import take_video
 
-    return take_video(work, part_of(config, VideoSettings))
+    return take_video(work, part_of(config, VideoSettings), _person(work, config))
+
+
+def _person(work: Transaction, config: Config) -> PersonCutter | None:
+    """What cuts a person out, where that is asked for.
+
+    Raises:
+        UsageError: masks are given, too.
+    """
+    if part_of(config, Matting).matting != "person":
+        return None
+    for option in ("mask", "masks"):
+        if getattr(config, option) is not None:
+            raise UsageError(f"--matting person and --{option} both say what the subject is", "Give one of them")
+    from a4d.intake.people import person_cutter
+
+    return person_cutter(work, part_of(config, ChannelSettings))
 
 
 def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
-    """Photographs with cameras, or films from several sides."""
+    """Photographs with cameras, films from several sides, or a person with poses."""
     from a4d.intake.films import take_films
+    from a4d.intake.person_sequence import take_people
     from a4d.intake.photographs import take_capture
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
+    from a4d.io.people.people_reader import is_people
 
     path = work.workspace.source_path()
+    if is_people(path):
+        return take_people(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
         return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path))
     return take_capture(work, part_of(config, CaptureSettings))
@@ -153,14 +178,18 @@ TAKERS: dict[str, Callable[[Transaction, Config, Runtime], dict[str, Any]]] = {
 
 
 def require(config: Config) -> None:
-    """Look for the weights of what makes channels."""
-    part_of(config, ChannelSettings).require_weights()
+    """Look for the weights of what makes channels, and of what cuts people out."""
+    channels = part_of(config, ChannelSettings)
+    channels.require_weights()
+    channels.require_people(are_cut_out=part_of(config, Matting).matting == "person")
 
 
 def inputs(workspace: Workspace, config: Config) -> list[Path]:
     """The source, and the files that say more about it."""
     given = (getattr(config, name) for name in Preprocess.model_fields)
-    return [workspace.path / "source", *(value for value in given if isinstance(value, Path))]
+    keypoints = part_of(config, ChannelSettings).keypoint_file
+    files = [value for value in (*given, keypoints) if isinstance(value, Path)]
+    return [workspace.path / "source", *files]
 
 
 STAGE = Stage(
@@ -172,7 +201,7 @@ STAGE = Stage(
     inputs=inputs,
     require=require,
     writes=(
-        *("images", "depth", "normal", "visibility", "flow", "features", "tracks.npz"),
+        *("images", "depth", "normal", "visibility", "flow", "features", "tracks.npz", "keypoints.npz"),
         *("transforms.json", "points.ply", "ground_truth"),
     ),
     memory=memory,

@@ -33,8 +33,10 @@ BACKENDS = {
     "gsplat": "Gaussian rasterisation on CUDA",
     "tinycudann": "hash-grid encoding on CUDA",
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
+    "h5py": "preprocess of a sequence of People-Snapshot",
     "pycolmap": "estimate-pose --method colmap",
     "rembg": "preprocess --matting rembg",
+    "ai_edge_litert": "preprocess --matting person",
 }
 WARM_UPS = (
     "a4d.render.gaussians_numba:warm_up",

@@ -61,6 +61,7 @@ def _row(name: str, folder: Path | None = None) -> dict[str, Any]:
         "recipes": recipes_with(name),
         "repositories": list(entry.repositories),
         "revision": entry.revision,
+        "released": entry.released,
         "folder": None if folder is None else str(folder),
     }
 

@@ -1,1 +1,1 @@
-"""Estimating what pictures do not say: depth, optical flow and features of their parts."""
+"""Estimating what pictures do not say: depth, optical flow, features of their parts, and people."""

@@ -15,16 +15,21 @@ from a4d.errors import UsageError
 from a4d.estimation.depth import load_depth_estimator
 from a4d.estimation.features import load_feature_extractor, principal_components
 from a4d.estimation.flow import film_flows
+from a4d.estimation.person.estimators import load_film_estimator
+from a4d.estimation.person.litert import PERSON_MODEL
+from a4d.intake.keypoints import imported_keypoints
+from a4d.intake.people import write_found
 from a4d.intake.settings import ChannelSettings
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.depth_maps import nearness
 from a4d.io.frame_channels import write_features, write_flow
+from a4d.io.keypoints import KEYPOINTS_FILE, Landmarks, gathered
 from a4d.io.pictures.images import read_image, write_depth
 from a4d.pixels import SOLID, WHITE, Array, composite
-from a4d.priors.catalogue import find, locate
+from a4d.priors.catalogue import find
 from a4d.priors.placement import Placement
 from a4d.priors.weights_folder import WeightsFolder
-from a4d.running.weights import record_weights, weight_overrides
+from a4d.running.weights import located_weights
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
@@ -69,12 +74,14 @@ def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) 
     """Write the channels that are wanted of the frames that a run has taken in.
 
     Returns:
-        facts for the record: `flow_valid`, the share of the subject where flow can be believed, and
-        `features_explained`, the share of the features' variance that is kept.
+        facts for the record: `flow_valid`, the share of the subject where flow can be believed, `features_explained`,
+        the share of the features' variance that is kept, and `keypoints_found`, that of frames that show the person.
 
     Raises:
         UsageError: flow is wanted, and there is no film.
-        InvalidInputError: there are fewer patches than channels of features are wanted.
+        InvalidInputError: there are fewer patches than channels of features are wanted, nobody is found, or a file of
+            keypoints is damaged or of other frames.
+        MissingInputError: there is no such file of keypoints.
         BackendUnavailableError: weights are damaged, or of another architecture.
     """
     frames = StagedFrames(sorted(work.output("images").glob("*.png")))
@@ -86,14 +93,17 @@ def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) 
     if config.features is not None:
         folder = _weights(work, config, config.features, runtime)
         facts["features_explained"] = _write_features(work, frames, folder, config, runtime)
+    # Who cut the person out has seen more of each frame than is left of it.
+    if config.keypoints is not None and not (
+        config.keypoints == PERSON_MODEL and work.output(KEYPOINTS_FILE).is_file()
+    ):
+        facts["keypoints_found"] = _write_keypoints(work, frames, config, runtime)
     return facts
 
 
 def _weights(work: Transaction, config: ChannelSettings, name: str, runtime: Runtime) -> WeightsFolder:
     """A model's folder, which the record will name."""
-    overrides = weight_overrides(config.weights)
-    folder = locate(name, overrides)
-    record_weights(work, {name: folder}, overrides)
+    folder = located_weights(work, name, config.weights)
     return WeightsFolder(folder, Placement(runtime.device), find(name).options)
 
 
@@ -156,6 +166,23 @@ def _write_features(
         reduced = components(extractor(frames.on_white(index)))
         write_features(folder / f"{frames.files[index].stem}.npz", reduced.numpy())
     return components.explained
+
+
+def _write_keypoints(work: Transaction, frames: StagedFrames, config: ChannelSettings, runtime: Runtime) -> float:
+    """The keypoints of a person in all frames, each film for itself; the share of frames that show the person."""
+    films = _films(work, len(frames)) or [[index] for index in range(len(frames))]
+    name = config.keypoint_model
+    if name is None:
+        keypoints = imported_keypoints(work, config, frames.files, films)
+    else:
+        names, estimator = load_film_estimator(_weights(work, config, name, runtime), config.person)
+        seen: list[Landmarks | None] = [None] * len(frames)
+        for film in films:
+            pictures = (frames[index] for index in _counted("keypoints", film, runtime))
+            for index, landmarks in zip(film, estimator(pictures), strict=True):
+                seen[index] = landmarks
+        keypoints = gathered(names, seen)
+    return write_found(work, keypoints)
 
 
 def _counted(what: str, items: Iterable[Item], runtime: Runtime, total: int | None = None) -> Iterator[Item]:

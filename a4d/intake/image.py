@@ -7,6 +7,7 @@ from typing import Any
 from a4d.config import plain
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_rgba, naming, same_size, write_filmed
+from a4d.intake.people import PersonCutter
 from a4d.intake.settings import ImageSettings
 from a4d.io.depth_maps import nearness, read_depth_map
 from a4d.io.pictures.images import read_image, write_depth, write_image
@@ -15,8 +16,13 @@ from a4d.pixels import SOLID, Array
 from a4d.workspace.transaction import Transaction
 
 
-def take_image(work: Transaction, config: ImageSettings) -> dict[str, Any]:
+def take_image(work: Transaction, config: ImageSettings, person: PersonCutter | None = None) -> dict[str, Any]:
     """Write one image in its frame, and its depth map; the crop is noted so that results can be placed back.
+
+    Args:
+        work: takes the image.
+        config: what is known of it, and how its subject is found.
+        person: cuts the subject out in place of what the settings say.
 
     Raises:
         InvalidInputError: the image or a map is damaged, or no subject is found.
@@ -25,7 +31,9 @@ def take_image(work: Transaction, config: ImageSettings) -> dict[str, Any]:
     path = work.workspace.source_path()
     image = read_image(path, max_size=4 * config.size, warn=work.warn)
     with naming(path):
-        found = matte(image, config.matting, config.mask)
+        found = matte(image, config.matting, config.mask) if person is None else person(image)
+        if person is not None:
+            person.require_found()
     for note in found.notes:
         work.warn(note)
     alpha: Array = found.rgba[..., 3]
@@ -39,5 +47,7 @@ def take_image(work: Transaction, config: ImageSettings) -> dict[str, Any]:
         write_depth(work.replace("depth") / "00000.png", framed[..., 0])
     if config.visibility:
         write_filmed(work, crop, 1)
+    if person is not None:
+        person.write(work, crop)
     work.describe(frame_count=1, notes={"crop": plain(crop), "matting": found.method})
     return {"frames": 1, "matting": found.method, "coverage": float((alpha > SOLID).mean())}

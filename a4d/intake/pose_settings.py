@@ -13,12 +13,19 @@ from a4d.config import Config
 class PoseSettings(Config):
     """Which method finds the cameras, and the canonical camera where there is nothing to find."""
 
-    method: Literal["auto", "canonical", "import", "colmap"] = Field(
+    method: Literal["auto", "canonical", "import", "colmap", "tracker"] = Field(
         default="auto",
-        description="canonical: one camera at the front; import: from --cameras; colmap: structure from motion",
+        description="canonical: one camera at the front; import: from --cameras; colmap: structure from motion; "
+        "tracker: a person's poses and the camera from --tracks",
     )
     cameras: Path | None = Field(default=None, description="a transforms.json or COLMAP model of the same images")
     elevation: float = Field(default=0.0, ge=-90, le=90, description="degrees that the camera is above the subject")
     fov: float = Field(default=40.0, gt=1, lt=150, description="vertical field of view in degrees")
     radius: float = Field(default=2.8, gt=0, description="metres between camera and subject")
     registered: float = Field(default=0.7, ge=0, le=1, description="share of images that must find a camera")
+    tracks: Path | None = Field(default=None, description="a person as another program followed it, file or folder")
+    person: str | None = Field(default=None, description="whom of several people: the id that the tracks give")
+    smpl: Path | None = Field(
+        default=None, description="the user's SMPL or SMPL-X file, by which another body gets the tracked shape"
+    )
+    body: str = Field(default="anny", description="the body in these poses: anny, or the user's SMPL or SMPL-X file")

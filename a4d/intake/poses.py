@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from a4d.errors import InvalidInputError, MissingInputError, QualityError, UsageError
-from a4d.framing import Crop
+from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
 from a4d.intake.pose_settings import PoseSettings
+from a4d.intake.taken_images import as_taken_in, staged_names, taken_images
+from a4d.intake.tracked_people import import_tracks
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture, image_size
 from a4d.io.captures.capture_reader import read_capture
@@ -27,19 +28,16 @@ from a4d.io.pictures.images import read_image, write_image
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
-SHAPE_TOLERANCE = 0.02
-"""By which the ratio of a reduced picture's sides may differ from the whole's, which rounding to pixels explains."""
-
 
 def place_canonical(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     """One camera at the front for all frames: a single image, or a video from a fixed camera."""
-    images = _images(work.workspace)
+    images = taken_images(work.workspace)
     sizes = [image_size(image) for image in images]
     place = torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov
     seen = {size: orbit(*place, *size) for size in set(sizes)}
     count = len(images)
     capture = PosedCapture(
-        images=_staged_names(work, images),
+        images=staged_names(work, images),
         world_from_camera=np.concatenate([seen[size].world_from_camera.double().numpy() for size in sizes]),
         intrinsics=np.concatenate([seen[size].intrinsics.double().numpy() for size in sizes]),
         sizes=np.array(sizes, np.int64),
@@ -53,7 +51,7 @@ def place_canonical(work: Transaction, config: PoseSettings) -> dict[str, Any]:
 def import_cameras(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     """Cameras that another program found for the same images, which are straightened if its lens was bent."""
     assert config.cameras is not None
-    images, source = _images(work.workspace), work.workspace.source_path()
+    images, source = taken_images(work.workspace), work.workspace.source_path()
     # The pictures often lie in a folder beside that of the cameras; their sizes alone are read.
     beside = (config.cameras if config.cameras.is_dir() else config.cameras.parent).absolute().parent
     choice = CaptureChoice(source if source.is_dir() else source.parent, root=beside, unseen=True, warn=work.warn)
@@ -62,8 +60,8 @@ def import_cameras(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     found = [(image, index) for image, index in zip(images, matches, strict=True) if index is not None]
     _require_enough(len(found), len(images), config)
     kept = [image for image, _ in found]
-    chosen = _as_taken_in(work.workspace, kept, capture.subset([index for _, index in found]))
-    chosen = replace(chosen, images=_staged_names(work, kept), masks=None, depths=None)
+    chosen = as_taken_in(work.workspace, kept, capture.subset([index for _, index in found]))
+    chosen = replace(chosen, images=staged_names(work, kept), masks=None, depths=None)
     if chosen.is_distorted:
         chosen, steps = without_distortion(chosen)
         _straighten(work, images, dict(zip(kept, steps, strict=True)))
@@ -78,32 +76,6 @@ def _given_names(workspace: Workspace, images: list[Path]) -> list[PurePosixPath
         names = workspace.metadata.notes.get("files") or [image.name for image in images]
         return [PurePosixPath(source.name, name) for name in names]
     return [PurePosixPath(source.name if len(images) == 1 else image.name) for image in images]
-
-
-def _as_taken_in(workspace: Workspace, images: list[Path], capture: PosedCapture) -> PosedCapture:
-    """The cameras of pictures as preprocess left them: reduced, or a square around the subject.
-
-    Raises:
-        InvalidInputError: a camera is for a picture of another shape.
-    """
-    sizes = np.array([image_size(image) for image in images], np.int64)
-    noted = workspace.metadata.notes.get("crop")
-    crop = None if noted is None else Crop.model_validate(noted)
-    whole = sizes if crop is None else np.array([[crop.source_width, crop.source_height]] * len(images))
-    scale = whole / capture.sizes
-    for index, image in enumerate(images):
-        if abs(scale[index, 0] / scale[index, 1] - 1) > SHAPE_TOLERANCE:
-            width, height = capture.sizes[index]
-            raise InvalidInputError(
-                f"the camera of {capture.images[index].name} is for {width}x{height} pixels, and {image} was taken in "
-                f"from {whole[index, 0]}x{whole[index, 1]}",
-                "Give the cameras of these very pictures, as they are stored",
-            )
-    intrinsics = capture.intrinsics * np.concatenate([scale, scale], axis=1)
-    if crop is not None:
-        intrinsics[:, :2] *= crop.scale
-        intrinsics[:, 2:] = crop.frame_from_source(intrinsics[:, 2:])
-    return replace(capture, intrinsics=intrinsics, sizes=sizes)
 
 
 def _straighten(work: Transaction, images: list[Path], steps: Mapping[Path, Undistortion | None]) -> None:
@@ -140,20 +112,8 @@ METHODS: dict[str, Callable[[Transaction, PoseSettings], dict[str, Any]]] = {
     "canonical": place_canonical,
     "import": import_cameras,
     "colmap": reconstruct,
+    "tracker": import_tracks,
 }
-
-
-def _images(workspace: Workspace) -> list[Path]:
-    folder = workspace.require("images", f"Run `a4d preprocess {workspace.argument}` first")
-    images = sorted(folder.glob("*.png"))
-    if not images:
-        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.argument}` first")
-    return images
-
-
-def _staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:
-    """The images as `transforms.json` will name them, which is staged beside a folder that is not."""
-    return tuple(work.output("transforms.json").parent / "images" / image.name for image in images)
 
 
 def _require_enough(found: int, count: int, config: PoseSettings) -> None:

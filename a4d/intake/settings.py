@@ -9,7 +9,7 @@ from pydantic import Field
 
 from a4d.config import Config
 from a4d.io.depth_maps import Larger
-from a4d.priors.catalogue import locate, require_kind
+from a4d.priors.catalogue import catalogue, locate, require_kind
 from a4d.running.weights import weight_overrides
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ CamerasFrame = Literal["mesh", "world"]
 class Matting(Config):
     """How a subject is told from what is around it."""
 
-    matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg"] = Field(
-        default="auto", description="how the subject is cut out of its background"
+    matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg", "person"] = Field(
+        default="auto", description="how the subject is cut out of its background; a person only if asked"
     )
 
 
@@ -75,6 +75,9 @@ class ImageSettings(Framing):
 class VideoSettings(Framing, Period):
     """Which frames of a video are taken, and how its subject is found."""
 
+    masks: Path | None = Field(
+        default=None, description="a folder with a mask for each frame that is taken: white, or opaque, on the subject"
+    )
     strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
 
 
@@ -155,19 +158,34 @@ class ChannelSettings(Config):
     feature_channels: int = Field(
         default=16, ge=1, le=4096, description="principal components that are kept of the features"
     )
+    keypoints: str | None = Field(
+        default=None,
+        description="keypoints of a person: a model that finds them, or a COCO, OpenPose or BlazePose file",
+    )
+    person: int = Field(default=1, ge=1, le=99, description="which of several people is followed; 1 is the largest")
     # It does not change the result, and is no part of what a finished result is compared by.
     weights: str = Field(default="", exclude=True, description="folders of weights: NAME=PATH[,NAME=PATH]...")
 
     @property
     def models(self) -> dict[str, str]:
         """Names of the catalogue by kind."""
-        named = {"depth": self.depth_model, "features": self.features}
+        named = {"depth": self.depth_model, "features": self.features, "keypoints": self.keypoint_model}
         return {kind: name for kind, name in named.items() if name is not None}
 
     @property
     def is_any_wanted(self) -> bool:
         """Whether there is anything to estimate."""
-        return bool(self.models) or self.flow is not None
+        return bool(self.models) or self.flow is not None or self.keypoints is not None
+
+    @property
+    def keypoint_model(self) -> str | None:
+        """The model that finds keypoints, where they come from no file."""
+        return self.keypoints if self.keypoints in catalogue() else None
+
+    @property
+    def keypoint_file(self) -> Path | None:
+        """The file or folder that holds keypoints, where no model finds them."""
+        return None if self.keypoints is None or self.keypoint_model is not None else Path(self.keypoints)
 
     def require_weights(self) -> None:
         """Look for the models that the settings name, reading none of their weights.
@@ -180,6 +198,21 @@ class ChannelSettings(Config):
         for kind, name in self.models.items():
             require_kind(name, kind)
             locate(name, overrides)
+
+    def require_people(self, *, are_cut_out: bool) -> None:
+        """Look for what finds people, where it is wanted, reading none of its weights.
+
+        Args:
+            are_cut_out: it finds their outlines, whatever finds their keypoints.
+
+        Raises:
+            BackendUnavailableError: LiteRT or the weights of BlazePose are not on this machine.
+        """
+        from a4d.estimation.person.litert import PERSON_MODEL, require_litert
+
+        if are_cut_out or self.keypoint_model == PERSON_MODEL:
+            require_litert()
+            locate(PERSON_MODEL, weight_overrides(self.weights))
 
 
 def axis_named(name: AxisName | None) -> Axis | None:

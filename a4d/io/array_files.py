@@ -92,11 +92,6 @@ def _parse(stream: IO[bytes], what: str) -> NDArray[Any]:
     Raises:
         InvalidInputError: it is of Python objects or without the numbers it promises.
     """
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if np.lib.format.read_magic(stream) == (1, 0)
-        else (np.lib.format.read_array_header_2_0)
-    )
     shape, is_fortran, dtype = read_header(stream)
     if dtype.hasobject or dtype.names:
         raise InvalidInputError(f"{what} holds Python objects")
@@ -104,3 +99,24 @@ def _parse(stream: IO[bytes], what: str) -> NDArray[Any]:
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
         raise InvalidInputError(f"{what} of shape {shape!s:.60} has {len(content)} bytes")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C").copy()
+
+
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order by columns and type of the array in a `.npy` stream, which is left where its numbers begin."""
+    if np.lib.format.read_magic(stream) == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def array_names(path: Path) -> list[str]:
+    """The names of the arrays in an archive; none of a file that is no archive.
+
+    Raises:
+        MissingInputError: there is no such file.
+    """
+    require_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    except Exception:  # as above; the reader of its arrays says what is wrong
+        return []

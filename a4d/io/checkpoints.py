@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from a4d.errors import BackendUnavailableError, InvalidInputError, MissingInputE
 from a4d.io.tensor_files import read_tensor_header, read_tensors
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 PYTORCH_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth"}
@@ -76,6 +78,21 @@ def _read_pytorch(path: Path) -> Any:
             problem = f"{path} holds a pickle payload besides tensors, which is not read"
             raise BackendUnavailableError(problem, "Convert it to .safetensors, or use another mirror") from None
         raise _incomplete(path) from None
+
+
+def read_storage(content: bytes) -> NDArray[Any]:
+    """(N,) the numbers of a tensor that lies in a foreign pickle as a small checkpoint of its own.
+
+    Raises:
+        InvalidInputError: it is anything else.
+    """
+    import torch
+
+    try:
+        storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)  # noqa: TID251  (as above)
+        return torch.tensor([], dtype=storage.dtype).set_(storage).numpy()
+    except Exception as error:  # as above
+        raise InvalidInputError("it holds a tensor whose numbers cannot be read") from error
 
 
 def _is_compressed(path: Path) -> bool:

@@ -15,7 +15,7 @@ from a4d.matting.grabcut import find_subject
 from a4d.matting.uniform import find_backdrop, key
 from a4d.pixels import Array, extend_colours
 
-Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask"]
+Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask", "person"]
 
 MIN_SIDE = 8
 """Pixels below which a picture shows nothing that could be told from its background."""
@@ -62,6 +62,8 @@ def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None
         method, rgba = "mask", decontaminate(rgb, _given_mask(mask, rgb.shape[:2]))
     elif method == "mask":
         raise UsageError("the matting method 'mask' needs a mask", "Give one with --mask")
+    elif method == "person":
+        raise UsageError("the matting method 'person' cuts out of one image or film", "Choose another matting method")
     elif method == "alpha" or (method == "auto" and _alpha_speaks(image)):
         method, rgba = "alpha", _by_alpha(image)
     elif method == "rembg":
@@ -69,6 +71,16 @@ def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None
     else:
         method, rgba, notes = _by_looking(rgb, method)
     return Matte(rgba, method, (*notes, *_notes(rgba[..., 3], method)))
+
+
+def brightness_or_alpha(picture: Array) -> Array:
+    """(H, W) what a picture says as a mask: its alpha, if it is anywhere transparent, else its brightness."""
+    return picture[..., 3] if _alpha_speaks(picture) else picture[..., :3].mean(axis=-1)
+
+
+def nothing_of(image: Array) -> Array:
+    """(H, W, 4) an image of which nothing is left."""
+    return np.concatenate([image[..., :3], np.zeros_like(image[..., :1])], axis=-1)
 
 
 def _alpha_speaks(image: Array) -> bool:
@@ -104,8 +116,7 @@ def _given_mask(mask: Array | Path | str, shape: tuple[int, ...]) -> Array:
     if isinstance(mask, np.ndarray):
         alpha, name = mask, "the mask"
     else:
-        picture, name = read_image(mask), f"the mask {mask}"
-        alpha = picture[..., 3] if _alpha_speaks(picture) else picture[..., :3].mean(axis=-1)
+        alpha, name = brightness_or_alpha(read_image(mask)), f"the mask {mask}"
     if alpha.ndim == 3 and alpha.shape[2] == 1:
         alpha = alpha[..., 0]
     if alpha.shape != shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from a4d.config import Config, load_yaml, parse, unknown_key
+from a4d.console import format_size
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
@@ -27,12 +29,15 @@ class Entry(Config):
     kind: str
     repositories: tuple[str, ...] = ()
     packaged: str | None = None
+    released: str | None = None
     revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     parts: dict[str, str] = Field(default_factory=dict)
     licence: str
     commercial: bool = True
     bytes: int
     components: tuple[str, ...] = Field(min_length=1)
+    released_as: dict[str, str] = Field(default_factory=dict)
+    sha256: dict[str, str] = Field(default_factory=dict)
     words: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingSettings | None = None
@@ -45,13 +50,18 @@ class Entry(Config):
     @property
     def sources(self) -> list[Source]:
         """The repositories in order; the revision is a commit of the first."""
-        first, *mirrors = self.repositories
-        return [Source(first, self.revision), *map(Source, mirrors)]
+        return [Source(name, None if index else self.revision) for index, name in enumerate(self.repositories)]
+
+    def remedy(self, name: str) -> str:
+        """How its weights come to this machine."""
+        if self.released is not None:
+            return f"Take them from {self.released}, and name their folder with --weights {name}=PATH"
+        return f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH"
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Entry:
-        if not self.repositories and self.packaged is None:
-            raise ValueError("an entry needs repositories, or a folder of the package")
+        if not self.repositories and self.packaged is None and self.released is None:
+            raise ValueError("an entry needs repositories, a folder of the package, or a release")
         return self
 
 
@@ -77,6 +87,7 @@ USES = {
     "judge": "It judges what was made: `a4d evaluate --judges`",
     "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
     "features": "It tells features of frames: `a4d preprocess --features`",
+    "keypoints": "It finds people in frames: `a4d preprocess --keypoints`",
 }
 """What the kinds of entries are for that are no priors."""
 
@@ -139,8 +150,8 @@ def locate(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     folder = cached(entry)
     if folder is None:
         raise BackendUnavailableError(
-            f"the weights of {name} are not on this machine ({entry.bytes / 1e9:.1f} GB, {entry.terms})",
-            f"Fetch them with `a4d weights fetch {name}`, or name a folder with --weights {name}=PATH",
+            f"the weights of {name} are not on this machine ({format_size(entry.bytes)}, {entry.terms})",
+            entry.remedy(name),
         )
     return folder
 
@@ -169,6 +180,8 @@ def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> 
     entry = find(name)
     if entry.packaged is not None:
         return Path(__file__).parent / entry.packaged
+    if entry.released is not None:
+        raise BackendUnavailableError(f"{name} lies on no hub", entry.remedy(name))
     if hub.is_offline():
         raise BackendUnavailableError(
             f"HF_HUB_OFFLINE is set, so that {name} cannot be fetched",
@@ -195,6 +208,10 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     from a4d.priors.weights_folder import WeightsFolder, weight_files
 
     entry = find(name)
+    if entry.released is not None:
+        for component in entry.components:
+            _require_released(name, folder, component)
+        return folder
     if entry.packaged is not None:
         for file in weight_files(folder):
             check_weights(file)
@@ -210,6 +227,27 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
         for file in files:
             check_weights(file)
     return folder
+
+
+def stored_file(name: str, folder: Path, component: str) -> Path:
+    """The file of a component, under its own name or the one that it was released under.
+
+    Raises:
+        BackendUnavailableError: the folder has neither.
+    """
+    entry = find(name)
+    places = [folder / each for each in (component, entry.released_as.get(component)) if each is not None]
+    for place in places:
+        if place.is_file():
+            return place
+    raise BackendUnavailableError(f"{folder} has no {' or '.join(place.name for place in places)}", entry.remedy(name))
+
+
+def _require_released(name: str, folder: Path, component: str) -> None:
+    """Check that a file is the one that was released."""
+    file, expected = stored_file(name, folder, component), find(name).sha256[component]
+    if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+        raise BackendUnavailableError(f"{file} is damaged, or another file than {name}'s", find(name).remedy(name))
 
 
 def check_options(name: str, options: Iterable[str]) -> None:

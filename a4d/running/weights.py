@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from a4d.config import digest
-from a4d.priors.catalogue import find, parse_overrides
+from a4d.priors.catalogue import find, locate, parse_overrides
 from a4d.workspace.files import files_below, hash_file
 from a4d.workspace.record import Weights
 from a4d.workspace.transaction import Transaction
@@ -33,6 +33,23 @@ def record_weights(work: Transaction, folders: Mapping[str, Path], overrides: Ma
         work.weights.append(_recorded(name, folder, overrides))
         if not find(name).commercial:
             work.warn(f"{name}: {find(name).terms}")
+
+
+def located_weights(work: Transaction, name: str, weights: str) -> Path:
+    """The folder of a model that takes part in a run, which its record will name.
+
+    Args:
+        work: of the run.
+        name: in the catalogue.
+        weights: folders that the user names, as `weight_overrides` takes them.
+
+    Raises:
+        BackendUnavailableError: the weights are not on this machine.
+    """
+    overrides = weight_overrides(weights)
+    folder = locate(name, overrides)
+    record_weights(work, {name: folder}, overrides)
+    return folder
 
 
 def _recorded(name: str, folder: Path, overrides: Mapping[str, Path]) -> Weights:

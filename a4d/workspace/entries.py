@@ -12,7 +12,7 @@ from a4d.io.containment import links_and_devices, require_inner, stays_inside
 METADATA = "workspace.yaml"
 PARTIAL = ".partial"
 STAGES = "stages"
-FILES = frozenset({METADATA, "transforms.json", "points.ply", "tracks.npz", "body.npz"})
+FILES = frozenset({METADATA, "transforms.json", "points.ply", "tracks.npz", "keypoints.npz", "body.npz"})
 FOLDERS = frozenset(
     {
         "source",

@@ -119,6 +119,10 @@ class Transaction:
             merged = isinstance(value, Mapping) and key in ("notes", "prompts")
             self._metadata[key] = {**self._metadata.get(key, {}), **value} if merged else value
 
+    def note(self, key: str) -> Any:
+        """A note of `workspace.yaml` as the commit will leave it; None where there is none."""
+        return self._metadata.get("notes", {}).get(key, self.workspace.metadata.notes.get(key))
+
     def warn(self, message: str) -> None:
         """Tell the user something that the record should keep."""
         logger.warning(message)

@@ -80,11 +80,13 @@ def _check_source(workspace: Workspace, report: Report) -> None:
 
 def _check_channels(workspace: Workspace, report: Report) -> None:
     from a4d.io.frame_channels import channel_gaps, channel_problems
+    from a4d.io.keypoints import keypoint_problems
 
     if report.problems:
         return
     sizes = _sizes_of_frames(workspace.path)
     report.problems += channel_problems(workspace.path, sizes)
+    report.problems += keypoint_problems(workspace.path, len(sizes))
     report.warnings += channel_gaps(workspace.path, sizes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import tracker_files
 import trimesh
 from a4d.stages.fit_static import FitStatic
 from fuzzing import fuzz
@@ -22,6 +24,7 @@ from synthetic_smpl import model
 from test_bvh import ARM
 from test_captures import orbit_capture
 from test_gaussian_files import random_gaussians
+from tracker_files import Filmed
 
 from a4d.config import load_yaml, parse
 from a4d.geometry.primitives import icosphere
@@ -35,13 +38,16 @@ from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import write_transforms
 from a4d.io.checkpoints import read_weights
 from a4d.io.films.video import read_video, write_video
+from a4d.io.foreign_keypoints import read_foreign_keypoints
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
 from a4d.io.ground_truth import GroundTruth, read_ground_truth, write_ground_truth
+from a4d.io.keypoints import COCO, Landmarks, gathered, read_keypoints, write_keypoints
 from a4d.io.pictures.hdr import read_hdr
 from a4d.io.pictures.images import read_depth, read_image
 from a4d.io.splat import write_splat
 from a4d.io.tensor_files import read_tensors
+from a4d.io.trackers.track_reader import read_tracks
 
 NOISE = np.random.default_rng(0).integers(0, 255, (12, 10, 4), dtype=np.uint8)
 BALL = icosphere(1.0, 1)
@@ -137,6 +143,24 @@ def truth(path: Path) -> None:
     write_ground_truth(path, GroundTruth(np.arange(2.0), vertices, faces, names, np.array([-1, 0, 1]), joints))
 
 
+def keypoints(path: Path) -> None:
+    one = Landmarks(np.ones((17, 2), np.float32), np.ones(17, np.float32), None)
+    write_keypoints(path, gathered(COCO, [one, None, one]))
+
+
+def people(name: str) -> Callable[[Path], None]:
+    """What other programs tell of one person in two pictures, of whom the second shows nobody."""
+    landmark = {"x": 0.25, "y": 0.5, "z": -0.1, "visibility": 0.9}
+    annotation = {"image_id": 1, "category_id": 1, "keypoints": [10.5, 20.5, 0.5] * 17}
+    images = [{"id": number, "file_name": f"{number}.jpg", "width": 64, "height": 48} for number in (1, 2)]
+    content = {
+        "coco": {"images": images, "annotations": [annotation]},
+        "openpose": {"version": 1.3, "people": [{"pose_keypoints_2d": [10.5, 20.5, 0.5] * 25}]},
+        "blazepose": [{"poseLandmarks": [landmark] * 33, "poseWorldLandmarks": [landmark] * 33}, {}],
+    }[name]
+    return lambda path: path.write_text(json.dumps(content))
+
+
 def body_model(path: Path) -> None:
     arrays = model(betas=2, parents=(-1, 0, 1))
     if path.suffix == ".npz":
@@ -151,6 +175,25 @@ def tensors(path: Path) -> None:
 
 def checkpoint(path: Path) -> None:
     torch.save({"state_dict": {"a": torch.zeros(3, 4), "b": torch.ones(2)}}, path)
+
+
+def tracked(path: Path) -> object:
+    return read_tracks(path, (96, 64))
+
+
+def tram_track(path: Path) -> None:
+    """A track in `hps/`, and its camera above."""
+    shutil.rmtree(path.parents[1] / "tram", ignore_errors=True)
+    tracker_files.tram(path.parents[1] / "tram", Filmed())
+    (path.parents[1] / "tram/camera.npy").rename(path.parents[1] / "camera.npy")
+    (path.parents[1] / "tram/hps/hps_track_0.npy").rename(path)
+
+
+def pose_archive(path: Path) -> None:
+    """Poses beside the camera that they are in the frame of."""
+    tracker_files.instant_avatar(path.parent / "sequence", Filmed(is_moving=False))
+    for name in ("poses.npz", "cameras.npz"):
+        (path.parent / "sequence" / name).rename(path.parent / name)
 
 
 def settings(path: Path) -> None:
@@ -210,11 +253,19 @@ KINDS = {
         for name in ("cameras", "images", "points3D")
     },
     "truth.npz": Kind(truth, read_ground_truth),
+    "keypoints.npz": Kind(keypoints, read_keypoints),
+    **{f"{name}.json": Kind(people(name), read_foreign_keypoints) for name in ("coco", "openpose", "blazepose")},
     "body.pkl": Kind(body_model, read_smpl),
     "body.npz": Kind(body_model, read_smpl),
     "w.safetensors": Kind(tensors, read_tensors),
     "v.safetensors": Kind(tensors, read_weights),
     "w.pt": Kind(checkpoint, read_weights),
+    "walk.npz": Kind(lambda path: tracker_files.amass(path, Filmed(), 24), tracked),
+    "poses.npz": Kind(pose_archive, tracked),
+    "wham.pkl": Kind(lambda path: tracker_files.wham(path, Filmed()), tracked),
+    "phalp.pkl": Kind(lambda path: tracker_files.phalp(path, Filmed()), tracked),
+    "gvhmr.pt": Kind(lambda path: tracker_files.gvhmr(path, Filmed()), tracked),
+    "hps/hps_track_0.npy": Kind(tram_track, tracked, ("hps_track_0.npy", "camera.npy")),
     "settings.yaml": Kind(settings, configured),
 }
 

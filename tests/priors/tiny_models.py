@@ -30,6 +30,9 @@ from transformers import (
     DPTForDepthEstimation,
     T5Config,
     T5EncoderModel,
+    VitPoseBackboneConfig,
+    VitPoseConfig,
+    VitPoseForPoseEstimation,
 )
 
 from a4d.priors.components import LatentEncoder, TextEncoder
@@ -230,3 +233,12 @@ def save_dpt(folder: Path) -> Path:
     )  # fmt: skip
     # With other seeds nothing of it is above the zero at which its output ends.
     return save_vision(DPTForDepthEstimation(config), folder, seed=5, size={"height": 64, "width": 64})
+
+
+def save_vitpose(folder: Path, joints: int = 17) -> Path:
+    backbone = VitPoseBackboneConfig(
+        image_size=[64, 48], patch_size=[16, 16], hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        out_indices=[2], part_features=4,
+    )  # fmt: skip
+    config = VitPoseConfig(backbone_config=backbone, num_labels=joints, scale_factor=4, use_simple_decoder=True)
+    return save_vision(VitPoseForPoseEstimation(config), folder, size={"height": 64, "width": 48})

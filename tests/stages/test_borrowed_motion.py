@@ -101,7 +101,8 @@ def test_a_file_with_another_axis_up_is_told_so(a4d, body: Path, tmp_path: Path)
     upright = write_bvh(tmp_path / "upright.bvh", waving(skeleton()))
     blender = write_bvh(tmp_path / "blender.bvh", waving(skeleton()), turn(0, 90.0))
     assert a4d("export", body, "--formats", "glb", "--stem", "a", "--name", "a", "--motion", upright).code == 0
-    for stem, axes in (("b", ("--motion-up", "z")), ("c", ("--motion-up", "+z", "--motion-front", "-y"))):
+    ways = (("b", ("--motion-up", "z")), ("c", ("--motion-up", "+z", "--motion-front", "-y")), ("d", ()))
+    for stem, axes in ways:
         named = ("--stem", stem, "--name", stem)
         assert a4d("export", body, "--formats", "glb", *named, "--motion", blender, *axes).code == 0
         for time in (0.0, 4 / 30):
@@ -124,7 +125,7 @@ def test_what_cannot_be_moved_or_moves_nothing_is_one_line(a4d, body: Path, tmp_
         (body, ("--motion", write_bvh(tmp_path / "odd.bvh", waving(stranger))), 3, "the body has pelvis"),
         (body, ("--motion", tmp_path / "still.glb"), 3, "still.glb holds no motion"),
         (body, ("--motion", cube), 3, "cube.a4d shows no joints that move"),
-        (body, ("--motion", tmp_path / "notes.txt"), 3, "Give one of .bvh, .glb, .gltf, or a workspace"),
+        (body, ("--motion", tmp_path / "notes.txt"), 3, "Give one of .bvh, .glb, .gltf, .npz, or a workspace"),
         (body, ("--motion", tmp_path / "none.bvh"), 4, "none.bvh does not exist"),
         (body, ("--motion", wave, "--motion-clip", "run"), 2, "wave.bvh has no clip 'run'"),
         (body, ("--motion", wave, "--motion-up", "z", "--motion-front", "z"), 2, "lie along the same line"),

@@ -33,6 +33,22 @@ PARTS = {
 
 PART_OF_NAME = {name: part for part, names in PARTS.items() for name in names}
 
+OPEN_OF_SMPL = {
+    "pelvis": "pelvis", "spine1": "spine04", "spine2": "spine02", "spine3": "spine01", "neck": "neck01", "head": "head",
+    **{
+        f"{side}_{smpl}": f"{of_open}.{letter}"
+        for side, letter in (("left", "L"), ("right", "R"))
+        for smpl, of_open in (
+            ("hip", "upperleg01"), ("knee", "lowerleg01"), ("ankle", "foot"), ("collar", "clavicle"),
+            ("shoulder", "upperarm01"), ("elbow", "lowerarm01"), ("wrist", "wrist"),
+        )
+    },
+}  # fmt: skip
+"""Joints of the open body by those of SMPL that stand for them; toes and fingers are left as they rest."""
+
+LIMBS = {"thigh": "shin", "shin": "foot", "upperarm": "forearm", "forearm": "hand"}
+"""Parts whose bones both bodies have, from one joint to the next: they are laid along each other."""
+
 FEWEST = 3
 """Matched joints below which nothing can be said to move alike."""
 
@@ -100,11 +116,15 @@ def body_parts(skeleton: Skeleton) -> list[tuple[str, str]]:
 def match_joints(source: Skeleton, target: Skeleton) -> Match:
     """Pair joints of the same name, and of those that are left the joints of the same part of the body.
 
-    Of several joints that stand for one part, the nearest to the root counts.
+    Of several joints that stand for one part, the nearest to the root counts. SMPL and the open body, whose spines have
+    other joints, are paired by hand.
 
     Raises:
         InvalidInputError: fewer than three joints match.
     """
+    by_hand = _paired_by_hand(source, target)
+    if by_hand is not None:
+        return by_hand
     by_name = {name: index for index, name in reversed(list(enumerate(source.names)))}
     source_parts, target_parts = body_parts(source), body_parts(target)
     by_part = {source_parts[index]: index for index in reversed(source.from_the_roots())}
@@ -125,6 +145,15 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
         )
     targets = sorted(pairs)
     return Match(torch.tensor([pairs[index] for index in targets]), torch.tensor(targets))
+
+
+def _paired_by_hand(source: Skeleton, target: Skeleton) -> Match | None:
+    """The joints of SMPL and of the open body that stand for each other; None for any other two."""
+    for table in (OPEN_OF_SMPL, {theirs: smpl for smpl, theirs in OPEN_OF_SMPL.items()}):
+        if table.keys() <= set(source.names) and set(table.values()) <= set(target.names):
+            pairs = sorted((target.names.index(other), source.names.index(one)) for one, other in table.items())
+            return Match(torch.tensor([one for _, one in pairs]), torch.tensor([other for other, _ in pairs]))
+    return None
 
 
 def _some(names: Sequence[str], count: int = 6) -> str:
@@ -177,17 +206,19 @@ def rotations_of(transforms: Tensor) -> Tensor:
 def limb_alignment(source: Skeleton, target: Skeleton, match: Match) -> Tensor:
     """(M, 3, 3) rotations that take the limbs of the target's rest pose to where the source's point.
 
-    What ends a limb, such as a hand, turns with it, unless it is level with the ground in every rest pose.
+    What ends a limb, such as a hand, turns with it, unless it is level with the ground in every rest pose. Of bodies
+    that are paired by hand only arms and legs are laid along each other: trunks rest alike, though their joints do not.
     """
+    by_hand = _paired_by_hand(source, target) is not None
     to, of = _limbs(source, match.source), _limbs(target, match.target)
     is_known = ((to.norm(dim=1) > 0) & (of.norm(dim=1) > 0)).tolist()
-    shortest, parts = _shortest_rotation(of, to), body_parts(target)
+    shortest, parts = shortest_rotation(of, to), body_parts(target)
     places = {joint: place for place, joint in enumerate(match.target.tolist())}
     above = _matched_above(target, match.target)
     aligned = torch.eye(3, dtype=shortest.dtype).repeat(len(match), 1, 1)
     for joint in (joint for joint in target.from_the_roots() if joint in places):
         side, part = parts[joint]
-        if part in LEVEL:
+        if part in LEVEL or (by_hand and part not in {*LIMBS, *LIMBS.values()}):
             continue
         if is_known[places[joint]]:
             aligned[places[joint]] = shortest[places[joint]]
@@ -211,7 +242,7 @@ def _limbs(skeleton: Skeleton, joints: Tensor) -> Tensor:
     return normalize(limbs, dim=1)
 
 
-def _shortest_rotation(
+def shortest_rotation(
     a: Tensor,  # (M, 3) unit
     b: Tensor,  # (M, 3) unit
 ) -> Tensor:

@@ -1,0 +1,86 @@
+"""The images of a workspace as preprocess left them, and cameras of the pictures that they were taken from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a4d.errors import InvalidInputError, MissingInputError
+from a4d.framing import Crop
+from a4d.io.captures.capture import PosedCapture, image_size
+from a4d.io.films.film_probe import probe
+from a4d.workspace.transaction import Transaction
+from a4d.workspace.workspace import Workspace
+
+SHAPE_TOLERANCE = 0.02
+"""By which the ratio of a reduced picture's sides may differ from the whole's, which rounding to pixels explains."""
+
+
+def taken_images(workspace: Workspace) -> list[Path]:
+    """All images, in their order.
+
+    Raises:
+        MissingInputError: there are none.
+    """
+    folder = workspace.require("images", f"Run `a4d preprocess {workspace.argument}` first")
+    images = sorted(folder.glob("*.png"))
+    if not images:
+        raise MissingInputError(f"{folder} is empty", f"Run `a4d preprocess {workspace.argument}` first")
+    return images
+
+
+def staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:
+    """The images as `transforms.json` will name them, which is staged beside a folder that is not."""
+    return tuple(work.output("transforms.json").parent / "images" / image.name for image in images)
+
+
+def as_taken_in(workspace: Workspace, images: list[Path], capture: PosedCapture) -> PosedCapture:
+    """The cameras of pictures as preprocess left them: reduced, or a square around the subject.
+
+    Raises:
+        InvalidInputError: a camera is for a picture of another shape.
+    """
+    sizes = np.array([image_size(image) for image in images], np.int64)
+    noted = workspace.metadata.notes.get("crop")
+    crop = None if noted is None else Crop.model_validate(noted)
+    whole = sizes if crop is None else np.array([[crop.source_width, crop.source_height]] * len(images))
+    scale = whole / capture.sizes
+    for index, image in enumerate(images):
+        if abs(scale[index, 0] / scale[index, 1] - 1) > SHAPE_TOLERANCE:
+            width, height = capture.sizes[index]
+            raise InvalidInputError(
+                f"the camera of {capture.images[index].name} is for {width}x{height} pixels, and {image} was taken in "
+                f"from {whole[index, 0]}x{whole[index, 1]}",
+                "Give the cameras of these very pictures, as they are stored",
+            )
+    intrinsics = capture.intrinsics * np.concatenate([scale, scale], axis=1)
+    if crop is not None:
+        intrinsics[:, :2] *= crop.scale
+        intrinsics[:, 2:] = crop.frame_from_source(intrinsics[:, 2:])
+    return replace(capture, intrinsics=intrinsics, sizes=sizes)
+
+
+def film_size(workspace: Workspace, images: list[Path]) -> tuple[int, int]:
+    """Width and height of the whole pictures that the images were taken from, reduced as they were."""
+    noted = workspace.metadata.notes.get("crop")
+    if noted is None:
+        return image_size(images[0])
+    crop = Crop.model_validate(noted)
+    return crop.source_width, crop.source_height
+
+
+def film_frames(workspace: Workspace, count: int) -> Tensor:
+    """(count,) int64 places of the images among all frames of the film that they were taken from, or of the folder."""
+    taken = workspace.read_records().get("preprocess")
+    source, config = workspace.metadata.source, {} if taken is None else taken.config
+    places, start = torch.arange(count), int(config.get("start") or 0)
+    if source is None or source.kind != "video":
+        return places
+    if config.get("fps"):
+        # The nearest frames in time were taken.
+        places = (places * (probe(workspace.source_path()).fps / float(config["fps"])) + 0.5).floor().long()
+    return start + places
