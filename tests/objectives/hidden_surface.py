@@ -139,7 +139,7 @@ def shown(cameras: Cameras, mode: Shading = "normal", light: EnvironmentLight | 
         return SurfaceMaterial(colours, metallic[:, 0], roughness[:, 0])
 
     background = torch.full((3,), 0.5 if mode == "normal" else 0.0)
-    return render_material(view, mesh, material, light or studio(), mode, None, background, wants=("normal",))
+    return render_material(view, mesh, material, light or studio, mode, None, background, wants=("normal",))
 
 
 @lru_cache
@@ -180,11 +180,11 @@ def falling(start: float, end: float, steps: int) -> dict[str, Any]:
 def found_surface(
     seed: Seed,
     extraction: Literal["tetrahedra", "flexicubes"] = "tetrahedra",
-    steps: int = 150,
-    size: int = 96,
+    steps: int = 90,
+    size: int = 64,
 ) -> FoundSurface:
     """A surface distilled in X-Dreamer's two phases, against the normal maps of the hidden object."""
-    latents = 48
+    latents = 32
     priors = {
         "latents": AnyView(lambda cameras: geometry_latents(shown(cameras), latents, "none", torch.Generator()), size),
         "normals": AnyView(lambda cameras: shown(cameras).rgb.permute(0, 3, 1, 2) * 2 - 1, size),
@@ -214,10 +214,11 @@ def found_surface(
             "bound": 0.95,
             "surface": {
                 "extraction": extraction,
-                "resolution": {0: 32, third: 48, 2 * third: 64},
+                "resolution": {0: 24, third: 32, 2 * third: 40},
                 "geometry": {
                     "kind": "network",
-                    "encoding": {"levels": 6, "table": 32768, "base_resolution": 8, "finest_resolution": 96},
+                    "encoding": {"levels": 5, "table": 16384, "base_resolution": 8, "finest_resolution": 48},
+                    "start_resolution": 32,
                 },
             },
             "shading": "normal",
@@ -239,7 +240,7 @@ def judged(scene: TetmeshScene, seconds: float) -> FoundSurface:
     return FoundSurface(scene, 100 * distances.chamfer / diagonal, distances.normal_consistency, iou, seconds)
 
 
-def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int = 200, size: int = 96) -> FoundMaterial:
+def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int = 120, size: int = 64) -> FoundMaterial:
     """A material distilled on the hidden object's own surface, against renders of it in one light."""
     known, other = LIGHTS
     lit = AnyView(lambda cameras: shown(cameras, "shaded", light(known)).rgb.permute(0, 3, 1, 2) * 2 - 1, size)

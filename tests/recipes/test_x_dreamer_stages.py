@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
@@ -186,3 +188,10 @@ def test_what_is_held_in_appearance_stays_bit_for_bit(a4d, weights: str) -> None
     assert not torch.equal(before["material.encoding.table"], after["material.encoding.table"])
     surfaces = [Path(f"box.a4d/scenes/{name}/surface.glb").read_bytes() for name in ("before", "after")]
     assert surfaces[0] == surfaces[1]
+    relit = ("refine", "box.a4d", "--from", "before", "--name", "relit", *settings, "--dry-run", "--json")
+    light = ("--set", "scene.light.environment=room.hdr")
+    absent = a4d(*relit, *light)
+    assert absent.code == 4
+    assert "room.hdr does not exist" in absent.err
+    cv2.imwrite("room.hdr", np.full((8, 16, 3), 0.5, np.float32))
+    assert str(Path("room.hdr").absolute()) in a4d(*relit, *light).json["inputs"]
