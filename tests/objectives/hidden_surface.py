@@ -180,7 +180,7 @@ def falling(start: float, end: float, steps: int) -> dict[str, Any]:
 def found_surface(
     seed: Seed,
     extraction: Literal["tetrahedra", "flexicubes"] = "tetrahedra",
-    steps: int = 90,
+    steps: int = 120,
     size: int = 64,
 ) -> FoundSurface:
     """A surface distilled in X-Dreamer's two phases, against the normal maps of the hidden object."""
@@ -214,7 +214,7 @@ def found_surface(
             "bound": 0.95,
             "surface": {
                 "extraction": extraction,
-                "resolution": {0: 24, third: 32, 2 * third: 40},
+                "resolution": {0: 24, third: 32, 2 * third: 48},
                 "geometry": {
                     "kind": "network",
                     "encoding": {"levels": 5, "table": 16384, "base_resolution": 8, "finest_resolution": 48},
@@ -240,7 +240,7 @@ def judged(scene: TetmeshScene, seconds: float) -> FoundSurface:
     return FoundSurface(scene, 100 * distances.chamfer / diagonal, distances.normal_consistency, iou, seconds)
 
 
-def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int = 120, size: int = 64) -> FoundMaterial:
+def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int = 200, size: int = 64) -> FoundMaterial:
     """A material distilled on the hidden object's own surface, against renders of it in one light."""
     known, other = LIGHTS
     lit = AnyView(lambda cameras: shown(cameras, "shaded", light(known)).rgb.permute(0, 3, 1, 2) * 2 - 1, size)
@@ -252,7 +252,7 @@ def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int =
                 "kind": "score-distillation", "views": "all", "prior": "lit", "form": "x0", "guidance_scale": 1,
                 "t": [0.02, {"from": 0.6, "to": 0.05, "steps": steps}],
             },
-            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.05, "weight": 10},
+            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.05, "weight": 5},
         ],
         "rates": {"material_encoding": falling(2e-2, 2e-3, steps), "material_network": falling(5e-3, 5e-4, steps)},
     }  # fmt: skip
