@@ -23,6 +23,7 @@ from a4d.metrics import psnr
 from a4d.metrics_log import MetricsLog
 from a4d.objectives.objective import Objective, Step, observing
 from a4d.optimisers import OptimiserConfig, adam, clip_gradients
+from a4d.priors.lpips import Lpips
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.render.render import Render
@@ -58,6 +59,7 @@ class Problem:
         priors: diffusion priors by name, on the run's device.
         frozen: scenes by name that objectives look at and nothing changes, on the run's device.
         trainables: what learns beside the scene, by name, on the run's device; changed in place.
+        networks: that look at pictures, by their names in the catalogue, on the run's device.
     """
 
     scene: Scene
@@ -67,6 +69,7 @@ class Problem:
     priors: Mapping[str, Prior] = field(default_factory=dict)
     frozen: Mapping[str, Scene] = field(default_factory=dict)
     trainables: Mapping[str, Trainable] = field(default_factory=dict)
+    networks: Mapping[str, Lpips] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check before the first step what may happen in a late one.
@@ -239,7 +242,7 @@ class _Loop:
         self.optimisers.zero()
         step = Step(
             index, seed, problem.scene, problem.views, problem.frames, self.runtime.device, problem.priors,
-            problem.frozen,
+            problem.frozen, problem.networks,
         )  # fmt: skip
         active = [objective for objective in problem.objectives if objective.turns.includes(index, seed)]
         # Whoever looks at whole clips comes first: what others choose of them is then rendered already.

@@ -24,13 +24,16 @@ case "$film" in -*) film="./$film" ;; esac
 for each in "$film" $drive $tracks $keypoints; do
   [ -e "$each" ] || { echo "there is no '$each'" >&2; exit 4; }
 done
-ready_environment
+ready_environment person
 choose_profile gaussian_avatar
 
 name="./$(python -m a4d.naming file "$film").a4d"
 scene=avatar
 [ "$profile" = compact ] || scene="avatar-$profile"
-run a4d preprocess "$film" --config "$settings" \
+# Poses and keypoints of other programs come with masks of their own, or with a background that can be told.
+person="--matting person"
+[ -f "$film" ] && [ -z "$keypoints$tracks" ] || person=""
+run a4d preprocess "$film" --config "$settings" $person \
   ${keypoints:+--keypoints "$keypoints"} ${weights:+--weights "$weights"} ${A4D_PREPROCESS:-}
 stage estimate-pose ${tracks:+--tracks "$tracks"} ${body:+--body "$body"} $accept
 fit fit-dynamic --name "$scene"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from a4d.errors import UsageError
-from a4d.intake.pose_settings import PoseSettings
+from a4d.intake.pose_settings import LONGER_SIDE, PoseSettings
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -14,7 +15,7 @@ from a4d.workspace.workspace import Workspace
 
 
 def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, Any]:
-    """Write `transforms.json`, unless the source came with cameras; of a person who was tracked also `body.npz`."""
+    """Write `transforms.json`, unless the source came with cameras; of a person who is followed also `body.npz`."""
     from a4d.intake.person_sequence import pose_people
     from a4d.intake.poses import METHODS
     from a4d.io.captures.transforms_json import read_transforms
@@ -34,16 +35,34 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
         method = "import" if config.cameras else "colmap" if source and source.kind == "images" else "canonical"
     if method == "import" and config.cameras is None:
         raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
+    if method == "body":
+        from a4d.intake.fitted_body import estimate_body
+
+        return estimate_body(work, config, runtime)
     return METHODS[method](work, config)
 
 
+def defaults(workspace: Workspace, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A body where keypoints were found, seen by the lens of a phone; that of other methods frames a subject."""
+    from a4d.io.keypoints import KEYPOINTS_FILE
+
+    says_how = asked.get("method", "auto") != "auto" or asked.get("cameras") or asked.get("tracks")
+    if says_how or not (workspace.path / KEYPOINTS_FILE).is_file():
+        return {"fov": LONGER_SIDE} if asked.get("method") == "body" else {}
+    return {"method": "body", "fov": LONGER_SIDE}
+
+
 def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
-    """The images; for a capture its own cameras are outputs of preprocess, and of a person it may hold the poses."""
+    """The images, and what tells of a body in them; a capture's own cameras are outputs of preprocess."""
+    from a4d.io.keypoints import KEYPOINTS_FILE
+
     given = [path for path in (config.cameras, config.tracks, config.smpl) if path is not None]
     source = workspace.metadata.source
-    if config.tracks is not None or (source is not None and source.kind == "capture"):
+    fits = config.method == "body"
+    if fits or config.tracks is not None or (source is not None and source.kind == "capture"):
         given += [Path(config.body)] if Path(config.body).is_file() else []
-    return [workspace.path / "images", *given]
+    keypoints = [workspace.path / KEYPOINTS_FILE] if fits else []
+    return [workspace.path / "images", *keypoints, *given]
 
 
 STAGE = Stage(
@@ -53,6 +72,7 @@ STAGE = Stage(
     config=PoseSettings,
     run=run,
     inputs=inputs,
+    defaults=defaults,
     needs=("preprocess",),
     writes=("transforms.json", "points.ply", "images", "body.npz"),
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
-AFTER_STEM = r"(_sweep|_orbit|_grid)?\.\w+|_(obj|ply)/.+|_.+\.png"
+AFTER_STEM = r"(_sweep|_orbit|_grid|_canonical)?\.\w+|_(obj|ply)/.+|_.+\.png"
 """What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
@@ -65,8 +65,8 @@ class Export(Config):
 
     formats: str = Field(
         default="auto",
-        description="comma-separated: glb, obj, ply, splat, obj-sequence, ply-sequence, mp4, gif, webp, png; "
-        "auto is glb, mp4 and, of Gaussians, ply and splat",
+        description="comma-separated: glb, obj, ply, splat, obj-sequence, ply-sequence, canonical, mp4, gif, webp, "
+        "png; auto is glb, mp4 and, of Gaussians, ply and splat",
     )
     from_scene: str | None = Field(
         default=None, description="the scene to export; the newest if not given, or the mesh that was given if none"
@@ -84,7 +84,9 @@ class Export(Config):
         le=8192,
         description="bake a picture of this many pixels instead of vertex colours; a surface is extracted coarser",
     )
-    animation: Literal["morph", "bones"] = Field(default="morph", description="how a GLB file stores a motion")
+    animation: Literal["morph", "bones"] = Field(
+        default="morph", description="how a GLB file stores a motion that is not one of joints"
+    )
     tolerance: float = Field(default=1e-3, ge=0, description="metres by which leaving out frames may move a vertex")
     bones: int = Field(default=24, ge=1, le=256, description="at most, with --animation bones")
     moments: int | None = Field(
@@ -95,8 +97,8 @@ class Export(Config):
     )
     motion: Path | None = Field(
         default=None,
-        description="move the given mesh's joints as another body does: a .bvh, .glb or .gltf file, AMASS's .npz, "
-        "or a workspace",
+        description="move the joints of the scene or the given mesh as another body does: a .bvh, .glb or .gltf file, "
+        "AMASS's .npz, a body.npz, or a workspace",
     )
     motion_clip: str | None = Field(
         default=None, description="name or number of the animation there; the first if not given"
@@ -106,6 +108,9 @@ class Export(Config):
     )
     motion_front: AxisName | None = Field(
         default=None, description="axis that points to the front there; found in .bvh, else +z"
+    )
+    motion_root: Literal["travel", "stay"] | None = Field(
+        default=None, description="stay keeps the hips above the place where they begin; travel if not given"
     )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
@@ -133,6 +138,7 @@ class Export(Config):
     @model_validator(mode="after")
     def _one_motion(self) -> Export:
         about = {"motion_clip": self.motion_clip, "motion_up": self.motion_up, "motion_front": self.motion_front}
+        about["motion_root"] = self.motion_root
         for key, value in about.items():
             if value is not None and self.motion is None:
                 raise ValueError(f"{key}: there is no motion that it would be about; give `motion`")
@@ -251,12 +257,14 @@ def _motion(config: Export) -> Motion | None:
         return None
     from a4d.contents.motions import MotionSource, load_motion
     from a4d.geometry.assets.placement import Orientation
+    from a4d.geometry.deformation.staying import staying
 
-    if config.motion_up is None and config.motion_front is None:
-        return load_motion(MotionSource(config.motion, config.motion_clip))
-    up = axis_named(config.motion_up) or "+y"
-    front = axis_named(config.motion_front) or ("-y" if up == "+z" else "+z")
-    return load_motion(MotionSource(config.motion, config.motion_clip, Orientation(up, front)))
+    orientation = None
+    if config.motion_up is not None or config.motion_front is not None:
+        up = axis_named(config.motion_up) or "+y"
+        orientation = Orientation(up, axis_named(config.motion_front) or ("-y" if up == "+z" else "+z"))
+    motion = load_motion(MotionSource(config.motion, config.motion_clip, orientation))
+    return staying(motion) if config.motion_root == "stay" else motion
 
 
 def write_glb(job: Job) -> dict[str, Any]:
@@ -302,6 +310,15 @@ def write_gaussians(job: Job, suffix: str) -> dict[str, Any]:
     return write_gaussian_file(job.path(suffix), job.subject)
 
 
+def write_canonical(job: Job) -> dict[str, Any]:
+    """Programs that pose Gaussians themselves: those of the rest pose, and a table of weights, joints and motion."""
+    from a4d.export.canonical import write_canonical
+
+    path = job.path("_canonical.ply")
+    job.path("_canonical.npz")
+    return write_canonical(path, job.subject)
+
+
 def write_films(job: Job, suffix: str) -> dict[str, Any]:
     """NAME.mp4 turns; NAME_sweep.mp4, NAME_orbit.mp4, NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
     from a4d.export.films import Shot, write_film, write_pictures
@@ -330,6 +347,7 @@ WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "splat": lambda job: write_gaussians(job, ".splat"),
     "obj-sequence": lambda job: write_sequence(job, ".obj"),
     "ply-sequence": lambda job: write_sequence(job, ".ply"),
+    "canonical": write_canonical,
     "mp4": lambda job: write_films(job, ".mp4"),
     "gif": lambda job: write_films(job, ".gif"),
     "webp": lambda job: write_films(job, ".webp"),
@@ -362,5 +380,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=4,
+    code_version=5,
 )

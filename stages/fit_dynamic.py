@@ -65,12 +65,14 @@ class FitDynamic(Fitting):
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile that the user names, else the one for frames, or for a prior where the frames stand still."""
+    """The profile that the user names, else the one for a body, for frames, or for a prior where these stand still."""
+    from a4d.contents.bodies import has_tracked_body
     from a4d.contents.frames import count_moments
 
     profile = values.get("profile", "auto")
     if profile == "auto":
-        profile = "fit-dynamic-sampled" if values.get("sample") else "fit-dynamic-frames"
+        seen = "body" if has_tracked_body(workspace) else "frames"
+        profile = f"fit-dynamic-{'sampled' if values.get('sample') else seen}"
     chosen = profile_values(Path(__file__).parent / "profiles", "fit-dynamic", str(profile), workspace)
     motion = workspace.metadata.prompts.get("motion")
     sample = values.get("sample") or chosen.get("sample")
@@ -106,10 +108,12 @@ def _of_its_length(config: FitDynamic) -> FitDynamic:
 
 
 def inputs(workspace: Workspace, config: FitDynamic) -> list[Path]:
-    """The static scene, the mesh, the frames and their cameras, adapters and frozen scenes."""
+    """The static scene, the mesh, the body, the frames and their cameras, adapters and frozen scenes."""
+    from a4d.contents.bodies import body_files
+
     mesh = [workspace.path / "source"] if workspace.metadata.asset is not None else []
     frames = image_files(workspace) if config.sample is None else []
-    return mesh + frames + files_read(workspace, config)
+    return mesh + body_files(workspace) + frames + files_read(workspace, config)
 
 
 def require(config: FitDynamic) -> None:
@@ -175,6 +179,7 @@ STAGE = FittingStage(
     memory_knobs=(
         "offload",
         "scene.count",
+        "scene.texels",
         "scene.motion",
         "views.*.chosen",
         "views.*.size",

@@ -18,6 +18,7 @@ import torch
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from small_avatar import tracked
 
 from a4d import memory
 from a4d.commands.table import COMMANDS, STAGES
@@ -158,6 +159,7 @@ SMALL = {
     "gaussian_motion": {"count": 3000, "motion": {"kind": "hexplane", "planes": {"features": 32}}},
     "field": {"encoding": {"levels": 12, "table": 2**14}, "time": {"kind": "grid-stack", "count": 4}},
     "tetmesh": {"surface": {"resolution": 24}, "material": {"encoding": {"levels": 8, "table": 2**14}}},
+    "avatar": {"texels": 72},
 }
 
 
@@ -165,14 +167,14 @@ SMALL = {
 def test_a_scene_takes_as_much_as_it_says(kind: str) -> None:
     scenes = scene_class(kind)
     spec = {"kind": kind, **SMALL[kind]}
-    seed = Seed(mesh=icosphere(0.8)) if kind.startswith("gauss") else Seed(radius=0.8)
+    seed = Seed(mesh=icosphere(0.8)) if kind.startswith("gauss") else Seed(radius=0.8, body=tracked(2))
     scene = scenes.begin(spec, seed, torch.Generator().manual_seed(0))
     trained = sum(parameter.numel() for parameter in scene.parameters())
     kept = sum(buffer.numel() * buffer.element_size() for buffer in scene.buffers())
     taken = TRAINED_NUMBER * trained + kept
     said = scenes.memory(parse(scenes.config_class, spec, "scene"))
     # A Gaussian also takes what its render does, which no tensor of the scene shows.
-    drawn = 160 * 3000 if kind.startswith("gauss") else 0
+    drawn = {"gaussians": 160 * 3000, "gaussian_motion": 160 * 3000, "avatar": 160 * 0.6 * 72**2}.get(kind, 0)
     assert 0.6 * taken < said - drawn < 1.1 * taken
 
 

@@ -14,6 +14,7 @@ from a4d.errors import MissingInputError, UsageError
 from a4d.priors.catalogue import parse_overrides
 from a4d.runtime import resolve_device
 from a4d.scenes import load_scene
+from a4d.scenes.scene import Scene
 from a4d.workspace.journal import open_for_reading
 from a4d.workspace.remedies import naming_the_run
 from a4d.workspace.source import SUFFIXES
@@ -33,6 +34,16 @@ class ViewOptions:
     background: Annotated[
         Literal["black", "white"], typer.Option(help="Behind renders and frames, as published tables have it.")
     ] = "black"
+    poses: Annotated[
+        Literal["auto", "own", "against"],
+        typer.Option(help="Of a body: as it was followed itself, or as the body of --against; auto is that if any."),
+    ] = "auto"
+    refine_poses: Annotated[
+        int,
+        typer.Option(
+            min=0, max=10_000, help="Steps that fit a body's poses to the compared frames before, as many papers do."
+        ),
+    ] = 0
     judges: Annotated[
         str,
         typer.Option(
@@ -96,6 +107,7 @@ def evaluate(
     flicker: change between a fixed camera's neighbouring frames beyond the truth's
     second_difference: of such frames, where there is no truth
     lpips, lpips_unscaled: of colours in [-1, 1] as it should be, and in [0, 1]
+    poses: of a body, whose they are; refine_poses: steps that fitted them to the compared frames before
     clip_i: cosine of render and frame; clip_f: of neighbouring renders
     clip_r: share of renders to which their own text is the nearest
 
@@ -121,7 +133,7 @@ def evaluate(
         for workspace in filter(None, (own, given)):
             stack.enter_context(naming_the_run(workspace))
         if own is not None and given is not None and reference is None and compare != "shape":
-            facts |= _compare_views(own.scene(scene), given, views, place)
+            facts |= _compare_views((own, scene), given, views, place)
         elif compare == "views" or views.judges:
             raise UsageError("views are those of a workspace's frames", "Leave --compare, --judges or --against out")
         if is_known and compare != "views":
@@ -162,22 +174,49 @@ def _workspace(path: Path) -> Workspace | None:
     return None if is_mesh and not path.is_dir() else open_for_reading(path)
 
 
-def _compare_views(folder: Path, truth: Workspace, options: ViewOptions, device: str) -> dict[str, Any]:
+def _compare_views(
+    judged: tuple[Workspace, str | None], truth: Workspace, options: ViewOptions, device: str
+) -> dict[str, Any]:
     from a4d.contents.frames import load_frames
     from a4d.evaluation.judges import chosen_judges, load_judges
-    from a4d.evaluation.views import compare_views
+    from a4d.evaluation.pose_refinement import refine_poses
+    from a4d.evaluation.views import chosen_frames, compare_views
     from a4d.scenes.protocols import is_moving
 
+    own, name = judged
     names = chosen_judges(options.judges)
     judges = load_judges(names, options.text or (), parse_overrides(options.weights or ()), device)
-    scene, frames = load_scene(folder, device), load_frames(truth)
+    scene, frames = load_scene(own.scene(name), device), load_frames(truth)
     if truth.metadata.asset is not None and frames.times is not None and not is_moving(scene):
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
+    scene, facts = _posed(scene, own, truth, options.poses)
+    if options.refine_poses:
+        refine_poses(scene, frames, chosen_frames(frames, options.split)[1], options.refine_poses)
+        facts["refine_poses"] = options.refine_poses
     level = {"black": 0.0, "white": 1.0}[options.background]
     named = {f"{family}_model": name for family, name in names.items()}
     compared = compare_views(scene, frames, options.split, level, judges)
-    return {**named, "background": options.background, **compared}
+    return {**named, **facts, "background": options.background, **compared}
+
+
+def _posed(
+    scene: Scene, own: Workspace, truth: Workspace, poses: Literal["auto", "own", "against"]
+) -> tuple[Scene, dict[str, Any]]:
+    """The scene in the poses that are meant, and whose they are where it has any."""
+    from a4d.contents.bodies import has_tracked_body, load_tracked_body
+    from a4d.evaluation.sources import require_embodied
+    from a4d.scenes.protocols import Embodied
+
+    if poses == "auto":
+        is_other = own.path.resolve() != truth.path.resolve()
+        has_poses = isinstance(scene, Embodied) and has_tracked_body(truth)
+        poses = "against" if is_other and has_poses else "own"
+    if poses == "own":
+        return scene, {"poses": poses} if isinstance(scene, Embodied) else {}
+    posed = require_embodied(scene, "--poses").in_poses_of(load_tracked_body(truth))
+    assert isinstance(posed, Scene)
+    return posed, {"poses": poses}
 
 
 def _compare_shapes(
@@ -210,6 +249,8 @@ def _print(facts: dict[str, Any]) -> None:
         mean = ["mean", *(format_value(facts.pop(column)) for column in columns[1:])]
         split, background = facts.pop("split"), facts.pop("background")
         print_result(f"scene {facts['scene']} against the {split} frames of {facts['against']} over {background}")
+        if steps := facts.pop("refine_poses", 0):
+            print_result(f"its poses were fitted to these very frames before, by {steps} steps each")
         print_table(columns, [*rows, mean])
     if moments is not None:
         columns = ["moment", *moments[0]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from a4d.contents.bodies import load_tracked_body
+from a4d.contents.bodies import followed_body
 from a4d.contents.subjects import SubjectRequest, is_given_mesh, load_subject
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.assets.animation import named_index
@@ -25,7 +25,7 @@ from a4d.io.assets.bvh import read_bvh
 from a4d.io.assets.gltf.reader import SUFFIXES as GLTF_SUFFIXES
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.bodies.smpl_skeleton import mean_smpl
-from a4d.io.bodies.tracked_body import BODY_FILE
+from a4d.io.bodies.tracked_body import read_tracked_body
 from a4d.io.trackers import amass
 from a4d.workspace.workspace import Workspace
 
@@ -40,7 +40,7 @@ class MotionSource:
     """A motion on disk.
 
     Args:
-        path: `.bvh`, `.glb`, `.gltf` with or without a mesh, AMASS's `.npz`, or a workspace.
+        path: `.bvh`, `.glb`, `.gltf` with or without a mesh, AMASS's `.npz`, a `body.npz`, or a workspace.
         clip: name or number of its animation; the first if None.
         orientation: the axes of the file that point up and to the front, of a workspace those of its world; None finds
             those of motion capture, and takes the rest to be +Y up and +Z in front.
@@ -60,7 +60,7 @@ def load_motion(source: MotionSource) -> Motion:
         UsageError: it has no clip of that name.
     """
     motion, suffix = _read(source.path, source.clip), source.path.suffix.lower()
-    if suffix == ARCHIVE:
+    if suffix == ARCHIVE and not _is_body(source.path):
         # Its rest pose has the axes of SMPL, whatever those of its world.
         return standing(motion, source.orientation)
     if suffix == BVH and source.orientation is None:
@@ -74,8 +74,9 @@ def motion_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return asset_files(path)
     workspace = Workspace.open(path)
-    if (path / BODY_FILE).is_file():
-        return [path / BODY_FILE]
+    body = followed_body(workspace)
+    if body is not None:
+        return [body]
     return [path / "source"] if is_given_mesh(workspace, None, is_posed=True) else [workspace.scene(None)]
 
 
@@ -104,10 +105,19 @@ def _of_asset(path: Path, asset: Asset, clip: str | None) -> Motion:
 
 
 def _of_archive(path: Path) -> Motion:
-    """The motion of SMPL's joints in the mean shape, by names that all bodies of the family share."""
+    """That of a tracked body; or of SMPL's joints in the mean shape, by names that all bodies of the family share."""
+    if _is_body(path):
+        return _whole(read_tracked_body(path).animated)
     if not amass.is_archive(array_names(path)):
-        raise InvalidInputError(f"{path} holds no motion", "Known are archives with 'poses' and 'trans', as AMASS has")
+        raise InvalidInputError(
+            f"{path} holds no motion", "Known are those of AMASS, with 'poses' and 'trans', and body.npz"
+        )
     return _whole(posed_smpl(amass.read_archive(path)[0], mean_smpl()).animated)
+
+
+def _is_body(path: Path) -> bool:
+    """Whether an archive holds a body that was followed through a film."""
+    return {"joint_names", "rotations"} <= set(array_names(path))
 
 
 def _whole(animated: AnimatedBody) -> Motion:
@@ -117,8 +127,9 @@ def _whole(animated: AnimatedBody) -> Motion:
 
 def _of_workspace(workspace: Workspace, clip: str | None) -> Motion:
     """The motion of the body that was followed, else of the posable subject."""
-    if (workspace.path / BODY_FILE).is_file():
-        return _whole(load_tracked_body(workspace).animated)
+    body = followed_body(workspace)
+    if body is not None:
+        return _whole(read_tracked_body(body).animated)
     subject = load_subject(workspace, SubjectRequest(clip=clip, is_posed=True))
     moved = subject.posable
     if moved is None or not subject.is_moving:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
+from a4d.io.files import hash_file
 from a4d.io.pictures.images import read_image, to_bytes
 from a4d.pixels import Array
 from a4d.views.recent import Chosen, Recent
-from a4d.workspace.files import hash_file
 
 
 class StoredPictures(Sequence[Tensor]):

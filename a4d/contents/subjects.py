@@ -10,7 +10,8 @@ from torch import Tensor
 
 from a4d.contents.assets import load_asset, world_from_source
 from a4d.errors import InvalidInputError
-from a4d.export.subject import GivenAsset, Moments, Subject, SurfaceOptions
+from a4d.export.given_asset import GivenAsset
+from a4d.export.subject import Moments, Subject, SurfaceOptions
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips

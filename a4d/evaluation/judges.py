@@ -12,8 +12,8 @@ from torch import Tensor
 from a4d.config import unknown_key
 from a4d.errors import UsageError
 from a4d.evaluation.clip import Clip, load_clip
-from a4d.evaluation.lpips import ALEXNET, VGG16, Lpips, load_lpips
-from a4d.priors.catalogue import find, locate
+from a4d.priors.catalogue import locate
+from a4d.priors.lpips import Lpips, load_network
 from a4d.priors.placement import Placement
 from a4d.priors.weights_folder import WeightsFolder
 
@@ -22,8 +22,6 @@ FAMILIES = {
     "lpips": ("lpips-alexnet", "lpips-vgg16"),
 }
 """Entries of the catalogue by what they measure; the first is meant where only the family is named."""
-
-NETWORKS = {"lpips-alexnet": ALEXNET, "lpips-vgg16": VGG16}
 
 
 @dataclass(frozen=True)
@@ -89,10 +87,6 @@ def load_judges(
     if len(set(texts)) == 1:
         raise UsageError("CLIP-R chooses among texts", "Give the scene's own text, then others: --text A --text B")
     placement = Placement(device, torch.float32, overrides=overrides)
-    folders = {family: WeightsFolder(locate(name, overrides), placement) for family, name in names.items()}
-    clip = load_clip(folders["clip"]) if "clip" in names else None
-    lpips = None
-    if "lpips" in names:
-        name = names["lpips"]
-        lpips = load_lpips(folders["lpips"], find(name).components[0], NETWORKS[name])
+    clip = load_clip(WeightsFolder(locate(names["clip"], overrides), placement)) if "clip" in names else None
+    lpips = load_network(names["lpips"], placement) if "lpips" in names else None
     return Judges(clip, lpips, tuple(dict.fromkeys(texts)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from a4d.errors import UsageError
 from a4d.evaluation.motion import Joints, MovingShape
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.asset import Asset
@@ -15,8 +16,23 @@ from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.mesh import Mesh
 from a4d.io.ground_truth import GroundTruth
 from a4d.scenes.extraction import extract_surface
-from a4d.scenes.protocols import Splatting, has_mesh, is_moving
+from a4d.scenes.protocols import Embodied, Splatting, has_mesh, is_moving
 from a4d.scenes.scene import Scene
+
+
+def require_embodied(scene: Scene, option: str) -> Embodied:
+    """The scene, for what only a body in poses has.
+
+    Args:
+        scene: of any kind.
+        option: that asks for it.
+
+    Raises:
+        UsageError: it is no such scene.
+    """
+    if not isinstance(scene, Embodied):
+        raise UsageError(f"a scene of kind '{scene.kind}' is no body in poses", f"Leave {option} out")
+    return scene
 
 
 def chosen_moments(count: int, most: int) -> list[int]:

@@ -52,9 +52,7 @@ def compare_views(
         UsageError: there is no such split.
         MissingInputError: the split is empty.
     """
-    if split == "auto":
-        split = "test" if frames.select("test") else "all"
-    indices = _chosen(frames, split)
+    split, indices = chosen_frames(frames, split)
     times = frames.times
     is_one_moment = times is None or len(times[indices].unique()) == 1
     films, figures = fixed_views(frames, indices), FilmFigures(judges.clip, judges.texts)
@@ -79,13 +77,21 @@ def compare_views(
     return {"split": split, **means, **figures.means(), "views": rows}
 
 
-def _chosen(frames: Frames, split: str) -> list[int]:
+def chosen_frames(frames: Frames, split: str) -> tuple[str, list[int]]:
+    """The split that is meant, and its frames; see `compare_views`.
+
+    Raises:
+        UsageError: there is no such split.
+        MissingInputError: the split is empty.
+    """
+    if split == "auto":
+        split = "test" if frames.select("test") else "all"
     if split not in ("test", "train", "all"):
         raise UsageError(f"there is no split '{split}'", "Choose from auto, test, train and all")
     indices = frames.select(split)
     if not indices:
         raise MissingInputError(f"there are no frames of split '{split}'", "Choose another --split")
-    return indices
+    return split, indices
 
 
 def _shown(scene: Scene, camera: Cameras, time: Tensor | None, background: float) -> tuple[Tensor, Tensor]:

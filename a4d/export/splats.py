@@ -37,8 +37,21 @@ def write_gaussian_file(path: Path, subject: Subject) -> dict[str, Any]:
         QualityError: the file does not look like the scene.
     """
     gaussians = subject.gaussians(subject.moments.times[0])
-    WRITERS[path.suffix](path, gaussians, subject.splats_up)
-    return {"gaussians": len(gaussians), f"{path.suffix[1:]}_psnr": _compare(path, gaussians, subject.splats_up)}
+    quality = write_compared(path, gaussians, subject.splats_up)
+    return {"gaussians": len(gaussians), f"{path.suffix[1:]}_psnr": quality}
+
+
+def write_compared(path: Path, gaussians: Gaussians, up: UpAxis) -> float:
+    """Write one file, and render it beside what it was made of.
+
+    Returns:
+        PSNR in dB.
+
+    Raises:
+        QualityError: the file does not look like them.
+    """
+    WRITERS[path.suffix](path, gaussians, up)
+    return _compare(path, gaussians, up)
 
 
 def write_gaussian_files(folder: Path, subject: Subject) -> dict[str, Any]:

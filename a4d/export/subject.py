@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from a4d.errors import UsageError
+from a4d.export.given_asset import GivenAsset
 from a4d.export.texturing import bake_scene
 from a4d.geometry.assets.animating import AnimationOptions, animated_asset
 from a4d.geometry.assets.animation import Clip
@@ -19,16 +20,23 @@ from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, frame_of_files, m
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import PosedMesh, deform
-from a4d.geometry.assets.reposing import motion_at, reposed, rig_of
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.registration import Registration, register
-from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
-from a4d.scenes.protocols import AssetOptions, Baking, Deforming, Posable, Splatting, has_mesh
+from a4d.scenes.protocols import (
+    AssetOptions,
+    Baking,
+    Deforming,
+    Posable,
+    Skinned,
+    SkinnedGaussians,
+    Splatting,
+    has_mesh,
+)
 from a4d.scenes.scene import Scene
 
 FINEST_TEXTURED = 80
@@ -90,53 +98,6 @@ class Surface:
 
     posed: PosedMesh
     materials: tuple[Material, ...]
-
-
-@dataclass(frozen=True)
-class GivenAsset:
-    """An asset that is exported as it is.
-
-    Args:
-        in_file: in the frame of the files.
-        in_world: in that of cameras.
-        clip: which of its animations is sampled, or None for the first.
-    """
-
-    in_file: Asset
-    in_world: Asset
-    clip: str | None = None
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """The joints at rest, in the world.
-
-        Raises:
-            InvalidInputError: the asset has no skin.
-        """
-        return rig_of(self.in_world)
-
-    @property
-    def sampled_clip(self) -> Clip | None:
-        """The animation that is sampled, or None where there is none.
-
-        Raises:
-            UsageError: there is none of the name.
-        """
-        if self.clip is not None:
-            return self.in_world.clip(self.clip)
-        return next(iter(self.in_world.clips), None)
-
-    def motion(self, times: Sequence[float]) -> Motion:
-        """How the joints stand at T evenly spaced times in [0, 1] of the clip."""
-        clip = self.sampled_clip
-        duration = clip.duration if clip else 0.0
-        return motion_at(self.in_world, clip, [time * duration for time in times])
-
-    def with_motion(self, motion: Motion) -> GivenAsset:
-        """The asset with the motion of something else as its only clip; see `reposed`."""
-        in_world = reposed(self.in_world, motion)
-        # What places an asset stands above its nodes: their own tracks are the same in every frame.
-        return GivenAsset(replace(self.in_file, clips=in_world.clips), in_world)
 
 
 @dataclass
@@ -215,6 +176,11 @@ class Subject:
         return self.given is None and self._own_asset is None
 
     @property
+    def is_likeness(self) -> bool:
+        """Whether the asset was made of what the scene shows, and may look less like it than one could wish."""
+        return self.is_assembled or isinstance(self.scene, Skinned)
+
+    @property
     def clip(self) -> Clip | None:
         """The asset's animation that is sampled, or None where it does not move."""
         if self.given is not None and self.given.clip is not None:
@@ -266,17 +232,32 @@ class Subject:
         gaussians = scene.gaussians(time).detach().to("cpu")
         return gaussians if self.frame_from_world is None else move_gaussians(gaussians, self.frame_from_world)
 
+    def skinned_gaussians(self) -> SkinnedGaussians:
+        """The scene's Gaussians at rest with the joints that move them, at the size and place of the files, +Y up.
+
+        Raises:
+            UsageError: they hang on no joints.
+        """
+        scene = self.require_scene()
+        if not isinstance(scene, Skinned):
+            problem = f"a scene of kind '{scene.kind}' has no Gaussians that hang on joints"
+            raise UsageError(problem, "Leave canonical out of --formats")
+        skinned = scene.skinned_gaussians()
+        gaussians = skinned.gaussians.detach().to("cpu")
+        if self.frame_from_world is not None:
+            gaussians = move_gaussians(gaussians, self.frame_from_world)
+        return SkinnedGaussians(gaussians, skinned.weights.cpu())
+
     def radius_at(self, time: float) -> float:
         """Of a ball around the world's origin that holds the subject at a time, metres."""
-        if self._shown is None:
-            return extent(self.require_scene(), time)
-        return float(self._shown_at(self._shown, time).vertices.norm(dim=1).max())
+        vertices = self._surface_vertices(time)
+        return extent(self.require_scene(), time) if vertices is None else float(vertices.norm(dim=1).max())
 
     def ball_around(self, times: Sequence[float]) -> Ball:
         """A small ball that holds the subject at several times; around the origin where no surface is at hand."""
-        if self._shown is None:
+        clouds = [vertices for time in times if (vertices := self._surface_vertices(time)) is not None]
+        if not clouds:
             return Ball(torch.zeros(3), max(self.radius_at(time) for time in times))
-        clouds = [self._shown_at(self._shown, time).vertices for time in times]
         low, high = (torch.stack([pick(cloud, 0) for cloud in clouds]) for pick in (torch.amin, torch.amax))
         centre = (low.amin(0) + high.amax(0)) / 2
         return Ball(centre, max(float((cloud - centre).norm(dim=1).max()) for cloud in clouds))
@@ -297,7 +278,13 @@ class Subject:
         """What pictures show in the frame of cameras: a given asset, or the one that a scene moves along with it."""
         if self.given is not None:
             return self.given.in_world
-        return self._own_asset if self.is_moving else None
+        return self._own_asset if self.is_moving and isinstance(self.scene, Baking) else None
+
+    def _surface_vertices(self, time: float) -> Tensor | None:
+        """(V, 3) of what pictures show at a time, in the frame of cameras; None where no surface is at hand."""
+        if self._shown is not None:
+            return self._shown_at(self._shown, time).vertices
+        return self.scene.mesh(time).vertices.detach().cpu() if isinstance(self.scene, Skinned) else None
 
     def _shown_at(self, asset: Asset, time: float) -> PosedMesh:
         clip = self.clip
@@ -318,6 +305,8 @@ class Subject:
             self.surface_options.animation,
         )
         scene = self.require_scene()
+        if isinstance(scene, Skinned):
+            return scene.skinned_asset(options)
         return scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
 
     @cached_property

@@ -42,8 +42,8 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
 
     Returns:
         `faces`, `closed` where nothing was cut open for a picture; of a moving one `keys` of its animation, and
-        `bones` or `morph_targets`; of one whose own faces change how its `registration` went; and of a scene without an
-        asset of its own `glb_psnr` in dB, which says how much the file's surface looks like the scene.
+        `bones` or `morph_targets`; of one whose own faces change how its `registration` went; and of one that
+        was made of what the scene shows `glb_psnr` in dB, which says how much the file's surface looks like it.
 
     Raises:
         QualityError: what is read back differs.
@@ -54,7 +54,7 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     posed = deform(asset)
     facts = {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
     facts |= _described_registration(subject)
-    return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_assembled else {})
+    return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_likeness else {})
 
 
 def _likeness(path: Path, subject: Subject) -> float:

@@ -10,6 +10,7 @@ from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
 from a4d.objectives.priors import build_priors, build_trainables
 from a4d.optimise import LoopConfig, Problem, optimise
+from a4d.priors.lpips import load_network
 from a4d.running.weights import record_weights
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
@@ -41,6 +42,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     """
     parts, place = config.resolved, placement(config, runtime)
     record_weights(work, parts.weight_folders(place.overrides), place.overrides)
+    for warning in [warning for objective in parts.objectives for warning in objective.warnings]:
+        work.warn(warning)
     frozen = _frozen(work, parts.scenes_shown, runtime.device)
     priors = build_priors(parts.priors, frames, place, work.workspace.path / ADAPTERS)
     assert config.iterations is not None
@@ -56,7 +59,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     if finest is not None and isinstance(scene, Splatting):
         scene.see_pixels(finest)
     learning = build_trainables(parts.priors, priors, runtime.seed)
-    problem = Problem(scene, parts.views, parts.objectives, frames, priors, frozen, learning)
+    networks = {name: load_network(name, place).requires_grad_(False) for name in parts.networks}
+    problem = Problem(scene, parts.views, parts.objectives, frames, priors, frozen, learning, networks)
     metrics = optimise(problem, loop, work.folder, runtime)
     scene.save(work.scene())
     if learning:

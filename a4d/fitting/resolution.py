@@ -98,8 +98,14 @@ class ResolvedFit:
 
     @property
     def weights(self) -> list[str]:
-        """The entries of the catalogue that the priors are read from."""
-        return list(dict.fromkeys(name for prior in self.priors.values() for name in prior.weights))
+        """The entries of the catalogue that the priors are read from, and the networks that look at renders."""
+        of_priors = [name for prior in self.priors.values() for name in prior.weights]
+        return list(dict.fromkeys([*of_priors, *self.networks]))
+
+    @property
+    def networks(self) -> list[str]:
+        """The names in the catalogue of the networks that look at renders."""
+        return list(dict.fromkeys(name for each in self.objectives for name in each.networks_asked))
 
     def weight_folders(self, overrides: Mapping[str, Path]) -> dict[str, Path]:
         """Where these lie on this machine, by their names; nothing is read.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from a4d.config import Config
-from a4d.errors import MissingInputError
+from a4d.errors import ConfigError, MissingInputError
 from a4d.intake.settings import MeshPlacement
 
 Extent = Annotated[float, Field(gt=0)]
@@ -17,10 +17,24 @@ Extent = Annotated[float, Field(gt=0)]
 class SeedConfig(Config):
     """Where the first guess of the shape comes from."""
 
-    kind: Literal["inflation", "capture", "points", "visual-hull", "mesh", "ball"] = "ball"
+    kind: Literal["inflation", "capture", "points", "visual-hull", "mesh", "ball", "file", "image-to-shape"] = "ball"
     thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
+    file: Path | None = Field(default=None, description="a mesh that has the shape which the picture shows")
+    prior: str | None = Field(default=None, description="the model that makes a shape of the picture")
+    options: dict[str, Any] = Field(default={}, description="of that model, in place of the catalogue's")
+
+
+def shape_model(config: SeedConfig) -> str:
+    """The name in the catalogue of the model that makes the shape.
+
+    Raises:
+        ConfigError: none is named.
+    """
+    if config.prior is None:
+        raise ConfigError("seed.prior: nothing says which model makes the shape", "Give one of `a4d weights list`")
+    return config.prior
 
 
 class ShapeConfig(MeshPlacement):

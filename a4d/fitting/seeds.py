@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from a4d.contents.assets import still_asset
+from a4d.contents.bodies import has_tracked_body, load_tracked_body
 from a4d.contents.frames import load_depth
 from a4d.errors import MissingInputError
-from a4d.fitting.seed_settings import SeedConfig, ShapeConfig
+from a4d.fitting.seed_settings import SeedConfig, ShapeConfig, shape_model
+from a4d.fitting.shapes import placed_in_picture, read_shape
 from a4d.geometry.assets.placement import normalising
 from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
@@ -22,6 +25,9 @@ from a4d.geometry.transforms import transform_points
 from a4d.intake.mesh_views import orientation_of
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.assets.ply import read_point_cloud
+from a4d.priors.catalogue import load_image_to_shape
+from a4d.priors.image_to_shape import surface_of
+from a4d.priors.placement import Placement
 from a4d.scenes import load_scene
 from a4d.scenes.asset_seed import seed_from_asset
 from a4d.scenes.protocols import Splatting
@@ -31,67 +37,106 @@ from a4d.views.recent import Made
 from a4d.workspace.workspace import Workspace
 
 
-def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
-    """What the workspace says of the shape; a capture says it by its points, else by its masks, else not at all.
+@dataclass(frozen=True)
+class Known:
+    """Of what a seed is made.
+
+    Args:
+        workspace: holds pictures, points or a mesh.
+        frames: the pictures with their cameras.
+        config: the kind of seed, and how it is made.
+        placement: of models.
+    """
+
+    workspace: Workspace
+    frames: Frames
+    config: SeedConfig
+    placement: Placement
+
+
+def make_seed(workspace: Workspace, frames: Frames, config: SeedConfig, placement: Placement) -> Seed:
+    """What is known of the shape; a capture says it by its points, else by its masks, else not at all.
 
     Raises:
         MissingInputError: the kind of seed needs something that the workspace does not hold.
-        InvalidInputError: the silhouettes leave nothing.
+        InvalidInputError: the silhouettes leave nothing, or a model makes nothing of the picture.
+        BackendUnavailableError: a model's weights are missing, damaged, or of another architecture.
     """
-    return KINDS[config.kind](workspace, frames, config)
+    return KINDS[config.kind](Known(workspace, frames, config, placement))
 
 
-def _captured(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
+def _captured(known: Known) -> Seed:
+    frames = known.frames
     has_masks = all(float(rgba[..., 3].min()) < 0.5 for rgba in frames.rgba) and len(frames) > 1
-    has_points = (workspace.path / "points.ply").is_file()
+    has_points = (known.workspace.path / "points.ply").is_file()
     kind = "points" if has_points else "visual-hull" if has_masks else "ball"
-    return KINDS[kind](workspace, frames, config)
+    return KINDS[kind](known)
 
 
-def _inflated(workspace: Workspace, frames: Frames, config: SeedConfig) -> Seed:
-    rgba, camera = frames.rgba[0], frames.cameras[0]
-    settings = InflationSettings(thickness=config.thickness)
-    mesh = inflate(rgba[..., 3], camera, load_depth(workspace, frames.names[0]), settings)
+def _inflated(known: Known) -> Seed:
+    rgba, camera = known.frames.rgba[0], known.frames.cameras[0]
+    settings = InflationSettings(thickness=known.config.thickness)
+    mesh = inflate(rgba[..., 3], camera, load_depth(known.workspace, known.frames.names[0]), settings)
     return Seed(mesh=colour_from_view(mesh, rgba, camera))
 
 
-def _given(workspace: Workspace, _: Frames, config: SeedConfig) -> Seed:
-    path = workspace.require("points.ply", "Only a capture with points has it; choose another seed.kind")
+def _given(known: Known) -> Seed:
+    path = known.workspace.require("points.ply", "Only a capture with points has it; choose another seed.kind")
     cloud = read_point_cloud(path)
-    points = torch.from_numpy(cloud.positions).float()
+    points, radius = torch.from_numpy(cloud.positions).float(), known.config.radius
     # What lies far outside is background, and would spread the Gaussians thin.
-    near = points.norm(dim=-1) < 4 * config.radius
+    near = points.norm(dim=-1) < 4 * radius
     colours = None if cloud.colours is None else torch.from_numpy(cloud.colours)[near]
-    return Seed(points=points[near], colours=colours, radius=config.radius)
+    return Seed(points=points[near], colours=colours, radius=radius)
 
 
-def _carved(_: Workspace, frames: Frames, config: SeedConfig) -> Seed:
-    train = frames.subset(frames.select("train"))
+def _carved(known: Known) -> Seed:
+    train, radius = known.frames.subset(known.frames.select("train")), known.config.radius
     masks = Made(len(train), lambda index: train.rgba[index][..., 3])
     colours = Made(len(train), lambda index: train.rgba[index][..., :3])
-    bounds = torch.tensor([[-config.radius] * 3, [config.radius] * 3])
-    hull = visual_hull(masks, train.cameras, bounds, config.resolution)
+    bounds = torch.tensor([[-radius] * 3, [radius] * 3])
+    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution)
     points, normals = hull.surface()
     seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
-    return Seed(points=points, colours=seen, radius=config.radius, solid=hull)
+    return Seed(points=points, colours=seen, radius=radius, solid=hull)
 
 
-def _modelled(workspace: Workspace, _: Frames, __: SeedConfig) -> Seed:
+def _modelled(known: Known) -> Seed:
     """The mesh itself, at the first moment that the frames show."""
-    return seed_from_asset(still_asset(workspace))
+    return seed_from_asset(still_asset(known.workspace))
 
 
-def _round(_: Workspace, __: Frames, config: SeedConfig) -> Seed:
-    return Seed(radius=config.radius)
+def _round(known: Known) -> Seed:
+    return Seed(radius=known.config.radius)
 
 
-KINDS: Mapping[str, Callable[[Workspace, Frames, SeedConfig], Seed]] = {
+def _of_a_file(known: Known) -> Seed:
+    """Any mesh, whose axes, size and place the first picture tells."""
+    if known.config.file is None:
+        raise MissingInputError("no file has the shape", "Give --shape FILE, or choose another seed.kind")
+    return _placed(read_shape(known.config.file), known.frames, is_oriented=False)
+
+
+def _of_a_model(known: Known) -> Seed:
+    """What a model makes of the first picture."""
+    model = load_image_to_shape(shape_model(known.config), known.placement, known.config.options)
+    return _placed(surface_of(model.shape(known.frames.rgba[0])), known.frames, is_oriented=True)
+
+
+def _placed(mesh: Mesh, frames: Frames, is_oriented: bool) -> Seed:
+    shape = placed_in_picture(mesh, frames.rgba[0], frames.cameras[0], is_oriented)
+    return Seed(mesh=shape.mesh, outline_iou=shape.iou)
+
+
+KINDS: Mapping[str, Callable[[Known], Seed]] = {
     "inflation": _inflated,
     "capture": _captured,
     "points": _given,
     "visual-hull": _carved,
     "mesh": _modelled,
     "ball": _round,
+    "file": _of_a_file,
+    "image-to-shape": _of_a_model,
 }
 """What makes a seed of each kind."""
 
@@ -121,23 +166,25 @@ def _coarse(file: Path, config: ShapeConfig) -> Seed:
 
 
 def seed_at_rest(workspace: Workspace, scene: str | None, clip: str | None) -> Seed:
-    """What begins to move: a static scene, and the mesh as it stands in the first of the frames.
+    """What begins to move: a static scene, the mesh as it stands in the first of the frames, and a body in its poses.
 
     Args:
-        workspace: holds either or both.
+        workspace: holds one of them at least.
         scene: the static scene's name; None where there is none.
         clip: which of the mesh's animations the frames show; None is the first.
 
     Raises:
-        MissingInputError: there is neither.
+        MissingInputError: there is none.
+        InvalidInputError: the body is damaged.
     """
+    body = load_tracked_body(workspace) if has_tracked_body(workspace) else None
     static = load_scene(workspace.scene(scene)) if scene else None
     asset = still_asset(workspace, clip) if workspace.metadata.asset is not None else None
-    if asset is None and not isinstance(static, Splatting):
+    if asset is None and body is None and not isinstance(static, Splatting):
         raise MissingInputError(
             f"{workspace.path} holds no mesh, and no static scene with Gaussians is named",
             f"Run `a4d fit-static {workspace.argument}`, then go on with --from fit-static",
         )
     if not isinstance(static, Splatting):
-        return Seed(asset=asset)
-    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint)
+        return Seed(asset=asset, body=body)
+    return Seed(asset=asset, gaussians=static.gaussians().detach(), footprint=static.footprint, body=body)

@@ -15,7 +15,7 @@ import torch
 from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
 from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.taken_images import as_taken_in, staged_names, taken_images
+from a4d.intake.taken_images import as_taken_in, staged_names, taken_images, with_held_out
 from a4d.intake.tracked_people import import_tracks
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture, image_size
@@ -44,12 +44,25 @@ def place_canonical(work: Transaction, config: PoseSettings) -> dict[str, Any]:
         times=np.linspace(0, 1, count) if count > 1 else None,
         up_axis="+y",
     )
-    write_transforms(work.output("transforms.json"), capture)
+    write_transforms(work.output("transforms.json"), with_held_out(capture, config.test_every))
     return {"cameras": count, "method": "canonical"}
 
 
 def import_cameras(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     """Cameras that another program found for the same images, which are straightened if its lens was bent."""
+    capture = imported_capture(work, config)
+    write_transforms(work.output("transforms.json"), with_held_out(capture, config.test_every))
+    return {"cameras": len(capture), "method": "import"}
+
+
+def imported_capture(work: Transaction, config: PoseSettings) -> PosedCapture:
+    """The images that `--cameras` has a camera of, as they are staged, in our world.
+
+    Raises:
+        InvalidInputError: a camera is for a picture of another shape.
+        QualityError: too few images found a camera.
+        UsageError: the images have been straightened for other cameras.
+    """
     assert config.cameras is not None
     images, source = taken_images(work.workspace), work.workspace.source_path()
     # The pictures often lie in a folder beside that of the cameras; their sizes alone are read.
@@ -65,8 +78,7 @@ def import_cameras(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     if chosen.is_distorted:
         chosen, steps = without_distortion(chosen)
         _straighten(work, images, dict(zip(kept, steps, strict=True)))
-    write_transforms(work.output("transforms.json"), transform_capture(chosen, canonical_frame(chosen)))
-    return {"cameras": len(found), "method": "import"}
+    return transform_capture(chosen, canonical_frame(chosen))
 
 
 def _given_names(workspace: Workspace, images: list[Path]) -> list[PurePosixPath]:

@@ -33,6 +33,17 @@ def taken_images(workspace: Workspace) -> list[Path]:
     return images
 
 
+def with_held_out(capture: PosedCapture, every: int | None) -> PosedCapture:
+    """One in `every` frames held out for tests, from the middle of the first so many; as it is where that is None.
+
+    A capture that brought splits of its own keeps them.
+    """
+    if every is None or capture.splits is not None:
+        return capture
+    splits = ("test" if index % every == every // 2 else "train" for index in range(len(capture)))
+    return replace(capture, splits=tuple(splits))
+
+
 def staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:
     """The images as `transforms.json` will name them, which is staged beside a folder that is not."""
     return tuple(work.output("transforms.json").parent / "images" / image.name for image in images)

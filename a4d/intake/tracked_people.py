@@ -16,7 +16,7 @@ from a4d.geometry.deformation.retargeting import PARTS, body_parts
 from a4d.geometry.transforms import invert_rigid, transform_points
 from a4d.intake.followed_body import FRAMES_PER_SECOND, body_of
 from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.taken_images import as_taken_in, film_frames, film_size, staged_names, taken_images
+from a4d.intake.taken_images import as_taken_in, film_frames, film_size, staged_names, taken_images, with_held_out
 from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
 from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import write_transforms
@@ -72,7 +72,7 @@ def import_tracks(work: Transaction, config: PoseSettings) -> dict[str, Any]:
         up_axis="+y",
     )
     capture = as_taken_in(workspace, images, capture)
-    write_transforms(work.output("transforms.json"), capture)
+    write_transforms(work.output("transforms.json"), with_held_out(capture, config.test_every))
     share = _share_on_subject(images, capture, tracked, moments)
     if share < ON_SUBJECT:
         work.warn(f"{share:.0%} of the body lies on the subject: {config.tracks} may be of another film or person")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _tensors(_read_pytorch(path), path)
 
 
+def map_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Like `read_weights` of a checkpoint, whose tensors lie in the file until they are looked at.
+
+    Every byte is held against the file's check sums first. What was saved by a torch before 1.6 is read into memory.
+
+    Raises:
+        BackendUnavailableError: the file is missing, damaged, or holds Python objects besides tensors.
+    """
+    if not path.is_file():
+        raise BackendUnavailableError(f"there is no weight file {path}")
+    is_archive = zipfile.is_zipfile(path)
+    # What is compressed is refused below, before it is unpacked.
+    if is_archive and not _is_compressed(path) and not _is_whole(path):
+        raise _incomplete(path)
+    return _tensors(_read_pytorch(path, mapped=is_archive), path)
+
+
 def check_weights(path: Path) -> None:
     """Whether a file is whole, from its index where it has one.
 
@@ -45,7 +63,7 @@ def check_weights(path: Path) -> None:
         BackendUnavailableError: it is not.
     """
     if path.suffix != ".safetensors":
-        read_weights(path)
+        map_checkpoint(path)
         return
     try:
         whole = bool(read_tensor_header(path).shapes)
@@ -66,18 +84,26 @@ def _incomplete(path: Path) -> BackendUnavailableError:
     return BackendUnavailableError(f"{path} is damaged or not fully downloaded", "Fetch it again")
 
 
-def _read_pytorch(path: Path) -> Any:
+def _read_pytorch(path: Path, mapped: bool = False) -> Any:
     import torch
 
     if _is_compressed(path):
         raise BackendUnavailableError(f"{path} is a compressed archive, which no checkpoint is", "Fetch it again")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (the one place)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)  # noqa: TID251  (the one place)
     except Exception as error:  # a foreign file may fail in any way at all
         if "weights_only" in str(error) or "Unsupported" in str(error):
             problem = f"{path} holds a pickle payload besides tensors, which is not read"
             raise BackendUnavailableError(problem, "Convert it to .safetensors, or use another mirror") from None
         raise _incomplete(path) from None
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, ValueError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile):
+        return False
 
 
 def read_storage(content: bytes) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -80,6 +81,15 @@ def read_bytes(path: Path) -> bytes:
 def _refuse_pointer(path: Path, beginning: bytes) -> None:
     if beginning.startswith(LFS_POINTER):
         raise InvalidInputError(f"{path} is a pointer of Git LFS and not the file itself", "Run `git lfs pull`")
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        result = hashlib.sha256()
+        while block := file.read(1 << 20):
+            result.update(block)
+    return result.hexdigest()
 
 
 def read_text(path: Path) -> str:

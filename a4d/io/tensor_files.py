@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a4d.documents import parse_json
 from a4d.errors import InvalidInputError
-from a4d.io.files import require_file
+from a4d.io.files import atomic_path, require_file
 
 if TYPE_CHECKING:
     import torch
@@ -111,3 +113,33 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InvalidInputError(f"{path} is damaged: its tensors cannot be read") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """Write tensors on the CPU one by one; those that are mapped from a file need not fit into memory together.
+
+    Args:
+        path: of the file, which is whole or not there.
+        tensors: by name, of types that safetensors and torch call by the same names.
+        facts: texts by name.
+
+    Raises:
+        WorkspaceError: it cannot be written.
+    """
+    import torch
+
+    names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64",
+             torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL"}  # fmt: skip
+    header: dict[str, Any] = {FACTS: dict(facts)} if facts else {}
+    start = 0
+    for name, tensor in tensors.items():
+        stop = start + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
+        start = stop
+    text = json.dumps(header).encode()
+    # The data begin at a multiple of eight, so that readers may map them.
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)

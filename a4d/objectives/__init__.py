@@ -10,8 +10,10 @@ from a4d.objectives.objective import Objective
 
 KINDS = {
     "arap": "a4d.objectives.arap:Arap",
+    "attention-mask": "a4d.objectives.attention_mask:AttentionMask",
     "denoising": "a4d.objectives.denoising:Denoising",
     "depth-correlation": "a4d.objectives.depth:DepthCorrelation",
+    "feature-magnitude": "a4d.objectives.surface_bound:FeatureMagnitude",
     "distortion": "a4d.objectives.volume:Distortion",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
@@ -21,10 +23,16 @@ KINDS = {
     "normal-variation": "a4d.objectives.normals:NormalVariation",
     "opacity-entropy": "a4d.objectives.volume:OpacityEntropy",
     "orientation": "a4d.objectives.volume:Orientation",
+    "perceptual": "a4d.objectives.perceptual:Perceptual",
     "photometric": "a4d.objectives.photometric:Photometric",
     "mask": "a4d.objectives.photometric:Mask",
+    "pose-change": "a4d.objectives.poses:PoseChange",
+    "pose-steadiness": "a4d.objectives.poses:PoseSteadiness",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
     "sign-change": "a4d.objectives.surface:SignChange",
+    "surface-laplacian": "a4d.objectives.surface_bound:SurfaceLaplacian",
+    "surface-offset": "a4d.objectives.surface_bound:SurfaceOffset",
+    "surface-size": "a4d.objectives.surface_bound:SurfaceSize",
     "temporal-variation": "a4d.objectives.temporal_variation:TemporalVariation",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,7 +143,7 @@ class PriorObjective(Objective):
 
     def _ask(self, step: Step, wants: Wants) -> Answer:
         prior, batch = step.prior(self.prior), step.batch(self.views)
-        rgb = self._render(step)
+        rgb = self.rendered(step, lambda render: render.rgb)
         samples = sample_count(prior, len(rgb))
         # Of the prior and the view set alone, for whoever asks alike must draw the same.
         draws = generator(step.seed, f"score-distillation/{self.prior}/{self.views}", step.index)
@@ -164,11 +165,12 @@ class PriorObjective(Objective):
             )
         return Answer(predict(prior, latents, t, query, wants, draws), seen_from, reference)
 
-    def _render(self, step: Step) -> Tensor:
+    def rendered(self, step: Step, chosen: Callable[[Render], Tensor]) -> Tensor:
+        """(B, H, W, C) what is chosen of this step's renders, in patches where it should be."""
         if self.patch is None:
-            return step.render(self.views, self.needs).rgb
+            return chosen(step.render(self.views, self.needs))
         return render_in_patches(
-            lambda part: step.render_from(part, self.views).rgb, step.batch(self.views).cameras, self.patch
+            lambda part: chosen(step.render_from(part, self.views)), step.batch(self.views).cameras, self.patch
         )
 
     def _conditional(

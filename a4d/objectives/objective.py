@@ -17,6 +17,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.metrics import psnr
 from a4d.objectives.frame_choice import FrameChoice, chosen_rows
 from a4d.objectives.pixel_renders import render_pixels
+from a4d.priors.lpips import Lpips
 from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.render.render import Channel, Render, Wants
@@ -40,6 +41,7 @@ class Step:
         device: where the scene lives.
         priors: the run's diffusion priors by name.
         frozen: scenes by name that stay as they are.
+        networks: that look at pictures, by their names in the catalogue.
         reached: groups of the scene that gradients of this step's renders reach; None is all that learn.
         chosen: the frames of a clip that are looked at.
         shared: what was computed in this step for whoever asks, by what it answers.
@@ -55,6 +57,7 @@ class Step:
     device: str = "cpu"
     priors: Mapping[str, Prior] = field(default_factory=dict)
     frozen: Mapping[str, Scene] = field(default_factory=dict)
+    networks: Mapping[str, Lpips] = field(default_factory=dict)
     reached: tuple[str, ...] | None = None
     chosen: FrameChoice = "all"
     shared: dict[Hashable, Any] = field(default_factory=dict)
@@ -249,8 +252,18 @@ class Objective(Config, ABC):
         return ()
 
     @property
+    def networks_asked(self) -> tuple[str, ...]:
+        """Names in the catalogue of the networks that look at its renders."""
+        return ()
+
+    @property
     def scenes_shown(self) -> tuple[str, ...]:
         """Names of the workspace's scenes that it looks at and nothing changes."""
+        return ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of its settings before a run."""
         return ()
 
     def require(self, scene: Scene) -> None:

@@ -18,9 +18,9 @@ from a4d.io.containment import contained
 from a4d.objectives.objective import Objective
 from a4d.priors.adapters import apply_adapter
 from a4d.priors.catalogue import catalogue, check_options, find, load_prior, with_bases
-from a4d.priors.components import UNetPrior
+from a4d.priors.cg_lora import CgLoraConfig
 from a4d.priors.exact import ExactPrior, ExampleSet
-from a4d.priors.lora import LoraAdapter, LoraConfig, attach_lora
+from a4d.priors.lora import LoraConfig
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Prior
 from a4d.priors.sampling_settings import Size
@@ -78,9 +78,9 @@ class ReleasedPrior(PriorSettings):
         default=None, ge=1, description="that the denoiser takes, two of each where it is guided; None: all"
     )
     adapters: list[str] = Field(default=[], description="names in the workspace's `adapters/`, or other folders")
-    learns: LoraConfig | None = Field(
+    learns: LoraConfig | CgLoraConfig | None = Field(
         default=None,
-        description="what of it learns in the run, at the rate PRIOR/lora; kept in `adapters/RUN/PRIOR`",
+        description="what of it learns in the run, at the rates PRIOR/GROUP; kept in `adapters/RUN/PRIOR`",
     )
     size: Size | None = Field(default=None, description="pixels that it judges; None is what it was trained for")
     views: int | None = Field(default=None, ge=1, le=64, description="of a sample; None is what it was trained for")
@@ -134,12 +134,10 @@ class ReleasedPrior(PriorSettings):
         return prior
 
     def learner(self, name: str, prior: Prior, seed: int) -> Trainable | None:
-        """A new low-rank adapter of its attention."""
+        """A low-rank adapter of its attention."""
         if self.learns is None:
             return None
-        if not isinstance(prior, UNetPrior):
-            raise ConfigError(f"priors.{name}.learns: {self.kind} has no attention to adapt", "Leave the key out")
-        return LoraAdapter(attach_lora(prior.unet, self.learns.rank, generator(seed, "learns", name)))
+        return self.learns.attach(prior, generator(seed, "learns", name), f"priors.{name}.learns")
 
 
 class FramesPrior(PriorSettings):

@@ -1,4 +1,4 @@
-"""Adapters in files: tokens and low-rank updates as diffusers names them, written, and read into a prior."""
+"""Adapters in files: tokens and low-rank updates, as diffusers names them where it has a name; read into a prior."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.io.checkpoints import read_weights
+from a4d.priors.cg_lora import CG_LORA_FILE, apply_cg_lora
 from a4d.priors.components import TextEncoder, read_token
 from a4d.priors.lora import LORA_FILE, merge_lora
 
@@ -32,17 +33,17 @@ def apply_adapter(prior: Any, folder: Path) -> None:
 
     Args:
         prior: a released model.
-        folder: with `learned_embeds.safetensors` or the older `.bin`, or with `pytorch_lora_weights.safetensors`;
-            or the file of a token itself.
+        folder: with `learned_embeds.safetensors` or the older `.bin`, with `pytorch_lora_weights.safetensors`, or with
+            `cg_lora.safetensors`; or the file of a token itself.
 
     Raises:
         BackendUnavailableError: it holds none of them, of another architecture, or code besides tensors.
-        ConfigError: it holds a token, and the prior does not understand texts.
+        ConfigError: it holds a token, and the prior does not understand texts, or updates that it cannot follow.
     """
     given = [folder] if folder.is_file() else [folder / name for name in TOKEN_FILES]
     tokens = [path for path in given if path.is_file()]
-    lora = folder / LORA_FILE
-    if not tokens and not lora.is_file():
+    lora, guided = folder / LORA_FILE, folder / CG_LORA_FILE
+    if not tokens and not lora.is_file() and not guided.is_file():
         raise BackendUnavailableError(f"{folder} holds no adapter", "`a4d train-prior` makes one")
     if tokens:
         token, embedding = read_token(tokens[0])
@@ -55,3 +56,5 @@ def apply_adapter(prior: Any, folder: Path) -> None:
         text.learn(token, embedding)
     if lora.is_file():
         merge_lora(prior.unet, read_weights(lora))
+    if guided.is_file():
+        apply_cg_lora(prior, guided)

@@ -10,6 +10,9 @@ from a4d.geometry.cameras import Cameras, opencv_from_opengl
 FRONT_X_UP_Z_FROM_OURS = torch.tensor([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 """World axes of MVDream and Animate3D (front +X, up +Z, azimuth from +X to +Y) from ours (front +Z, up +Y)."""
 
+VIEW_NUMBERS = 6
+"""How many `view_code` has."""
+
 
 def spherical(cameras: Cameras) -> Tensor:
     """Where cameras are, as seen from the origin; the inverse of `orbit`.
@@ -65,3 +68,18 @@ def multi_view_code(cameras: Cameras) -> Tensor:
     poses = poses.clone()
     poses[:, :3, 3] = position / (position.norm(dim=-1, keepdim=True) + 1e-8)
     return poses.flatten(1)
+
+
+def view_code(cameras: Cameras) -> Tensor:
+    """Position, yaw, pitch and field of view, as X-Dreamer's camera network reads them (section 3.2); roll is left out.
+
+    All are about the camera itself: one that stands aside of what it shows is known by its place and its direction.
+
+    Returns:
+        (B, 6) position in metres; yaw in half turns in (-1, 1], 0 where it looks at the front and growing toward +X;
+        pitch in quarter turns in [-1, 1], positive where it looks down; vertical field of view in radians.
+    """
+    behind_x, behind_y, behind_z = (-cameras.world_from_camera[:, :3, 2]).unbind(-1)
+    yaw, pitch = torch.atan2(behind_x, behind_z) / torch.pi, torch.asin(behind_y.clamp(-1, 1)) * 2 / torch.pi
+    fov = 2 * torch.atan(cameras.height / 2 / cameras.intrinsics[:, 1])
+    return torch.cat([cameras.positions, torch.stack([yaw, pitch, fov], dim=-1)], dim=-1)

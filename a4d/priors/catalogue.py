@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 from a4d.config import Config, load_yaml, parse, unknown_key
 from a4d.console import format_size
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
+from a4d.io.files import hash_file
 from a4d.priors import hub
 from a4d.priors.hub import Offer, Source
 from a4d.priors.placement import Placement
@@ -20,6 +20,7 @@ from a4d.priors.recipes import priors_of
 from a4d.priors.sampling_settings import SamplingSettings
 
 if TYPE_CHECKING:
+    from a4d.priors.image_to_shape import ImageToShape
     from a4d.priors.protocol import Prior
 
 
@@ -87,6 +88,7 @@ USES = {
     "judge": "It judges what was made: `a4d evaluate --judges`",
     "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
     "features": "It tells features of frames: `a4d preprocess --features`",
+    "image-to-shape": "It makes a shape of one picture: `a4d fit-static`",
     "keypoints": "It finds people in frames: `a4d preprocess --keypoints`",
 }
 """What the kinds of entries are for that are no priors."""
@@ -103,6 +105,12 @@ def require_kind(name: str, kind: str) -> Entry:
         known = sorted(each for each, other in catalogue().items() if other.kind == kind)
         raise ConfigError(f"{name} is of kind {entry.kind}, not {kind}", f"Choose {' or '.join(known)}")
     return entry
+
+
+def at_hand(kind: str, overrides: Mapping[str, Path] | None = None) -> str | None:
+    """The first entry of a kind whose weights are on this machine, or named by the user; None where there is none."""
+    of_kind = {name: entry for name, entry in catalogue().items() if entry.kind == kind}
+    return next((name for name, entry in of_kind.items() if name in (overrides or {}) or cached(entry)), None)
 
 
 def with_bases(names: Iterable[str]) -> list[str]:
@@ -188,12 +196,14 @@ def fetch(name: str, announce: Callable[[Offer], None] = lambda offer: None) -> 
             f"Unset it, or run `a4d weights fetch {name}` where there is a network",
         )
     try:
-        return hub.fetch(entry.sources, entry.components, announce)
+        folder = hub.fetch(entry.sources, entry.components, announce)
     except BackendUnavailableError as error:
         raise BackendUnavailableError(
             f"{name} cannot be fetched ({error.problem})",
             f"Check the network and HF_TOKEN, or name a folder with --weights {name}=PATH",
         ) from None
+    _require_hashes(name, folder)
+    return folder
 
 
 def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
@@ -209,8 +219,7 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
 
     entry = find(name)
     if entry.released is not None:
-        for component in entry.components:
-            _require_released(name, folder, component)
+        _require_hashes(name, folder)
         return folder
     if entry.packaged is not None:
         for file in weight_files(folder):
@@ -226,6 +235,8 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
             files = weight_files(single)
         for file in files:
             check_weights(file)
+    if name not in (overrides or {}):
+        _require_hashes(name, folder)
     return folder
 
 
@@ -243,11 +254,17 @@ def stored_file(name: str, folder: Path, component: str) -> Path:
     raise BackendUnavailableError(f"{folder} has no {' or '.join(place.name for place in places)}", entry.remedy(name))
 
 
-def _require_released(name: str, folder: Path, component: str) -> None:
-    """Check that a file is the one that was released."""
-    file, expected = stored_file(name, folder, component), find(name).sha256[component]
-    if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-        raise BackendUnavailableError(f"{file} is damaged, or another file than {name}'s", find(name).remedy(name))
+def _require_hashes(name: str, folder: Path) -> None:
+    """Check the files of which the catalogue knows the content.
+
+    Raises:
+        BackendUnavailableError: one of them is missing, or is another.
+    """
+    entry = find(name)
+    for component, expected in entry.sha256.items():
+        file = stored_file(name, folder, component)
+        if hash_file(file) != expected:
+            raise BackendUnavailableError(f"{file} is damaged, or another file than {name}'s", entry.remedy(name))
 
 
 def check_options(name: str, options: Iterable[str]) -> None:
@@ -292,3 +309,25 @@ def load_prior(name: str, placement: Placement, options: Mapping[str, Any] | Non
     prior = LOADERS[entry.kind](folder(name, parts))
     prior.samples_at_once = placement.samples_at_once
     return prior
+
+
+def load_image_to_shape(name: str, placement: Placement, options: Mapping[str, Any] | None = None) -> ImageToShape:
+    """A model of the catalogue that makes shapes of pictures, ready to be asked.
+
+    Args:
+        name: in the catalogue.
+        placement: of the model.
+        options: in place of the catalogue's.
+
+    Raises:
+        ConfigError: there is none of that name, or it cannot be told an option.
+        BackendUnavailableError: its weights are missing, damaged, or of another architecture.
+    """
+    from a4d.priors.loading import SHAPE_LOADERS
+    from a4d.priors.weights_folder import WeightsFolder
+
+    entry = require_kind(name, "image-to-shape")
+    check_options(name, options or {})
+    told = {**entry.options, **(options or {})}
+    folder = WeightsFolder(locate(name, placement.overrides), placement, told)
+    return SHAPE_LOADERS[str(entry.options["architecture"])](folder)

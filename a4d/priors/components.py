@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.io.checkpoints import read_weights
-from a4d.priors.attention_maps import ATTENTION, recorded_attention
+from a4d.priors.attention_maps import MAPS, recorded_attention
 from a4d.priors.guest import Guest
 from a4d.priors.protocol import ANYWHERE, Conditioning, Prior, Viewpoints
 from a4d.priors.schedule import NoiseSchedule
@@ -78,7 +78,7 @@ class UNetPrior(Prior):
         schedule: as the model was trained.
     """
 
-    offers = frozenset({ATTENTION})
+    offers = MAPS
 
     def __init__(self, unet: Any, encoder: Encoder, schedule: NoiseSchedule) -> None:
         self.unet, self.encoder, self.schedule = unet, encoder, schedule
@@ -100,10 +100,11 @@ class UNetPrior(Prior):
     def denoise_with(
         self, latents: Tensor, t: Tensor, conditioning: Conditioning, seen: Viewpoints, extras: Sequence[str]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The noise, and with it the cross-attention (B, L, T) of each layer, by `attention/LAYER`."""
-        if ATTENTION not in extras:
+        """The noise, and with it the cross-attention (B, L, T) of each layer, see `recorded_attention`."""
+        wanted = MAPS.intersection(extras)
+        if not wanted:
             return super().denoise_with(latents, t, conditioning, seen, extras)
-        with recorded_attention(self.unet) as maps:
+        with recorded_attention(self.unet, wanted) as maps:
             noise, _ = super().denoise_with(latents, t, conditioning, seen, extras)
         return noise, dict(maps)
 
@@ -137,23 +138,44 @@ class TextEncoder:
             self._known.update(zip(new, self.states(new).to(device), strict=True))
         return torch.stack([self._known[prompt] for prompt in prompts]).to(device)
 
+    def summaries(self, prompts: Sequence[str], device: torch.device | str) -> Tensor:
+        """(S, D) final hidden states of the tokens that end the texts (EOT), which have seen all of them."""
+        ends = (self._tokens(prompts).input_ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        return self(prompts, device)[torch.arange(len(ends)), ends]
+
+    def places(self, prompt: str, phrase: str) -> list[int]:
+        """Which tokens of a prompt stand for a phrase of it, where it is first said.
+
+        Raises:
+            ConfigError: the prompt does not hold the phrase, or not among the tokens that the model reads.
+        """
+        spoken = self.tokenizer(self._spoken(phrase), add_special_tokens=False).input_ids
+        tokens = self._tokens([prompt]).input_ids[0].tolist()
+        for start in range(len(tokens) - len(spoken) + 1):
+            if spoken and tokens[start : start + len(spoken)] == spoken:
+                return list(range(start, start + len(spoken)))
+        raise ConfigError(f"the prior does not read '{phrase}' in the prompt '{prompt}'", "Name words of the prompt")
+
     def states(self, prompts: Sequence[str]) -> Tensor:
         """(S, L, D) like a call, computed anew on the model's device and with the graph.
 
         Raises:
             ConfigError: a prompt speaks of a token, and none was learnt.
         """
-        length = min(self.tokenizer.model_max_length, 77)
-        tokens = self.tokenizer(
-            [self._spoken(prompt) for prompt in prompts],
-            padding="max_length",
-            max_length=length,
-            truncation=True,
-            return_tensors="pt",
-        ).to(self.model.device)
+        tokens = self._tokens(prompts).to(self.model.device)
         mask = {"attention_mask": tokens.attention_mask} if self.with_mask else {}
         states: Tensor = self.model(tokens.input_ids, **mask).last_hidden_state
         return states
+
+    def _tokens(self, prompts: Sequence[str]) -> Any:
+        """What the tokenizer makes of prompts, all of one length, on the CPU."""
+        return self.tokenizer(
+            [self._spoken(prompt) for prompt in prompts],
+            padding="max_length",
+            max_length=min(self.tokenizer.model_max_length, 77),
+            truncation=True,
+            return_tensors="pt",
+        )
 
     def _spoken(self, prompt: str) -> str:
         def word(place: re.Match[str]) -> str:

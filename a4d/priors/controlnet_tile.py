@@ -67,7 +67,7 @@ class ControlNetTile(StableDiffusion):
         device = self.unet.device
         return Conditioning(
             {
-                "text": self.text(prompts, device),
+                **self.read(prompts),
                 "control_text": self.text(control_prompts, device),
                 "control": resized(images, self.encoder.size).to(device),
             }
@@ -75,13 +75,9 @@ class ControlNetTile(StableDiffusion):
 
     def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, cameras: Cameras | None) -> Tensor:
         """The controlled UNet's output."""
-        text, control_text, control = (
-            conditioning[name].to(latents.dtype) for name in ("text", "control_text", "control")
-        )
+        control_text, control = (conditioning[name].to(latents.dtype) for name in ("control_text", "control"))
         down, mid = self.controlnet(
             latents, t, control_text, control, conditioning_scale=self.strength, return_dict=False
         )
-        output: Tensor = self.unet(
-            latents, t, text, down_block_additional_residuals=down, mid_block_additional_residual=mid
-        ).sample
-        return output
+        residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+        return self.ask(latents, t, conditioning["text"], conditioning, cameras, **residuals)

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from a4d.errors import BackendUnavailableError
+from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.io.checkpoints import read_weights
 from a4d.priors.components import PixelEncoder, TextEncoder
+from a4d.priors.image_to_shape import ImageToShape
 from a4d.priors.protocol import Prior
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.weights_folder import REMEDY, WeightsFolder, weight_files
@@ -172,3 +173,18 @@ LOADERS: dict[str, Callable[[WeightsFolder], Prior]] = {
     "mv-vdm": load_mv_vdm,
     "compact": load_compact,
 }
+
+
+def load_triposr(folder: WeightsFolder) -> ImageToShape:
+    """TripoSR, from its checkpoint or a safetensors file with the same tensors."""
+    from a4d.priors.triposr.prior import TripoSR
+    from a4d.priors.triposr.weights import load_network
+
+    rule = folder.options["position_table"]
+    if rule not in ("legacy", "exact"):
+        raise ConfigError(f"position_table: {rule}: there is no such rule", "Give legacy or exact")
+    return TripoSR(load_network(folder.path, rule), folder.placement)
+
+
+SHAPE_LOADERS: dict[str, Callable[[WeightsFolder], ImageToShape]] = {"triposr": load_triposr}
+"""By the architecture that the catalogue's options name."""

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from a4d.config import Config
-from a4d.errors import BackendUnavailableError
+from a4d.errors import BackendUnavailableError, ConfigError
+from a4d.priors.components import UNetPrior
+from a4d.priors.protocol import Prior
 from a4d.trainable import Trainable
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
@@ -64,13 +66,6 @@ def attach_lora(model: nn.Module, rank: int, generator: torch.Generator) -> dict
     return layers
 
 
-class LoraConfig(Config):
-    """Low-rank updates of a model's attention that learn in a run."""
-
-    kind: Literal["lora"] = "lora"
-    rank: int = Field(default=4, ge=1, le=512, description="of each update")
-
-
 class LoraAdapter(Trainable):
     """Low-rank updates that are attached to a model, as what learns in a run; their group is `lora`.
 
@@ -100,6 +95,28 @@ class LoraAdapter(Trainable):
     def save(self, folder: Path) -> None:
         """Write the updates as diffusers reads them."""
         save_file(self.state(), folder / LORA_FILE)
+
+
+class LoraConfig(Config):
+    """Low-rank updates of a model's attention that learn in a run, at the rate PRIOR/lora."""
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(default=4, ge=1, le=512, description="of each update")
+
+    def attach(self, prior: Prior, generator: torch.Generator, where: str) -> LoraAdapter:
+        """New updates that a prior has from now on.
+
+        Args:
+            prior: its predictions do not change by this.
+            generator: on the CPU.
+            where: place in the settings, for messages.
+
+        Raises:
+            ConfigError: the prior has no attention to adapt.
+        """
+        if not isinstance(prior, UNetPrior):
+            raise ConfigError(f"{where}: the prior has no attention to adapt", "Leave the key out")
+        return LoraAdapter(attach_lora(prior.unet, self.rank, generator))
 
 
 def lora_state(layers: Mapping[str, LowRank]) -> dict[str, Tensor]:

@@ -90,10 +90,9 @@ class MVDream(StableDiffusion):
                 f"MVDream takes {self.views} views with their cameras at once",
                 f"Set the view set's ring to {self.views} and its batch to a multiple of that",
             )
-        text = conditioning["text"].repeat_interleave(self.views, dim=0).to(latents.dtype)
+        t_of_view, text = (each.repeat_interleave(self.views, dim=0) for each in (t, conditioning["text"]))
         code = multi_view_code(cameras).to(latents)
-        output: Tensor = self.unet(latents, t.repeat_interleave(self.views), text, class_labels=code).sample
-        return output
+        return self.ask(latents, t_of_view, text, conditioning, cameras, class_labels=code)
 
 
 def multi_view_config(config: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) -> dict[str, Any]:

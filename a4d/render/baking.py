@@ -103,7 +103,7 @@ def bake_texture(
     Raises:
         InvalidInputError: no sample meets the surface: the texture is too small, or all faces are degenerate.
     """
-    places, points = _samples(unwrapped, size * samples)
+    places, points = texel_centres(unwrapped, size * samples)
     if not len(places):
         raise InvalidInputError(f"no texel of a {size}x{size} texture meets the surface", "Use a larger texture")
     values = torch.cat(
@@ -137,12 +137,12 @@ def charts_are_sound(unwrapped: UnwrappedMesh, size: int = 512) -> bool:
     area = unwrapped.mesh.face_normals.norm(dim=1)
     if float(area[flat == 0].sum()) > UNCHARTED * float(area.sum()):
         return False
-    covered = len(_samples(unwrapped, size)[0]) / size**2
+    covered = len(texel_centres(unwrapped, size)[0]) / size**2
     return float(flat.sum()) <= covered * (1 + DOUBLE)
 
 
-def _samples(unwrapped: UnwrappedMesh, size: int) -> tuple[Tensor, SurfacePoints]:
-    """The pixels of a square picture that show a face, (N,) row by row, and what they show."""
+def texel_centres(unwrapped: UnwrappedMesh, size: int) -> tuple[Tensor, SurfacePoints]:
+    """The texels of a square texture whose centres lie on a face, (N,) int64 row by row, and what lies there."""
     flat = unwrapped.uvs.double() * size
     vertices = torch.cat([flat, torch.ones(len(flat), 1, dtype=torch.float64)], dim=1).numpy()
     face, barycentric = np.empty((size, size), np.int32), np.empty((size, size, 3), np.float32)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from a4d.config import digest
+from a4d.io.files import hash_file
 from a4d.priors.catalogue import find, locate, parse_overrides
-from a4d.workspace.files import files_below, hash_file
+from a4d.workspace.files import files_below
 from a4d.workspace.record import Weights
 from a4d.workspace.transaction import Transaction
 

@@ -82,8 +82,14 @@ class Articulation(Trainable):
     ) -> Tensor:
         """(T, J, 4, 4)."""
         everywhere = shifts.new_zeros(*turns.shape[:2], 3).index_copy(1, self.shifted, shifts)
-        identity = turns.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-        return start @ rigid_from_parts(rotation_from_axes(turns + identity), everywhere)
+        return start @ rigid_from_parts(_rotations(turns), everywhere)
+
+
+def _rotations(
+    turns: Tensor,  # (..., 6) beside the identity
+) -> Tensor:
+    """(..., 3, 3)."""
+    return rotation_from_axes(turns + turns.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
 
 
 class PoseTable(Articulation):
@@ -94,21 +100,29 @@ class PoseTable(Articulation):
         frames: F, of the clip.
         config: what moves.
         start: (F, J, 4, 4) parent_from_joint to begin with, such as a tracker's; None is the rest pose.
+        turned: (K,) int64 the joints that turn; None is all.
     """
 
     start: Tensor | None
+    turned: Tensor
 
     def __init__(
-        self, skeleton: Skeleton, frames: int, config: ArticulationConfig, start: Tensor | None = None
+        self,
+        skeleton: Skeleton,
+        frames: int,
+        config: ArticulationConfig,
+        start: Tensor | None = None,
+        turned: Tensor | None = None,
     ) -> None:
         super().__init__(skeleton, config.shifted)
         self.config = config
         self.register_buffer("start", None if start is None else start.float())
-        self.turns = nn.Parameter(torch.zeros(frames, len(skeleton), 6))
+        self.register_buffer("turned", torch.arange(len(skeleton)) if turned is None else turned, persistent=False)
+        self.turns = nn.Parameter(torch.zeros(frames, len(self.turned), 6))
         self.shifts = nn.Parameter(torch.zeros(frames, len(self.shifted), 3))
 
     def groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """Turns of all joints and shifts of those that shift, a row per frame."""
+        """Turns of the joints that turn and shifts of those that shift, a row per frame."""
         return {"turns": [self.turns], "shifts": [self.shifts]}
 
     def parent_from_joint(
@@ -117,7 +131,19 @@ class PoseTable(Articulation):
     ) -> Tensor:
         """(T, J, 4, 4) poses of some frames."""
         start = self.rest if self.start is None else self.start[moments]
-        return self._posed(start, self.turns[moments], self.shifts[moments])
+        return self._posed(start, self._turns(moments), self.shifts[moments])
+
+    def _turns(self, moments: Tensor) -> Tensor:
+        """(T, J, 6) of all joints."""
+        turns = self.turns[moments]
+        return turns.new_zeros(len(turns), len(self.skeleton), 6).index_copy(1, self.turned, turns)
+
+    def residuals(
+        self,
+        moments: Tensor,  # (T,) int64 frames
+    ) -> tuple[Tensor, Tensor]:
+        """(T, J, 3, 3) rotations and (T, S, 3) shifts of the shifted joints, learnt beside the poses to begin with."""
+        return _rotations(self._turns(moments)), self.shifts[moments]
 
     def save(self, folder: Path) -> None:
         """Write settings and rows into an existing folder."""

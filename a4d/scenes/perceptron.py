@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from a4d.config import Config
 
@@ -40,7 +40,20 @@ class Perceptron(nn.Sequential):
         """Draw all parameters anew, such that the outputs start near 0."""
         for layer in self:
             if isinstance(layer, nn.Linear):
-                # Keeps the variance through rectifiers (He et al. 2015); the last layer starts near 0.
-                limit = math.sqrt(6 / layer.in_features) * (0.1 if layer is self[-1] else 1)
-                layer.weight.uniform_(-limit, limit, generator=generator)
+                # The last layer starts near 0.
+                draw_weights(layer.weight, layer.in_features, generator, 0.1 if layer is self[-1] else 1)
                 layer.bias.zero_()
+
+
+@torch.no_grad()
+def draw_weights(weights: Tensor, inputs: int, generator: torch.Generator, gain: float = 1) -> None:
+    """Draw the weights of a layer anew, so that the variance keeps through rectifiers (He et al. 2015).
+
+    Args:
+        weights: of any shape, filled in place.
+        inputs: numbers that each output is a sum over.
+        generator: on the CPU, as the weights are.
+        gain: on the deviation; the root of one half for a layer that no rectifier follows.
+    """
+    limit = math.sqrt(6 / inputs) * gain
+    weights.uniform_(-limit, limit, generator=generator)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeGuard, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeGuard, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from a4d.geometry.assets.animating import AnimationOptions
 from a4d.geometry.assets.asset import Asset
+from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
@@ -140,6 +142,34 @@ class Baking(Meshed, Protocol):
         """
 
 
+@dataclass(frozen=True)
+class SkinnedGaussians:
+    """Gaussians that joints move by linear blend skinning.
+
+    Args:
+        gaussians: N at rest, world, metres.
+        weights: (N, J) of each joint, each row sums to 1.
+    """
+
+    gaussians: Gaussians
+    weights: Tensor
+
+
+@runtime_checkable
+class Skinned(Meshed, Protocol):
+    """A scene of Gaussians on a skinned surface, which other programs can pose; see also `Posable`."""
+
+    def skinned_gaussians(self) -> SkinnedGaussians:
+        """The Gaussians at rest, as they look at the first moment."""
+
+    def skinned_asset(self, options: AssetOptions) -> Asset:
+        """The surface with a picture of what the Gaussians show, and its joints' motion as the only clip.
+
+        Args:
+            options: what is wanted; a motion is always stored as that of the scene's own joints.
+        """
+
+
 Followed = Literal["gaussians", "vertices", "nodes"]
 """The points of a scene that can be followed over time."""
 
@@ -202,6 +232,65 @@ class VaryingField(Protocol):
         unit: Tensor,  # (N, 3) in [0, 1]³ of its cube
     ) -> Tensor:
         """Mean squared change of the features from one instant to the next, a scalar."""
+
+
+@dataclass(frozen=True)
+class SurfaceAttributes:
+    """What is learnt of N Gaussians that are bound to a surface.
+
+    Args:
+        offsets: (N, 3) metres from their places on the surface at rest.
+        log_scales: (N,) natural logarithm of their sizes over those that they began with.
+        colours: (N, 3) sRGB.
+    """
+
+    offsets: Tensor
+    log_scales: Tensor
+    colours: Tensor
+
+    def to(self, device: torch.device | str) -> SurfaceAttributes:
+        """The same on another device."""
+        return SurfaceAttributes(self.offsets.to(device), self.log_scales.to(device), self.colours.to(device))
+
+
+@runtime_checkable
+class SurfaceBound(Protocol):
+    """A scene of Gaussians at points of a surface that moves."""
+
+    def attributes(self, time: float = 0.0) -> SurfaceAttributes:
+        """What is learnt of them, as it is at a time in [0, 1], part of the autograd graph."""
+
+    def neighbours(self) -> Tensor:
+        """(N, K) int64 the Gaussians that are nearest to each on the surface at rest."""
+
+    def features(self, time: float = 0.0) -> Mapping[str, Tensor]:
+        """Maps of features that the attributes are decoded from, by what they tell; none of a table."""
+
+
+@runtime_checkable
+class Posed(Protocol):
+    """A scene of joints whose poses are learnt at every moment, beside those that it began with."""
+
+    def joints(self, times: Sequence[float]) -> Tensor:
+        """(T, J, 3) world, metres, where the joints are at times in [0, 1]; part of the autograd graph."""
+
+    def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """(T, J, 3, 3) rotations and (T, R, 3) metres of the roots that were learnt at moments of the clip."""
+
+
+@runtime_checkable
+class Embodied(Protocol):
+    """A scene that is a body in the poses of a clip."""
+
+    pose_groups: ClassVar[tuple[str, ...]]
+    """The groups of its parameters that say how the body stands, a row per moment."""
+
+    def in_poses_of(self, tracked: TrackedBody) -> Embodied:
+        """The same body, at the times, in the poses and at the place of another of the same joints.
+
+        Raises:
+            InvalidInputError: the other has other joints.
+        """
 
 
 @runtime_checkable

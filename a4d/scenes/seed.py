@@ -10,6 +10,7 @@ from torch import Tensor
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.asset import Asset
+from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction.visual_hull import Occupancy
@@ -32,6 +33,8 @@ class Seed:
         asset: the surface with materials, at rest, or None.
         gaussians: fitted ones, or None.
         footprint: metres that a pixel was wide with which they were fitted, or None where nobody knows.
+        outline_iou: overlap of the mesh's outline and the picture's that it was brought to, in [0, 1], or None.
+        body: that was followed through the frames, or None.
     """
 
     mesh: Mesh | None = None
@@ -42,6 +45,8 @@ class Seed:
     asset: Asset | None = None
     gaussians: Gaussians | None = None
     footprint: float | None = None
+    outline_iou: float | None = None
+    body: TrackedBody | None = None
 
     @property
     def has_shape(self) -> bool:

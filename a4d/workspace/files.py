@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict
 
 from a4d.errors import WorkspaceError
+from a4d.io.files import hash_file
 
 
 class FileStamp(BaseModel):
@@ -31,15 +31,6 @@ class FileStamp(BaseModel):
     sha256: str
     size: int
     mtime_ns: int
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        result = hashlib.sha256()
-        while block := file.read(1 << 20):
-            result.update(block)
-    return result.hexdigest()
 
 
 def stamp(path: Path, name: str, known: FileStamp | None = None) -> FileStamp:

@@ -13,9 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from a4d.config import digest
 from a4d.errors import InvalidInputError, MissingInputError, OutsideError, WorkspaceError
 from a4d.io.containment import links_and_devices, require_inner, require_inside
+from a4d.io.files import hash_file
 from a4d.io.suffixes import FILM_SUFFIXES, PICTURE_SUFFIXES
 from a4d.naming import as_argument, bounded, name_of_text, readable_name
-from a4d.workspace.files import files_below, hash_file, is_below
+from a4d.workspace.files import files_below, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 

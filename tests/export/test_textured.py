@@ -11,7 +11,8 @@ from PIL import Image
 from showing import Showing
 
 from a4d.export import texturing
-from a4d.export.subject import GivenAsset, Moments, Subject, Surface, SurfaceOptions
+from a4d.export.given_asset import GivenAsset
+from a4d.export.subject import Moments, Subject, Surface, SurfaceOptions
 from a4d.export.surfaces import coloured, write_glb, write_obj_file
 from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.asset import Asset

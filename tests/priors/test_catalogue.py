@@ -256,7 +256,7 @@ def test_every_entry_can_be_loaded_and_says_its_terms():
         assert entry.bytes > 5e8 or entry.packaged or entry.kind in USES, name
         assert sum(map(bool, (entry.repositories, entry.packaged, entry.released))) == 1
         assert entry.released is None or set(entry.sha256) == set(entry.components)
-        assert all("runwayml" not in each and "stabilityai" not in each for each in entry.repositories)
+        assert all("runwayml" not in each and "stabilityai/stable" not in each for each in entry.repositories)
         assert entry.components
         assert set(entry.parts.values()) <= set(catalogue())
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from painting import Painting
+from small_avatar import tracked
 
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import turntable
@@ -30,6 +31,7 @@ KINDS = {
     "gaussians": ({"count": 50}, {Splatting}),
     "gaussian_motion": ({"count": 50, "motion": {"kind": "nodes", "nodes": 4}}, set(FORMS) - {Coloured}),
     "field": ({"encoding": GRID}, {Moving, Meshed, Coloured}),
+    "avatar": ({"texels": 24}, {Moving, Splatting, Meshed}),
     "tetmesh": (
         {"surface": {"resolution": 8}, "material": {"encoding": GRID}},
         {Meshed, Baking},
@@ -38,7 +40,7 @@ KINDS = {
 
 
 def begun(kind, seed=None):
-    seed = Seed(mesh=icosphere(0.5, 1)) if seed is None else seed
+    seed = Seed(mesh=icosphere(0.5, 1), body=tracked(2)) if seed is None else seed
     draws = torch.Generator().manual_seed(0)
     return scene_class(kind).begin({"kind": kind, **KINDS[kind][0]}, seed, draws)
 
@@ -47,7 +49,7 @@ def begun(kind, seed=None):
 def test_a_kind_has_the_protocols_of_what_it_is_and_no_other(kind):
     scene = begun(kind)
     assert {form for form in FORMS if isinstance(scene, form)} == KINDS[kind][1]
-    assert is_moving(scene) == (kind == "gaussian_motion")
+    assert is_moving(scene) == (kind in ("avatar", "gaussian_motion"))
     assert has_mesh(scene) == (kind != "gaussians")
 
 

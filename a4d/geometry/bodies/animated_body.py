@@ -49,6 +49,20 @@ class AnimatedBody:
         """All frames at once."""
         return self.body.posed(self.rotations, self.shape, self.translation)
 
+    @property
+    def local_transforms(self) -> Tensor:
+        """(T, J, 4, 4) parent_from_joint."""
+        return self.body.local_transforms(self.rotations, self.body.rest(self.shape)[1], self.translation)
+
+    def lowest(self) -> Tensor:
+        """(T,) metres, y of the lowest vertex of the skinned rest surface in each frame."""
+        vertices, joints = self.body.rest(self.shape)
+        world = self.skeleton.world_from_joint(self.local_transforms)
+        rows = torch.cat([world[..., 1, :3], (world[..., 1, 3] - (world[..., 1, :3] * joints).sum(-1))[..., None]], -1)
+        # A frame at a time: all vertices of a long clip at once would fill the memory.
+        blended = (self.body.weights @ row for row in rows)
+        return torch.stack([((each[:, :3] * vertices).sum(1) + each[:, 3]).min() for each in blended])
+
     def motion(self, times: Sequence[float]) -> Motion:
         """How the joints stand at evenly spaced times in [0, 1] of the clip, turned steadily between its frames."""
         frames = torch.tensor(times, dtype=torch.float64).clamp(0.0, 1.0) * (len(self) - 1)

@@ -99,7 +99,7 @@ class Body(ABC):
         A root turns about its own joint, not about the world's origin; the translation then moves the whole.
         """
         vertices, joints = self.rest(shape)
-        transforms = self._transforms(rotations, joints, translation)
+        transforms = self.transforms(rotations, joints, translation)
         displacements = self.displacements(rotations)
         if displacements is not None:
             vertices = vertices + displacements
@@ -133,8 +133,13 @@ class Body(ABC):
         tensors: dict[str, Any] = {name: moved(value) for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
 
-    def _transforms(self, rotations: Tensor, joints: Tensor, translation: Tensor | None) -> Tensor:
-        """(..., J, 4, 4) posed_from_rest."""
+    def transforms(
+        self,
+        rotations: Tensor,  # (..., J, 3, 3)
+        joints: Tensor,  # (..., J, 3) at rest
+        translation: Tensor | None = None,  # (..., 3)
+    ) -> Tensor:
+        """(..., J, 4, 4) posed_from_rest of each joint."""
         world = world_from_joints(self.parents, self.local_transforms(rotations, joints, translation))
         # Joints at rest have the world's axes: undoing one is a shift.
         moved = world[..., :3, 3] - (world[..., :3, :3] @ joints[..., None]).squeeze(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,20 @@ class PhenotypeBody(Body):
         along = shares @ self.corners.flatten(0, -2)
         vertices = self.template + torch.einsum("...r,rvc->...vc", along, self.directions)
         return vertices, self.template_joints + torch.einsum("...r,rjc->...jc", along, self.joint_directions)
+
+    def at(
+        self,
+        vertices: Tensor,  # (N,) int64
+    ) -> PhenotypeBody:
+        """The same body with some of its vertices alone, and without faces."""
+        return replace(
+            self,
+            faces=self.faces[:0],
+            weights=self.weights[vertices],
+            uvs=None,
+            template=self.template[vertices],
+            directions=self.directions[:, vertices],
+        )
 
     def _shares(self, shape: Tensor) -> Tensor:
         """(..., N1 * ... * NS) of each corner; they sum to 1."""

@@ -147,6 +147,39 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
     return Match(torch.tensor([pairs[index] for index in targets]), torch.tensor(targets))
 
 
+def match_between(source: Skeleton, target: Skeleton, match: Match) -> Match:
+    """Pair what a match of joints leaves between them: the joints of the trunk by their heights, and all toes alike.
+
+    However many joints a spine has, it bends as the other does: one goes with that of the other trunk that is about as
+    far along from the hips to the neck.
+    """
+    source_parts, target_parts = body_parts(source), body_parts(target)
+    pairs: list[tuple[int, int]] = []
+    own = _heights_in_trunk(target, target_parts, match.target)
+    theirs = _heights_in_trunk(source, source_parts, match.source)
+    for joint, height in sorted(theirs.items(), key=lambda each: each[1]):
+        if own:
+            nearest = min(own, key=lambda each: abs(own[each] - height))
+            pairs.append((joint, nearest))
+            own = {each: above for each, above in own.items() if above > own[nearest]}
+    toes = [joint for joint, (_, part) in enumerate(target_parts) if part == "toe" and joint not in match.target]
+    for other, first in zip(match.source.tolist(), match.target.tolist(), strict=True):
+        if target_parts[first][1] == "toe":
+            pairs += [(other, joint) for joint in toes if target.parents[joint] == target.parents[first]]
+    return Match(*torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).unbind(1))
+
+
+def _heights_in_trunk(skeleton: Skeleton, parts: Sequence[tuple[str, str]], but: Tensor) -> dict[int, float]:
+    """How far joints of a trunk, but for some, are from its lowest at rest to the neck, or its highest, 0 to 1."""
+    trunk = [joint for joint, part in enumerate(parts) if part in (("", "spine"), ("", "chest"))]
+    neck = [joint for joint, part in enumerate(parts) if part == ("", "neck")][:1]
+    if not trunk:
+        return {}
+    heights = skeleton.rest_world[:, 1, 3].double()
+    low, high = float(heights[trunk].min()), float(heights[[*trunk, *neck]].max())
+    return {joint: (float(heights[joint]) - low) / max(high - low, 1e-9) for joint in trunk if joint not in but}
+
+
 def _paired_by_hand(source: Skeleton, target: Skeleton) -> Match | None:
     """The joints of SMPL and of the open body that stand for each other; None for any other two."""
     for table in (OPEN_OF_SMPL, {theirs: smpl for smpl, theirs in OPEN_OF_SMPL.items()}):
@@ -165,7 +198,8 @@ def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> 
 
     A matched joint turns in the world as its counterpart does from its rest pose; where the limb that begins at it
     points elsewhere at rest (arms spread in a T, or lowered in an A), it is first turned to where its counterpart's
-    points, so that both look alike rather than turn alike. What is not matched follows its parent. The hips, or the
+    points, so that both look alike rather than turn alike. Spines of other numbers of joints, and toes, are matched
+    besides (`match_between`) and turn alike. What is not matched follows its parent. The hips, or the
     matched joint nearest to the root, travel as the other's do, by the ratio of the lengths of the legs, or of all
     matched limbs; the lowest point of the motion is as far above the ground as the other's.
 
@@ -180,19 +214,24 @@ def retargeted(motion: Motion, target: Skeleton, match: Match | None = None) -> 
     Raises:
         InvalidInputError: too few joints match.
     """
-    match = match_joints(motion.skeleton, target) if match is None else match
+    between = Match(*torch.zeros(2, 0, dtype=torch.int64))
+    if match is None:
+        match = match_joints(motion.skeleton, target)
+        between = match_between(motion.skeleton, target, match)
+    every = Match(torch.cat([match.source, between.source]), torch.cat([match.target, between.target]))
     rest_source = rotations_of(motion.skeleton.rest_world.double())
     rest_target = target.rest_world.double()
     moved = rotations_of(motion.world_from_joint.double())
-    turns = moved[:, match.source] @ rest_source[match.source].transpose(-1, -2)
-    aligned = limb_alignment(motion.skeleton, target, match)
-    wanted = turns @ aligned @ rotations_of(rest_target)[match.target]
-    carrier = _carrier(target, match)
+    turns = moved[:, every.source] @ rest_source[every.source].transpose(-1, -2)
+    upright = torch.eye(3, dtype=turns.dtype).expand(len(between), 3, 3)
+    aligned = torch.cat([limb_alignment(motion.skeleton, target, match), upright])
+    wanted = turns @ aligned @ rotations_of(rest_target)[every.target]
+    carrier = carrier_of(target, match)
     path = _path(motion, target, match, carrier)
-    local = _local(target, match, wanted, carrier, path)
+    local = _local(target, every, wanted, carrier, path)
     moved_target = target.world_from_joint(local)
     path[:, 1] += _lift(motion, target, moved_target, match, carrier)
-    return Motion(target, _local(target, match, wanted, carrier, path), motion.seconds_per_frame)
+    return Motion(target, _local(target, every, wanted, carrier, path), motion.seconds_per_frame)
 
 
 def rotations_of(transforms: Tensor) -> Tensor:
@@ -255,7 +294,7 @@ def shortest_rotation(
     return rotation_from_quaternion(torch.where(is_opposite, opposite, quaternions))
 
 
-def _carrier(target: Skeleton, match: Match) -> int:
+def carrier_of(target: Skeleton, match: Match) -> int:
     """Which of the matched pairs carries the body through the world."""
     parts, order = body_parts(target), target.from_the_roots()
     places = {joint: place for place, joint in enumerate(match.target.tolist())}
@@ -311,7 +350,7 @@ def _lift(
 
     The ground is that of the rest pose, but for captures whose rest pose hangs elsewhere.
     """
-    below = _matched_below(target, match, carrier)
+    below = carried_by(target, match, carrier)
     source, own = match.source[below], match.target[below]
     ground = float(motion.skeleton.rest_world.double()[source, 1, 3].min())
     above = float(motion.world_from_joint.double()[:, source, 1, 3].min()) - ground
@@ -321,7 +360,7 @@ def _lift(
     return wanted - float(moved[:, own, 1, 3].min())
 
 
-def _matched_below(target: Skeleton, match: Match, carrier: int) -> Tensor:
+def carried_by(target: Skeleton, match: Match, carrier: int) -> Tensor:
     """(K,) which of the matched pairs the carrying one takes along, itself among them."""
     carried = {int(match.target[carrier])}
     for joint in target.from_the_roots():

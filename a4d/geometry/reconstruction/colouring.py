@@ -22,6 +22,9 @@ Image = NDArray[np.float32]
 RIM = 2.5
 """Pixels along the outline whose colours are not trusted: they may hold some of the background."""
 
+FACING = (0.2, 0.5)
+"""Cosines between a surface and the way to the camera from which and up to which a picture takes over its colour."""
+
 BLURS = (0.0, 0.01, 0.025, 0.06, 0.12)
 """Standard deviations of the softened pictures as fractions of the subject's size, from the outline to the far back."""
 
@@ -70,12 +73,49 @@ def colour_from_view(
     every = torch.arange(len(level), device=level.device)
     colours = torch.lerp(stack[below, every], stack[below + 1, every], (level - below)[:, None]).clamp(0, 1)
     if depth is not None:
-        # One pixel on a slope spans a range of depths, hence the tolerance.
-        tolerance = 0.01 * depths[0].mean() + 2 * depths[0] / camera.intrinsics[0, 0]
-        nearest = _sample(torch.where(depth > 0, depth, torch.inf)[None].to(depths), pixels[0], "nearest")[0]
-        is_hidden = (facing > 0) & (depths[0] > nearest + tolerance)
+        is_hidden = (facing > 0) & _is_behind(pixels[0], depths[0], depth, camera)
         colours = _from_neighbours(colours, mesh.vertices.detach(), is_hidden, (facing > 0) & ~is_hidden)
     return replace(mesh, colours=colours)
+
+
+def colour_over(
+    mesh: Mesh,
+    image: Tensor,  # (H, W, 4) straight sRGB and alpha in [0, 1]
+    camera: Cameras,  # one view of the image's size
+    depth: Tensor,  # (H, W) metres, as the camera sees the mesh; 0 where it does not
+) -> Mesh:
+    """Paint a mesh with the picture of one view where the view shows it, and leave it as it is elsewhere.
+
+    Between what faces the camera and what it sees from the side, the two are blended.
+
+    Args:
+        mesh: wound outward, with colours.
+        image: the picture; its colours along the outline are those of a few pixels further in.
+        camera: where it was taken from.
+        depth: tells what is hidden.
+
+    Returns:
+        The mesh with colours.
+    """
+    assert mesh.colours is not None
+    picture = image.detach().float().cpu().numpy()
+    colours = torch.from_numpy(_without_rim(picture)).to(mesh.vertices).permute(2, 0, 1)
+    pixels, depths = camera.project(mesh.vertices)
+    toward_camera = normalize(camera.positions - mesh.vertices, dim=-1)
+    facing = (mesh.vertex_normals * toward_camera).sum(-1)
+    share = ((facing - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
+    share = share * ~_is_behind(pixels[0], depths[0], depth, camera)
+    share = share * _sample(image[None, ..., 3].to(mesh.vertices), pixels[0], "bilinear")[0].clamp(0, 1)
+    seen = _sample(colours, pixels[0], "bilinear").T
+    return replace(mesh, colours=torch.lerp(mesh.colours, seen, share[:, None]))
+
+
+def _is_behind(pixels: Tensor, depths: Tensor, nearest: Tensor, camera: Cameras) -> Tensor:
+    """(N,) whether points (N, 2) at depths (N,) lie behind what a z-buffer (H, W) holds."""
+    # One pixel on a slope spans a range of depths, hence the tolerance.
+    tolerance = 0.01 * depths.mean() + 2 * depths / camera.intrinsics[0, 0]
+    before = _sample(torch.where(nearest > 0, nearest, torch.inf)[None].to(depths), pixels, "nearest")[0]
+    return depths > before + tolerance
 
 
 def _from_neighbours(colours: Tensor, vertices: Tensor, wanted: Tensor, known: Tensor) -> Tensor:

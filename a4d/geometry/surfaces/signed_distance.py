@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, log2
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from a4d.errors import InvalidInputError, UsageError
+from a4d.errors import UsageError
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces import signed_distance_kernels
-
-Floats = NDArray[np.float64]
-
-LEAF_SIZE = 8
-"""Triangles per leaf of the search tree, about."""
+from a4d.geometry.surfaces.triangle_tree import Floats, balanced, boxes_of, corners_of
 
 MOST_NEWTON_STEPS = 60
 """Three times what the flattest shapes tried need."""
@@ -38,11 +32,11 @@ def distance_to_mesh(
     Raises:
         InvalidInputError: the mesh has no face, or a corner that is not finite.
     """
-    triangles, depth, _ = _balanced(_corners(mesh))
+    triangles, depth, _ = balanced(corners_of(mesh))
     queries = np.ascontiguousarray(points.detach().double().cpu().numpy())
     distances = np.empty(len(queries))
     signed_distance_kernels.signed_distances(
-        queries, triangles, _boxes(triangles, depth), _dipoles(triangles, depth), distances
+        queries, triangles, boxes_of(triangles, depth), _dipoles(triangles, depth), distances
     )
     return torch.from_numpy(distances).to(points)
 
@@ -56,10 +50,10 @@ def nearest_faces(
     Raises:
         InvalidInputError: the mesh has no face, or a corner that is not finite.
     """
-    triangles, depth, order = _balanced(_corners(mesh))
+    triangles, depth, order = balanced(corners_of(mesh))
     queries = np.ascontiguousarray(points.detach().double().cpu().numpy())
     distances, nearest = np.empty(len(queries)), np.empty(len(queries), np.int64)
-    signed_distance_kernels.nearest_triangles(queries, triangles, _boxes(triangles, depth), distances, nearest)
+    signed_distance_kernels.nearest_triangles(queries, triangles, boxes_of(triangles, depth), distances, nearest)
     # What fills up the last leaves lies at a corner of the first face.
     faces = np.where(order[nearest] < len(mesh.faces), order[nearest], 0)
     return torch.from_numpy(distances).to(points), torch.from_numpy(faces).to(points.device)
@@ -96,40 +90,6 @@ def distance_to_ellipsoid(
     nearest = squares * position / (excess + offset)
     distance = (position - nearest).norm(dim=-1)
     return distance.copysign(((position / axes) ** 2).sum(-1) - 1).to(points)
-
-
-def _corners(mesh: Mesh) -> Floats:
-    """(F, 3, 3) of a mesh that has a surface."""
-    if len(mesh.faces) == 0:
-        raise InvalidInputError("a mesh without faces has no inside")
-    corners: Floats = mesh.vertices.detach().double().cpu()[mesh.faces.cpu()].numpy()
-    if not np.isfinite(corners).all():
-        raise InvalidInputError("the mesh has vertices that are not finite")
-    return corners
-
-
-def _balanced(corners: Floats) -> tuple[Floats, int, NDArray[np.int64]]:
-    """Triangles in the order of a balanced k-d tree's leaves, all leaves of one size; the tree's depth; that order."""
-    depth = max(ceil(log2(len(corners) / LEAF_SIZE)), 0)
-    size = ceil(len(corners) / 2**depth)
-    # A triangle shrunk to a corner of another changes neither distance nor winding number.
-    padding = np.repeat(corners[:1, :1], 3, axis=1).repeat(size * 2**depth - len(corners), axis=0)
-    triangles = np.concatenate([corners, padding])
-    centroids = triangles.mean(1)
-    order = np.arange(len(triangles))
-    for level in range(depth):
-        groups = order.reshape(2**level, -1)
-        members = centroids[groups]
-        axis = np.ptp(members, axis=1).argmax(-1)
-        along = np.take_along_axis(members, axis[:, None, None], axis=2)[..., 0]
-        order = np.take_along_axis(groups, along.argsort(axis=1), axis=1).ravel()
-    return np.ascontiguousarray(triangles[order]), depth, order
-
-
-def _boxes(triangles: Floats, depth: int) -> tuple[Floats, Floats]:
-    """Lowest and highest corners, (nodes, 3) each, of the tree's nodes in heap order."""
-    levels = [triangles.reshape(2**level, -1, 3) for level in range(depth + 1)]
-    return np.concatenate([level.min(1) for level in levels]), np.concatenate([level.max(1) for level in levels])
 
 
 def _dipoles(triangles: Floats, depth: int) -> tuple[Floats, Floats, Floats]:

@@ -6,77 +6,42 @@ The nodes lie in heap order, the children of node n being 2n + 1 and 2n + 2; the
 import numpy as np
 from numba import prange
 
+from a4d.geometry.surfaces.vector_kernels import along, corners, dot, less, row
 from a4d.kernel_cache import njit
-
-Vector = tuple[float, float, float]
 
 OPENING = 2.5
 """A node farther away than so many of its radii counts as one dipole."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _dot(a, b) -> float:
-    """The scalar product."""
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _less(a, b) -> Vector:
-    """The difference a - b."""
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
-
-
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _along(origin, direction, share) -> Vector:
-    """The point at a share of a direction from an origin."""
-    return origin[0] + share * direction[0], origin[1] + share * direction[1], origin[2] + share * direction[2]
-
-
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _row(array, index) -> Vector:
-    """Scalars rather than a view: counting the references to a shared array costs more than the arithmetic."""
-    return array[index, 0], array[index, 1], array[index, 2]
-
-
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def _corners(triangles, index) -> tuple[Vector, Vector, Vector]:
-    """A triangle's three corners."""
-    return (
-        (triangles[index, 0, 0], triangles[index, 0, 1], triangles[index, 0, 2]),
-        (triangles[index, 1, 0], triangles[index, 1, 1], triangles[index, 1, 2]),
-        (triangles[index, 2, 0], triangles[index, 2, 1], triangles[index, 2, 2]),
-    )
-
-
 @njit(cache=True, error_model="numpy", nogil=True)
 def _squared_to_segment(q, a, b) -> float:
     """Squared distance of a point to the segment between two others."""
-    along, to_point = _less(b, a), _less(q, a)
-    length = _dot(along, along)
-    share = min(max(_dot(to_point, along) / length, 0.0), 1.0) if length > 0 else 0.0
-    rest = _less(to_point, _along((0.0, 0.0, 0.0), along, share))
-    return _dot(rest, rest)
+    side, to_point = less(b, a), less(q, a)
+    length = dot(side, side)
+    share = min(max(dot(to_point, side) / length, 0.0), 1.0) if length > 0 else 0.0
+    rest = less(to_point, along((0.0, 0.0, 0.0), side, share))
+    return dot(rest, rest)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _squared_to_triangle(q, a, b, c) -> float:
     """Squared distance of a point to a triangle; one without area is its sides."""
-    u, v, to_point = _less(b, a), _less(c, a), _less(q, a)
-    uu, uv, vv = _dot(u, u), _dot(u, v), _dot(v, v)
-    pu, pv = _dot(to_point, u), _dot(to_point, v)
+    u, v, to_point = less(b, a), less(c, a), less(q, a)
+    uu, uv, vv = dot(u, u), dot(u, v), dot(v, v)
+    pu, pv = dot(to_point, u), dot(to_point, v)
     determinant = uu * vv - uv * uv
     if determinant > 1e-12 * uu * vv:
         s, t = (vv * pu - uv * pv) / determinant, (uu * pv - uv * pu) / determinant
         if s >= 0 and t >= 0 and s + t <= 1:
-            rest = _less(to_point, _along(_along((0.0, 0.0, 0.0), u, s), v, t))
-            return _dot(rest, rest)
+            rest = less(to_point, along(along((0.0, 0.0, 0.0), u, s), v, t))
+            return dot(rest, rest)
     return min(_squared_to_segment(q, a, b), _squared_to_segment(q, b, c), _squared_to_segment(q, c, a))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _squared_to_box(q, low, high, node) -> float:
     """Squared distance of a point to a node's box, 0 inside."""
-    below, above = _less(_row(low, node), q), _less(q, _row(high, node))
+    below, above = less(row(low, node), q), less(q, row(high, node))
     x, y, z = max(below[0], above[0], 0.0), max(below[1], above[1], 0.0), max(below[2], above[2], 0.0)
     return x * x + y * y + z * z
 
@@ -84,12 +49,12 @@ def _squared_to_box(q, low, high, node) -> float:
 @njit(cache=True, error_model="numpy", nogil=True)
 def _solid_angle(q, a, b, c) -> float:
     """Twice the tangent's argument of Van Oosterom and Strackee (1983); positive seen from the triangle's back."""
-    a, b, c = _less(a, q), _less(b, q), _less(c, q)
-    la, lb, lc = np.sqrt(_dot(a, a)), np.sqrt(_dot(b, b)), np.sqrt(_dot(c, c))
+    a, b, c = less(a, q), less(b, q), less(c, q)
+    la, lb, lc = np.sqrt(dot(a, a)), np.sqrt(dot(b, b)), np.sqrt(dot(c, c))
     volume = (
         a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
     )
-    return 2 * np.arctan2(volume, la * lb * lc + _dot(a, b) * lc + _dot(b, c) * la + _dot(c, a) * lb)
+    return 2 * np.arctan2(volume, la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -107,7 +72,7 @@ def _nearest(q, triangles, first_leaf, low, high, stack) -> tuple[float, int]:
         if node >= first_leaf:
             start = (node - first_leaf) * leaf_size
             for index in range(start, start + leaf_size):
-                a, b, c = _corners(triangles, index)
+                a, b, c = corners(triangles, index)
                 squared = _squared_to_triangle(q, a, b, c)
                 if squared < best:
                     best, nearest = squared, index
@@ -130,14 +95,14 @@ def _winding_number(q, triangles, first_leaf, centres, radii, moments, stack) ->
     while depth > 0:
         depth -= 1
         node = stack[depth]
-        offset = _less(_row(centres, node), q)
-        squared = _dot(offset, offset)
+        offset = less(row(centres, node), q)
+        squared = dot(offset, offset)
         if squared > (OPENING * radii[node]) ** 2:
-            total += _dot(offset, _row(moments, node)) / (squared * np.sqrt(squared))
+            total += dot(offset, row(moments, node)) / (squared * np.sqrt(squared))
         elif node >= first_leaf:
             start = (node - first_leaf) * leaf_size
             for index in range(start, start + leaf_size):
-                a, b, c = _corners(triangles, index)
+                a, b, c = corners(triangles, index)
                 total += _solid_angle(q, a, b, c)
         else:
             stack[depth], stack[depth + 1] = 2 * node + 1, 2 * node + 2
@@ -161,7 +126,7 @@ def signed_distances(points, triangles, boxes, dipoles, distances) -> None:
     first_leaf = len(radii) // 2
     for index in prange(len(points)):
         stack = np.empty(64, np.int64)
-        point = _row(points, index)
+        point = row(points, index)
         distance = np.sqrt(_nearest(point, triangles, first_leaf, low, high, stack)[0])
         winding = _winding_number(point, triangles, first_leaf, centres, radii, moments, stack)
         distances[index] = -distance if abs(winding) > 0.5 else distance
@@ -182,6 +147,6 @@ def nearest_triangles(points, triangles, boxes, distances, nearest) -> None:
     first_leaf = len(low) // 2
     for index in prange(len(points)):
         stack = np.empty(64, np.int64)
-        squared, found = _nearest(_row(points, index), triangles, first_leaf, low, high, stack)
+        squared, found = _nearest(row(points, index), triangles, first_leaf, low, high, stack)
         distances[index] = np.sqrt(squared)
         nearest[index] = found

@@ -104,3 +104,14 @@ def unwrap(
         torch.from_numpy(np.ascontiguousarray(uvs, dtype=np.float32)),
         (mesh.vertex_normals if normals is None else normals.cpu())[origins],
     )
+
+
+def laid_out(
+    mesh: Mesh,
+    uvs: Tensor,  # (F, 3, 2) of the faces' corners in [0, 1], u right and v down
+) -> UnwrappedMesh:
+    """A mesh whose texture coordinates are known; corners at the same vertex and place in the texture are one."""
+    vertices, places = mesh.faces.cpu().flatten(), uvs.detach().cpu().flatten(0, 1)
+    charts, corner = torch.cat([vertices[:, None].double(), places.double()], dim=1).unique(dim=0, return_inverse=True)
+    whole, sources = mesh.to("cpu"), charts[:, 0].long()
+    return UnwrappedMesh(whole, sources, corner.view(-1, 3), charts[:, 1:].float(), whole.vertex_normals[sources])

@@ -109,7 +109,9 @@ def _datasets(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     try:
         import h5py
     except ImportError:
-        raise BackendUnavailableError(f"{path} is read by h5py, which is not installed", "Run `pip install a4d[person]`") from None
+        raise BackendUnavailableError(
+            f"{path} is read by h5py, which is not installed", "Run `pip install a4d[person]`"
+        ) from None
     require_file(path)
     try:
         with h5py.File(path, "r") as file:

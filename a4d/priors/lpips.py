@@ -13,6 +13,8 @@ from torch.nn.functional import normalize
 
 from a4d.errors import BackendUnavailableError, InvalidInputError
 from a4d.io.checkpoints import read_weights
+from a4d.priors.catalogue import find, locate
+from a4d.priors.placement import Placement
 from a4d.priors.weights_folder import REMEDY, WeightsFolder, weight_files
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -133,6 +135,20 @@ class Lpips(nn.Module):
             if int(name) in self.taps:
                 found.append(normalize(values, dim=1, eps=1e-10))
         return found
+
+
+NETWORKS = {"lpips-alexnet": ALEXNET, "lpips-vgg16": VGG16}
+"""Architectures by their names in the catalogue."""
+
+
+def load_network(name: str, placement: Placement) -> Lpips:
+    """One of `NETWORKS`, ready to compute; nothing is fetched.
+
+    Raises:
+        BackendUnavailableError: weights are missing, damaged, or of another architecture.
+    """
+    folder = WeightsFolder(locate(name, placement.overrides), placement)
+    return load_lpips(folder, find(name).components[0], NETWORKS[name])
 
 
 def load_lpips(folder: WeightsFolder, component: str, architecture: Architecture) -> Lpips:

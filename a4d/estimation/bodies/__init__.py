@@ -1,0 +1,1 @@
+"""A body in the pictures that show it: its shape and poses, from keypoints, masks and cameras."""
