@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from a4d.fitting.seed_settings import PrimitiveConfig
+from a4d.fitting.files import fit_inputs
+from a4d.fitting.seed_settings import ShapeConfig
 from a4d.fitting.settings import Fitting, complete_with_scene, profile_values
 from a4d.fitting.stage import FittingStage
 from a4d.runtime import Runtime
@@ -20,7 +21,7 @@ DEFAULT_PROFILE = "distill-text"
 class Distill(Fitting):
     """Everything that decides a distilled scene."""
 
-    seed: PrimitiveConfig = PrimitiveConfig()
+    seed: ShapeConfig = ShapeConfig()
 
 
 def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +34,11 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
+def inputs(workspace: Workspace, config: Distill) -> list[Path]:
+    """What every fit reads, and the file of the shape that a new scene begins from."""
+    return fit_inputs(workspace, config) + ([] if config.from_scene else config.seed.files)
+
+
 def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     """Read or begin the scene, optimise it against priors and whatever else is asked of it, and save it.
 
@@ -41,12 +47,12 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     """
     from a4d.contents.frames import load_frames
     from a4d.fitting.fitting import fit
-    from a4d.fitting.seeds import primitive_seed
+    from a4d.fitting.seeds import shape_seed
     from a4d.fitting.start import require_another_name, start
 
     require_another_name(work, config)
     frames = load_frames(work.workspace) if config.resolved.reads_frames else None
-    scene = start(work.workspace, config, None if config.from_scene else primitive_seed(config.seed), runtime)
+    scene = start(work.workspace, config, None if config.from_scene else shape_seed(config.seed), runtime)
     return fit(work, config, scene, frames, runtime)
 
 
@@ -56,6 +62,7 @@ STAGE = FittingStage(
     example='a4d distill "a corgi wearing a beret"',
     config=Distill,
     run=run,
+    inputs=inputs,
     defaults=defaults,
     complete=partial(complete_with_scene, purpose="distill"),
     needs=("preprocess",),

@@ -42,10 +42,22 @@ def files_read(workspace: Workspace, config: Fitting) -> list[Path]:
     parts = config.resolved
     channels = dict.fromkeys(map(channel_entry, parts.channels_read))
     given = [workspace.scene(config.from_scene)] if config.from_scene else []
-    files = [] if parts.scene is None else parts.scene.files()
+    files = _files_of_scene(config)
     shown = [workspace.scene(name) for name in parts.scenes_shown]
     adapters = parts.adapter_folders(workspace.path / ADAPTERS)
     return given + files + shown + adapters + [workspace.path / each for each in channels]
+
+
+def _files_of_scene(config: Fitting) -> list[Path]:
+    """The files that a new scene names, or another kind of scene that the given one becomes."""
+    begun = config.resolved.scene
+    if begun is not None:
+        return begun.files()
+    if not config.scene or "kind" not in config.scene:
+        return []
+    from a4d.fitting.resolution import SceneChoice
+
+    return SceneChoice.of(config.scene).files()
 
 
 def image_files(workspace: Workspace) -> list[Path]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from a4d.config import Config
-from a4d.errors import ConfigError
+from a4d.errors import ConfigError, MissingInputError
+from a4d.intake.settings import MeshPlacement
+
+Extent = Annotated[float, Field(gt=0)]
 
 
 class SeedConfig(Config):
@@ -34,12 +37,36 @@ def shape_model(config: SeedConfig) -> str:
     return config.prior
 
 
-class PrimitiveConfig(Config):
-    """The shape that a scene begins from where none is given."""
+class ShapeConfig(MeshPlacement):
+    """The shape that a scene begins from where no scene is given: a simple body, or a coarse mesh of the user's."""
 
-    kind: Literal["ball", "ellipsoid"] = Field(default="ball", description="a filled ball, or an ellipsoid's surface")
-    radius: float = Field(default=0.8, gt=0, description="metres")
-    axes: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="x, y, z as shares of the radius")
+    kind: Literal["ball", "ellipsoid", "cylinder", "mesh"] = Field(
+        default="ball", description="a filled ball, or the surface of an ellipsoid, of an upright cylinder or of a file"
+    )
+    radius: float = Field(default=0.8, gt=0, description="metres; of a mesh, from its middle to its farthest vertex")
+    axes: tuple[Extent, Extent, Extent] = Field(
+        default=(1.0, 1.0, 1.0), description="half extents of ellipsoid and cylinder along x, y, z as shares of it"
+    )
+    file: Path | None = Field(default=None, description="of a mesh")
+
+    @model_validator(mode="after")
+    def _check_file(self) -> ShapeConfig:
+        if (self.kind == "mesh") != (self.file is not None):
+            raise ValueError("a file belongs to the kind `mesh`, and to no other")
+        return self
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that decide the shape.
+
+        Raises:
+            MissingInputError: there is no such file.
+        """
+        if self.file is None:
+            return []
+        if not self.file.is_file():
+            raise MissingInputError(f"{self.file} does not exist", "Correct seed.file")
+        return [self.file.absolute()]
 
 
 class ProxyConfig(Config):

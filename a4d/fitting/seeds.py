@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -11,13 +12,18 @@ from a4d.contents.assets import still_asset
 from a4d.contents.bodies import has_tracked_body, load_tracked_body
 from a4d.contents.frames import load_depth
 from a4d.errors import MissingInputError
-from a4d.fitting.seed_settings import PrimitiveConfig, SeedConfig, shape_model
+from a4d.fitting.seed_settings import SeedConfig, ShapeConfig, shape_model
 from a4d.fitting.shapes import placed_in_picture, read_shape
+from a4d.geometry.assets.placement import normalising
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.primitives import icosphere
+from a4d.geometry.primitives import cylinder, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
 from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
 from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
+from a4d.geometry.transforms import transform_points
+from a4d.intake.mesh_views import orientation_of
+from a4d.io.assets.asset_reader import read_asset
 from a4d.io.assets.ply import read_point_cloud
 from a4d.priors.catalogue import load_image_to_shape
 from a4d.priors.image_to_shape import surface_of
@@ -135,12 +141,28 @@ KINDS: Mapping[str, Callable[[Known], Seed]] = {
 """What makes a seed of each kind."""
 
 
-def primitive_seed(config: PrimitiveConfig) -> Seed:
-    """A simple body around the origin."""
+def shape_seed(config: ShapeConfig) -> Seed:
+    """A shape around the origin.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidInputError: it holds no mesh.
+    """
+    if config.file is not None:
+        return _coarse(config.file, config)
     if config.kind == "ball":
         return Seed(radius=config.radius)
-    sphere = icosphere(config.radius)
-    return Seed(mesh=Mesh(sphere.vertices * sphere.vertices.new_tensor(config.axes), sphere.faces))
+    body = icosphere(config.radius) if config.kind == "ellipsoid" else cylinder(config.radius, 2 * config.radius)
+    return Seed(mesh=Mesh(body.vertices * body.vertices.new_tensor(config.axes), body.faces))
+
+
+def _coarse(file: Path, config: ShapeConfig) -> Seed:
+    """A mesh of the user's in its place; what it looks like does not count."""
+    asset = read_asset(file)
+    mesh = deform(asset).mesh
+    world_from_source = normalising(orientation_of(asset, file, config)[0], [mesh.vertices[mesh.faces.unique()]])
+    vertices = config.radius * transform_points(world_from_source, mesh.vertices.double()).float()
+    return Seed(mesh=Mesh(vertices, mesh.faces))
 
 
 def seed_at_rest(workspace: Workspace, scene: str | None, clip: str | None) -> Seed:

@@ -48,6 +48,13 @@ def icosphere(radius: float = 0.5, subdivisions: int = 4) -> Mesh:
     return _from_trimesh(trimesh.creation.icosphere(subdivisions, radius))
 
 
+def cylinder(radius: float = 0.5, height: float = 1.0, sections: int = 64) -> Mesh:
+    """A closed cylinder around the y axis."""
+    lying = trimesh.creation.cylinder(radius, height, sections)
+    lying.vertices = lying.vertices[:, [0, 2, 1]] * [1, 1, -1]
+    return _from_trimesh(lying)
+
+
 def torus(major_radius: float = 0.45, minor_radius: float = 0.18, sections: int = 48) -> Mesh:
     """A ring around the z axis: its hole faces the front."""
     return _from_trimesh(trimesh.creation.torus(major_radius, minor_radius, sections, sections))

@@ -69,7 +69,7 @@ def take_mesh_at_rest(work: Transaction, config: MeshPlacement) -> tuple[dict[st
     """
     path = work.workspace.source_path()
     source = read_asset(path)
-    orientation, found = _orientation(source, path, config)
+    orientation, found = orientation_of(source, path, config)
     world_from_source = normalising(orientation, _shown_surfaces(source, [Shot.at_rest()]))
     _warn_of_left_out(work, path, source.left_out)
     facts = _facts(source, world_from_source, orientation, found)
@@ -95,7 +95,7 @@ def take_mesh(work: Transaction, config: MeshViews, runtime: Runtime) -> dict[st
     source = read_asset(path)
     shots = [_shot(source, clip, config) for clip in _clips(source, path, config.clip)]
     _require_memory(source, shots)
-    orientation, found = _orientation(source, path, config)
+    orientation, found = orientation_of(source, path, config)
     world_from_source = normalising(orientation, _shown_surfaces(source, shots))
     asset = placed(source, world_from_source)
     train, test = _cameras(config, is_moving=any(shot.clip for shot in shots))
@@ -122,6 +122,36 @@ def take_mesh(work: Transaction, config: MeshViews, runtime: Runtime) -> dict[st
         "clips": len([shot for shot in shots if shot.clip]),
         "axes": f"{orientation.up} up, {orientation.front} front ({found})",
     }
+
+
+def orientation_of(asset: Asset, path: Path, config: MeshPlacement) -> tuple[Orientation, Found]:
+    """Which axes of a file point up and to the front, and how that is known.
+
+    Args:
+        asset: in its own world.
+        path: of its file.
+        config: what the user says of it.
+
+    Raises:
+        UsageError: what is said does not fit together.
+    """
+    up, front = axis_named(config.up), axis_named(config.front)
+    if up and front:
+        return Orientation(up, front), "given"
+    if path.suffix.lower() in Y_UP_FORMATS and up is None:
+        if front and front[1] == "y":
+            raise UsageError(f"--front {config.front} is up in {path.suffix} files", "Give --up as well")
+        return Orientation("+y", front or "+z"), "given" if front else "format"
+    shown = deform(asset).mesh
+    guess = guess_orientation(shown, path.suffix.lower(), up)
+    orientation = Orientation(guess.up, front or guess.front)
+    logger.info(
+        "guessed from the shape that %s is %s %s; say it with --up and --front where it is not",
+        path.name,
+        f"{orientation.up} up and" if up is None else f"{orientation.up} up as given and",
+        f"{orientation.front} front",
+    )
+    return orientation, "guessed"
 
 
 def _facts(source: Asset, world_from_source: Tensor, orientation: Orientation, found: Found) -> SourceAsset:
@@ -180,26 +210,6 @@ def _rate(shot: Shot) -> float | None:
     """Frames per second of a clip's moments, None for a single one."""
     steps = shot.seconds.diff()
     return round(1 / float(steps[0]), 6) if len(steps) and float(steps[0]) > 0 else None
-
-
-def _orientation(asset: Asset, path: Path, config: MeshPlacement) -> tuple[Orientation, Found]:
-    up, front = axis_named(config.up), axis_named(config.front)
-    if up and front:
-        return Orientation(up, front), "given"
-    if path.suffix.lower() in Y_UP_FORMATS and up is None:
-        if front and front[1] == "y":
-            raise UsageError(f"--front {config.front} is up in {path.suffix} files", "Give --up as well")
-        return Orientation("+y", front or "+z"), "given" if front else "format"
-    shown = deform(asset).mesh
-    guess = guess_orientation(shown, path.suffix.lower(), up)
-    orientation = Orientation(guess.up, front or guess.front)
-    logger.info(
-        "guessed from the shape that %s is %s %s; say it with --up and --front where it is not",
-        path.name,
-        f"{orientation.up} up and" if up is None else f"{orientation.up} up as given and",
-        f"{orientation.front} front",
-    )
-    return orientation, "guessed"
 
 
 def _shown_surfaces(asset: Asset, shots: list[Shot]) -> Iterator[Tensor]:

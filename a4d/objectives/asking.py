@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch.nn.functional import interpolate, normalize
 from a4d.config import Number, value_at
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.transforms import rotation_from_quaternion
+from a4d.geometry.transforms import rotation_from_axis_angle, rotation_from_quaternion
 from a4d.objectives.deferred import render_in_patches
 from a4d.objectives.distillation import sample_timesteps
 from a4d.objectives.objective import Objective, Step
@@ -24,6 +25,8 @@ from a4d.priors.prompts import blended_view_conditioning, view_prompts
 from a4d.priors.protocol import Conditioning, Prior, Query, frame_mask, sample_count
 from a4d.randomness import generator
 from a4d.render.render import Channel, Render
+
+NormalTurn = Literal["any", "yaw-pitch", "none"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class PriorObjective(Objective):
     patch: int | None = Field(default=None, ge=8, le=4096, description="render in patches of this side, to save memory")
     geometry_latents: int | None = Field(
         default=None, ge=8, le=1024, description="shrink normals and mask to this side in place of encoding the colours"
+    )
+    normal_turn: NormalTurn = Field(
+        default="any", description="how those normals are turned by chance, each view's by itself; see `random_turns`"
     )
 
     @field_validator("template")
@@ -154,7 +160,9 @@ class PriorObjective(Objective):
         if self.geometry_latents is None:
             latents = prior.encode(rgb, draws)
         else:
-            latents = geometry_latents(step.render(self.views, self.needs), self.geometry_latents, draws)
+            latents = geometry_latents(
+                step.render(self.views, self.needs), self.geometry_latents, self.normal_turn, draws
+            )
         return Answer(predict(prior, latents, t, query, wants, draws), seen_from, reference)
 
     def rendered(self, step: Step, chosen: Callable[[Render], Tensor]) -> Tensor:
@@ -194,20 +202,37 @@ class PriorObjective(Objective):
         return shown, None
 
 
-def geometry_latents(render: Render, size: int, draws: torch.Generator) -> Tensor:
-    """(B, 4, size, size) normals, each view's turned by chance, and the mask, which stand for latents.
+def geometry_latents(render: Render, size: int, turn: NormalTurn, draws: torch.Generator) -> Tensor:
+    """(B, 4, size, size) normals and the mask, which stand for latents.
 
     Fantasia3D (Chen et al. 2023, section 3.2), whose coarse stage asks a prior of latents so without an encoder.
 
     Args:
         render: with the channel `normal`.
         size: pixels.
+        turn: of the normals of each view.
         draws: for the turns.
     """
     normal = render.channels["normal"]
-    turns = rotation_from_quaternion(normalize(torch.randn(len(normal), 4, generator=draws), dim=-1))
-    turned = torch.einsum("bhwi,bij->bhwj", normal, turns.to(normal))
-    return interpolate(torch.cat([turned, render.alpha], dim=-1).permute(0, 3, 1, 2), (size, size), mode="bilinear")
+    if turn != "none":
+        normal = torch.einsum("bhwi,bij->bhwj", normal, random_turns(turn, len(normal), draws).to(normal))
+    return interpolate(torch.cat([normal, render.alpha], dim=-1).permute(0, 3, 1, 2), (size, size), mode="bilinear")
+
+
+def random_turns(turn: Literal["any", "yaw-pitch"], count: int, draws: torch.Generator) -> Tensor:
+    """(count, 3, 3) rotations that multiply rows from the right.
+
+    Args:
+        turn: `any` is uniform over all rotations; `yaw-pitch` is R_y R_x, each by a uniform angle, of the released
+            code of Fantasia3D and X-Dreamer, which favours the poles.
+        count: number of rotations.
+        draws: on the CPU.
+    """
+    if turn == "any":
+        return rotation_from_quaternion(normalize(torch.randn(count, 4, generator=draws), dim=-1))
+    yaw, pitch = 2 * math.pi * torch.rand(2, count, 1, generator=draws)
+    x_axis, y_axis = torch.eye(3)[:2]
+    return rotation_from_axis_angle(yaw * y_axis) @ rotation_from_axis_angle(pitch * x_axis)
 
 
 def _only_observed(step: Step) -> str:

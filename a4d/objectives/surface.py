@@ -16,7 +16,7 @@ from a4d.geometry.surfaces.isosurface.extraction import ExtractedSurface
 from a4d.geometry.surfaces.isosurface.signs import sign_change_loss
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.protocols import Extracting
+from a4d.scenes.protocols import Extracting, Shaded
 
 
 class SurfaceObjective(Objective):
@@ -84,9 +84,10 @@ class LaplacianSmoothness(SurfaceObjective):
         return offsets.square().sum(-1).mean() / self.scene(step).cell_size() ** 2
 
 
-class MaterialSmoothness(SurfaceObjective):
+class MaterialSmoothness(Objective):
     """Mean absolute change of the material from random points of the surface to others near them (nvdiffrec)."""
 
+    applies_to = Shaded
     kind: Literal["material-smoothness"] = "material-smoothness"
     points: int = Field(default=4096, ge=1, le=1_000_000, description="drawn anew each step")
     distance: float = Field(default=0.01, gt=0, description="metres; standard deviation of the step along each axis")
@@ -94,8 +95,9 @@ class MaterialSmoothness(SurfaceObjective):
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over points and channels."""
-        scene, draws = self.scene(step), generator(step.seed, self.label, step.index)
-        mesh = self.surface(step).mesh
+        scene, draws = step.scene, generator(step.seed, self.label, step.index)
+        assert isinstance(scene, Shaded)
+        mesh = scene.surface_mesh()
         places = sample_surface(mesh.with_vertices(mesh.vertices.detach()), self.points, draws)[0]
         offsets = torch.randn(self.points, 3, generator=draws).to(places) * self.distance
         channels = {"albedo": slice(0, 3), "roughness-metallic": slice(3, 5), "bump": slice(5, 8), "all": slice(None)}

@@ -24,6 +24,16 @@ BATCH = 2**18
 """Samples that a function is given at a time."""
 
 
+OUTSIDE = 1e-4
+"""How far texture coordinates may leave the picture: files round them."""
+
+UNCHARTED = 0.01
+"""Share of a surface whose texture coordinates may span no area."""
+
+DOUBLE = 0.03
+"""Share of the charts that may lie over others, which counting pixels cannot tell from none."""
+
+
 @dataclass(frozen=True)
 class SurfacePoints:
     """Places on an unwrapped surface, one for each sample of a texture.
@@ -62,8 +72,8 @@ class SurfacePoints:
 
     @property
     def normals(self) -> Tensor:
-        """(N, 3) unit, smooth."""
-        return normalize(self.interpolate(self.unwrapped.mesh.vertex_normals), dim=1)
+        """(N, 3) unit, as renderers interpolate them."""
+        return normalize(self.interpolate_over_charts(self.unwrapped.normals), dim=1)
 
 
 SurfaceFunction = Callable[[SurfacePoints], Tensor]
@@ -109,6 +119,26 @@ def bake_texture(
     is_empty = (counts == 0).reshape(size, size).numpy()
     row, column = distance_transform_edt(is_empty, return_distances=False, return_indices=True)
     return image[torch.from_numpy(row).long(), torch.from_numpy(column).long()]
+
+
+def charts_are_sound(unwrapped: UnwrappedMesh, size: int = 512) -> bool:
+    """Whether a picture can say something else of each place: charts lie within it and not over each other.
+
+    Args:
+        unwrapped: with texture coordinates of any origin.
+        size: pixels along either side by which it is judged; charts may share the pixels at their borders.
+    """
+    uvs = unwrapped.uvs.double()
+    if not bool(((uvs > -OUTSIDE) & (uvs < 1 + OUTSIDE)).all()):
+        return False
+    (a, b, c) = uvs[unwrapped.faces].unbind(1)
+    first, second = b - a, c - a
+    flat = (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).abs() / 2
+    area = unwrapped.mesh.face_normals.norm(dim=1)
+    if float(area[flat == 0].sum()) > UNCHARTED * float(area.sum()):
+        return False
+    covered = len(texel_centres(unwrapped, size)[0]) / size**2
+    return float(flat.sum()) <= covered * (1 + DOUBLE)
 
 
 def texel_centres(unwrapped: UnwrappedMesh, size: int) -> tuple[Tensor, SurfacePoints]:

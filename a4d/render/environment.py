@@ -117,6 +117,23 @@ def studio_cube(size: int) -> Tensor:
     return (room + glow @ tint).view(6, size, size, 3)
 
 
+def sky_cube(size: int) -> Tensor:
+    """(6, size, size, 3) a clear sky with a sun at the upper left in front, over brighter and darker ground.
+
+    Its mean radiance is 0.5 and without colour, so that what is lit by it keeps its own.
+    """
+    directions, solid_angles = cubemap.texel_directions(size)
+    height = directions[:, 1:2]
+    horizon, zenith, ground = torch.tensor([[0.85, 0.88, 0.92], [0.25, 0.42, 0.75], [0.38, 0.34, 0.3]])
+    sky = horizon + (zenith - horizon) * height.clamp(min=0).sqrt()
+    toward_sun = (directions @ normalize(torch.tensor([-0.5, 0.75, 0.6]), dim=0)).clamp(min=0)[:, None]
+    sun = 12 * torch.sigmoid((toward_sun - 0.985) * 400) + 0.8 * toward_sun**24
+    radiance = sky + sun * torch.tensor([1.0, 0.95, 0.85])
+    radiance = radiance + (ground - radiance) * torch.sigmoid(-height * 40)
+    mean = (radiance * solid_angles[:, None]).sum(0) / solid_angles.sum()
+    return (0.5 * radiance / mean).view(6, size, size, 3)
+
+
 def specular_factors(cosine: Tensor, roughness: Tensor) -> tuple[Tensor, Tensor]:
     """Scale A and offset B of the reflectance F0 A + B of a GGX surface in a uniformly white environment.
 

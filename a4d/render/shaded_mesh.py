@@ -50,6 +50,19 @@ class TextureCoordinates:
     faces: Tensor
 
 
+@dataclass(frozen=True)
+class CornerNormals:
+    """Normals that a surface brings along, which may differ between faces that meet in a sharp edge.
+
+    Args:
+        normals: (N, 3) unit.
+        faces: (F, 3) rows of normals at the corners of each face.
+    """
+
+    normals: Tensor
+    faces: Tensor
+
+
 def render_material(
     view: MeshView,
     mesh: Mesh,
@@ -59,6 +72,7 @@ def render_material(
     coordinates: TextureCoordinates | None = None,
     background: Tensor | None = None,
     wants: Wants = (),
+    given_normals: CornerNormals | None = None,
 ) -> Render:
     """Images with gradients by shape, material and light; both sides of every face are seen.
 
@@ -72,12 +86,14 @@ def render_material(
         coordinates: needed by textures and normal maps.
         background: (3,) or (B, 3) sRGB; None is black.
         wants: channels of `MATERIAL_CHANNELS`; normals are those that light falls on, toward the camera.
+        given_normals: of the surface, in place of the means over the faces around each vertex.
     """
     seen = view.fragments.is_covered
     shared = [mesh.vertices, mesh.vertex_normals, torch.ones_like(mesh.vertices[:, :1])]
     plain = torch.cat([part.float() for part in shared], dim=-1).expand(len(view.cameras), -1, -1)
     image = view.interpolate(torch.cat([plain, view.in_camera[..., 2:].to(plain)], dim=-1))
-    positions, normals = image[seen][:, :3], normalize(image[seen][:, 3:6], dim=-1)
+    own = image[..., 3:6] if given_normals is None else view.interpolate(given_normals.normals, given_normals.faces)
+    positions, normals = image[seen][:, :3], normalize(own[seen], dim=-1)
     camera = view.cameras.positions.to(positions)[seen.nonzero()[:, 0]]
     toward_camera = normalize(camera - positions, dim=-1)
     normals = facing(normals, toward_camera)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = {
     "avatar": "a4d.scenes.avatar:AvatarScene",
     "field": "a4d.scenes.field:FieldScene",
+    "fixed_mesh": "a4d.scenes.fixed_mesh:FixedMeshScene",
     "gaussian_motion": "a4d.scenes.gaussian_motion:GaussianMotionScene",
     "gaussians": "a4d.scenes.gaussians:GaussianScene",
     "tetmesh": "a4d.scenes.tetmesh:TetmeshScene",

@@ -12,13 +12,14 @@ from torch.nn.functional import avg_pool2d
 from a4d.config import Config
 from a4d.io.pictures.hdr import read_hdr
 from a4d.render.cubemap import cube_from_panorama
-from a4d.render.environment import EnvironmentLight, studio_cube
+from a4d.render.environment import EnvironmentLight, sky_cube, studio_cube
 from a4d.trainable import learning_parameters
 
 FIXED_SIZE, OPTIMISED_SIZE = 128, 32
 """Texels along the edge of a cube map's face."""
 
-BUILT_IN = "studio"
+BUILT_IN = {"studio": studio_cube, "sky": sky_cube}
+"""Environments by name, each a cube map of a size that is asked for."""
 
 DARKEST = 1e-3
 """Linear radiance at which an optimised light starts where there is none: its logarithm must be finite."""
@@ -27,9 +28,14 @@ DARKEST = 1e-3
 class LightConfig(Config):
     """Where the light comes from."""
 
-    environment: str = Field(default=BUILT_IN, description="built-in 'studio', or the path of an .hdr file")
+    environment: str = Field(default="studio", description="built-in 'studio' or 'sky', or the path of an .hdr file")
     strength: float = Field(default=1.0, gt=0)
     is_optimised: bool = Field(default=False, description="a parameter of the scene, the group 'light'")
+
+    @property
+    def files(self) -> list[Path]:
+        """The picture of the environment, where it is none of those built in."""
+        return [] if self.environment in BUILT_IN else [Path(self.environment)]
 
 
 class Lighting(nn.Module):
@@ -60,8 +66,8 @@ class Lighting(nn.Module):
             MissingInputError: there is no such file.
             InvalidInputError: it is no Radiance picture.
         """
-        if self.config.environment == BUILT_IN:
-            cube = studio_cube(FIXED_SIZE)
+        if self.config.environment in BUILT_IN:
+            cube = BUILT_IN[self.config.environment](FIXED_SIZE)
         else:
             cube = cube_from_panorama(torch.from_numpy(read_hdr(Path(self.config.environment))), FIXED_SIZE)
         cube = cube * self.config.strength

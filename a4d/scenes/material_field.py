@@ -13,7 +13,7 @@ from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.unwrapping import unwrap
+from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.render.shading import SurfaceMaterial, decode_srgb, displaced
@@ -73,35 +73,49 @@ class MaterialField(nn.Module):
         return SurfaceMaterial(decode_srgb(albedo), metallic[:, 0], roughness[:, 0], normal_offset=bent)
 
 
-@torch.no_grad()
 def baked_asset(name: str, mesh: Mesh, field: MaterialField, size: int, is_unlit: bool = False) -> Asset:
-    """A surface with the pictures that show a material field on it.
+    """A surface in new charts, with the pictures that show a material field on it.
 
     Args:
         name: of the node.
         mesh: on any device.
         field: evaluated at every texel.
         size: pixels of the pictures along either side.
+        is_unlit: see `baked_material`.
+    """
+    unwrapped = unwrap(Mesh(mesh.vertices, mesh.faces), size)
+    material = baked_material(name, unwrapped, field, size, is_unlit)
+    return static_asset(name, unwrapped.primitive(has_tangents=material.normal_map is not None), material)
+
+
+@torch.no_grad()
+def baked_material(
+    name: str, unwrapped: UnwrappedMesh, field: MaterialField, size: int, is_unlit: bool = False
+) -> Material:
+    """The pictures that show a material field on a surface.
+
+    Args:
+        name: of the material.
+        unwrapped: on the CPU.
+        field: evaluated at every texel, on any device.
+        size: pixels of the pictures along either side.
         is_unlit: the albedo is shown as it is; without it there are metallic-roughness and normal maps too.
     """
     device = field.encoding.table.device
-    unwrapped = unwrap(Mesh(mesh.vertices, mesh.faces), size)
     values = bake_texture(unwrapped, lambda points: field(points.positions.to(device))[:, :5], size)
     albedo = texture_map(values[..., :3])
     if is_unlit:
-        material = Material(name, base_colour_map=albedo, metallic=0.0, roughness=0.9, is_unlit=True)
-        return static_asset(name, unwrapped.primitive(), material)
+        return Material(name, base_colour_map=albedo, metallic=0.0, roughness=0.9, is_unlit=True)
     # In the layout of glTF; red is free for occlusion, of which there is none.
     factors = torch.cat([torch.ones_like(values[..., :1]), values[..., 3:]], dim=-1)
     material = Material(name, base_colour_map=albedo, metallic_roughness_map=texture_map(factors))
     if not field.config.bump:
-        return static_asset(name, unwrapped.primitive(), material)
+        return material
 
     def directions(points: SurfacePoints) -> Tensor:
         return displaced(points.normals, field(points.positions.to(device))[:, 5:].cpu())
 
-    bent = replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size)))
-    return static_asset(name, unwrapped.primitive(has_tangents=True), bent)
+    return replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size)))
 
 
 def _ranges(config: MaterialConfig) -> tuple[Interval, Interval, Interval]:

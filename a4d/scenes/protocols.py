@@ -199,20 +199,28 @@ class Deforming(Protocol):
 
 
 @runtime_checkable
-class Extracting(Protocol):
-    """A scene whose surface is extracted from a grid, and which knows the material of every point."""
+class Shaded(Protocol):
+    """A scene that knows the material of every point of its surface."""
 
-    def extracted(self) -> ExtractedSurface:
-        """The surface as it stands, part of the autograd graph."""
-
-    def cell_size(self) -> float:
-        """Metres along a side of the grid's cells."""
+    def surface_mesh(self) -> Mesh:
+        """The surface as it stands, on the scene's device, part of the autograd graph where it learns."""
 
     def material_channels(
         self,
         points: Tensor,  # (N, 3) world, metres
     ) -> Tensor:
         """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
+
+
+@runtime_checkable
+class Extracting(Protocol):
+    """A scene whose surface is extracted from a grid."""
+
+    def extracted(self) -> ExtractedSurface:
+        """The surface as it stands, part of the autograd graph."""
+
+    def cell_size(self) -> float:
+        """Metres along a side of the grid's cells."""
 
 
 @runtime_checkable

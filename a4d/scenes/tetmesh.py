@@ -24,7 +24,7 @@ from a4d.render.render import Render, Shading, Wants
 from a4d.render.shaded_mesh import MATERIAL_CHANNELS, SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
-from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
+from a4d.scenes.lighting import LightConfig, Lighting
 from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.scene import Scene
@@ -109,7 +109,7 @@ class TetmeshScene(Scene):
     def files_read(cls, config: Config) -> list[Path]:
         """The picture of the environment."""
         assert isinstance(config, TetmeshSceneConfig)
-        return [] if config.light.environment == BUILT_IN else [Path(config.light.environment)]
+        return config.light.files
 
     @property
     def level_weights(self) -> tuple[float, ...] | None:
@@ -133,6 +133,10 @@ class TetmeshScene(Scene):
             with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
                 self._extracted = self.surface(self.level_weights)
         return self._extracted
+
+    def surface_mesh(self) -> Mesh:
+        """The extracted surface, part of the autograd graph."""
+        return self.extracted().mesh
 
     def cell_size(self) -> float:
         """Metres along a side of the cells of the grid."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -37,6 +37,9 @@ class OrbitViews(Views):
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     hemisphere: float = Field(
         default=0.0, ge=0, le=1, description="chance that a camera, or ring, is anywhere above the horizon instead"
+    )
+    shift: float = Field(
+        default=0.0, ge=0, description="metres up to which a camera, or ring, moves along its image's axes, not turning"
     )
     ring: int = Field(default=1, ge=1, le=4096, description="views evenly around the axis that share all but azimuth")
     frames: int | None = Field(
@@ -93,6 +96,8 @@ class OrbitViews(Views):
             batch = self._at_a_moment(place.ring(self.ring, fov, self.size), backgrounds, step, seed, frames)
         else:
             batch = self._over_the_clip(place, fov, backgrounds, step, seed)
+        if self.shift:
+            batch = replace(batch, cameras=self._shifted(batch.cameras, count, generator(seed, "shift", step)))
         return self.jittered(batch, seed, "orbit", step)
 
     def _distance(self, share: Tensor, fov: float, step: int) -> Tensor:
@@ -101,6 +106,15 @@ class OrbitViews(Views):
 
     def _metres(self, radius: Tensor, fov: float) -> Tensor:
         return radius / math.tan(math.radians(fov) / 2) if self.relative else radius
+
+    def _shifted(self, cameras: Cameras, rings: int, draws: torch.Generator) -> Cameras:
+        """All cameras of a ring moved alike, right and down in their own images (X-Dreamer's camera jitter)."""
+        sideways = (self.shift * (2 * torch.rand(rings, 2, generator=draws) - 1)).repeat_interleave(
+            len(cameras) // rings, dim=0
+        )
+        pose = cameras.world_from_camera.clone()
+        pose[:, :3, 3] += torch.einsum("bij,bj->bi", pose[:, :3, :2], sideways)
+        return replace(cameras, world_from_camera=pose)
 
     def _at_a_moment(
         self, cameras: Cameras, backgrounds: Tensor, step: int, seed: int, frames: Frames | None

@@ -13,6 +13,7 @@ from a4d.config import parse
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import turntable
 from a4d.objectives import build_objectives
+from a4d.objectives.asking import random_turns
 from a4d.objectives.objective import Step
 from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.optimise import LoopConfig, Problem, optimise
@@ -289,6 +290,28 @@ def test_normals_and_mask_stand_for_latents():
     assert 0.3 < float(lengths.mean()) < 1.1
     with pytest.raises(ConfigError, match="of kind 'album' have no channel 'normal'"):
         Problem(Album(), step_of(prior).views, [ask], priors={"exact": prior})
+
+
+def test_unturned_normals_are_those_of_the_render():
+    scene, prior = Relief(), Whole(ExampleSet(pictures(), cameras=RING))
+    ask = objective(geometry_latents=SIZE, normal_turn="none", t=[0, 0], weighting="uniform")
+    step = step_of(prior, scene)
+    gradient(ask, step)
+    render = step.render("novel", ("normal",))
+    shown = torch.cat([render.channels["normal"], render.alpha], dim=-1).permute(0, 3, 1, 2)
+    # At timestep 0 a latent has all but a few percent of noise left.
+    assert float((prior.asked - shown).detach().abs().mean()) < 0.05
+
+
+def test_turns_by_yaw_and_pitch_leave_no_roll_and_favour_the_poles():
+    turns = {turn: random_turns(turn, 4000, torch.Generator().manual_seed(1)) for turn in ("any", "yaw-pitch")}
+    for rotations in turns.values():
+        torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).expand(4000, 3, 3), rtol=0, atol=1e-5)
+    rows = torch.tensor([0.0, 1.0, 0.0]) @ turns["yaw-pitch"]
+    # Up is turned about the x axis alone, and evenly: E[y^2] is a half, where over all rotations it is a third.
+    assert float(rows[:, 0].abs().max()) < 1e-5
+    assert float(rows[:, 1].square().mean()) == pytest.approx(1 / 2, abs=0.03)
+    assert float((torch.tensor([0.0, 1.0, 0.0]) @ turns["any"])[:, 1].square().mean()) == pytest.approx(1 / 3, abs=0.03)
 
 
 def test_objectives_take_turns(tmp_path):

@@ -181,6 +181,21 @@ def test_orbits_stay_in_their_intervals_and_strata() -> None:
     assert sectors == {(0, 1, 2, 3)}
 
 
+def test_shifted_cameras_look_the_same_way_from_beside_where_they_stood() -> None:
+    settings = {"kind": "orbit", "batch": 8, "ring": 2, "elevation": [-20, 45], "radius": 3.0}
+    straight = views(**settings).sample(4, 1, None).cameras
+    shifted = views(**settings, shift=0.4).sample(4, 1, None).cameras
+    moved = torch.linalg.inv(straight.world_from_camera) @ shifted.world_from_camera
+    torch.testing.assert_close(moved[:, :3, :3], torch.eye(3).expand(8, 3, 3), rtol=0, atol=1e-5)
+    right, down, forward = moved[:, :3, 3].unbind(1)
+    assert float(forward.abs().max()) < 1e-5
+    assert float(torch.stack([right, down]).abs().max()) < 0.4
+    assert float(torch.stack([right, down]).abs().amin()) > 1e-4
+    # The two of a ring move alike, each along its own image's axes.
+    torch.testing.assert_close(right[::2], right[1::2], rtol=0, atol=1e-5)
+    assert len(right[::2].unique()) == 4
+
+
 def test_patches_are_parts_of_the_image_with_the_cameras_that_see_them() -> None:
     frames = gallery(2, 24)
     places = set()

@@ -28,22 +28,19 @@ class UnwrappedMesh:
         sources: (U,) int64 the mesh's vertex that each vertex of the charts is.
         faces: (F, 3) int64 into the charts' vertices, in the order of the mesh's faces.
         uvs: (U, 2) float32 in [0, 1], u right and v down.
+        normals: (U, 3) unit, those of the whole mesh: the cuts do not show.
     """
 
     mesh: Mesh
     sources: Tensor
     faces: Tensor
     uvs: Tensor
+    normals: Tensor
 
     @property
     def vertices(self) -> Tensor:
         """(U, 3) metres."""
         return self.mesh.vertices[self.sources]
-
-    @property
-    def normals(self) -> Tensor:
-        """(U, 3) unit, those of the whole mesh: the cuts do not show."""
-        return self.mesh.vertex_normals[self.sources]
 
     def primitive(self, has_tangents: bool = False) -> Primitive:
         """The surface with texture coordinates and without vertex colours, for a material with a picture.
@@ -65,7 +62,12 @@ class UnwrappedMesh:
         return trajectories[:, self.sources], normals[:, self.sources]
 
 
-def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
+def unwrap(
+    mesh: Mesh,
+    size: int = 1024,
+    padding: int = 4,
+    normals: Tensor | None = None,  # (V, 3) unit
+) -> UnwrappedMesh:
     """Cut a mesh into charts of little distortion and pack them into the unit square.
 
     Args:
@@ -73,6 +75,7 @@ def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
         size: pixels of the picture that it is meant for, along either side.
         padding: pixels between charts, or a little less where the charts need a larger picture than hoped; they keep
             colours apart also in smaller mip levels.
+        normals: of the mesh, such as those of a file; None takes the mean over the faces around each vertex.
 
     Raises:
         InvalidInputError: the mesh is empty or not finite, or none of its faces has an area.
@@ -93,11 +96,13 @@ def unwrap(mesh: Mesh, size: int = 1024, padding: int = 4) -> UnwrappedMesh:
     sources, faces, uvs = atlas[0]
     if not np.isfinite(uvs).all():
         raise InvalidInputError("a mesh whose faces have no area has no texture coordinates")
+    origins = torch.from_numpy(sources.astype(np.int64))
     return UnwrappedMesh(
         mesh,
-        torch.from_numpy(sources.astype(np.int64)),
+        origins,
         torch.from_numpy(faces.astype(np.int64)),
         torch.from_numpy(np.ascontiguousarray(uvs, dtype=np.float32)),
+        (mesh.vertex_normals if normals is None else normals.cpu())[origins],
     )
 
 
@@ -108,4 +113,5 @@ def laid_out(
     """A mesh whose texture coordinates are known; corners at the same vertex and place in the texture are one."""
     vertices, places = mesh.faces.cpu().flatten(), uvs.detach().cpu().flatten(0, 1)
     charts, corner = torch.cat([vertices[:, None].double(), places.double()], dim=1).unique(dim=0, return_inverse=True)
-    return UnwrappedMesh(mesh.to("cpu"), charts[:, 0].long(), corner.view(-1, 3), charts[:, 1:].float())
+    whole, sources = mesh.to("cpu"), charts[:, 0].long()
+    return UnwrappedMesh(whole, sources, corner.view(-1, 3), charts[:, 1:].float(), whole.vertex_normals[sources])

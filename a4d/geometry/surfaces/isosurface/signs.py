@@ -24,7 +24,7 @@ def inside_mask(
     if not bool(inside.any()):
         raise SurfaceVanishedError(
             "the surface vanished: no signed distance is negative",
-            "Lower the learning rates or start from a larger shape",
+            "Lower the learning rates or a prior's guidance_scale, or start from a larger shape",
         )
     if bool((inside & is_boundary).any()):
         raise SurfaceVanishedError(
