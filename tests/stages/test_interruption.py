@@ -231,7 +231,8 @@ def test_a_disk_that_fills_up_after_a_checkpoint_leaves_that_to_go_on_from(a4d, 
         disk = BrokenDisk(patched, errno.ENOSPC, writes=10_000, everything=False)
         patched.setattr("a4d.scenes.gaussians.GaussianScene.save", lambda scene, folder: disk.fill(folder / "x"))
         result = a4d(*FIT)
-        assert (result.code, len(result.err.splitlines())) == (3, 2), result.err
+        assert result.code == 3
+        assert "the disk is full" in result.err.splitlines()[-1]
     after = tree(Path.cwd())
     assert {name for name in after if name not in before} >= {f"creature.a4d/{CHECKPOINT}"}
     assert all(".partial/" in name for name in after.keys() ^ before.keys())
