@@ -2,7 +2,7 @@
 # Sourced, beside _environment.sh.
 
 # read_options NAME... -- ARGUMENT...
-# --profile, --weights and --accept, and --NAME VALUE for each further NAME, into variables of these names; what is left goes
+# --profile, --weights and --accept, and --NAME VALUE for each further NAME, into variables of these names, _ for -; what is left goes
 # into `positional`. The comments at the head of the recipe are its usage.
 read_options() {
   local own=()
@@ -10,7 +10,7 @@ read_options() {
   shift
   profile="" weights="" accept="" positional=()
   local name argument
-  for name in ${own[@]+"${own[@]}"}; do printf -v "$name" ''; done
+  for name in ${own[@]+"${own[@]}"}; do printf -v "${name//-/_}" ''; done
   while [ $# -gt 0 ]; do
     argument="$1"
     shift
@@ -22,8 +22,8 @@ read_options() {
         name="${name%%=*}"
         case " profile weights ${own[*]-} " in *" $name "*) ;; *) usage ;; esac
         case "$argument" in
-          *=*) printf -v "$name" %s "${argument#*=}" ;;
-          *) [ $# -ge 1 ] || usage; printf -v "$name" %s "$1"; shift ;;
+          *=*) printf -v "${name//-/_}" %s "${argument#*=}" ;;
+          *) [ $# -ge 1 ] || usage; printf -v "${name//-/_}" %s "$1"; shift ;;
         esac
         ;;
       *) positional+=("$argument") ;;

@@ -37,10 +37,13 @@ SMALL = {
     },
     "appearance": {
         "scene": {"material": {"encoding": ENCODING}},
-        "iterations": 2,
+        "iterations": 4,
     },
     "export": {"formats": "glb,obj", "texture": 64},
 }
+
+UNTAUGHT = ("--set", "priors.text-to-image.adapters=[]")
+"""Where no geometry has taught the prior anything."""
 
 
 def rehearsal(profile: str) -> Path:
@@ -82,6 +85,12 @@ def test_the_paper_s_file_leads_from_a_text_to_a_mesh_with_pictures(a4d, weights
     for arguments in chain:
         done = a4d(*arguments)
         assert done.code == 0, (arguments[0], done.err)
+    # The adapter of geometry is what appearance begins with, and goes on learning.
+    adapters = [
+        load_file(workspace / f"adapters/{run}/text-to-image/cg_lora.safetensors") for run in ("geometry", "appearance")
+    ]
+    grown = [sum(float(value.norm()) for name, value in each.items() if "up" in name) for each in adapters]
+    assert 0 < grown[0] != grown[1]
     geometry, appearance = (load_scene(workspace / "scenes" / name) for name in ("geometry", "appearance"))
     assert geometry.surface.config.extraction == extraction
     assert torch.equal(geometry.mesh().vertices, appearance.mesh().vertices)
@@ -126,7 +135,8 @@ def test_the_two_phases_ask_in_turn(a4d, weights: str) -> None:
     done = a4d("distill", "a cupcake", "--name", "geometry", "--weights", weights, "--config", rehearsal("paper"))
     assert done.code == 0, done.err
     asked = json.loads(Path("a-cupcake.a4d/stages/geometry/record.json").read_text())["config"]["objectives"]
-    coarse, fine = asked
+    attention, denoising, coarse, fine = asked
+    assert (attention["kind"], denoising["kind"]) == ("attention-mask", "denoising")
     assert (coarse["turns"]["stop"], fine["turns"]["start"]) == (2, 2)
     assert (coarse["weighting"], fine["weighting"]) == ("variance", "signal-variance")
     assert (coarse["normal_turn"], coarse["geometry_latents"], fine["geometry_latents"]) == ("yaw-pitch", 8, None)
@@ -159,11 +169,22 @@ def test_the_user_s_own_mesh_gets_pictures_over_its_own_coordinates(a4d, weights
     write_asset(Path("animal.glb"), given)
     settings = ("--config", rehearsal("paper"), "--json")
     workspace = Path("animal.a4d")
-    none = a4d("refine", workspace, *settings)
+    none = a4d("refine", workspace, *settings, *UNTAUGHT)
     assert none.code != 0
     chain = [
         ("preprocess", "animal.glb", "--views", 1, "--test-views", 0, "--size", 32, "--json"),
-        ("refine", workspace, "--name", "appearance", "--prompt", "an animal", "--weights", weights, *settings),
+        (
+            "refine",
+            workspace,
+            "--name",
+            "appearance",
+            "--prompt",
+            "an animal",
+            "--weights",
+            weights,
+            *settings,
+            *UNTAUGHT,
+        ),
         ("export", workspace, "--from", "appearance", "--frame", "source", *settings),
     ]
     for arguments in chain:
@@ -179,6 +200,7 @@ def test_the_user_s_own_mesh_gets_pictures_over_its_own_coordinates(a4d, weights
 def test_what_is_held_in_appearance_stays_bit_for_bit(a4d, weights: str) -> None:
     write_ply_mesh(Path("box.ply"), box())
     section = yaml.safe_load(rehearsal("paper").read_text())["appearance"]
+    section["priors"]["text-to-image"]["adapters"] = []
     Path("plain.yaml").write_text(yaml.safe_dump({key: value for key, value in section.items() if key != "stage"}))
     settings = ("--config", "plain.yaml", "--weights", weights, "--prompt", "a box")
     assert a4d("preprocess", "box.ply", "--views", 1, "--test-views", 0, "--size", 32).code == 0
