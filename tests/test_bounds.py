@@ -160,6 +160,7 @@ SMALL = {
     "field": {"encoding": {"levels": 12, "table": 2**14}, "time": {"kind": "grid-stack", "count": 4}},
     "tetmesh": {"surface": {"resolution": 24}, "material": {"encoding": {"levels": 8, "table": 2**14}}},
     "avatar": {"texels": 72},
+    "fixed_mesh": {"material": {"encoding": {"levels": 8, "table": 2**14}}},
 }
 
 
@@ -167,7 +168,7 @@ SMALL = {
 def test_a_scene_takes_as_much_as_it_says(kind: str) -> None:
     scenes = scene_class(kind)
     spec = {"kind": kind, **SMALL[kind]}
-    seed = Seed(mesh=icosphere(0.8)) if kind.startswith("gauss") else Seed(radius=0.8, body=tracked(2))
+    seed = Seed(mesh=icosphere(0.8)) if kind.startswith(("gauss", "fixed")) else Seed(radius=0.8, body=tracked(2))
     scene = scenes.begin(spec, seed, torch.Generator().manual_seed(0))
     trained = sum(parameter.numel() for parameter in scene.parameters())
     kept = sum(buffer.numel() * buffer.element_size() for buffer in scene.buffers())
