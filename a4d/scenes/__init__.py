@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from a4d.scenes.scene import Scene
 
 KINDS = {
-    "avatar": "a4d.scenes.avatar:AvatarScene",
+    "avatar": "a4d.scenes.avatar.scene:AvatarScene",
     "field": "a4d.scenes.field:FieldScene",
     "fixed_mesh": "a4d.scenes.fixed_mesh:FixedMeshScene",
     "gaussian_motion": "a4d.scenes.gaussian_motion:GaussianMotionScene",

@@ -11,7 +11,7 @@ from torch import Tensor
 from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
-from a4d.scenes.avatar_poses import AvatarPoses
+from a4d.scenes.avatar.poses import AvatarPoses
 from a4d.scenes.scene import Scene
 
 

@@ -37,7 +37,7 @@ from a4d.randomness import generator  # noqa: E402
 from a4d.render.footprint import pixel_sizes, render_fitted  # noqa: E402
 from a4d.runtime import Runtime  # noqa: E402
 from a4d.scenes import begin_from  # noqa: E402
-from a4d.scenes.avatar import AvatarScene  # noqa: E402
+from a4d.scenes.avatar.scene import AvatarScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 from a4d.views import build_views  # noqa: E402
 

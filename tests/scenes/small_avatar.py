@@ -23,7 +23,7 @@ from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import write_transforms
 from a4d.io.pictures.images import write_image
 from a4d.render.mesh import render_mesh
-from a4d.scenes.avatar_surface import with_own_texture
+from a4d.scenes.avatar.surface import with_own_texture
 from a4d.views import Frames
 from a4d.workspace.workspace import Metadata, Workspace
 

@@ -18,8 +18,8 @@ from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.render.footprint import pixel_sizes
 from a4d.runtime import Runtime
 from a4d.scenes import begin_from, load_scene
-from a4d.scenes.avatar import AvatarScene
-from a4d.scenes.avatar_surface import SurfacePoints, visible_texels, with_own_texture
+from a4d.scenes.avatar.scene import AvatarScene
+from a4d.scenes.avatar.surface import SurfacePoints, visible_texels, with_own_texture
 from a4d.scenes.protocols import Moving, Posable, Posed, Splatting, SurfaceBound
 from a4d.scenes.seed import Seed
 from a4d.views import build_views

@@ -23,7 +23,7 @@ from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.films.video import read_video
 from a4d.io.gaussian_reader import read_gaussians
 from a4d.randomness import generator
-from a4d.scenes.avatar import AvatarScene
+from a4d.scenes.avatar.scene import AvatarScene
 from a4d.scenes.seed import Seed
 
 MOMENTS, SIZE, DEPTH, PIXEL = 5, 96, 0.012, 0.01

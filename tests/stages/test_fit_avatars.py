@@ -22,7 +22,7 @@ from a4d.geometry.cameras import orbit
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.bodies.smpl import read_smpl
 from a4d.scenes import load_scene
-from a4d.scenes.avatar import AvatarScene
+from a4d.scenes.avatar.scene import AvatarScene
 from a4d.scenes.seed import Seed
 from a4d.workspace.workspace import Workspace
 

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from a4d.geometry.cameras import Cameras
 from a4d.render.render import Render
-from a4d.scenes.avatar_surface import SurfacePoints
+from a4d.scenes.avatar.surface import SurfacePoints
 from a4d.scenes.protocols import SurfaceAttributes
 
 BEHIND = 0.02

@@ -10,8 +10,8 @@ from a4d.config import Config
 from a4d.geometry.gaussians import count_numbers
 from a4d.memory import TRAINED_NUMBER
 from a4d.render.gaussians import RENDERED_GAUSSIAN
-from a4d.scenes.avatar_appearance import COLOUR, NUMBERS, DecoderConfig, TableConfig
-from a4d.scenes.avatar_branch import PoseBranchConfig
+from a4d.scenes.avatar.appearance import COLOUR, NUMBERS, DecoderConfig, TableConfig
+from a4d.scenes.avatar.branch import PoseBranchConfig
 
 FILLED = 0.6
 """Share of a texture that charts take, about."""

@@ -25,13 +25,13 @@ from a4d.optimisers import Optimisers
 from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS
 from a4d.render.render import Render, Wants, concatenated
-from a4d.scenes.avatar_appearance import Appearance, AppearanceDecoder, AppearanceTable, DecoderConfig
-from a4d.scenes.avatar_asset import DressedSurface
-from a4d.scenes.avatar_branch import PoseBranch
-from a4d.scenes.avatar_config import AvatarConfig
-from a4d.scenes.avatar_gaussians import PosedGaussians, posed_gaussians
-from a4d.scenes.avatar_surface import SurfacePoints, visible_texels, with_own_texture
-from a4d.scenes.avatar_visibility import Visibility, faces_camera
+from a4d.scenes.avatar.appearance import Appearance, AppearanceDecoder, AppearanceTable, DecoderConfig
+from a4d.scenes.avatar.asset import DressedSurface
+from a4d.scenes.avatar.branch import PoseBranch
+from a4d.scenes.avatar.config import AvatarConfig
+from a4d.scenes.avatar.gaussians import PosedGaussians, posed_gaussians
+from a4d.scenes.avatar.surface import SurfacePoints, visible_texels, with_own_texture
+from a4d.scenes.avatar.visibility import Visibility, faces_camera
 from a4d.scenes.body_scene import BodyScene
 from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
@@ -179,7 +179,7 @@ class AvatarScene(BodyScene):
 
     @torch.no_grad()
     def skinned_asset(self, options: AssetOptions) -> Asset:
-        """The body's mesh in the Gaussians' clothes; see `a4d.scenes.avatar_asset`."""
+        """The body's mesh in the Gaussians' clothes; see `a4d.scenes.avatar.asset`."""
         deviations = self.skinned_gaussians().gaussians.scales[:, 0]
         dressed = DressedSurface(self.body, self.points, self.attributes(), deviations, self.footprint)
         return dressed.asset(self.motion(options.times), options)

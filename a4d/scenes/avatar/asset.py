@@ -16,7 +16,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import laid_out
 from a4d.render.baking import bake_texture, texture_map
 from a4d.render.gaussians_reference import DILATION
-from a4d.scenes.avatar_surface import SurfacePoints
+from a4d.scenes.avatar.surface import SurfacePoints
 from a4d.scenes.protocols import AssetOptions, SurfaceAttributes
 
 BLENDED = 8

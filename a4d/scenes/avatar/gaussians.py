@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.gaussians import Gaussians, sh_from_colours
-from a4d.scenes.avatar_surface import SurfacePoints
+from a4d.scenes.avatar.surface import SurfacePoints
 from a4d.scenes.protocols import SurfaceAttributes
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import leaky_relu, relu
 
 from a4d.config import Config
 from a4d.geometry.bodies.body import Body
-from a4d.scenes.avatar_surface import SurfacePoints, all_texels
+from a4d.scenes.avatar.surface import SurfacePoints, all_texels
 from a4d.scenes.perceptron import draw_weights
 
 LEAK = 0.2

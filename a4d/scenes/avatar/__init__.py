@@ -1,0 +1,1 @@
+"""Avatars: Gaussians on a body's texture, what they look like, and the poses that move them."""
