@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # A text to a mesh with PBR textures, or textures in words for a mesh of yours (X-Dreamer).
 #   bash recipes/x_dreamer.sh "TEXT" [--shape ball|ellipsoid|cylinder|FILE] [--texture-only MESH] [--subject TEXT]
-#        [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
-# compact (the default without CUDA) asks the small prior that ships with the package, which knows robots, animals and towers of
-# eleven colours, and gives colours without light; paper asks Stable Diffusion 2.1 on a GPU, whose weights `a4d weights fetch
-# x_dreamer` fetches, finds the geometry in normals and the material in a light. --shape is what the geometry begins from, a
-# simple body or a coarse mesh; with --texture-only the geometry stays yours, with its texture coordinates. --subject says
-# which words the attention is held to, which else are the first noun's.
+#        [--profile paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
+# Asks Stable Diffusion 2.1 on a GPU, whose weights `a4d weights fetch x_dreamer` fetches: finds the geometry in normals and the
+# material in a light. The small prior that ships with the package has never seen normals, and from words alone finds neither
+# shapes nor colours well enough: there is no profile for it. --shape is what the geometry begins from, a simple body or a coarse
+# mesh; with --texture-only the geometry stays yours, with its texture coordinates. --subject says which words the attention is
+# held to, which else are the first noun's.
 # A result that misses what it is for ends the recipe with exit code 7 and is kept; --accept goes on with it.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
 # A4D_DISTILL, A4D_REFINE and A4D_EXPORT to the one of that name.
@@ -26,11 +26,8 @@ case "$shape" in
 esac
 [ -z "$file" ] || [ -f "$file" ] || { echo "there is no mesh '$file'" >&2; exit 4; }
 ready_environment
+profile="${profile:-paper}"
 choose_profile x_dreamer
-if [ -n "$subject" ] && ! grep -q attention-mask "$settings"; then
-  echo "--subject says what attention is held to, and the profile '$profile' holds none" >&2
-  exit 2
-fi
 
 words=()
 [ -z "$subject" ] || words=(--set "objectives.0.subject=$subject")
@@ -38,7 +35,7 @@ if [ -n "$texture_only" ]; then
   name="./$(python -m a4d.naming file "$texture_only").a4d"
   run a4d preprocess "$texture_only" --config "$settings" ${A4D_PREPROCESS:-}
   # No geometry has taught an adapter here.
-  grep -q 'adapters:' "$settings" && words+=(--set "priors.text-to-image.adapters=[]")
+  words+=(--set "priors.text-to-image.adapters=[]")
   fit refine --name appearance --prompt "$text" ${words[@]+"${words[@]}"}
   stage export --from appearance --frame source
 else

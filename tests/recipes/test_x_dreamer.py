@@ -1,15 +1,19 @@
-"""x_dreamer.sh: how it is called, and a text to a mesh with the package's own prior in few steps."""
+"""x_dreamer.sh: how it is called, and what it makes of a text with tiny random models."""
 
 from pathlib import Path
 
 import pytest
+import tiny_models as tiny
 
 from a4d.io.assets.gltf.reader import read_gltf
 
 RECIPE = "x_dreamer.sh"
-FEW = {
-    "A4D_DISTILL": "--iterations 2 --set scene.surface.resolution=12",
-    "A4D_REFINE": "--iterations 2",
+PRIOR = "stable-diffusion-2.1-base"
+TINY = {
+    "A4D_DISTILL": "--iterations 2 --set scene.surface.resolution=12 --set scene.surface.geometry.start_resolution=16 "
+    "--set scene.surface.geometry.encoding.table=512 --set views.quadrants.size=32 "
+    "--set objectives.2.geometry_latents=8",
+    "A4D_REFINE": "--iterations 2 --set scene.material.encoding.table=512 --set views.quadrants.size=32",
     "A4D_EXPORT": "--formats glb --set texture=64",
 }
 
@@ -20,7 +24,7 @@ FEW = {
         ([], "x_dreamer.sh"),
         (["a", "b"], "x_dreamer.sh"),
         (["a cone", "--shape", "ball", "--texture-only", "cup.glb"], "--texture-only keeps one"),
-        (["a robot", "--subject", "robot", "--profile", "compact"], "holds none"),
+        (["a robot", "--profile", "compact"], "choose from: paper"),
     ],
 )
 def test_what_is_no_call_of_it_says_so(run_recipe, arguments: list[str], said: str) -> None:
@@ -35,9 +39,13 @@ def test_a_mesh_that_is_not_there_is_one_line(run_recipe) -> None:
         assert (done.returncode, done.stderr.strip()) == (4, "there is no mesh 'absent.obj'")
 
 
-def test_a_text_becomes_a_mesh_with_a_picture(run_recipe, tmp_path: Path) -> None:
-    done = run_recipe(RECIPE, "a red robot", "--profile", "compact", "--shape", "cylinder", "--accept", **FEW)
+def test_a_text_becomes_a_mesh_with_pictures(run_recipe, tmp_path: Path) -> None:
+    folder = tiny.save_all_but_the_unet(tmp_path / PRIOR)
+    tiny.unet().save_pretrained(folder / "unet")
+    done = run_recipe(
+        RECIPE, "a red robot", "--shape", "cylinder", "--subject", "robot", "--weights", f"{PRIOR}={folder}", **TINY
+    )
     assert done.returncode == 0, done.stderr
     materials = read_gltf(tmp_path / "a-red-robot.a4d/exports/a-red-robot.glb").materials
-    (material,) = (each for each in materials if each.is_unlit)
-    assert material.base_colour_map is not None
+    assert any(each.metallic_roughness_map is not None and each.normal_map is not None for each in materials)
+    assert (tmp_path / "a-red-robot.a4d/adapters/appearance/text-to-image/cg_lora.safetensors").is_file()

@@ -46,9 +46,9 @@ UNTAUGHT = ("--set", "priors.text-to-image.adapters=[]")
 """Where no geometry has taught the prior anything."""
 
 
-def rehearsal(profile: str) -> Path:
-    """A profile's file with small numbers, of which half the geometry's steps are coarse."""
-    values = overlaid(yaml.safe_load((FILES / f"{profile}.yaml").read_text()), SMALL)
+def rehearsal() -> Path:
+    """The paper's file with small numbers, of which half the geometry's steps are coarse."""
+    values = overlaid(yaml.safe_load((FILES / "paper.yaml").read_text()), SMALL)
     for section in ("geometry", "appearance"):
         for views in values[section]["views"].values():
             views["size"] = 32
@@ -74,7 +74,7 @@ def figures(workspace: Path, run: str) -> list[dict]:
 
 @pytest.mark.parametrize("extraction", ["tetrahedra", "flexicubes"])
 def test_the_paper_s_file_leads_from_a_text_to_a_mesh_with_pictures(a4d, weights: str, extraction: str) -> None:
-    settings = ("--config", rehearsal("paper"), "--json")
+    settings = ("--config", rehearsal(), "--json")
     workspace = Path("a-chocolate-cupcake.a4d")
     surface = ("--set", f"scene.surface.extraction={extraction}")
     chain = [
@@ -114,25 +114,8 @@ def _check_export(stem: Path) -> None:
     torch.testing.assert_close(deform(again).vertices, deform(asset).vertices, rtol=0, atol=1e-4)
 
 
-def test_the_compact_file_asks_the_package_s_own_prior_and_says_what_it_does_not_know(a4d) -> None:
-    settings = ("--config", rehearsal("compact"), "--json")
-    done = a4d("distill", "a red robot with glittering legs", "--name", "geometry", *settings)
-    assert done.code == 0, done.err
-    assert "does not know the words glittering" in done.err
-    workspace = next(Path().glob("*.a4d"))
-    for arguments in (
-        ("refine", workspace, "--name", "appearance", "--from", "geometry", *settings),
-        ("export", workspace, "--from", "appearance", *settings),
-    ):
-        done = a4d(*arguments)
-        assert done.code == 0, done.err
-    assert load_scene(workspace / "scenes" / "appearance").mesh().is_closed
-    (material,) = (each for each in read_gltf(next((workspace / "exports").glob("*.glb"))).materials if each.is_unlit)
-    assert material.base_colour_map is not None
-
-
 def test_the_two_phases_ask_in_turn(a4d, weights: str) -> None:
-    done = a4d("distill", "a cupcake", "--name", "geometry", "--weights", weights, "--config", rehearsal("paper"))
+    done = a4d("distill", "a cupcake", "--name", "geometry", "--weights", weights, "--config", rehearsal())
     assert done.code == 0, done.err
     asked = json.loads(Path("a-cupcake.a4d/stages/geometry/record.json").read_text())["config"]["objectives"]
     attention, denoising, coarse, fine = asked
@@ -145,7 +128,7 @@ def test_the_two_phases_ask_in_turn(a4d, weights: str) -> None:
 def test_the_geometry_begins_as_a_coarse_mesh_that_counts_as_an_input(a4d, weights: str) -> None:
     write_ply_mesh(Path("coarse.ply"), box((0.6, 1.4, 0.6)))
     seed = ("--set", "seed={kind: mesh, file: coarse.ply, radius: 0.9, up: +y, front: +z}")
-    call = ("distill", "a tower", "--name", "geometry", "--config", rehearsal("paper"), "--weights", weights, *seed)
+    call = ("distill", "a tower", "--name", "geometry", "--config", rehearsal(), "--weights", weights, *seed)
     done = a4d(*call, "--iterations", 0, "--json")
     assert done.code == 0, done.err
     mesh = load_scene(Path("a-tower.a4d/scenes/geometry")).mesh()
@@ -156,7 +139,7 @@ def test_the_geometry_begins_as_a_coarse_mesh_that_counts_as_an_input(a4d, weigh
     write_ply_mesh(Path("coarse.ply"), box((0.7, 1.2, 0.7)))
     assert a4d(*call, "--iterations", 0, "--json").json["status"] != "up to date"
     nowhere = ("--set", "seed={kind: mesh, file: nowhere.obj}", "--weights", weights)
-    absent = a4d("distill", "a tower of glass", "--name", "geometry", "--config", rehearsal("paper"), *nowhere)
+    absent = a4d("distill", "a tower of glass", "--name", "geometry", "--config", rehearsal(), *nowhere)
     assert absent.code == 4
     assert "nowhere.obj does not exist" in absent.err
 
@@ -167,7 +150,7 @@ def test_the_user_s_own_mesh_gets_pictures_over_its_own_coordinates(a4d, weights
     own = primitive_from_mesh(Mesh(5 * charts.vertices + 3, charts.faces), charts.uvs)
     given = static_asset("animal", own, Material("skin"))
     write_asset(Path("animal.glb"), given)
-    settings = ("--config", rehearsal("paper"), "--json")
+    settings = ("--config", rehearsal(), "--json")
     workspace = Path("animal.a4d")
     none = a4d("refine", workspace, *settings, *UNTAUGHT)
     assert none.code != 0
@@ -199,7 +182,7 @@ def test_the_user_s_own_mesh_gets_pictures_over_its_own_coordinates(a4d, weights
 
 def test_what_is_held_in_appearance_stays_bit_for_bit(a4d, weights: str) -> None:
     write_ply_mesh(Path("box.ply"), box())
-    section = yaml.safe_load(rehearsal("paper").read_text())["appearance"]
+    section = yaml.safe_load(rehearsal().read_text())["appearance"]
     section["priors"]["text-to-image"]["adapters"] = []
     Path("plain.yaml").write_text(yaml.safe_dump({key: value for key, value in section.items() if key != "stage"}))
     settings = ("--config", "plain.yaml", "--weights", weights, "--prompt", "a box")
