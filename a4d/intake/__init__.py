@@ -1,1 +1,1 @@
-"""Taking things into a workspace: meshes as views, and views that are given with cameras."""
+"""Taking things into a workspace: pictures, films, meshes, captures, people, and the cameras of each."""
