@@ -120,6 +120,8 @@ def pretended_device() -> Iterator[str]:
     """Its name for `to()` and `device=`, which stands for nothing after the context."""
     if not hasattr(torch, NAME):
         backend_registration._setup_privateuseone_for_python_backend(NAME)
+        # From now on whoever computes a graph again on the host asks it, too, as the machine's only accelerator.
+        getattr(torch, NAME).get_amp_supported_dtype = lambda: [torch.bfloat16]
     torch._C._set_only_lift_cpu_tensors(True)
     try:
         with torch.autograd.set_multithreading_enabled(False), _PretendedDevice(), _reading_by_way_of_the_host():
