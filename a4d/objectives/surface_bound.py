@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from a4d.errors import ConfigError
+from a4d.geometry.rows import rows
 from a4d.objectives.objective import Objective, Step
 from a4d.scenes.protocols import Splatting, SurfaceAttributes, SurfaceBound
 
@@ -78,7 +79,7 @@ class SurfaceLaplacian(SurfaceBoundObjective):
         """Mean square of the distance, square metres or of sRGB in [0, 1]."""
         around = self.scene(step).neighbours()
         values = [each.offsets if self.of == "offsets" else each.colours for each in self.attributes(step)]
-        return torch.stack([(each - each[around].mean(1)).square().sum(-1).mean() for each in values]).mean()
+        return torch.stack([(each - rows(each, around).mean(1)).square().sum(-1).mean() for each in values]).mean()
 
     @property
     def label(self) -> str:
