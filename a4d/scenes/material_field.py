@@ -14,7 +14,7 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
-from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
+from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, leave_picture, texture_map
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.render.shading import SurfaceMaterial, decode_srgb, displaced
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
@@ -101,21 +101,21 @@ def baked_material(
         size: pixels of the pictures along either side.
         is_unlit: the albedo is shown as it is; without it there are metallic-roughness and normal maps too.
     """
-    device = field.encoding.table.device
+    device, repeats = field.encoding.table.device, leave_picture(unwrapped)
     values = bake_texture(unwrapped, lambda points: field(points.positions.to(device))[:, :5], size)
-    albedo = texture_map(values[..., :3])
+    albedo = texture_map(values[..., :3], repeats=repeats)
     if is_unlit:
         return Material(name, base_colour_map=albedo, metallic=0.0, roughness=0.9, is_unlit=True)
     # In the layout of glTF; red is free for occlusion, of which there is none.
     factors = torch.cat([torch.ones_like(values[..., :1]), values[..., 3:]], dim=-1)
-    material = Material(name, base_colour_map=albedo, metallic_roughness_map=texture_map(factors))
+    material = Material(name, base_colour_map=albedo, metallic_roughness_map=texture_map(factors, repeats=repeats))
     if not field.config.bump:
         return material
 
     def directions(points: SurfacePoints) -> Tensor:
         return displaced(points.normals, field(points.positions.to(device))[:, 5:].cpu())
 
-    return replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size)))
+    return replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size), repeats=repeats))
 
 
 def _ranges(config: MaterialConfig) -> tuple[Interval, Interval, Interval]:
