@@ -28,7 +28,7 @@ while IFS= read -r text || [ -n "$text" ]; do
   run bash "$root/recipes/x_dreamer.sh" "$text" --accept "$@" || { echo "$stem ended with $?, and is left out" >&2; continue; }
   for judge in ${judges//,/ }; do
     result="benchmark/$stem.$judge.json"
-    run a4d evaluate "$stem.a4d" --scene appearance --compare turntable --background white --judges "$judge" --text "$text" \
+    run a4d evaluate "$stem.a4d" --compare turntable --background white --judges "$judge" --text "$text" \
       ${A4D_EVALUATE:-} --json > "$result"
     results+=("$result")
   done

@@ -91,11 +91,19 @@ def _given(known: Known) -> Seed:
 
 
 def _carved(known: Known) -> Seed:
-    train, radius = known.frames.subset(known.frames.select("train")), known.config.radius
+    return hull_seed(known.frames.subset(known.frames.select("train")), known.config.radius, known.config.resolution)
+
+
+def hull_seed(train: Frames, radius: float, resolution: int) -> Seed:
+    """The hull of outlines in the cube [-radius, radius]³ of so many cells along a side.
+
+    Raises:
+        InvalidInputError: the outlines leave nothing.
+    """
     masks = Made(len(train), lambda index: train.rgba[index][..., 3])
     colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution)
+    hull = visual_hull(masks, train.cameras, bounds, resolution)
     points, normals = hull.surface()
     seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
     return Seed(points=points, colours=seen, radius=radius, solid=hull)

@@ -180,7 +180,7 @@ def falling(start: float, end: float, steps: int) -> dict[str, Any]:
 def found_surface(
     seed: Seed,
     extraction: Literal["tetrahedra", "flexicubes"] = "tetrahedra",
-    steps: int = 80,
+    steps: int = 100,
     size: int = 64,
 ) -> FoundSurface:
     """A surface distilled in X-Dreamer's two phases, against the normal maps of the hidden object."""
@@ -203,7 +203,7 @@ def found_surface(
             {"kind": "normal-smoothness", "weight": 20},
             {"kind": "sign-change", "weight": 5},
         ],
-        "rates": {"geometry_encoding": falling(1e-2, 5e-4, steps), "geometry_network": 1e-3},
+        "rates": {"geometry_encoding": falling(5e-3, 5e-4, steps), "geometry_network": 1e-3},
     }
     if extraction == "flexicubes":
         settings["rates"]["weights"] = falling(2e-2, 2e-3, steps)
@@ -214,7 +214,7 @@ def found_surface(
             "bound": 0.95,
             "surface": {
                 "extraction": extraction,
-                "resolution": {0: 20, steps // 2: 32, 4 * steps // 5: 48},
+                "resolution": {0: 24, third: 32, 2 * third: 48},
                 "geometry": {
                     "kind": "network",
                     "encoding": {"levels": 5, "table": 16384, "base_resolution": 8, "finest_resolution": 48},
@@ -252,7 +252,7 @@ def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int =
                 "kind": "score-distillation", "views": "all", "prior": "lit", "form": "x0", "guidance_scale": 1,
                 "t": [0.02, {"from": 0.6, "to": 0.05, "steps": steps}],
             },
-            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.05, "weight": 5},
+            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.1, "weight": 10},
         ],
         "rates": {"material_encoding": falling(2e-2, 2e-3, steps), "material_network": falling(5e-3, 5e-4, steps)},
     }  # fmt: skip
