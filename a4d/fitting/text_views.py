@@ -59,7 +59,7 @@ def sampled_text_views(
 
 def read_text_views(folder: Path, config: ViewSampleConfig) -> Frames:
     """The pictures that were drawn, with their cameras."""
-    paths = sorted(folder.glob("view_*.png"))
+    paths = [folder / f"view_{view}.png" for view, _ in enumerate(folder.glob("view_*.png"))]
     rgba = [torch.from_numpy(read_image(path)) for path in paths]
     cameras = ring(config, len(rgba))
     names = [path.stem for path in paths]
