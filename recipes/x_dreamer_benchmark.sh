@@ -25,7 +25,7 @@ while IFS= read -r text || [ -n "$text" ]; do
   stem="$(python -m a4d.naming text "$text")"
   # What an earlier call found is no result of this one.
   rm -f "benchmark/$stem".*.json
-  run bash "$root/recipes/x_dreamer.sh" "$text" --accept "$@" || { echo "$stem ended with $?, and is left out" >&2; continue; }
+  run bash "$root/recipes/x_dreamer.sh" "$text" --accept "$@" >&2 || { echo "$stem ended with $?, and is left out" >&2; continue; }
   for judge in ${judges//,/ }; do
     result="benchmark/$stem.$judge.json"
     run a4d evaluate "$stem.a4d" --compare turntable --background white --judges "$judge" --text "$text" \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -21,6 +22,9 @@ from a4d.scenes.perceptron import NetworkConfig, Perceptron
 
 Interval = tuple[float, float]
 
+METALNESS = 4
+"""Place of metalness among the channels of a material."""
+
 
 class MaterialConfig(Config):
     """The network and the ranges of what it says."""
@@ -30,6 +34,12 @@ class MaterialConfig(Config):
     albedo: Interval = Field(default=(0.0, 1.0), description="sRGB")
     roughness: Interval = (0.08, 0.9)
     metallic: Interval = (0.0, 1.0)
+    metallic_start: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="place in its range at which metalness begins; where a surface is dark, little tells it from there",
+    )
     bump: float = Field(default=0.0, ge=0, le=4, description="longest offset that is added to a normal; 0 adds none")
 
 
@@ -48,9 +58,13 @@ class MaterialField(nn.Module):
         self.network = Perceptron(self.encoding.output_features, config.network, 8)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all parameters anew: grey, and halfway through every range."""
+        """Draw all parameters anew: grey, and halfway through every range but that of metalness."""
         self.encoding.initialise(generator)
         self.network.initialise(generator)
+        last, start = self.network[-1], self.config.metallic_start
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias[METALNESS] = math.log(start / (1 - start))
 
     def forward(
         self,

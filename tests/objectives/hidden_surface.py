@@ -252,13 +252,16 @@ def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int =
                 "kind": "score-distillation", "views": "all", "prior": "lit", "form": "x0", "guidance_scale": 1,
                 "t": [0.02, {"from": 0.6, "to": 0.05, "steps": steps}],
             },
-            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.1, "weight": 10},
+            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.1, "weight": 30},
         ],
         "rates": {"material_encoding": falling(2e-2, 2e-3, steps), "material_network": falling(5e-3, 5e-4, steps)},
     }  # fmt: skip
     spec = {
         "kind": "fixed_mesh",
-        "material": {"encoding": {"levels": 6, "table": 32768, "base_resolution": 8, "finest_resolution": 96}},
+        "material": {
+            "encoding": {"levels": 6, "table": 32768, "base_resolution": 8, "finest_resolution": 96},
+            "metallic_start": 0.2,
+        },
         "light": light_settings(known).model_dump(),
         "shading": shading,
     }

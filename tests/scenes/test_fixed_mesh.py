@@ -124,6 +124,14 @@ def test_the_material_is_the_only_thing_that_learns():
     assert float(scene.material.network[-1].weight.grad[:5].abs().amin()) > 0
 
 
+def test_metalness_begins_where_it_is_told():
+    low = begin(material={**MATERIAL, "metallic_start": 0.1, "metallic": (0.2, 0.6)}).requires_grad_(False)
+    usual = begin().requires_grad_(False)
+    channels, before = (scene.material_channels(scene.vertices) for scene in (low, usual))
+    assert float((channels[:, 4] - (0.2 + 0.1 * 0.4)).abs().max()) < 0.03
+    torch.testing.assert_close(channels[:, :4], before[:, :4], rtol=0, atol=1e-6)
+
+
 def test_another_light_changes_the_look_and_not_the_material():
     scene = begin().requires_grad_(False)
     with torch.no_grad():
