@@ -12,10 +12,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from a4d.runtime import prepare_process
+
+prepare_process()
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("objectives", "io")]
 
 from hidden_surface import LIGHTS, found_material, found_surface  # noqa: E402
 from test_hidden_surface import ELLIPSOID, WRONG  # noqa: E402
+
+from a4d.geometry.primitives import creature  # noqa: E402
+from a4d.scenes.seed import Seed  # noqa: E402
 
 COMPACT = Path(__file__).resolve().parents[2] / "recipes" / "x_dreamer" / "compact.yaml"
 TEXTS = ("a red robot with blue legs", "a green horse", "a yellow snowman", "a purple tower", "an orange dog")
@@ -24,10 +30,10 @@ TEXTS = ("a red robot with blue legs", "a green horse", "a yellow snowman", "a p
 def geometry() -> None:
     """A line for each start and extraction."""
     for extraction in ("tetrahedra", "flexicubes"):
-        for name, seed in (("ellipsoid", ELLIPSOID), ("wrong mesh", WRONG)):
+        for name, seed in (("ellipsoid", ELLIPSOID), ("ring", WRONG), ("other animal", Seed(mesh=creature()))):
             found = found_surface(seed, extraction)
             print(
-                f"{extraction:10s} from {name:10s} Chamfer {found.chamfer:.2f} %, normals "
+                f"{extraction:10s} from {name:12s} Chamfer {found.chamfer:.2f} %, normals "
                 f"{found.normal_consistency:.3f}, IoU {found.iou:.3f}, {len(found.scene.mesh().faces)} faces, "
                 f"{found.seconds:.1f} s of processor time",
                 flush=True,

@@ -180,7 +180,7 @@ def falling(start: float, end: float, steps: int) -> dict[str, Any]:
 def found_surface(
     seed: Seed,
     extraction: Literal["tetrahedra", "flexicubes"] = "tetrahedra",
-    steps: int = 100,
+    steps: int = 240,
     size: int = 64,
 ) -> FoundSurface:
     """A surface distilled in X-Dreamer's two phases, against the normal maps of the hidden object."""
@@ -260,7 +260,7 @@ def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int =
         "kind": "fixed_mesh",
         "material": {
             "encoding": {"levels": 6, "table": 32768, "base_resolution": 8, "finest_resolution": 96},
-            "metallic_start": 0.2,
+            "metallic_start": 0.1,
         },
         "light": light_settings(known).model_dump(),
         "shading": shading,
