@@ -132,6 +132,16 @@ def test_the_compact_file_fits_a_closed_mesh_to_what_the_package_s_own_prior_dra
     assert material.base_colour_map is not None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["a red robot with blue legs", "a green horse"])
+def test_a_text_of_the_package_s_vocabulary_becomes_a_closed_mesh_of_its_colour(a4d, text: str) -> None:
+    done = a4d("distill", text, "--name", "geometry", "--config", FILES / "compact.yaml", "--json")
+    assert done.code == 0, done.err
+    assert done.json["metrics"]["sampled_iou"] > 0.8
+    assert done.json["metrics"]["colour_lead"] > 0
+    assert load_scene(next(Path().glob("*.a4d")) / "scenes" / "geometry").mesh().is_closed
+
+
 def test_a_shape_that_is_not_what_was_drawn_ends_with_7(a4d) -> None:
     settings = ("--config", FILES / "compact.yaml", "--name", "geometry", "--iterations", 0)
     drawn = ("--set", "sample.draws=1", "--set", "sample.steps=2")
