@@ -27,6 +27,8 @@ case "$shape" in
 esac
 [ -z "$file" ] || [ -f "$file" ] || { echo "there is no mesh '$file'" >&2; exit 4; }
 ready_environment
+# Only one profile knows these.
+[ -z "$subject$texture_only" ] || profile="${profile:-paper}"
 choose_profile x_dreamer
 if ! has_section appearance && [ -n "$subject$texture_only" ]; then
   echo "the profile '$profile' has neither --subject nor --texture-only" >&2
