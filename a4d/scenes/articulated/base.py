@@ -1,0 +1,111 @@
+"""What all articulated scenes share, whatever their shape at rest is made of: bones, their motion, and their warps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from a4d.geometry.deformation.skeleton import Skeleton
+from a4d.geometry.transforms import invert_rigid
+from a4d.scenes.articulated.bones import Bones
+from a4d.scenes.articulated.config import ArticulatedConfig
+from a4d.scenes.articulated.warp import backward_warp, forward_warp
+from a4d.scenes.articulation import PoseNetwork
+from a4d.scenes.protocols import BoneRig
+from a4d.scenes.scene import Scene
+
+
+class ArticulatedScene(Scene):
+    """Base of scenes that a bag of bones moves over a clip; at first nothing moves.
+
+    Args:
+        config: of this kind's own class.
+        centres: (B, 3) of the bones at rest, world, metres.
+        radii: (B,) of the bones, metres.
+    """
+
+    config: ArticulatedConfig
+
+    def __init__(self, config: ArticulatedConfig, centres: Tensor, radii: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.bag = Bones(centres, radii, config.skinning)
+        draws = torch.Generator().manual_seed(0)
+        self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
+        self.root = PoseNetwork(_loose(1), config.paced, draws)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Of the bones at rest, of their motion, of that of the whole, and of the network of the weights."""
+        return {
+            "bones": [self.bag.centres, self.bag.quaternions, self.bag.log_radii],
+            "articulation": list(self.articulation.parameters()),
+            "root": list(self.root.parameters()),
+            "skinning": self.bag.network_parameters(),
+        }
+
+    @property
+    def is_moving(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the clip, as configured."""
+        return self.config.seconds
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the clip holds a whole number of cycles."""
+        return bool(self.config.cycles) and float(self.config.cycles or 0).is_integer()
+
+    def bones(self) -> BoneRig:
+        """The B bones at rest."""
+        return self.bag.rig()
+
+    def root_transforms(self, times: Sequence[float]) -> Tensor:
+        """(T, 4, 4) posed_from_rest of the whole."""
+        return self.root.parent_from_joint(self._moments(times))[:, 0]
+
+    def bone_transforms(self, times: Sequence[float]) -> Tensor:
+        """(T, B, 4, 4) posed_from_rest of each bone, the motion of the whole included."""
+        rest = self.bag.rig().world_from_bone
+        own = rest @ self.articulation.parent_from_joint(self._moments(times)) @ invert_rigid(rest)
+        return self.root_transforms(times)[:, None] @ own
+
+    def skinning_weights(self, points: Tensor) -> Tensor:
+        """(N, B) of points at rest."""
+        return self.bag.skinning_weights(points)
+
+    def posed_weights(
+        self,
+        points: Tensor,  # (T, N, 3) posed
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, N, B) of posed points, by the posed bones and the time."""
+        posed = self.bone_transforms(times) @ self.bag.rig().world_from_bone
+        return self.bag.skinning_weights(points, posed, self._moments(times))
+
+    def warped(self, points: Tensor, times: Sequence[float]) -> Tensor:
+        """(T, N, 3) where the bones take points at rest."""
+        return forward_warp(points, self.skinning_weights(points), self.bone_transforms(times), self.config.blending)
+
+    def unwarped(
+        self,
+        points: Tensor,  # (T, N, 3) posed
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, N, 3) where posed points were at rest, as near as the weights of posed points tell."""
+        weights = self.posed_weights(points, times)
+        return backward_warp(points, weights, self.bone_transforms(times), self.config.blending)
+
+    def _moments(self, times: Sequence[float]) -> Tensor:
+        """(T,) on the scene's device."""
+        return self.bag.centres.new_tensor(list(times))
+
+
+def _loose(count: int) -> Skeleton:
+    """Bones that hang on nothing, each in a frame of its own."""
+    names = tuple(f"bone_{index:02d}" for index in range(count))
+    return Skeleton(names, torch.full((count,), -1), torch.eye(4).repeat(count, 1, 1))
