@@ -58,9 +58,9 @@ class CanonicalFieldConfig(Config):
     """What distances, colours and features are functions of."""
 
     trunk: Annotated[WavesConfig | GridsConfig, Field(discriminator="kind")] = GridsConfig()
-    head_width: int = Field(default=128, ge=4, le=1024, description="hidden numbers behind the colours")
+    head_width: int = Field(default=32, ge=4, le=1024, description="hidden numbers behind the colours")
     beta: float = Field(
-        default=0.02, gt=0, description="metres over which density falls across the surface to begin with; learnt"
+        default=0.01, gt=0, description="metres over which density falls across the surface to begin with; learnt"
     )
     features: FeaturesConfig | None = None
     start_resolution: int = Field(default=64, ge=4, le=256, description="cells of the volume that keeps the start")
@@ -190,17 +190,25 @@ class CanonicalField(nn.Module):
         points: Tensor,  # (N, 3) at rest, metres
         detail: float = 1.0,
     ) -> Tensor:
-        """(N,) metres, negative inside; `detail` is the share of waves or levels that take part."""
-        return self._distances(points, self.geometry(points / self.bound, detail))
+        """(N,) metres, negative inside; `detail` is the share of waves or levels that take part.
+
+        Beyond the cube they grow by the distance from it.
+        """
+        return self._distances(points, self.geometry(self._unit(points), detail))
+
+    def _unit(self, points: Tensor) -> Tensor:
+        """(N, 3) in [-1, 1]³: the nearest of the cube's."""
+        return (points / self.bound).clamp(-1, 1)
 
     def _distances(self, points: Tensor, geometry: Tensor) -> Tensor:
         # In units of the cube's half side, so that what is learnt has the size that perceptrons are made for.
         learnt: Tensor = self.bound * self.distance_head(geometry)[:, 0]
-        return self.start(points) + learnt
+        beyond = (points.abs() - self.bound).clamp_min(0).norm(dim=-1)
+        return self.start(points) + learnt + beyond
 
     def forward(self, points: Tensor, detail: float = 1.0) -> tuple[Tensor, Tensor]:
         """(N,) distances in metres and (N, 3) sRGB in [0, 1] at points (N, 3); no colour depends on the view."""
-        unit = points / self.bound
+        unit = self._unit(points)
         geometry = self.geometry(unit, detail)
         colours = self.colour_head(geometry + self.colour(unit, detail)).sigmoid()
         return self._distances(points, geometry), colours
@@ -208,7 +216,7 @@ class CanonicalField(nn.Module):
     def features(self, points: Tensor, detail: float = 1.0) -> Tensor:
         """(N, C) of unit length at points (N, 3), where there are any."""
         assert self.semantic is not None
-        return normalize(self.feature_head(self.semantic(points / self.bound, detail)), dim=-1)
+        return normalize(self.feature_head(self.semantic(self._unit(points), detail)), dim=-1)
 
     def density(self, distances: Tensor) -> Tensor:
         """(N,) per metre at distances (N,)."""
