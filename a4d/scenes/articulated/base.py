@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from a4d.geometry.deformation.skeleton import Skeleton
+from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.transforms import invert_rigid
 from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
@@ -15,6 +16,8 @@ from a4d.scenes.articulated.warp import backward_warp, forward_warp
 from a4d.scenes.articulation import PoseNetwork
 from a4d.scenes.protocols import BoneRig
 from a4d.scenes.scene import Scene
+
+MOMENTS_AT_ONCE = 8
 
 
 class ArticulatedScene(Scene):
@@ -24,15 +27,19 @@ class ArticulatedScene(Scene):
         config: of this kind's own class.
         centres: (B, 3) of the bones at rest, world, metres.
         radii: (B,) of the bones, metres.
+        generator: of the weights of networks, on the CPU; any will do where they are read afterwards.
     """
 
     config: ArticulatedConfig
 
-    def __init__(self, config: ArticulatedConfig, centres: Tensor, radii: Tensor) -> None:
+    def __init__(
+        self, config: ArticulatedConfig, centres: Tensor, radii: Tensor, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        draws = torch.Generator().manual_seed(0) if generator is None else generator
         self.bag = Bones(centres, radii, config.skinning)
-        draws = torch.Generator().manual_seed(0)
+        self.bag.initialise(draws)
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
 
@@ -89,7 +96,10 @@ class ArticulatedScene(Scene):
 
     def warped(self, points: Tensor, times: Sequence[float]) -> Tensor:
         """(T, N, 3) where the bones take points at rest."""
-        return forward_warp(points, self.skinning_weights(points), self.bone_transforms(times), self.config.blending)
+        weights, moved = self.skinning_weights(points), self.bone_transforms(times)
+        # All moments of a film at once would need gigabytes.
+        parts = [forward_warp(points, weights, part, self.config.blending) for part in moved.split(MOMENTS_AT_ONCE)]
+        return torch.cat(parts)
 
     def unwarped(
         self,
@@ -99,6 +109,15 @@ class ArticulatedScene(Scene):
         """(T, N, 3) where posed points were at rest, as near as the weights of posed points tell."""
         weights = self.posed_weights(points, times)
         return backward_warp(points, weights, self.bone_transforms(times), self.config.blending)
+
+    def joints(self, times: Sequence[float]) -> Tensor:
+        """(T, B, 3) world, metres, where the bones' centres are."""
+        return apply_per_vertex(self.bone_transforms(times), self.bag.centres)
+
+    def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """(T, B, 3, 3) turns and (T, B, 3) metres of shift of each bone about its place at rest, beside the root's."""
+        own = self.articulation.parent_from_joint(self._moments(times))
+        return own[..., :3, :3], own[..., :3, 3]
 
     def _moments(self, times: Sequence[float]) -> Tensor:
         """(T,) on the scene's device."""
