@@ -95,7 +95,7 @@ def _carved(known: Known) -> Seed:
     masks = Made(len(train), lambda index: train.rgba[index][..., 3])
     colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution)
+    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution, known.config.tolerated)
     points, normals = hull.surface()
     seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
     return Seed(points=points, colours=seen, radius=radius, solid=hull)

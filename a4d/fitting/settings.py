@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import Field, PrivateAttr
 
@@ -59,6 +59,10 @@ class Fitting(Config):
 
             self._resolved = resolve(self.views, self.objectives, self.priors, self.optimiser, self.prompt, self.begun)
         return self._resolved
+
+    def changed(self, **values: Any) -> Self:
+        """The same with other values of some settings, and parts of its own."""
+        return self.model_construct(**{**dict(self), **values})
 
 
 FittingType = TypeVar("FittingType", bound=Fitting)

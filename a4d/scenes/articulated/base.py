@@ -17,6 +17,8 @@ from a4d.scenes.articulation import PoseNetwork
 from a4d.scenes.protocols import BoneRig
 from a4d.scenes.scene import Scene
 
+MOMENTS_AT_ONCE = 8
+
 
 class ArticulatedScene(Scene):
     """Base of scenes that a bag of bones moves over a clip; at first nothing moves.
@@ -94,7 +96,10 @@ class ArticulatedScene(Scene):
 
     def warped(self, points: Tensor, times: Sequence[float]) -> Tensor:
         """(T, N, 3) where the bones take points at rest."""
-        return forward_warp(points, self.skinning_weights(points), self.bone_transforms(times), self.config.blending)
+        weights, moved = self.skinning_weights(points), self.bone_transforms(times)
+        # All moments of a film at once would need gigabytes.
+        parts = [forward_warp(points, weights, part, self.config.blending) for part in moved.split(MOMENTS_AT_ONCE)]
+        return torch.cat(parts)
 
     def unwarped(
         self,
