@@ -10,9 +10,11 @@ from a4d.objectives.objective import Objective
 
 KINDS = {
     "arap": "a4d.objectives.arap:Arap",
+    "bone-displacement": "a4d.objectives.bone_motion:BoneDisplacement",
     "attention-mask": "a4d.objectives.attention_mask:AttentionMask",
     "denoising": "a4d.objectives.denoising:Denoising",
     "depth-correlation": "a4d.objectives.depth:DepthCorrelation",
+    "eikonal": "a4d.objectives.eikonal:Eikonal",
     "feature-magnitude": "a4d.objectives.surface_bound:FeatureMagnitude",
     "distortion": "a4d.objectives.volume:Distortion",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
@@ -30,6 +32,7 @@ KINDS = {
     "pose-steadiness": "a4d.objectives.poses:PoseSteadiness",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
     "sign-change": "a4d.objectives.surface:SignChange",
+    "skeleton-range": "a4d.objectives.bone_motion:SkeletonRange",
     "surface-laplacian": "a4d.objectives.surface_bound:SurfaceLaplacian",
     "surface-offset": "a4d.objectives.surface_bound:SurfaceOffset",
     "surface-size": "a4d.objectives.surface_bound:SurfaceSize",

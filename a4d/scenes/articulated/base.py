@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -12,9 +13,10 @@ from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.transforms import invert_rigid
 from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
+from a4d.scenes.articulated.extent import placement
 from a4d.scenes.articulated.warp import backward_warp, forward_warp
 from a4d.scenes.articulation import PoseNetwork
-from a4d.scenes.protocols import BoneRig
+from a4d.scenes.protocols import BoneRig, Placement
 from a4d.scenes.scene import Scene
 
 MOMENTS_AT_ONCE = 8
@@ -109,6 +111,14 @@ class ArticulatedScene(Scene):
         """(T, N, 3) where posed points were at rest, as near as the weights of posed points tell."""
         weights = self.posed_weights(points, times)
         return backward_warp(points, weights, self.bone_transforms(times), self.config.blending)
+
+    @abstractmethod
+    def shape_points(self) -> Tensor:
+        """(N, 3) points spread over the shape at rest."""
+
+    def placement(self, times: Sequence[float] | None) -> Placement:
+        """Where the posed shape and bones are, and how large; at rest, as a single row, where there are no times."""
+        return placement(self, times)
 
     def joints(self, times: Sequence[float]) -> Tensor:
         """(T, B, 3) world, metres, where the bones' centres are."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -21,13 +21,12 @@ from a4d.geometry.surfaces.isosurface.coarse_to_fine import COARSEST, find_surfa
 from a4d.optimisers import Optimisers
 from a4d.render.field import RAY_CHANNELS, Marching, SamplingConfig, render_field
 from a4d.render.occupancy import CELL_BYTES, MarkedSpace, OccupancyConfig, OccupancyGrid, marked_space
-from a4d.render.render import Channel, Render, Wants
+from a4d.render.render import Channel, Render, Wants, concatenated
 from a4d.scenes.articulated.base import ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.canonical_field import CanonicalField, CanonicalFieldConfig
 from a4d.scenes.articulated.config import ArticulatedConfig
-from a4d.scenes.articulated.extent import placement
-from a4d.scenes.protocols import Placement
+from a4d.scenes.protocols import FEATURES, PLACE
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.seed_volume import Distances
@@ -172,21 +171,45 @@ class ArticulatedField(ArticulatedScene):
         posed = places[None] if times is None else self.warped(places, times)
         return marked_space(posed, 2 * self.bound / self.occupancy.config.resolution)
 
-    def placement(self, times: Sequence[float] | None) -> Placement:
-        """Where the posed shape is, and how large."""
-        return placement(self, self.shape_points(), times)
-
     def render(
         self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
     ) -> Render:
         """March the rays through all pixels, where the bones take what is not empty; without times it is at rest."""
         self.require_channels(wants)
+        return self._marched(cameras, times, background, wants)
+
+    def render_places(self, cameras: Cameras, times: Tensor, others: Tensor) -> Render:
+        """Like `render`, with the channel `place`: where what is seen is at other times."""
+        views = [
+            self._marched(cameras[index], times[index : index + 1], None, {PLACE}, float(other))
+            for index, other in enumerate(others)
+        ]
+        return concatenated(views)
+
+    def render_features(self, cameras: Cameras, times: Tensor) -> Render:
+        """Like `render`, with the channel `features`.
+
+        Raises:
+            ConfigError: the field has none.
+        """
+        if self.canonical.semantic is None:
+            raise ConfigError("this scene learns no features", "Set scene.canonical.features")
+        return self._marched(cameras, times, None, {FEATURES})
+
+    def _marched(
+        self,
+        cameras: Cameras,
+        times: Tensor | None,
+        background: Tensor | None,
+        wants: Collection[str],
+        other: float | None = None,
+    ) -> Render:
         moments, index = (None, None) if times is None else times.unique(return_inverse=True)
-        posed = _Posed(self, None if moments is None else moments.tolist())
+        posed = _Posed(self, None if moments is None else moments.tolist(), other)
         slots = None if index is None else (index + 0.5) / len(posed)
         is_shifted = self.config.sampling.jitter and torch.is_grad_enabled() and self.training
         marching = Marching(posed.sampling, posed.space, int(self.steps_done) if is_shifted else None)
-        return render_field(posed, cameras, slots, background, marching, wants)
+        return render_field(posed, cameras, slots, background, marching, cast("Wants", wants))
 
     def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Take in more detail, and look anew at what is empty."""
@@ -253,10 +276,11 @@ class _Posed:
     Args:
         scene: at rest.
         moments: T in [0, 1]; None leaves it at rest.
+        other: time in [0, 1] of which the signal `place` tells.
     """
 
-    def __init__(self, scene: ArticulatedField, moments: Sequence[float] | None) -> None:
-        self.scene, self.moments = scene, moments
+    def __init__(self, scene: ArticulatedField, moments: Sequence[float] | None, other: float | None = None) -> None:
+        self.scene, self.moments, self.other = scene, moments, other
         self.space = scene.posed_space(moments)
 
     def __len__(self) -> int:
@@ -278,17 +302,26 @@ class _Posed:
 
     def signals(self, points: Tensor, times: Tensor, directions: Tensor, wants: frozenset[str]) -> dict[str, Tensor]:
         canonical, detail = self.scene.canonical, self.scene.detail
-        distances, colours = canonical(self._at_rest(points, times), detail)
+        rest = self._at_rest(points, times)
+        distances, colours = canonical(rest, detail)
         signals = {"density": canonical.density(distances), "rgb": colours}
         if "normal" in wants:
-            repeated = times.repeat_interleave(4)
-            rise = corner_differences(
-                lambda around: canonical.distances(self._at_rest(around, repeated), detail),
-                points,
-                REACH * self.scene.bound,
-            )
-            signals["normal"] = normalize(rise, dim=-1)
+            signals["normal"] = self._normals(points, times)
+        if PLACE in wants:
+            assert self.other is not None
+            signals[PLACE] = self.scene.warped(rest, [self.other])[0]
+        if FEATURES in wants:
+            signals[FEATURES] = canonical.features(rest, detail)
         return signals
+
+    def _normals(self, points: Tensor, times: Tensor) -> Tensor:
+        """(M, 3) of unit length, to where distances rise among the posed points."""
+        repeated = times.repeat_interleave(4)
+
+        def distances(around: Tensor) -> Tensor:
+            return self.scene.signed_distances(self._at_rest(around, repeated))
+
+        return normalize(corner_differences(distances, points, REACH * self.scene.bound), dim=-1)
 
     def _at_rest(self, points: Tensor, times: Tensor) -> Tensor:
         """(M, 3) where points were before their moments' bones took them."""
