@@ -11,11 +11,15 @@ from a4d.objectives.objective import Objective
 KINDS = {
     "arap": "a4d.objectives.arap:Arap",
     "attention-mask": "a4d.objectives.attention_mask:AttentionMask",
+    "bone-centring": "a4d.objectives.bones:BoneCentring",
     "denoising": "a4d.objectives.denoising:Denoising",
     "depth-correlation": "a4d.objectives.depth:DepthCorrelation",
+    "feature-match": "a4d.objectives.features:FeatureMatch",
     "feature-magnitude": "a4d.objectives.surface_bound:FeatureMagnitude",
     "distortion": "a4d.objectives.volume:Distortion",
     "dual-deviation": "a4d.objectives.surface:DualDeviation",
+    "flow": "a4d.objectives.flow:Flow",
+    "joint-gap": "a4d.objectives.bones:JointGap",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",
     "material-smoothness": "a4d.objectives.surface:MaterialSmoothness",
     "normal-detail": "a4d.objectives.normals:NormalDetail",
@@ -30,10 +34,12 @@ KINDS = {
     "pose-steadiness": "a4d.objectives.poses:PoseSteadiness",
     "score-distillation": "a4d.objectives.score_distillation:ScoreDistillation",
     "sign-change": "a4d.objectives.surface:SignChange",
+    "skinning-entropy": "a4d.objectives.bones:SkinningEntropy",
     "surface-laplacian": "a4d.objectives.surface_bound:SurfaceLaplacian",
     "surface-offset": "a4d.objectives.surface_bound:SurfaceOffset",
     "surface-size": "a4d.objectives.surface_bound:SurfaceSize",
     "temporal-variation": "a4d.objectives.temporal_variation:TemporalVariation",
+    "warp-cycle": "a4d.objectives.bones:WarpCycle",
 }
 
 
