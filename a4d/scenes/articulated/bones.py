@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
+from a4d.geometry.transforms import invert_rigid, rigid_from_parts, rotation_from_quaternion
 from a4d.scenes.articulated.config import SkinningNetworkConfig
 from a4d.scenes.perceptron import Perceptron
 from a4d.scenes.protocols import BoneRig
@@ -71,23 +71,21 @@ class Bones(nn.Module):
         Points at rest are asked for with the bones at rest and no time, posed points with the posed bones and their
         time; the two agree only as far as an objective makes them.
         """
-        return torch.softmax(-self._costs(points, world_from_bone, times), dim=-1)
+        posed = self.rig().world_from_bone if world_from_bone is None else world_from_bone
+        places = _in_bones(points, posed)
+        costs = (places / self.log_radii.exp()).square().sum(-1)
+        if self.skinning is not None:
+            costs = costs + self._additions(places, times)
+        return torch.softmax(-costs, dim=-1)
 
     def outputs(
         self,
         points: Tensor,  # (N, 3) at rest
     ) -> Tensor:
         """(N, B) squared radii that the network adds; zero without it."""
-        rig = self.rig()
         if self.skinning is None:
             return points.new_zeros(len(points), len(self))
-        return self._additions(_in_bones(points, rig.world_from_bone), None)
-
-    def _costs(self, points: Tensor, world_from_bone: Tensor | None, times: Tensor | None) -> Tensor:
-        """(..., N, B)."""
-        places = _in_bones(points, self.rig().world_from_bone if world_from_bone is None else world_from_bone)
-        costs = (places / self.log_radii.exp()).square().sum(-1)
-        return costs if self.skinning is None else costs + self._additions(places, times)
+        return self._additions(_in_bones(points, self.rig().world_from_bone), None)
 
     def _additions(
         self,
@@ -112,8 +110,10 @@ def _in_bones(
     world_from_bone: Tensor,  # (..., B, 4, 4)
 ) -> Tensor:
     """(..., N, B, 3) in the frames of the bones."""
-    offsets = points[..., :, None, :] - world_from_bone[..., None, :, :3, 3]
-    return torch.einsum("...nbi,...bij->...nbj", offsets, world_from_bone[..., :3, :3])
+    bone_from_world = invert_rigid(world_from_bone)
+    # One product of matrices for all bones: (N, 3) by (3, 3 B).
+    turned = points @ bone_from_world[..., :3, :3].flatten(-3, -2).transpose(-1, -2)
+    return turned.unflatten(-1, (-1, 3)) + bone_from_world[..., None, :, :3, 3]
 
 
 def spread_bones(

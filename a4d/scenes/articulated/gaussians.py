@@ -20,7 +20,7 @@ from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.gaussians import SH_DEGREE_0, Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.rows import rows
-from a4d.geometry.transforms import quaternion_from_rotation, quaternion_product, rotation_from_axes
+from a4d.geometry.transforms import quaternion_product
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
@@ -32,7 +32,7 @@ from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.articulated.start import discs_of
 from a4d.scenes.articulated.surface import surface_at_rest
-from a4d.scenes.articulated.warp import blended_transforms
+from a4d.scenes.articulated.warp import blended_motions, blended_transforms
 from a4d.scenes.moment_renders import render_by_moment
 from a4d.scenes.protocols import FEATURES, PLACE, Followed, SurfaceAttributes
 from a4d.scenes.seed import Seed
@@ -138,10 +138,10 @@ class ArticulatedGaussians(ArticulatedScene):
 
     def moments(self, times: Sequence[float]) -> list[Gaussians]:
         """The Gaussians at several times in [0, 1], part of the autograd graph."""
-        rest, moved = self.rest, self._point_transforms(times)
-        places = apply_per_vertex(moved, rest.means)
-        turns = quaternion_from_rotation(rotation_from_axes(moved[..., :3, :2].transpose(-1, -2).flatten(-2)))
+        rest, weights = self.rest, self.skinning_weights(self.means)
+        turns, moved = blended_motions(weights, self.bone_transforms(times), self.config.blending)
         turned = quaternion_product(turns, rest.quaternions)
+        places = apply_per_vertex(moved, rest.means)
         return [replace(rest, means=means, quaternions=each) for means, each in zip(places, turned, strict=True)]
 
     def _point_transforms(self, times: Sequence[float]) -> Tensor:
