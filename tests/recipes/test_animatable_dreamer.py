@@ -44,7 +44,7 @@ SMALL_FIELD = {
 SMALL = {
     # Flow is found in films alone; the test writes its own.
     "preprocess": {"size": SIZE, "feature_channels": 4, "flow": None},
-    "fit-dynamic": {"scene": SMALL_FIELD, "seed": {"resolution": 24}, "iterations": 4},
+    "fit-dynamic": {"scene": SMALL_FIELD, "seed": {"resolution": 24}, "iterations": 3},
     "distill": {"iterations": 4},
     "refine": {"iterations": 4},
     "export": {"formats": "glb", "films": "none"},
