@@ -193,7 +193,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         frames = observed_clip(work.workspace, config.clip)
         repeating = of_its_cycles(config, kind, config.unrepeated, frames, runtime.console)
         facts = repeating.facts
-        config = config.changed(scene=repeating.scene, objectives=repeating.objectives)
+        config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
         seed = seed_at_rest(work.workspace, config.from_scene, config.clip)

@@ -145,8 +145,8 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
     return Repetition(cycles, lead, tuple(tried.tolist()), tuple(errors.tolist()))
 
 
-def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> list[int]:
-    """The frames of the pose that others of its phase explain best, which show it from as many sides as there are.
+def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[float, list[int]]:
+    """The time of the pose that others of its phase explain best, and the frames nearest to it, of several cycles.
 
     Args:
         frames: of a clip, with masks as alpha; those to train on are looked at.
@@ -157,9 +157,10 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> list[int
     seen = _silhouettes(frames, indices, radius)
     # Errors of neighbours in time say the same with another noise.
     errors = np.convolve(np.pad(seen.errors(cycles), 1, mode="edge"), np.ones(3) / 3, mode="valid")
-    apart = (seen.times - seen.times[errors.argmin()]) * cycles
+    time = float(seen.times[errors.argmin()])
+    apart = (seen.times - time) * cycles
     nearest = np.argsort(np.abs(apart - np.round(apart)), kind="stable")[: 2 * PARTNERS]
-    return [indices[place] for place in sorted(nearest.tolist())]
+    return time, [indices[place] for place in sorted(nearest.tolist())]
 
 
 def _is_multiple(cycles: float, base: float) -> bool:

@@ -38,6 +38,7 @@ class Repeating:
 
     Args:
         scene: its configuration.
+        views: in which frames around a pose are those around the one that the shape begins with.
         objectives: theirs.
         seed: how the first guess of the shape is made.
         frames: of which it is made.
@@ -46,6 +47,7 @@ class Repeating:
     """
 
     scene: Spec
+    views: dict[str, Spec]
     objectives: list[Spec]
     seed: SeedConfig
     frames: Frames
@@ -72,7 +74,7 @@ def of_its_cycles(
     """
     scene, facts = config.scene or {}, dict[str, Any]()
     if not may_repeat(scene):
-        return Repeating(scene, config.objectives, seed, frames, facts)
+        return Repeating(scene, config.views, config.objectives, seed, frames, facts)
     facts[CYCLES] = scene.get(CYCLES)
     if facts[CYCLES] is None:
         found = find_cycles(frames, seed.radius)
@@ -85,9 +87,15 @@ def of_its_cycles(
     scene = {**scene, CYCLES: facts[CYCLES]}
     if not facts[CYCLES]:
         held = parse(SeedConfig, overlaid(plain(seed), unrepeated.seed), "unrepeated.seed")
-        return Repeating(overlaid(scene, unrepeated.scene), _weighted(config, unrepeated), held, frames, facts)
-    chosen = frames_of_one_pose(frames, facts[CYCLES], seed.radius)
-    return Repeating(scene, config.objectives, seed, frames.subset(chosen), facts)
+        scene, objectives = overlaid(scene, unrepeated.scene), _weighted(config, unrepeated)
+        return Repeating(scene, config.views, objectives, held, frames, facts)
+    time, chosen = frames_of_one_pose(frames, facts[CYCLES], seed.radius)
+    begun = {"time": time, CYCLES: facts[CYCLES]}
+    views = {
+        name: {**spec, "around": {**spec["around"], **begun}} if spec.get("around") else spec
+        for name, spec in config.views.items()
+    }
+    return Repeating(scene, views, config.objectives, seed, frames.subset(chosen), facts)
 
 
 def _weighted(config: Fitting, unrepeated: Unrepeated) -> list[Spec]:

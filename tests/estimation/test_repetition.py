@@ -61,9 +61,9 @@ def test_a_few_frames_tell_nothing() -> None:
 
 
 def test_the_frames_of_a_pose_show_it_from_several_sides() -> None:
-    chosen = frames_of_one_pose(film(4.5, 2.0), 4.5, radius=1.3)
+    time, chosen = frames_of_one_pose(film(4.5, 2.0), 4.5, radius=1.3)
     phases = 4.5 * torch.tensor(chosen) / COUNT % 1
-    apart = (phases - phases[0] + 0.5) % 1 - 0.5
+    apart = (phases - 4.5 * time + 0.5) % 1 - 0.5
     assert len(chosen) == 12
     assert float(apart.abs().max()) < 0.15
     assert len({int(4.5 * index / COUNT) for index in chosen}) >= 4

@@ -244,9 +244,9 @@ class ArticulatedGaussians(ArticulatedScene):
         rest = self.rest_points(points)
         return self.warped(rest if chosen is None else rows(rest, chosen), times)
 
-    def carried_points(self, points: Tensor, times: Sequence[float]) -> Tensor:
-        """(T, P, 3) where points near the shape at time 0 are, each as the Gaussian that is then nearest to it."""
-        at_first, *later = self._point_transforms([0.0, *times])
+    def carried_points(self, points: Tensor, times: Sequence[float], since: float = 0.0) -> Tensor:
+        """(T, P, 3) where points near the shape at a time, the first, are: each as the Gaussian then nearest to it."""
+        at_first, *later = self._point_transforms([since, *times])
         nearest = torch.cdist(points, apply_per_vertex(at_first, self.means)).argmin(dim=1)
         carried = torch.stack([(each @ torch.linalg.inv(at_first))[nearest] for each in later])
         return apply_per_vertex(carried, points)
