@@ -80,7 +80,7 @@ class FitDynamic(Fitting):
     cycles: float | None = Field(
         default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
     )
-    unrepeated: Unrepeated | None = Field(default=None, description="what is different where it does not repeat")
+    unrepeated: Unrepeated = Field(default=Unrepeated(), description="what is different where it does not repeat")
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
         default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
@@ -191,8 +191,10 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     kind = None if config.from_scene else config.seed
     if kind is not None:
         frames = observed_clip(work.workspace, config.clip)
-        config, facts = of_its_cycles(config, config.unrepeated, frames, kind.radius, runtime.console)
-        scene = _choice(config).begin(make_seed(work.workspace, frames, kind, place), draws)
+        repeating = of_its_cycles(config, kind, config.unrepeated, frames, runtime.console)
+        facts = repeating.facts
+        config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
+        scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
         seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
         scene = _choice(config).begin(seed, draws)

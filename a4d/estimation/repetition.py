@@ -22,6 +22,9 @@ from a4d.views import Frames
 MOST_FRAMES = 120
 """That are looked at, evenly spread."""
 
+FEWEST = 3.0
+"""Cycles that are looked for at the least."""
+
 FRAMES_OF_CYCLE = 8
 """At the least: with fewer, partners are too far in phase."""
 
@@ -98,12 +101,16 @@ class _Silhouettes:
 
     def error(self, cycles: float) -> float:
         """The mean area of hull and silhouette that the other does not share, over the silhouette's."""
+        return float(self.errors(cycles).mean())
+
+    def errors(self, cycles: float) -> NDArray[np.float64]:
+        """(F,) the same of each frame."""
         apart = (self.times[None] - self.times[:, None]) * cycles
         distance = np.abs(apart - np.round(apart))
         # Frames of the same cycle look alike in any case.
         distance[np.abs(apart) < 0.5] = np.inf
-        errors = [self._apart(frame, np.argsort(row, kind="stable")[:PARTNERS]) for frame, row in enumerate(distance)]
-        return float(np.mean(errors))
+        rows = [np.argsort(row, kind="stable")[:PARTNERS] for row in distance]
+        return np.array([self._apart(frame, partners) for frame, partners in enumerate(rows)])
 
     def _apart(self, frame: int, partners: NDArray[np.int64]) -> float:
         shown = np.zeros(self.masks.shape[1] + 1, bool)
@@ -114,7 +121,7 @@ class _Silhouettes:
 def find_cycles(frames: Frames, radius: float) -> Repetition:
     """How often the motion of a film repeats, and how clearly.
 
-    Numbers below two cannot be told: no cycle is there twice as a whole.
+    Numbers below `FEWEST` cannot be told: a pose is then seen from two sides alone, of which a hull knows little.
 
     Args:
         frames: of a clip, with masks as alpha; those to train on are looked at.
@@ -122,20 +129,38 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
     """
     indices = frames.select("train")
     chosen = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST_FRAMES)).round().astype(int))
-    if len(chosen) < 2 * FRAMES_OF_CYCLE:
+    if len(chosen) < FEWEST * FRAMES_OF_CYCLE:
         return Repetition(0.0, 0.0, (), ())
     seen = _silhouettes(frames, [indices[place] for place in chosen.tolist()], radius)
     still = seen.of_standing()
-    tried = np.arange(2.0, len(chosen) / FRAMES_OF_CYCLE + FINEST / 2, FINEST)
+    tried = np.arange(FEWEST, len(chosen) / FRAMES_OF_CYCLE + FINEST / 2, FINEST)
     errors = np.array([seen.error(cycles) - still.error(cycles) for cycles in tried.tolist()])
     gains = np.median(errors) - errors
-    lead = float(gains.max()) / max(SPREAD * float(np.median(np.abs(gains))), 1e-9)
+    lead = float(gains.max()) / max(SPREAD * float(np.median(np.abs(gains))), LEAST / CLEAR)
     best = tried[gains.argmax()]
     others = gains[[not any(abs(each - share * best) <= 2 * FINEST for share in (0.5, 1, 2)) for each in tried]]
     is_clear = lead >= CLEAR and gains.max() >= max(AHEAD * others.max(initial=0.0), LEAST)
     as_good = [float(each) for each in tried[gains >= AS_GOOD * gains.max()] if _is_multiple(each, best)]
     cycles = _refined(seen, max(as_good)) if is_clear else 0.0
     return Repetition(cycles, lead, tuple(tried.tolist()), tuple(errors.tolist()))
+
+
+def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[float, list[int]]:
+    """The time of the pose that others of its phase explain best, and the frames nearest to it, of several cycles.
+
+    Args:
+        frames: of a clip, with masks as alpha; those to train on are looked at.
+        cycles: how often the motion repeats.
+        radius: metres, of the ball around the origin in which the subject stays.
+    """
+    indices = frames.select("train")
+    seen = _silhouettes(frames, indices, radius)
+    # Errors of neighbours in time say the same with another noise.
+    errors = np.convolve(np.pad(seen.errors(cycles), 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    time = float(seen.times[errors.argmin()])
+    apart = (seen.times - time) * cycles
+    nearest = np.argsort(np.abs(apart - np.round(apart)), kind="stable")[: 2 * PARTNERS]
+    return time, [indices[place] for place in sorted(nearest.tolist())]
 
 
 def _is_multiple(cycles: float, base: float) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from a4d.errors import ConfigError
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.transforms import transform_points
 from a4d.objectives.objective import Objective, Step
 from a4d.scenes.protocols import PLACE, Followable
@@ -24,8 +25,8 @@ NEAREST = 1e-2
 class Flow(Objective):
     """How far the flow between the two frames of a pair is from where the scene goes, as the other camera sees it.
 
-    The place of every pixel at the other moment is rendered, and projected by the other camera. Pixels count that the
-    flow is known of, and that both the frame and the render show.
+    Where every pixel's point is at the other moment is rendered, and projected by the other camera. Pixels count that
+    the flow is known of, and that both the frame and the render show.
     """
 
     applies_to = Followable
@@ -51,26 +52,22 @@ class Flow(Objective):
             raise ConfigError(f"{self.label}: the views have no times", "Choose pairs of frames of a clip")
         partner = torch.arange(len(batch.times), device=batch.times.device) ^ 1
         render = scene.render_places(batch.cameras, batch.times, batch.times[partner])
-        there = render.channels[PLACE] / render.alpha.clamp_min(COVERED)
-        cameras = batch.cameras[partner]
-        shown, depth = _projected(there, cameras.camera_from_world, cameras.intrinsics)
+        there, depth = _projected(render.channels[PLACE] / render.alpha.clamp_min(COVERED), batch.cameras[partner])
         flow = batch.channels[PARTNER_FLOW]
         is_known = (flow[..., 2] > COVERED) & (batch.rgba[..., 3] > COVERED)
         is_known &= (render.alpha[..., 0] > COVERED) & (depth > NEAREST)
-        apart = (shown - _pixel_centres(flow) - flow[..., :2]).square().sum(-1)
-        distances = (apart.where(is_known, 1.0) + 1e-12).sqrt() * is_known
+        squares = (there - _pixel_centres(flow) - flow[..., :2]).square().sum(-1)
+        distances = (squares.where(is_known, 1.0) + 1e-12).sqrt() * is_known
         return distances.sum() / is_known.sum().clamp_min(1) / max(batch.cameras.width, batch.cameras.height)
 
 
 def _projected(
     points: Tensor,  # (B, H, W, 3) world, metres
-    camera_from_world: Tensor,  # (B, 4, 4)
-    intrinsics: Tensor,  # (B, 4)
+    cameras: Cameras,
 ) -> tuple[Tensor, Tensor]:
     """(B, H, W, 2) pixels, and (B, H, W) metres along the viewing axis."""
-    seen = transform_points(camera_from_world, points.flatten(1, 2)).view_as(points)
-    depth = seen[..., 2]
-    lens = intrinsics[:, None, None]
+    seen = transform_points(cameras.camera_from_world, points.flatten(1, 2)).view_as(points)
+    depth, lens = seen[..., 2], cameras.intrinsics[:, None, None]
     return seen[..., :2] / depth.clamp_min(NEAREST)[..., None] * lens[..., :2] + lens[..., 2:], depth
 
 

@@ -337,7 +337,7 @@ class WarpedBack(Articulated, Protocol):
 
 
 PLACE, FEATURES = "place", "features"
-"""The channels that renders of `Followable` and `Featured` scenes have."""
+"""The channels that renders of `Followable` and `Featured` scenes have beside those of all."""
 
 
 @runtime_checkable

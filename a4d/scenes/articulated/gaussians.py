@@ -184,7 +184,7 @@ class ArticulatedGaussians(ArticulatedScene):
 
         return self._drawn(draw, len(cameras), times)
 
-    def render_signals(self, cameras: Cameras, times: Tensor, signals: Mapping[str, Tensor]) -> Render:
+    def _render_signals(self, cameras: Cameras, times: Tensor, signals: Mapping[str, Tensor]) -> Render:
         """Like `render` over black, with signals (N, C) or (B, N, C) of the Gaussians as channels of their names."""
 
         def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
@@ -199,10 +199,21 @@ class ArticulatedGaussians(ArticulatedScene):
         return render_by_moment(self.moments, draw, times)
 
     def render_places(self, cameras: Cameras, times: Tensor, others: Tensor) -> Render:
-        """Like `render`, with the channel `place`: where what is seen is at other times."""
-        distinct, row = others.unique(return_inverse=True)
-        places = torch.stack([each.means for each in self.moments([float(time) for time in distinct])])
-        return self.render_signals(cameras, times, {PLACE: rows(places, row)})
+        """Like `render`, with the channel `place`: where what is seen is at other times.
+
+        The motion from the one time to the other is blended, and applied to the point that the pixel's depth tells: the
+        Gaussians' centres need not lie behind the pixel.
+        """
+        distinct, row = torch.cat([times, others]).unique(return_inverse=True)
+        moved = self._point_transforms(distinct.tolist())
+        before, after = rows(moved, row).chunk(2)
+        motions = (after @ torch.linalg.inv(before))[..., :3, :].flatten(2)
+        render = self._render_signals(cameras, times, {PLACE: motions})
+        origins, directions = cameras.rays()
+        points = origins + render.depth * directions
+        other_from_own = render.channels[PLACE].unflatten(-1, (3, 4))
+        places = (other_from_own[..., :3] @ points[..., None]).squeeze(-1) + other_from_own[..., 3]
+        return replace(render, channels={PLACE: places})
 
     def render_features(self, cameras: Cameras, times: Tensor) -> Render:
         """Like `render`, with the channel `features`.
@@ -214,7 +225,7 @@ class ArticulatedGaussians(ArticulatedScene):
             raise ConfigError(
                 "this scene learns no features", "Set scene.features to the number of the frames' channels"
             )
-        return self.render_signals(cameras, times, {FEATURES: self.feature_table[0]})
+        return self._render_signals(cameras, times, {FEATURES: self.feature_table[0]})
 
     def shape_points(self) -> Tensor:
         """(N, 3) the Gaussians at rest."""
@@ -233,9 +244,9 @@ class ArticulatedGaussians(ArticulatedScene):
         rest = self.rest_points(points)
         return self.warped(rest if chosen is None else rows(rest, chosen), times)
 
-    def carried_points(self, points: Tensor, times: Sequence[float]) -> Tensor:
-        """(T, P, 3) where points near the shape at time 0 are, each as the Gaussian that is then nearest to it."""
-        at_first, *later = self._point_transforms([0.0, *times])
+    def carried_points(self, points: Tensor, times: Sequence[float], since: float = 0.0) -> Tensor:
+        """(T, P, 3) where points near the shape at a time, the first, are: each as the Gaussian then nearest to it."""
+        at_first, *later = self._point_transforms([since, *times])
         nearest = torch.cdist(points, apply_per_vertex(at_first, self.means)).argmin(dim=1)
         carried = torch.stack([(each @ torch.linalg.inv(at_first))[nearest] for each in later])
         return apply_per_vertex(carried, points)
