@@ -69,7 +69,9 @@ def fitted(subject: Moving, size: Size) -> Scene:
     """Gaussians on a subject at rest, and bones that have learnt its motion from its vertices."""
     rest = subject.mesh(0.0)
     pixel = 2 * RADIUS * math.tan(math.radians(FOV / 2)) / size.pixels
-    spec = {"kind": "articulated", "bones": BONES, "count": size.gaussians, "footprint": pixel}
+    spec = {
+        "kind": "articulated", "bones": BONES, "count": size.gaussians, "footprint": pixel, "resolution": size.pixels
+    }  # fmt: skip
     scene = scene_class("articulated").begin(spec, Seed(mesh=rest), generator(0, "begin"))
     times = torch.linspace(0, 1, 9).tolist()
     truth = torch.stack([subject.mesh(each).vertices for each in times])
@@ -109,7 +111,7 @@ def rates(size: Size, bones: float = 1.0) -> Spec:
     """Of Gaussians at rest, and of bones that are free."""
     steps = size.steps
     return {
-        "means": falling(5e-3, 1e-3, steps),
+        "means": falling(1e-2, 2e-3, steps),
         "log_scales": 1e-2,
         "quaternions": 5e-3,
         "colours": falling(3e-2, 5e-3, steps),
@@ -228,10 +230,9 @@ def extracted(subject: Moving, size: Size, is_asked: bool) -> Scene:
 
 
 def unseen_chamfer(scene: Scene, subject: Moving) -> float:
-    """Metres between the side of a subject that looks away from the front and a scene there, both ways, halved."""
-    mesh = subject.mesh(0.5)
-    behind = mesh.vertices[mesh.vertex_normals[:, 2] < -0.3]
-    points = scene.moved_points("gaussians", [0.5])[0]
-    distances = torch.cdist(mesh.vertices, points)
-    away = mesh.vertex_normals[distances.argmin(dim=0), 2] < -0.3
-    return float(torch.cdist(behind, points).amin(1).mean() + distances.amin(0)[away].mean()) / 2
+    """Metres between the side of a subject that looks away from the front and a scene's there, both ways, halved."""
+    truth, mesh = subject.mesh(0.5), scene.mesh(0.5)
+    apart = torch.cdist(truth.vertices, mesh.vertices)
+    is_behind = truth.vertex_normals[:, 2] < -0.3
+    is_near_behind = is_behind[apart.argmin(dim=0)]
+    return float(apart.amin(1)[is_behind].mean() + apart.amin(0)[is_near_behind].mean()) / 2

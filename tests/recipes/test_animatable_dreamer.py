@@ -16,6 +16,7 @@ from bending import bend
 from a4d.config import overlaid, value_at
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP, opencv_from_opengl, turntable
 from a4d.geometry.primitives import box, paint
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.frame_channels import write_flow
 from a4d.io.pictures.images import write_image
 from a4d.objectives import build_objectives
@@ -47,7 +48,7 @@ SMALL = {
     "fit-dynamic": {"scene": SMALL_FIELD, "seed": {"resolution": 24}, "iterations": 3},
     "distill": {"iterations": 4},
     "refine": {"iterations": 4},
-    "export": {"formats": "glb", "films": "none"},
+    "export": {"formats": "glb"},
 }
 ABLATIONS = [
     "without=[score-distillation]",
@@ -179,6 +180,26 @@ def test_another_film_moves_the_same_model(site, a4d_in) -> None:
     kept = {name for name in model if not name.startswith(poses) and "occupancy" not in name and name != "steps_done"}
     assert all(torch.equal(model[name], followed[name]) for name in kept)
     assert not all(torch.equal(model[name], followed[name]) for name in model if name.startswith(poses))
+
+
+def test_what_was_extracted_leaves_as_a_moving_asset(site, a4d_in) -> None:
+    folder, told = site
+    done = a4d_in(folder, "export", "bar.a4d", *told[:2], "--from", "fit-dynamic", "--stem", "bar")
+    assert done.code == 0, done.err
+    asset = read_gltf(folder / "bar.a4d/exports/bar.glb")
+    assert asset.clips[0].duration > 0
+
+
+def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Path) -> None:
+    write_film(tmp_path / "bar", torch.linspace(0, 1, FRAMES).tolist())
+    small = {
+        "A4D_FIT_DYNAMIC": "--iterations 2 --set scene.count=200 --set scene.resolution=24 --set seed.resolution=24",
+        "A4D_EXPORT": "--formats glb",
+    }
+    done = run_recipe(RECIPE, "bar", "--profile", "compact", "--accept", **small)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "film"
+    assert read_gltf(tmp_path / "bar.a4d/exports/film.glb").clips[0].duration > 0
 
 
 def test_noise_levels_fall_over_eight_thousand_steps() -> None:

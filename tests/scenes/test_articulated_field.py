@@ -7,22 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 from learning import adam_of
+from rich.console import Console
 
 from a4d.errors import ConfigError
-from a4d.geometry.cameras import Cameras, orbit
-from a4d.geometry.primitives import icosphere
+from a4d.geometry.cameras import Cameras, orbit, turntable
+from a4d.geometry.primitives import icosphere, paint
 from a4d.geometry.surfaces.differences import gradients
 from a4d.metrics import mask_iou
 from a4d.objectives import build_objectives
 from a4d.objectives.deferred import render_in_patches
 from a4d.objectives.objective import Step
+from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.randomness import generator
 from a4d.render.mesh import render_mesh
+from a4d.runtime import Runtime
 from a4d.scenes import load_scene
 from a4d.scenes.articulated.canonical_field import laplace_density
 from a4d.scenes.articulated.field import ArticulatedField
 from a4d.scenes.seed import Seed
-from a4d.views import build_views
+from a4d.views import Frames, build_views
 
 RADIUS = 0.4
 SMALL = {
@@ -225,3 +228,44 @@ def test_cameras_stand_about_the_subject_and_turn_with_it() -> None:
     assert 0 < float(pixels.min()) <= float(pixels.max()) < 16
     with pytest.raises(ConfigError, match=r"views\.ring\.centre"):
         views.require_scene(object(), "views.ring")
+
+
+@pytest.mark.slow
+def test_a_shape_and_its_motion_are_found_from_pictures(tmp_path: Path) -> None:
+    moments, views, size = 3, 4, 24
+    body = paint(icosphere(1.0, 3))
+    truth = [
+        body.with_vertices(body.vertices * torch.tensor([0.3, 0.5, 0.3]) + torch.tensor([0.3 * (moment - 1), 0.0, 0.0]))
+        for moment in range(moments)
+    ]
+    cameras = turntable(views, 15.0, 2.6, 40.0, size)
+    rgba, single = [], []
+    for view in range(views):
+        for mesh in truth:
+            render = render_mesh(mesh, cameras[view])
+            straight = render.rgb / render.alpha.clamp_min(1e-3)
+            rgba.append(torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1))
+            single.append(cameras[view])
+    times = (torch.arange(len(rgba)) % moments) / (moments - 1)
+    frames = Frames(rgba, single, times, [str(index) for index in range(len(rgba))], ["train"] * len(rgba))
+    scene = ball(motion={"layers": 0, "harmonics": 2}).train()
+    objectives = [
+        {"kind": "photometric", "views": "film", "ssim": 0},
+        {"kind": "mask", "views": "film"},
+        {"kind": "eikonal", "points": 128, "weight": 0.05},
+    ]
+    networks = {"geometry_network": 5e-3, "colour_network": 5e-3, "root": 1e-2}
+    rates = {"geometry_encoding": 1e-2, "colour_encoding": 2e-2, "sharpness": 1e-2, **networks}
+    loop = LoopConfig.model_validate({"iterations": 150, "optimiser": {"rates": rates}, "preview_seconds": 1e6})
+    film = build_views({"film": {"kind": "observed", "batch": 2, "background": "random"}})
+    problem = Problem(scene, film, build_objectives(objectives), frames)
+    metrics = optimise(problem, loop, tmp_path, Runtime(console=Console(quiet=True)))
+    assert metrics["psnr"] > 18
+    scene.eval()
+    with torch.no_grad():
+        centres = torch.stack([scene.mesh(time).vertices.mean(0) for time in (0.0, 0.5, 1.0)])
+        shown = scene.render(cameras, torch.full((views,), 1.0))
+    assert mask_iou(shown.alpha, render_mesh(truth[-1], cameras).alpha) > 0.8
+    assert float((centres - torch.tensor([[-0.3, 0, 0], [0.0, 0, 0], [0.3, 0, 0]])).norm(dim=-1).max()) < 0.12
+    low, high = scene.mesh(0.5).vertices.aminmax(dim=0)
+    assert float((high - low)[1] / (high - low)[0]) > 1.3
