@@ -38,13 +38,16 @@ fi
 name="./$(python -m a4d.naming file "$film").a4d"
 scene=film
 [ "$profile" = compact ] || scene="film-$profile"
-run a4d preprocess "$film" --config "$settings" ${masks:+--masks "$masks"} ${weights:+--weights "$weights"} \
+# A folder says where its cameras are, and what flow there is between its frames; a film's are found.
+method="--method object" channels=""
+[ -z "$cameras" ] || method=""
+[ ! -d "$film" ] || method="" channels="--set flow=null"
+run a4d preprocess "$film" --config "$settings" ${masks:+--masks "$masks"} ${weights:+--weights "$weights"} $channels \
   ${A4D_PREPROCESS:-}
-# A folder says where its cameras are; a film's subject is looked for.
-method=""
-[ -n "$cameras" ] || [ -d "$film" ] || method="--method object"
 stage estimate-pose ${cameras:+--cameras "$cameras"} $method $accept
-fit fit-dynamic --name "$scene" ${subject:+--prompt "$subject"}
+followed=""
+[ -d "$name/flow" ] || followed="--set without=[flow]"
+fit fit-dynamic --name "$scene" ${subject:+--prompt "$subject"} $followed
 model="$scene"
 if [ -n "$generate" ]; then
   # Every text is a scene of its own, so that another one never costs the one before.

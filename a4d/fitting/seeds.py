@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn.functional import normalize
 
 from a4d.contents.assets import still_asset
 from a4d.contents.bodies import has_tracked_body, load_tracked_body
@@ -35,6 +37,9 @@ from a4d.scenes.seed import Seed
 from a4d.views import Frames
 from a4d.views.recent import Made
 from a4d.workspace.workspace import Workspace
+
+SIDES_APART = 40.0
+"""Degrees between two directions at the least, from which a film bounds a shape in depth."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,14 @@ def _carved(known: Known) -> Seed:
     return Seed(points=points, colours=seen, radius=radius, solid=hull)
 
 
+def _filmed(known: Known) -> Seed:
+    """The hull, where cameras saw the subject from different sides; else the outline of the first picture, inflated."""
+    train = known.frames.subset(known.frames.select("train"))
+    directions = normalize(torch.cat([camera.positions for camera in train.cameras]), dim=-1)
+    is_seen_around = float((directions @ directions.T).min()) < math.cos(math.radians(SIDES_APART))
+    return (_carved if is_seen_around else _inflated)(known)
+
+
 def _modelled(known: Known) -> Seed:
     """The mesh itself, at the first moment that the frames show."""
     return seed_from_asset(still_asset(known.workspace))
@@ -133,6 +146,7 @@ KINDS: Mapping[str, Callable[[Known], Seed]] = {
     "capture": _captured,
     "points": _given,
     "visual-hull": _carved,
+    "film": _filmed,
     "mesh": _modelled,
     "ball": _round,
     "file": _of_a_file,

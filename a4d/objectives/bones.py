@@ -13,24 +13,24 @@ from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.rows import rows
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.protocols import Articulated, WarpedBack
+from a4d.scenes.protocols import LearntBones
 
 
 class BoneObjective(Objective):
     """Base of the objectives that read bones and some points of the shape, at the moments that a view set sees."""
 
-    applies_to = Articulated
+    applies_to = LearntBones
     views: str
     points: int = Field(default=512, ge=1, le=1_000_000, description="of the shape, drawn anew each step")
 
-    def scene(self, step: Step) -> Articulated:
+    def scene(self, step: Step) -> LearntBones:
         """The scene.
 
         Raises:
             ConfigError: no bones move it.
         """
         self.require(step.scene)
-        assert isinstance(step.scene, Articulated)
+        assert isinstance(step.scene, LearntBones)
         return step.scene
 
     def times(self, step: Step) -> list[float]:
@@ -81,6 +81,16 @@ class SkinningEntropy(BoneObjective):
         return -weights.amax(dim=1).clamp_min(1e-12).log().mean()
 
 
+class WeightCorrection(BoneObjective):
+    """How much the network of the weights adds: what bones' radii can say, they should (Lab4D's `delta_skin`)."""
+
+    kind: Literal["weight-correction"] = "weight-correction"
+
+    def __call__(self, step: Step) -> Tensor:
+        """Mean square over points and bones, in squared radii."""
+        return self.scene(step).weight_corrections(self.drawn_points(step)).square().mean()
+
+
 class BoneCentring(BoneObjective):
     """How far bones at rest are from the middle of what they hold, so that they stay inside of the shape."""
 
@@ -99,13 +109,11 @@ class BoneCentring(BoneObjective):
 class WarpCycle(BoneObjective):
     """How far points come off that are taken back to rest and forward again (BANMo, equation 13)."""
 
-    applies_to = WarpedBack
     kind: Literal["warp-cycle"] = "warp-cycle"
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over moments and points of the squared distance, square metres."""
         scene, times = self.scene(step), self.times(step)
-        assert isinstance(scene, WarpedBack)
         posed = scene.warped(self.drawn_points(step), times)
         back = scene.unwarped(posed, times)
         again = torch.stack([scene.warped(back[index], [time])[0] for index, time in enumerate(times)])

@@ -320,13 +320,19 @@ class Articulated(Protocol):
     ) -> Tensor:
         """(T, N, 3) where the bones take them at times in [0, 1]."""
 
+
+@runtime_checkable
+class LearntBones(Articulated, Protocol):
+    """An articulated scene whose bones and weights are learnt with its shape."""
+
     def shape_points(self) -> Tensor:
         """(N, 3) points spread over the shape at rest, by which objectives ask what bones do to it."""
 
-
-@runtime_checkable
-class WarpedBack(Articulated, Protocol):
-    """An articulated scene that also takes posed points back to rest."""
+    def weight_corrections(
+        self,
+        points: Tensor,  # (N, 3) at rest
+    ) -> Tensor:
+        """(N, B) squared radii by which a network moves points away from bones; zero without one."""
 
     def unwarped(
         self,

@@ -267,7 +267,7 @@ def main() -> None:
             workspace = home / "film.a4d"
             if not workspace.is_dir():
                 os.chdir(home)
-                run("preprocess", film.folder, "-q")
+                run("preprocess", film.folder, "--config", RECIPE, "-q")
             began = time.process_time()
             settings = [part for each in options.settings for part in ("--set", each)]
             run("fit-dynamic", workspace, "--config", RECIPE, *settings, "--force", "-q")

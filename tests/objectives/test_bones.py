@@ -71,13 +71,13 @@ def unevenly_moving() -> ArticulatedGaussians:
     return scene.double()
 
 
-@pytest.mark.parametrize("kind", ["joint-gap", "skinning-entropy", "bone-centring", "warp-cycle"])
+@pytest.mark.parametrize("kind", ["joint-gap", "skinning-entropy", "bone-centring", "warp-cycle", "weight-correction"])
 def test_gradients_are_those_of_differences(kind: str) -> None:
     scene, asked = unevenly_moving(), objective(kind, points=40)
     frames = film(articulated(120))
     value = asked(step_of(scene, frames))
     value.backward()
-    assert float(value) > 0
+    assert float(value.detach()) > 0
     checked = 0
     for name in ("bones", "articulation", "root", "skinning"):
         parameter = scene.groups()[name][0]
@@ -88,12 +88,12 @@ def test_gradients_are_those_of_differences(kind: str) -> None:
         for side in (1e-5, -1e-5):
             with torch.no_grad():
                 parameter.view(-1)[place] += side
-                found.append(float(asked(step_of(scene, frames))))
+                found.append(float(asked(step_of(scene, frames)).detach()))
                 parameter.view(-1)[place] -= side
         expected = (found[0] - found[1]) / 2e-5
         assert float(parameter.grad.flatten()[place]) == pytest.approx(expected, rel=1e-3, abs=1e-9), name
         checked += 1
-    assert checked >= 2
+    assert checked >= (1 if kind == "weight-correction" else 2)
 
 
 def test_bones_that_move_as_one_open_no_joint_and_close_the_cycle() -> None:

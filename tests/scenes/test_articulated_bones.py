@@ -42,7 +42,7 @@ def test_posed_points_have_the_weights_that_they_had_at_rest_where_all_move_as_o
     assert torch.allclose(after[0], bones.skinning_weights(points), atol=1e-5)
     timed = bones.skinning_weights(points[None], bones.rig().world_from_bone[None], torch.tensor([0.3]))
     assert not torch.allclose(timed[0], bones.skinning_weights(points), atol=1e-6)
-    assert bool((bones.outputs(points) >= 0).all())
+    assert bool((bones.corrections(points) >= 0).all())
 
 
 @pytest.mark.parametrize("blending", ["dual-quaternion", "linear"])

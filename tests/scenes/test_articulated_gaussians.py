@@ -22,12 +22,12 @@ from a4d.scenes.protocols import (
     Deforming,
     Featured,
     Followable,
+    LearntBones,
     Meshed,
     Moving,
     Posed,
     Splatting,
     SurfaceBound,
-    WarpedBack,
 )
 from a4d.scenes.seed import Seed
 
@@ -38,7 +38,7 @@ TIMES = torch.tensor([0.1, 0.35])
 def test_it_is_all_that_objectives_and_exports_ask_for() -> None:
     scene = articulated()
     for protocol in (
-        Articulated, WarpedBack, Posed, Deforming, Followable, Featured, Meshed, Moving, Splatting, SurfaceBound,
+        Articulated, LearntBones, Posed, Deforming, Followable, Featured, Meshed, Moving, Splatting, SurfaceBound,
     ):  # fmt: skip
         assert isinstance(scene, protocol), protocol
 

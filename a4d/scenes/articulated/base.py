@@ -87,6 +87,10 @@ class ArticulatedScene(Scene):
         """(N, B) of points at rest."""
         return self.bag.skinning_weights(points)
 
+    def weight_corrections(self, points: Tensor) -> Tensor:
+        """(N, B) squared radii that the network of the weights adds at points at rest."""
+        return self.bag.corrections(points)
+
     def posed_weights(
         self,
         points: Tensor,  # (T, N, 3) posed

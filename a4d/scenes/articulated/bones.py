@@ -78,11 +78,11 @@ class Bones(nn.Module):
             costs = costs + self._additions(places, times)
         return torch.softmax(-costs, dim=-1)
 
-    def outputs(
+    def corrections(
         self,
         points: Tensor,  # (N, 3) at rest
     ) -> Tensor:
-        """(N, B) squared radii that the network adds; zero without it."""
+        """(N, B) squared radii that the network adds at rest; zero without it."""
         if self.skinning is None:
             return points.new_zeros(len(points), len(self))
         return self._additions(_in_bones(points, self.rig().world_from_bone), None)
