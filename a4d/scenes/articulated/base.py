@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from a4d.config import Spec, overlaid, parse, plain
+from a4d.errors import ConfigError
 from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.transforms import invert_rigid
@@ -44,6 +46,25 @@ class ArticulatedScene(Scene):
         self.bag.initialise(draws)
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
+
+    def settings(self, over: Spec, fixed: Collection[str]) -> Spec:
+        """Plain settings of a scene that goes on from this one, with others in their place.
+
+        Raises:
+            ConfigError: they change one that is `fixed`, or the bones.
+        """
+        mine = plain(self.config)
+        values = plain(parse(type(self.config), overlaid(mine, over), "scene"))
+        for name in ("bones", "skinning", *fixed):
+            if values[name] != mine[name]:
+                raise ConfigError(f"scene.{name}: a scene that is there cannot take another", "Leave the key out")
+        return values
+
+    def take_over(self, start: ArticulatedScene) -> None:
+        """Go on from a scene of the same parts; where poses are another function of time, they are found anew."""
+        moving = ("articulation.", "root.") if self.config.paced != start.config.paced else ()
+        state = {name: value for name, value in start.state_dict().items() if not name.startswith(moving)}
+        self.load_state_dict(state, strict=False)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Of the bones at rest, of their motion, of that of the whole, and of the network of the weights."""

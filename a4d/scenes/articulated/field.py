@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from a4d.config import Number, Spec, overlaid, parse, plain, value_at
+from a4d.config import Number, Spec, parse, value_at
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
@@ -113,18 +113,11 @@ class ArticulatedField(ArticulatedScene):
         """
         if not isinstance(start, ArticulatedField):
             raise cannot_become(start, cls)
-        config = parse(ArticulatedFieldConfig, overlaid(plain(start.config), over), "scene")
-        for name in ("bound", "bones", "canonical", "skinning", "occupancy"):
-            if getattr(config, name) != getattr(start.config, name):
-                raise ConfigError(f"scene.{name}: a field that is there cannot take another", "Leave the key out")
+        settings = start.settings(over, ("bound", "canonical", "occupancy"))
         rig = start.bones()
-        scene = cls(config, rig.world_from_bone[:, :3, 3], rig.radii[:, 0]).to(start.steps_done.device)
-        state = start.state_dict()
-        if config.paced != start.config.paced:
-            # Another film has another motion, which is found anew.
-            moving = ("articulation.", "root.")
-            state = {name: value for name, value in state.items() if not name.startswith(moving)}
-        scene.load_state_dict(state, strict=False)
+        config = parse(ArticulatedFieldConfig, settings, "scene")
+        scene = cls(config, rig.world_from_bone[:, :3, 3], rig.radii[:, 0], generator).to(start.steps_done.device)
+        scene.take_over(start)
         return scene
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
