@@ -55,8 +55,8 @@ FRAMES = 120
 SIZE = 256
 DISTANCE, FOV = 2.8, 40.0
 ELEVATION = 15.0
-SCORED = 24
-"""Moments, evenly spread over the film, at which surfaces are compared."""
+SCORED = range(0, FRAMES, 5)
+"""Frames at which surfaces are compared."""
 
 SAMPLES = 5000
 HELD_EVERY = 6
@@ -74,6 +74,7 @@ class Film:
         faces: (T, 3).
         is_seen: (F, V) whether the film's camera sees a vertex in a frame.
         cycles: of the motion.
+        turns: of the camera.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class Film:
     faces: Tensor
     is_seen: Tensor
     cycles: float
+    turns: float
 
     @property
     def diagonal(self) -> float:
@@ -104,7 +106,7 @@ def filmed(data: Path, animal: str, folder: Path, cycles: float, turns: float) -
     if not truth.is_file():
         _film(data, animal, folder, cycles, turns)
     stored = {name: torch.from_numpy(value) for name, value in np.load(truth).items()}
-    return Film(folder, stored["times"], stored["vertices"], stored["faces"], stored["is_seen"], cycles)
+    return Film(folder, stored["times"], stored["vertices"], stored["faces"], stored["is_seen"], cycles, turns)
 
 
 def _film(data: Path, animal: str, folder: Path, cycles: float, turns: float) -> None:
@@ -172,7 +174,7 @@ def aligned(points: Tensor, targets: Tensor) -> Tensor:
 def best_rigid(film: Film) -> list[Tensor]:
     """The frame of which rigid copies are nearest to all others, by their vertices, and its copies: F of (V, 3)."""
     best, least = [], float("inf")
-    for frame in range(0, FRAMES, FRAMES // SCORED):
+    for frame in SCORED:
         copies = [aligned(film.vertices[frame], each) for each in film.vertices]
         error = float((torch.stack(copies) - film.vertices).norm(dim=-1).mean())
         if error < least:
@@ -180,17 +182,23 @@ def best_rigid(film: Film) -> list[Tensor]:
     return best
 
 
-def chamfer(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> tuple[float, float]:
-    """Mean distance in both directions and F-score at 1 %, in percent (of the diagonal), over the scored moments."""
-    scored = range(0, FRAMES, FRAMES // SCORED)
+def chamfer(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
+    """Mean distance in both directions and F-score at 1 % of the diagonal over the scored moments, in percent."""
     found = [
         surface_distances(Mesh(vertices[place], faces), film.mesh(frame), film.diagonal / 100, SAMPLES)
-        for place, frame in enumerate(scored)
+        for place, frame in enumerate(SCORED)
     ]
-    return (
-        100 * sum(each.chamfer for each in found) / len(found) / film.diagonal,
-        100 * sum(each.f_score for each in found) / len(found),
-    )
+    distance = 100 * sum(each.chamfer for each in found) / len(found) / film.diagonal
+    return f"Chamfer {distance:5.2f} %, F@1% {100 * sum(each.f_score for each in found) / len(found):3.0f}"
+
+
+def seen_alone(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
+    """The mean distance of the true points that the film's camera sees, in percent of the diagonal."""
+    found = [
+        distance_to_mesh(film.vertices[frame][film.is_seen[frame]], Mesh(vertices[place], faces)).abs().mean()
+        for place, frame in enumerate(SCORED)
+    ]
+    return f"seen points {100 * float(torch.stack(found).mean()) / film.diagonal:5.2f} % away"
 
 
 @torch.no_grad()
@@ -209,23 +217,25 @@ def report(film: Film, workspace: Workspace, name: str) -> str:
     """A line per figure."""
     scene, frames = load_scene(workspace.scene(name)), load_frames(workspace)
     assert isinstance(scene, ArticulatedGaussians)
-    scored = list(range(0, FRAMES, FRAMES // SCORED))
     times = film.times.tolist()
-    meshes = [scene.mesh(times[frame]) for frame in scored]
+    meshes = [scene.mesh(times[frame]) for frame in SCORED]
+    measure, copies = chamfer if film.turns else seen_alone, best_rigid(film)
     lines = {
-        "ours": chamfer(film, [mesh.vertices for mesh in meshes], meshes[0].faces),
-        "frame 0 held": chamfer(film, [film.vertices[0]] * SCORED, film.faces),
-        "best rigid copy": chamfer(film, best_rigid(film)[:: FRAMES // SCORED], film.faces),
+        "ours": measure(film, [mesh.vertices for mesh in meshes], meshes[0].faces),
+        "frame 0 held": measure(film, [film.vertices[0]] * len(SCORED), film.faces),
+        "best rigid copy": measure(film, [copies[frame] for frame in SCORED], film.faces),
     }
     pairs = [material_error(scene, film, frame) for frame in film.references]
     error, still = (sum(each) / len(each) for each in zip(*pairs, strict=True))
     shares = [100 * found / held for found, held in pairs]
     points = [sample_surface(mesh, SAMPLES, torch.Generator().manual_seed(0))[0] for mesh in meshes[:6]]
-    bias = torch.stack([distance_to_mesh(each, film.mesh(scored[place])).mean() for place, each in enumerate(points)])
+    bias = torch.stack([distance_to_mesh(each, film.mesh(SCORED[place])).mean() for place, each in enumerate(points)])
     views = compare_views(scene, frames, "test")
-    rows = [f"  {label:16s} Chamfer {value:5.2f} % F@1% {share:4.0f}" for label, (value, share) in lines.items()]
+    cycles = workspace.read_records()[name].metrics["cycles"]
+    rows = [f"  {label:16s} {figures}" for label, figures in lines.items()]
     return "\n".join(
         [
+            f"  {cycles:.2f} cycles were found",
             *rows,
             f"  material error {error:.2f} % of the diagonal, {100 * error / still:.0f} % of held still",
             f"  the same by the moment of reference: {', '.join(f'{share:.0f}' for share in shares)} %",

@@ -1,6 +1,10 @@
 """A film of one orbiting camera, of whose subject nothing is known: a shape, bones, and how often it moves."""
 
 import math
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +62,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repetition, "GRID", 24)
     monkeypatch.setattr(repetition, "PIXELS", 24)
 
@@ -68,6 +72,7 @@ def tensors() -> bytes:
     return Path("waving.a4d/scenes/fit-dynamic/tensors.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("coarse")
 def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
     result = a4d("fit-dynamic", "waving.a4d", *QUICK)
@@ -85,6 +90,7 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     assert tensors() == before
 
 
+@pytest.mark.usefixtures("coarse")
 def test_cycles_may_be_said_and_without_any_the_motion_is_slow_and_stiff(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
     assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--cycles", 0).code in (0, 7)
@@ -97,3 +103,22 @@ def test_cycles_may_be_said_and_without_any_the_motion_is_slow_and_stiff(a4d, fi
     )
     assert result.code == 3
     assert "unrepeated.weights.flow" in result.err
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, film: Path, tmp_path: Path) -> None:
+    assert a4d("preprocess", film, "--flow", "dis", "--set", "flow_strides=[1]").code == 0
+    command = ["fit-dynamic", "waving.a4d", *map(str, QUICK), "--cycles", "5", "--accept", "--iterations", "40"]
+    assert a4d(*command, "--name", "whole").code in (0, 7)
+    run = [sys.executable, "-m", "a4d", *command, "--name", "cut", "--checkpoint-seconds", "0.01"]
+    process = subprocess.Popen(run, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    state = tmp_path / "waving.a4d" / "stages" / "cut.partial" / "checkpoint" / "state.safetensors"
+    deadline = time.monotonic() + 300
+    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.is_file()
+    assert a4d(*command, "--name", "cut", "--checkpoint-seconds", "0.01").code in (0, 7)
+    whole, cut = (tmp_path / f"waving.a4d/scenes/{name}/tensors.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()
