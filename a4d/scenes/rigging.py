@@ -10,15 +10,12 @@ from a4d.geometry.assets.assembly import MotionTolerance, primitive_from_mesh, s
 from a4d.geometry.assets.asset import Asset, Influences
 from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.deformation.skeleton_extraction import ExtractedSkeleton, LooseBones, extract_skeleton
-from a4d.geometry.deformation.sparse_skinning import blended_bones, sparse_influences
+from a4d.geometry.deformation.sparse_skinning import blended_bones, sparse_influences, spread_vertices
 from a4d.geometry.mesh import Mesh
 from a4d.scenes.protocols import Articulated, AssetOptions
 
 MOST_MOMENTS = 32
 """At which skeleton and weights are found: more of the same motion say nothing new."""
-
-MOST_VERTICES = 3000
-"""To which the bones are fitted at every moment."""
 
 
 @torch.no_grad()
@@ -43,7 +40,7 @@ def rigged_asset(scene: Articulated, surface: Mesh, options: AssetOptions) -> As
     kept = found.bones.to(bones.device)
     posed = scene.warped(rest, [times[moment] for moment in some])
     influences = sparse_influences(rest, posed, bones[some][:, kept], weights[:, kept], found.are_near)
-    chosen = torch.linspace(0, len(rest) - 1, min(len(rest), MOST_VERTICES)).long()
+    chosen = spread_vertices(len(rest))
     points = rest[chosen.to(rest.device)]
     thinned = Influences(influences.joints[chosen], influences.weights[chosen])
     moved = blended_bones(points, scene.warped(points, times), bones[:, kept], thinned)

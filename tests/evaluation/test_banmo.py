@@ -18,7 +18,7 @@ VIEWS = orbit(torch.tensor([0.0, 40.0]), torch.tensor([10.0, 10.0]), 3.0, 40.0, 
 
 
 def seen_otherwise(mesh: Mesh, view: torch.Tensor, factor: float, degrees: float, aside: float) -> Mesh:
-    """A mesh rolled about the view, shifted across it, and larger as seen from the camera, which looks the same size."""
+    """A mesh rolled about the view, shifted across it, and farther and larger, so that it looks of the same size."""
     roll = rotation_from_axis_angle(torch.tensor([0.0, 0.0, math.radians(degrees)]).double())
     moved = factor * rigid_from_parts(roll, torch.tensor([aside, 0.0, 0.0]).double())
     moved[3, 3] = 1.0
