@@ -149,10 +149,8 @@ class Export(Config):
 
     @model_validator(mode="after")
     def _one_motion(self) -> Export:
-        about = {"motion_clip": self.motion_clip, "motion_up": self.motion_up, "motion_front": self.motion_front}
-        about["joints"] = self.joints
-        for key, value in about.items():
-            if value is not None and self.motion is None:
+        for key in ("motion_clip", "motion_up", "motion_front", "joints"):
+            if getattr(self, key) is not None and self.motion is None:
                 raise ValueError(f"{key}: there is no motion that it would be about; give `motion`")
         if self.motion is not None and self.clip is not None:
             raise ValueError("clip and motion both say how the mesh moves; give one of them")

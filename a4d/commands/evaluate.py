@@ -248,7 +248,8 @@ def _compare_shapes(
     else:
         assert given is not None
         truth, times = true_shape(given, options.clip, options.moments)
-    shape, facts = load_shape(candidate, times, device), {}
+    shape = load_shape(candidate, times, device)
+    facts: dict[str, Any] = {}
     alignment = None if options.align == "none" else options.align
     if alignment is not None:
         matrix = align(shape.surfaces[0], truth.surfaces[0], alignment)
