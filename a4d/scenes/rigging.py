@@ -33,15 +33,17 @@ def rigged_asset(scene: Articulated, surface: Mesh, options: AssetOptions) -> As
     Raises:
         InvalidInputError: the surface has no area.
     """
-    rest, times = surface.vertices.detach(), options.times
+    times = options.times
     some = sorted({round(index) for index in torch.linspace(0, len(times) - 1, min(len(times), MOST_MOMENTS)).tolist()})
-    bones, weights = scene.bone_transforms(times), scene.skinning_weights(rest)
+    bones = scene.bone_transforms(times)
+    rest = surface.vertices.detach().to(bones.device)
+    weights = scene.skinning_weights(rest)
     found = extract_skeleton(LooseBones(surface, weights, bones[some]))
     kept = found.bones.to(bones.device)
     posed = scene.warped(rest, [times[moment] for moment in some])
     influences = sparse_influences(rest, posed, bones[some][:, kept], weights[:, kept], found.are_near)
     chosen = spread_vertices(len(rest))
-    points = rest[chosen.to(rest.device)]
+    points = rest[chosen.to(bones.device)]
     thinned = Influences(influences.joints[chosen], influences.weights[chosen])
     moved = blended_bones(points, scene.warped(points, times), bones[:, kept], thinned)
     primitive = replace(primitive_from_mesh(surface), influences=influences)
