@@ -78,6 +78,11 @@ class VideoSettings(Framing, Period):
     masks: Path | None = Field(
         default=None, description="a folder with a mask for each frame that is taken: white, or opaque, on the subject"
     )
+    shot: int | None = Field(
+        default=None,
+        ge=1,
+        description="which shot of a film with cuts is taken, from 1; the longest if not given",
+    )
     strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
 
 

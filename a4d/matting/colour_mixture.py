@@ -121,9 +121,7 @@ class ColourModel:
         if not is_open.any() or is_open.all():
             return is_sure | is_open
         mixtures = self.around.as_opencv(), self.subject.as_opencv()
-        cut, *_ = cv2.grabCut(
-            np.ascontiguousarray(rgb), labels, (0, 0, 1, 1), *mixtures, 1, cv2.GC_EVAL_FREEZE_MODEL
-        )
+        cut, *_ = cv2.grabCut(np.ascontiguousarray(rgb), labels, (0, 0, 1, 1), *mixtures, 1, cv2.GC_EVAL_FREEZE_MODEL)
         return np.asarray((cut == cv2.GC_FGD) | (cut == cv2.GC_PR_FGD))
 
 

@@ -16,7 +16,7 @@ from a4d.pixels import SOLID, Array
 Mask = NDArray[np.bool_]
 
 Carry = Callable[[Array, int, int], tuple[Array, Mask]]
-"""A map (H, W) of a frame, the frame, and another: the map as it is in the other frame, and where that can be believed."""
+"""A map (H, W) of a frame, that frame and another, to the map as it is in the other, and where that can be believed."""
 
 FEWEST_LOOKS, FRAMES_PER_LOOK = 9, 16
 """Frames that are looked at for themselves: at least so many, and one of so many."""
@@ -95,33 +95,28 @@ def follow_subject(
     Returns:
         one per frame.
     """
-    known = known or {}
-    looks = _looks(film, known)
+    found = {index: FollowedMask(mask, is_sure=True) for index, mask in (known or {}).items()}
+    looks = _looks(film, [index for index in range(len(film)) if index not in found])
     model = _common_colours(film, looks)
     rated = {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
     follower = _Follower(film, carry, model)
-    found = {index: FollowedMask(mask, is_sure=True) for index, mask in known.items()}
-    by_certainty = sorted((index for index in rated if index not in known), key=lambda index: -rated[index].certainty)
-    for index in (*known, *by_certainty):
-        if index not in found and rated[index].certainty < USABLE and found:
-            break
-        if index not in found:
-            is_usable = rated[index].certainty >= USABLE
-            found[index] = FollowedMask(follower.recut(index, rated[index].subject), is_usable)
-        for way in (1, -1):
-            found.update(follower.sweep(index, way, found, until_doubt=True))
+    follower.spread(found, list(found))
+    for index in sorted(rated, key=lambda index: -rated[index].certainty):
+        is_usable = rated[index].certainty >= USABLE
+        if index in found or (found and not is_usable):
+            continue
+        found[index] = FollowedMask(follower.recut(index, rated[index].subject), is_usable)
+        follower.spread(found, [index])
     for gap in _gaps(found, len(film)):
         found.update(_filled(follower, found, gap))
     return [found[index] for index in range(len(film))]
 
 
-def _looks(film: Sequence[Array], known: Mapping[int, Mask]) -> dict[int, _Look]:
-    """The subject of frames that are spread over the film, each by itself."""
-    count = min(len(film), max(FEWEST_LOOKS, len(film) // FRAMES_PER_LOOK))
-    chosen = sorted({round(place) for place in np.linspace(0, len(film) - 1, count)})
-    return {
-        index: _Look(known[index], 1.0) if index in known else _Look(*find_subject(film[index])) for index in chosen
-    }
+def _looks(film: Sequence[Array], frames: Sequence[int]) -> dict[int, _Look]:
+    """The subject of some of the frames, which are spread over them, each by itself."""
+    count = min(len(frames), max(FEWEST_LOOKS, len(frames) // FRAMES_PER_LOOK))
+    chosen = (frames[round(place)] for place in np.linspace(0, len(frames) - 1, count))
+    return {index: _Look(*find_subject(film[index])) for index in chosen}
 
 
 def _common_colours(film: Sequence[Array], looks: Mapping[int, _Look]) -> ColourModel:
@@ -182,6 +177,12 @@ class _Follower:
         is_sure = _eroded(subject, reach) & (self._model.preference(rgb) > 0)
         return _tidy(self._model.cut(rgb, is_sure, _dilated(subject, reach)))
 
+    def spread(self, found: dict[int, FollowedMask], starts: Sequence[int]) -> None:
+        """Find the subject from frames that it is known in both ways, as far as that is sure."""
+        for start in starts:
+            for way in (1, -1):
+                found.update(self.sweep(start, way, found, until_doubt=True))
+
     def sweep(
         self, start: int, way: int, found: Mapping[int, FollowedMask], *, until_doubt: bool
     ) -> Iterator[tuple[int, FollowedMask]]:
@@ -199,7 +200,7 @@ class _Follower:
             if index in found:
                 return
             step, model = self._step(last, model, index - way, index)
-            is_left = step.subject.sum() < LOST * usual
+            is_left = step.subject.sum() <= LOST * usual
             if until_doubt and (is_left or not step.is_sure):
                 return
             if is_left:
