@@ -98,6 +98,7 @@ class CaptureSettings(Reduction):
     model: str | None = Field(
         default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
     )
+    sequence: str | None = Field(default=None, description="which film of a Lab4D database, if it has several")
 
 
 class MeshPlacement(Config):
