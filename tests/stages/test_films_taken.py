@@ -1,15 +1,18 @@
 """Films as they come: shots, masks by number, subjects that have to be followed, and frames that do not show them."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from a4d.framing import Crop, place_back
 from a4d.intake.shots import find_shots
 from a4d.intake.taken_images import film_frames
+from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.films.video import write_video
 from a4d.io.pictures.images import read_image, write_image
 from a4d.workspace.workspace import Workspace
@@ -93,6 +96,29 @@ def test_masks_are_matched_by_order_or_by_the_films_frames(a4d) -> None:
     Path("masks/cut_0004.png").unlink()
     refused = a4d(*asked, "--fps", 3)
     assert (refused.code, "holds 8 masks, and 3 frames are taken" in refused.err) == (3, True)
+
+
+def test_cameras_of_the_film_see_through_its_crop_where_the_subject_is(a4d) -> None:
+    write_video("film.mp4", (filmed(3, moment) for moment in range(3)), 9)
+    Path("masks").mkdir()
+    points = torch.tensor([[(36 + 2 * moment) / 100 - 0.48, 0.36 - 0.36, 1.0] for moment in range(3)])
+    frames = []
+    for moment in range(3):
+        write_image(Path(f"masks/{moment}.png"), mask(moment))
+        frames.append({"file_path": f"{moment:05d}.png", "transform_matrix": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()})
+    lens = {"fl_x": 100, "fl_y": 100, "cx": WIDTH / 2, "cy": HEIGHT / 2, "w": WIDTH, "h": HEIGHT}
+    Path("cameras.json").write_text(json.dumps({**lens, "frames": frames}))
+    assert a4d("preprocess", "film.mp4", "--size", 50, "--masks", "masks").code == 0
+    assert a4d("estimate-pose", "film.a4d", "--cameras", "cameras.json").code == 0
+    capture = read_transforms(Path("film.a4d/transforms.json"))
+    world = torch.from_numpy(capture.world_from_source).float()
+    seen = capture.cameras().project(points @ world[:3, :3].T + world[:3, 3])[0]
+    for moment in range(3):
+        alpha = read_image(f"film.a4d/images/{moment:05d}.png")[..., 3]
+        rows, columns = np.nonzero(alpha > 0.5)
+        middle = np.array([columns.mean(), rows.mean()]) + 0.5
+        pixel = 0.5 * Crop(**yaml.safe_load(Path("film.a4d/workspace.yaml").read_text())["notes"]["crop"]).scale
+        assert seen[moment, moment].numpy() + pixel == pytest.approx(middle, abs=0.4), "discs lie half a pixel off"
 
 
 def test_where_the_subject_is_cut_off_or_alone_is_said(a4d) -> None:
