@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 Carry = Callable[[Array, int, int], tuple[Array, Mask]]
 """A map (H, W) of a frame, that frame and another, to the map as it is in the other, and where that can be believed."""
 
-FEWEST_LOOKS, FRAMES_PER_LOOK = 5, 12
+FEWEST_LOOKS, FRAMES_PER_LOOK = 5, 6
 """Frames that are looked at for themselves: at least so many, and one of so many."""
 
 INSIDE, OUTSIDE = 0.05, 0.1
@@ -48,8 +48,8 @@ AGREEMENT = 0.5
 PURITY = 0.7
 """Mean share of the pixels within and around a cut whose colours say so, below which it has gone astray."""
 
-RESEMBLANCE = 0.5
-"""Share of a cut's pixels that have the subject's colours, below which it is something else."""
+RESEMBLANCE = 0.75, 0.5
+"""Shares of a cut's pixels that have the subject's colours, below which it is in doubt, and something else."""
 
 LOST = 0.05
 """Share of the subject's usual area below which nothing of it is left."""
@@ -201,13 +201,15 @@ class _Follower:
             until_doubt: end also where a step is not sure, and where nothing is left; else such frames are told.
         """
         last, model, began_sure = found[start].subject, self._model, found[start].is_sure
+        if until_doubt and not began_sure:
+            return
         usual = float(last.sum())
         for index in range(start + way, len(self._film) if way > 0 else -1, way):
             if index in found:
                 return
             step, model = self._step(last, model, index - way, index)
             is_left = step.subject.sum() <= LOST * usual
-            if until_doubt and (is_left or not step.is_sure or not began_sure):
+            if until_doubt and (is_left or not step.is_sure):
                 return
             if is_left:
                 step = FollowedMask(np.zeros_like(last), began_sure and (touches_border(last) or not last.any()))
@@ -230,12 +232,14 @@ class _Follower:
         now, ever = (cv2.GaussianBlur(np.clip(each, -EVIDENCE, EVIDENCE), (0, 0), 1) for each in preferences)
         has_colours = is_believed[window] & (now > -1) & (ever > -1) | (now > 0) & (ever > 0)
         cut = _tidy(model.cut(rgb, _eroded(near, inner) & has_colours, _dilated(near, outer)))
-        if not cut.any() or (ever[cut] > 0).mean() < RESEMBLANCE:
+        resemblance = float((ever[cut] > 0).mean()) if cut.any() else 0.0
+        if resemblance < RESEMBLANCE[1]:
             return FollowedMask(np.zeros_like(last), is_sure=False), model
         ring = _dilated(cut, 2 * outer) & ~cut
         is_whole = 1 / GROWTH < carried.sum() / last.sum() < GROWTH or touches_border(last) or touches_border(carried)
         is_sure = (
             is_whole
+            and resemblance >= RESEMBLANCE[0]
             and 1 / GROWTH < cut.sum() / carried.sum() < GROWTH
             and (cut & near).sum() >= AGREEMENT * (cut | near).sum()
             and _purity(preferences[0], cut, ring) >= PURITY
