@@ -9,7 +9,8 @@ from torch import Tensor
 
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.transforms import invert_rigid, rigid_from_parts, transform_points
-from a4d.scenes.protocols import Articulated, Placement
+from a4d.scenes.protocols import Articulated
+from a4d.scenes.subject import Placement
 
 
 @torch.no_grad()
