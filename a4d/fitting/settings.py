@@ -21,7 +21,7 @@ class Fitting(Config):
 
     profile: str = Field(default="auto", description="the built-in defaults; auto chooses what suits the workspace")
     prompt: str | None = Field(default=None, description="what the scene shows, for objectives that do not say it")
-    from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
+    from_scene: str | None = Field(default=None, description="scene to go on from: its name, or its folder")
     scene: Spec | None = Field(
         default=None, description="what a new scene is made of, or what changes of the one to go on from"
     )

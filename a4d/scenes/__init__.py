@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "articulated": "a4d.scenes.articulated.gaussians:ArticulatedGaussians",
+    "articulated_field": "a4d.scenes.articulated.field:ArticulatedField",
     "avatar": "a4d.scenes.avatar.scene:AvatarScene",
     "field": "a4d.scenes.field:FieldScene",
     "fixed_mesh": "a4d.scenes.fixed_mesh:FixedMeshScene",

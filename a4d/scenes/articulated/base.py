@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from a4d.config import Spec, overlaid, parse, plain
+from a4d.errors import ConfigError
 from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.transforms import invert_rigid
 from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
+from a4d.scenes.articulated.extent import placement
 from a4d.scenes.articulated.warp import backward_warp, forward_warp
 from a4d.scenes.articulation import PoseNetwork
-from a4d.scenes.protocols import BoneRig
+from a4d.scenes.protocols import BoneRig, Placement
 from a4d.scenes.scene import Scene
 
 MOMENTS_AT_ONCE = 8
@@ -42,6 +46,25 @@ class ArticulatedScene(Scene):
         self.bag.initialise(draws)
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
+
+    def settings(self, over: Spec, fixed: Collection[str]) -> Spec:
+        """Plain settings of a scene that goes on from this one, with others in their place.
+
+        Raises:
+            ConfigError: they change one that is `fixed`, or the bones.
+        """
+        mine = plain(self.config)
+        values = plain(parse(type(self.config), overlaid(mine, over), "scene"))
+        for name in ("bones", "skinning", *fixed):
+            if values[name] != mine[name]:
+                raise ConfigError(f"scene.{name}: a scene that is there cannot take another", "Leave the key out")
+        return values
+
+    def take_over(self, start: ArticulatedScene) -> None:
+        """Go on from a scene of the same parts; where poses are another function of time, they are found anew."""
+        moving = ("articulation.", "root.") if self.config.paced != start.config.paced else ()
+        state = {name: value for name, value in start.state_dict().items() if not name.startswith(moving)}
+        self.load_state_dict(state, strict=False)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Of the bones at rest, of their motion, of that of the whole, and of the network of the weights."""
@@ -113,6 +136,14 @@ class ArticulatedScene(Scene):
         """(T, N, 3) where posed points were at rest, as near as the weights of posed points tell."""
         weights = self.posed_weights(points, times)
         return backward_warp(points, weights, self.bone_transforms(times), self.config.blending)
+
+    @abstractmethod
+    def shape_points(self) -> Tensor:
+        """(N, 3) points spread over the shape at rest."""
+
+    def placement(self, times: Sequence[float] | None) -> Placement:
+        """Where the posed shape and bones are, and how large; at rest, as a single row, where there are no times."""
+        return placement(self, times)
 
     def joints(self, times: Sequence[float]) -> Tensor:
         """(T, B, 3) world, metres, where the bones' centres are."""
