@@ -109,6 +109,8 @@ def _carved(known: Known) -> Seed:
 def _filmed(known: Known) -> Seed:
     """The hull, where cameras saw the subject from different sides; else the outline of the first picture, inflated."""
     train = known.frames.subset(known.frames.select("train"))
+    if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
+        raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
     directions = normalize(torch.cat([camera.positions for camera in train.cameras]), dim=-1)
     is_seen_around = float((directions @ directions.T).min()) < math.cos(math.radians(SIDES_APART))
     return (_carved if is_seen_around else _inflated)(known)

@@ -36,6 +36,14 @@ def test_a_film_from_one_side_is_inflated_and_one_from_around_is_carved(tmp_path
     assert float(depth.max() - depth.min()) == pytest.approx(0.9, abs=0.25)
 
 
+def test_a_film_without_outlines_is_refused(tmp_path):
+    cameras = orbit(torch.tensor([0.0, 180.0]), torch.zeros(2), 3.0, 40.0, 8, 8)
+    frames = Frames([torch.ones(8, 8, 4)] * 2, [cameras[0], cameras[1]], None, ["0", "1"], ["train"] * 2)
+    known = seeds.Known(SimpleNamespace(path=tmp_path), frames, SeedConfig(kind="film"), None)
+    with pytest.raises(MissingInputError, match="what of the film is its subject"):
+        seeds.KINDS["film"](known)
+
+
 def test_an_ellipsoid_is_as_long_as_its_axes_say():
     mesh = seeds.shape_seed(ShapeConfig(kind="ellipsoid", radius=0.5, axes=(1, 2, 0.5))).mesh
     assert mesh.vertices.abs().amax(0).tolist() == pytest.approx([0.5, 1.0, 0.25], rel=0.02)
