@@ -12,15 +12,18 @@ from torch import Tensor, nn
 
 from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.deformation.skinning import apply_per_vertex
+from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import invert_rigid
 from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.articulated.extent import placement
 from a4d.scenes.articulated.warp import backward_warp, forward_warp
 from a4d.scenes.articulation import PoseNetwork
-from a4d.scenes.protocols import BoneRig
+from a4d.scenes.protocols import AssetOptions, BoneRig
+from a4d.scenes.rigging import rigged_asset
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.subject import Placement
 
@@ -149,6 +152,18 @@ class ArticulatedScene(Scene):
     @abstractmethod
     def shape_points(self) -> Tensor:
         """(N, 3) points spread over the shape at rest."""
+
+    @abstractmethod
+    def rest_mesh(self) -> Mesh:
+        """The surface at rest, in its colours, detached.
+
+        Raises:
+            InvalidInputError: there is none.
+        """
+
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface at rest on a skeleton over the bones, whose motion is the only clip."""
+        return rigged_asset(self, self.rest_mesh().to("cpu"), options)
 
     def placement(self, times: Sequence[float] | None) -> Placement:
         """Where the posed shape and bones are, and how large; at rest, as a single row, where there are no times."""

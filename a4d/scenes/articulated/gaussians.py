@@ -293,6 +293,10 @@ class ArticulatedGaussians(ArticulatedScene):
             self._surface = surface_at_rest(self.rest.detach(), self.footprint, self.config.resolution)
         return self._surface
 
+    def rest_mesh(self) -> Mesh:
+        """The surface at rest; see `surface`."""
+        return self.surface
+
     def mesh(self, time: float = 0.0) -> Mesh:
         """The surface at rest, its vertices moved by the bones."""
         rest = self.surface.to(self.means.device)
