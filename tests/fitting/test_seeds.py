@@ -12,6 +12,7 @@ from a4d.fitting.seed_settings import SeedConfig, ShapeConfig
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere
+from a4d.geometry.reconstruction.visual_hull import Occupancy
 from a4d.io.assets.ply import write_ply_mesh
 from a4d.render.mesh import render_mesh
 from a4d.views import Frames
@@ -76,3 +77,11 @@ def test_a_coarse_mesh_is_turned_centred_and_scaled(tmp_path):
 def test_a_ball_has_a_radius_and_no_surface():
     seed = seeds.shape_seed(ShapeConfig(radius=0.3))
     assert (seed.radius, seed.mesh) == (0.3, None)
+
+
+def test_what_lies_beside_the_subject_is_no_part_of_it():
+    values = torch.zeros(12, 12, 12, dtype=torch.bool)
+    values[1:7, 1:7, 1:7] = values[7, 7, 7] = values[9:11, 9:11, 9:11] = True
+    part = Occupancy(values, torch.zeros(3), 0.1).largest_part()
+    assert int(part.values.sum()) == 6**3 + 1
+    assert not part.values[9:, 9:, 9:].any()
