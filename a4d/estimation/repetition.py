@@ -101,10 +101,11 @@ class _Silhouettes:
 
     def error(self, cycles: float) -> float:
         """The mean area of hull and silhouette that the other does not share, over the silhouette's."""
-        return float(self.errors(cycles).mean())
+        errors = self.errors(cycles)
+        return float(errors[np.isfinite(errors)].mean())
 
     def errors(self, cycles: float) -> NDArray[np.float64]:
-        """(F,) the same of each frame."""
+        """(F,) the same of each frame; infinite of one that shows nothing."""
         apart = (self.times[None] - self.times[:, None]) * cycles
         distance = np.abs(apart - np.round(apart))
         # Frames of the same cycle look alike in any case.
@@ -113,9 +114,11 @@ class _Silhouettes:
         return np.array([self._apart(frame, partners) for frame, partners in enumerate(rows)])
 
     def _apart(self, frame: int, partners: NDArray[np.int64]) -> float:
+        if not self.masks[frame].any():
+            return np.inf
         shown = np.zeros(self.masks.shape[1] + 1, bool)
         shown[self.pixel[frame, self.inside[partners].all(axis=0)]] = True
-        return float((shown[:-1] ^ self.masks[frame]).sum() / max(self.masks[frame].sum(), 1))
+        return float((shown[:-1] ^ self.masks[frame]).sum() / self.masks[frame].sum())
 
 
 def find_cycles(frames: Frames, radius: float) -> Repetition:
@@ -129,9 +132,9 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
     """
     indices = frames.select("train")
     chosen = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST_FRAMES)).round().astype(int))
-    if len(chosen) < FEWEST * FRAMES_OF_CYCLE:
-        return Repetition(0.0, 0.0, (), ())
     seen = _silhouettes(frames, [indices[place] for place in chosen.tolist()], radius)
+    if seen.masks.any(axis=1).sum() < FEWEST * FRAMES_OF_CYCLE:
+        return Repetition(0.0, 0.0, (), ())
     still = seen.of_standing()
     tried = np.arange(FEWEST, len(chosen) / FRAMES_OF_CYCLE + FINEST / 2, FINEST)
     errors = np.array([seen.error(cycles) - still.error(cycles) for cycles in tried.tolist()])

@@ -22,7 +22,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import cylinder, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
 from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
-from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
+from a4d.geometry.reconstruction.visual_hull import Occupancy, surface_colours, visual_hull
 from a4d.geometry.transforms import transform_points
 from a4d.intake.mesh_views import orientation_of
 from a4d.io.assets.asset_reader import read_asset
@@ -112,21 +112,34 @@ def hull_seed(train: Frames, radius: float, resolution: int, tolerated: float = 
     Raises:
         InvalidInputError: the outlines leave nothing.
     """
+    return _painted(_hull(train, radius, resolution, tolerated), train, radius)
+
+
+def _hull(train: Frames, radius: float, resolution: int, tolerated: float) -> Occupancy:
     masks = Made(len(train), lambda index: train.rgba[index][..., 3])
-    colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    hull = visual_hull(masks, train.cameras, bounds, resolution, tolerated)
+    return visual_hull(masks, train.cameras, bounds, resolution, tolerated)
+
+
+def _painted(hull: Occupancy, train: Frames, radius: float) -> Seed:
+    colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     points, normals = hull.surface()
     seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
     return Seed(points=points, colours=seen, radius=radius, solid=hull)
 
 
 def _filmed(known: Known) -> Seed:
-    """The hull, where cameras saw the subject from different sides; else the outline of the first picture, inflated."""
+    """The hull in one piece, where cameras saw the subject from different sides; else the first outline, inflated."""
     train = known.frames.subset(known.frames.select("train"))
+    if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
+        raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
     directions = normalize(torch.cat([camera.positions for camera in train.cameras]), dim=-1)
     is_seen_around = float((directions @ directions.T).min()) < math.cos(math.radians(SIDES_APART))
-    return (_carved if is_seen_around else _inflated)(known)
+    if not is_seen_around:
+        return _inflated(known)
+    config = known.config
+    hull = _hull(train, config.radius, config.resolution, config.tolerated)
+    return _painted(hull.largest_part(), train, config.radius)
 
 
 def _modelled(known: Known) -> Seed:

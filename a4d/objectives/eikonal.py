@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from a4d.geometry.surfaces.differences import gradients
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
-from a4d.scenes.protocols import SignedDistances
+from a4d.scenes.subject import SignedDistances
 
 
 class Eikonal(Objective):

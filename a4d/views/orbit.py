@@ -15,7 +15,7 @@ from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
-from a4d.scenes.protocols import Placed
+from a4d.scenes.subject import Placed
 from a4d.views.batch import ViewBatch
 from a4d.views.frames import Frames
 from a4d.views.trajectory import CameraPath, TimeWindow, hemisphere

@@ -32,13 +32,13 @@ def waving(phase: float) -> Mesh:
     return Mesh(torch.cat([ball.vertices, places]), torch.cat([ball.faces, arm.faces + len(ball.vertices)]))
 
 
-def film(cycles: float, turns: float) -> Frames:
+def film(cycles: float, turns: float, empty: int = 0) -> Frames:
     times = torch.arange(COUNT) / COUNT
     cameras = orbit(360 * turns * times, torch.full((COUNT,), 15.0), 3.2, 40.0, 48, 48)
     pictures = []
     for index, time in enumerate(times.tolist()):
         alpha = render_mesh(waving(cycles * time), cameras[index], supersampling=1).alpha[0]
-        pictures.append(torch.cat([0.5 * alpha.expand(-1, -1, 3), alpha], dim=-1))
+        pictures.append(torch.cat([0.5 * alpha.expand(-1, -1, 3), alpha], dim=-1) * (index >= empty))
     singles = [cameras[index] for index in range(COUNT)]
     return Frames(pictures, singles, times, [f"{index}" for index in range(COUNT)], ["train"] * COUNT)
 
@@ -61,7 +61,8 @@ def test_a_few_frames_tell_nothing() -> None:
 
 
 def test_the_frames_of_a_pose_show_it_from_several_sides() -> None:
-    time, chosen = frames_of_one_pose(film(4.5, 2.0), 4.5, radius=1.3)
+    time, chosen = frames_of_one_pose(film(4.5, 2.0, empty=3), 4.5, radius=1.3)
+    assert time > 3 / COUNT
     phases = 4.5 * torch.tensor(chosen) / COUNT % 1
     apart = (phases - 4.5 * time + 0.5) % 1 - 0.5
     assert len(chosen) == 12

@@ -12,6 +12,7 @@ from a4d.fitting.seed_settings import SeedConfig, ShapeConfig
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere
+from a4d.geometry.reconstruction.visual_hull import Occupancy
 from a4d.io.assets.ply import write_ply_mesh
 from a4d.render.mesh import render_mesh
 from a4d.views import Frames
@@ -34,6 +35,14 @@ def test_a_film_from_one_side_is_inflated_and_one_from_around_is_carved(tmp_path
     assert (seed.solid is not None, seed.mesh is not None) == (is_solid, not is_solid)
     depth = (seed.points if is_solid else seed.mesh.vertices)[:, 2]
     assert float(depth.max() - depth.min()) == pytest.approx(0.9, abs=0.25)
+
+
+def test_a_film_without_outlines_is_refused(tmp_path):
+    cameras = orbit(torch.tensor([0.0, 180.0]), torch.zeros(2), 3.0, 40.0, 8, 8)
+    frames = Frames([torch.ones(8, 8, 4)] * 2, [cameras[0], cameras[1]], None, ["0", "1"], ["train"] * 2)
+    known = seeds.Known(SimpleNamespace(path=tmp_path), frames, SeedConfig(kind="film"), None)
+    with pytest.raises(MissingInputError, match="what of the film is its subject"):
+        seeds.KINDS["film"](known)
 
 
 def test_an_ellipsoid_is_as_long_as_its_axes_say():
@@ -68,3 +77,11 @@ def test_a_coarse_mesh_is_turned_centred_and_scaled(tmp_path):
 def test_a_ball_has_a_radius_and_no_surface():
     seed = seeds.shape_seed(ShapeConfig(radius=0.3))
     assert (seed.radius, seed.mesh) == (0.3, None)
+
+
+def test_what_lies_beside_the_subject_is_no_part_of_it():
+    values = torch.zeros(12, 12, 12, dtype=torch.bool)
+    values[1:7, 1:7, 1:7] = values[7, 7, 7] = values[9:11, 9:11, 9:11] = True
+    part = Occupancy(values, torch.zeros(3), 0.1).largest_part()
+    assert int(part.values.sum()) == 6**3 + 1
+    assert not part.values[9:, 9:, 9:].any()

@@ -188,6 +188,7 @@ def test_what_was_extracted_leaves_as_a_moving_asset(site, a4d_in) -> None:
     assert done.code == 0, done.err
     asset = read_gltf(folder / "bar.a4d/exports/bar.glb")
     assert asset.clips[0].duration > 0
+    assert asset.skins
 
 
 def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Path) -> None:

@@ -149,17 +149,17 @@ def step_of(scene: ArticulatedField, index: int = 0) -> Step:
 def test_distances_have_slope_one_and_are_brought_back_to_it() -> None:
     scene = ball()
     (eikonal,) = build_objectives([{"kind": "eikonal", "points": 200}])
-    assert float(eikonal(step_of(scene))) < 0.01
+    assert float(eikonal(step_of(scene)).detach()) < 0.01
     with torch.no_grad():
         scene.canonical.distance_head.weight.normal_(0, 3.0, generator=torch.Generator().manual_seed(0))
         scene.canonical.geometry.encoding.table.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
-    first = float(eikonal(step_of(scene)))
+    first = float(eikonal(step_of(scene)).detach())
     optimisers = adam_of(scene, {"geometry_encoding": 1e-2, "geometry_network": 1e-2})
     for index in range(15):
         optimisers.zero()
         eikonal(step_of(scene, index)).backward()
         optimisers.step()
-    assert float(eikonal(step_of(scene, 99))) < 0.5 * first
+    assert float(eikonal(step_of(scene, 99)).detach()) < 0.5 * first
     assert scene.canonical.colour.encoding.table.grad is None
 
 

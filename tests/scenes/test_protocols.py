@@ -30,7 +30,7 @@ GRID = {"levels": 2, "table": 256}
 KINDS = {
     "gaussians": ({"count": 50}, {Splatting}),
     "gaussian_motion": ({"count": 50, "motion": {"kind": "nodes", "nodes": 4}}, set(FORMS) - {Coloured}),
-    "articulated_field": ({"bones": 4, "occupancy": {"resolution": 8}}, {Moving, Meshed, Coloured}),
+    "articulated_field": ({"bones": 4, "occupancy": {"resolution": 8}}, {Moving, Meshed, Coloured, Baking}),
     "field": ({"encoding": GRID}, {Moving, Meshed, Coloured}),
     "avatar": ({"texels": 24}, {Moving, Splatting, Meshed}),
     "tetmesh": (

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.deformation.skinning import apply_per_vertex
+from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import invert_rigid
 from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.articulated.extent import placement
 from a4d.scenes.articulated.warp import backward_warp, forward_warp
 from a4d.scenes.articulation import PoseNetwork
-from a4d.scenes.protocols import BoneRig, Placement
-from a4d.scenes.scene import Scene
+from a4d.scenes.protocols import AssetOptions, BoneRig
+from a4d.scenes.rigging import rigged_asset
+from a4d.scenes.scene import Scene, cannot_become
+from a4d.scenes.subject import Placement
 
 MOMENTS_AT_ONCE = 8
 
@@ -35,6 +41,8 @@ class ArticulatedScene(Scene):
     """
 
     config: ArticulatedConfig
+    fixed: ClassVar[tuple[str, ...]] = ("bones", "skinning")
+    """The settings that a scene which is there cannot change."""
 
     def __init__(
         self, config: ArticulatedConfig, centres: Tensor, radii: Tensor, generator: torch.Generator | None = None
@@ -47,24 +55,28 @@ class ArticulatedScene(Scene):
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
 
-    def settings(self, over: Spec, fixed: Collection[str]) -> Spec:
-        """Plain settings of a scene that goes on from this one, with others in their place.
+    @classmethod
+    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> Scene:
+        """The same shape and bones with other settings; poses that are another function of time begin anew.
 
         Raises:
-            ConfigError: they change one that is `fixed`, or the bones.
+            ConfigError: the other is of another kind, or the settings are those of another shape or of other bones.
         """
-        mine = plain(self.config)
-        values = plain(parse(type(self.config), overlaid(mine, over), "scene"))
-        for name in ("bones", "skinning", *fixed):
-            if values[name] != mine[name]:
+        if not isinstance(start, cls):
+            raise cannot_become(start, cls)
+        before = plain(start.config)
+        config = parse(cls.config_class, overlaid(before, over), "scene")
+        assert isinstance(config, ArticulatedConfig)
+        for name, value in plain(config).items():
+            if name in cls.fixed and value != before[name]:
                 raise ConfigError(f"scene.{name}: a scene that is there cannot take another", "Leave the key out")
-        return values
-
-    def take_over(self, start: ArticulatedScene) -> None:
-        """Go on from a scene of the same parts; where poses are another function of time, they are found anew."""
-        moving = ("articulation.", "root.") if self.config.paced != start.config.paced else ()
-        state = {name: value for name, value in start.state_dict().items() if not name.startswith(moving)}
-        self.load_state_dict(state, strict=False)
+        scene = deepcopy(start)
+        scene.config = config
+        if config.paced != start.config.paced:
+            device = scene.bag.centres.device
+            scene.articulation = PoseNetwork(_loose(len(scene.bag)), config.paced, generator).to(device)
+            scene.root = PoseNetwork(_loose(1), config.paced, generator).to(device)
+        return scene
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Of the bones at rest, of their motion, of that of the whole, and of the network of the weights."""
@@ -140,6 +152,18 @@ class ArticulatedScene(Scene):
     @abstractmethod
     def shape_points(self) -> Tensor:
         """(N, 3) points spread over the shape at rest."""
+
+    @abstractmethod
+    def rest_mesh(self) -> Mesh:
+        """The surface at rest, in its colours, detached.
+
+        Raises:
+            InvalidInputError: there is none.
+        """
+
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface at rest on a skeleton over the bones, whose motion is the only clip."""
+        return rigged_asset(self, self.rest_mesh().to("cpu"), options)
 
     def placement(self, times: Sequence[float] | None) -> Placement:
         """Where the posed shape and bones are, and how large; at rest, as a single row, where there are no times."""

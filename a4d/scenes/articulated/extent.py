@@ -9,11 +9,12 @@ from torch import Tensor
 
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.transforms import invert_rigid, rigid_from_parts, transform_points
-from a4d.scenes.protocols import Articulated, Placement
+from a4d.scenes.protocols import LearntBones
+from a4d.scenes.subject import Placement
 
 
 @torch.no_grad()
-def placement(scene: Articulated, times: Sequence[float] | None) -> Placement:
+def placement(scene: LearntBones, times: Sequence[float] | None) -> Placement:
     """The frame and the size of a box around the posed shape and all posed bones, which turns with the root.
 
     Args:
@@ -28,7 +29,7 @@ def placement(scene: Articulated, times: Sequence[float] | None) -> Placement:
     return Placement(rigid_from_parts(roots[:, :3, :3], middle), (high - low).amax(-1))
 
 
-def _posed(scene: Articulated, times: Sequence[float] | None) -> Tensor:
+def _posed(scene: LearntBones, times: Sequence[float] | None) -> Tensor:
     """(T, N + B, 3) points of the shape and the bones' centres."""
     points, centres = scene.shape_points(), scene.bones().world_from_bone[:, :3, 3]
     if times is None:

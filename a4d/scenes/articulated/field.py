@@ -27,7 +27,6 @@ from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.canonical_field import CanonicalField, CanonicalFieldConfig
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.protocols import FEATURES, PLACE
-from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.seed_volume import Distances
 from a4d.scenes.storage import read_scene, write_scene
@@ -72,6 +71,7 @@ class ArticulatedField(ArticulatedScene):
     kind = "articulated_field"
     config_class = ArticulatedFieldConfig
     config: ArticulatedFieldConfig
+    fixed = ("bones", "skinning", "bound", "canonical", "occupancy")
     follows_rays = True
     offers = RAY_CHANNELS | frozenset[Channel]({"normal"})
     steps_done: Tensor
@@ -102,22 +102,6 @@ class ArticulatedField(ArticulatedScene):
         scene = cls(config.model_copy(update={"bound": bound}), *spread_bones(inside, config.bones), generator)
         scene.canonical.initialise(lambda points: seed.signed_distance(points, ball), generator)
         scene.occupancy.fill(scene.density_at_rest, generator)
-        return scene
-
-    @classmethod
-    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> ArticulatedField:
-        """The same field with other settings of how it is rendered or moves.
-
-        Raises:
-            ConfigError: the other is none, or the settings are those of another field.
-        """
-        if not isinstance(start, ArticulatedField):
-            raise cannot_become(start, cls)
-        settings = start.settings(over, ("bound", "canonical", "occupancy"))
-        rig = start.bones()
-        config = parse(ArticulatedFieldConfig, settings, "scene")
-        scene = cls(config, rig.world_from_bone[:, :3, 3], rig.radii[:, 0], generator).to(start.steps_done.device)
-        scene.take_over(start)
         return scene
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

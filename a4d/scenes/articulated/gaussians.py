@@ -35,7 +35,6 @@ from a4d.scenes.articulated.surface import surface_at_rest
 from a4d.scenes.articulated.warp import blended_motions, blended_transforms
 from a4d.scenes.moment_renders import render_by_moment
 from a4d.scenes.protocols import FEATURES, PLACE, Followed, SurfaceAttributes
-from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
@@ -83,6 +82,7 @@ class ArticulatedGaussians(ArticulatedScene):
     kind = "articulated"
     config_class = ArticulatedGaussiansConfig
     config: ArticulatedGaussiansConfig
+    fixed = ("bones", "skinning", "features")
     offers = GAUSSIAN_CHANNELS
     start_means: Tensor
     start_log_scales: Tensor
@@ -126,21 +126,6 @@ class ArticulatedGaussians(ArticulatedScene):
         if seed.gaussians is not None:
             config = config.model_copy(update={"footprint": config.footprint or seed.footprint})
         return cls(config, start, *spread_bones(start.means, config.bones), generator)
-
-    @classmethod
-    def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> ArticulatedGaussians:
-        """The same Gaussians with other settings of how they are drawn or move.
-
-        Raises:
-            ConfigError: the other has none, or the settings are those of others.
-        """
-        if not isinstance(start, ArticulatedGaussians):
-            raise cannot_become(start, cls)
-        config, rig = parse(ArticulatedGaussiansConfig, start.settings(over, ("features",)), "scene"), start.bones()
-        centres, radii = rig.world_from_bone[:, :3, 3], rig.radii[:, 0]
-        scene = cls(config, start.rest.detach(), centres, radii, generator).to(start.means.device)
-        scene.take_over(start)
-        return scene
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Those of the Gaussians at rest by their names, and those of the bones."""
@@ -307,6 +292,10 @@ class ArticulatedGaussians(ArticulatedScene):
         if self._surface is None:
             self._surface = surface_at_rest(self.rest.detach(), self.footprint, self.config.resolution)
         return self._surface
+
+    def rest_mesh(self) -> Mesh:
+        """The surface at rest; see `surface`."""
+        return self.surface
 
     def mesh(self, time: float = 0.0) -> Mesh:
         """The surface at rest, its vertices moved by the bones."""
