@@ -156,6 +156,7 @@ def flat_types(annotation: Any) -> Iterator[Any]:
 
 SMALL = {
     "articulated": {"count": 3000},
+    "articulated_field": {},
     "gaussians": {"count": 3000, "sh_degree": 2},
     "gaussian_motion": {"count": 3000, "motion": {"kind": "hexplane", "planes": {"features": 32}}},
     "field": {"encoding": {"levels": 12, "table": 2**14}, "time": {"kind": "grid-stack", "count": 4}},
