@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from a4d.config import Number, Spec, parse, value_at
 from a4d.errors import ConfigError
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.differences import corner_differences
@@ -26,7 +27,8 @@ from a4d.scenes.articulated.base import ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.canonical_field import CanonicalField, CanonicalFieldConfig
 from a4d.scenes.articulated.config import ArticulatedConfig
-from a4d.scenes.protocols import FEATURES, PLACE
+from a4d.scenes.protocols import FEATURES, PLACE, AssetOptions
+from a4d.scenes.rigging import rigged_asset
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.seed_volume import Distances
@@ -232,6 +234,14 @@ class ArticulatedField(ArticulatedScene):
         """
         rest = self.rest_mesh()
         return rest.with_vertices(self.warped(rest.vertices, [time])[0])
+
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface at rest on joints of its own; see `rigged_asset`.
+
+        Raises:
+            SurfaceVanishedError: distances are nowhere negative.
+        """
+        return rigged_asset(self, self.rest_mesh(), options)
 
     @torch.no_grad()
     def rest_mesh(self) -> Mesh:

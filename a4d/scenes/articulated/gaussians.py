@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from a4d.config import Spec, parse
 from a4d.errors import ConfigError
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods, nearest_neighbourhoods
 from a4d.geometry.deformation.skinning import apply_per_vertex
@@ -34,7 +35,8 @@ from a4d.scenes.articulated.start import discs_of
 from a4d.scenes.articulated.surface import surface_at_rest
 from a4d.scenes.articulated.warp import blended_motions, blended_transforms
 from a4d.scenes.moment_renders import render_by_moment
-from a4d.scenes.protocols import FEATURES, PLACE, Followed, SurfaceAttributes
+from a4d.scenes.protocols import FEATURES, PLACE, AssetOptions, Followed, SurfaceAttributes
+from a4d.scenes.rigging import rigged_asset
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
@@ -312,6 +314,10 @@ class ArticulatedGaussians(ArticulatedScene):
         """The surface at rest, its vertices moved by the bones."""
         rest = self.surface.to(self.means.device)
         return rest.with_vertices(self.warped(rest.vertices, [time])[0])
+
+    def asset(self, options: AssetOptions) -> Asset:
+        """The surface at rest on joints of its own; see `rigged_asset`."""
+        return rigged_asset(self, self.surface, options)
 
     @torch.no_grad()
     def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
