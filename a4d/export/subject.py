@@ -288,7 +288,9 @@ class Subject:
         """(V, 3) of what pictures show at a time, in the frame of cameras; None where no surface is at hand."""
         if self._shown is not None:
             return self._shown_at(self._shown, time).vertices
-        return self.scene.mesh(time).vertices.detach().cpu() if self._is_rigged and has_mesh(self.scene) else None
+        if isinstance(self.scene, Articulated) and self._own_asset is not None:
+            return self._shown_at(self._own_asset, time).vertices
+        return self.scene.mesh(time).vertices.detach().cpu() if isinstance(self.scene, Skinned) else None
 
     @property
     def _is_rigged(self) -> bool:
