@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 Carry = Callable[[Array, int, int], tuple[Array, Mask]]
 """A map (H, W) of a frame, that frame and another, to the map as it is in the other, and where that can be believed."""
 
-FEWEST_LOOKS, FRAMES_PER_LOOK = 5, 6
+FEWEST_LOOKS, FRAMES_PER_LOOK = 5, 12
 """Frames that are looked at for themselves: at least so many, and one of so many."""
 
 INSIDE, OUTSIDE = 0.05, 0.1
