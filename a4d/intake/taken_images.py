@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.errors import InvalidInputError, MissingInputError
@@ -101,3 +102,9 @@ def film_frames(workspace: Workspace, count: int) -> Tensor:
         return torch.arange(count)
     start, end, fps = (taken.config.get(name) for name in ("start", "end", "fps"))
     return torch.from_numpy(source_frames(workspace.source_path(), count, start or 0, end, fps))
+
+
+def film_times(workspace: Workspace, count: int) -> NDArray[np.float64]:
+    """(count,) in [0, 1]: when each of the images was taken, which need not be at an even pace."""
+    frames = film_frames(workspace, count).double().numpy()
+    return np.asarray((frames - frames[0]) / max(frames[-1] - frames[0], 1), np.float64)
