@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from a4d.console import progress
 from a4d.errors import MissingInputError, UsageError
@@ -20,7 +19,15 @@ from a4d.estimation.bodies.figures import outlined
 from a4d.estimation.objects.fit import REMEDY, ObjectCameras, find_cameras
 from a4d.geometry.reconstruction.hull_kernels import splat_depth
 from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.taken_images import as_taken_in, film_size, film_times, staged_names, taken_images, with_splits
+from a4d.intake.taken_images import (
+    as_taken_in,
+    film_size,
+    film_times,
+    filmed_rectangle,
+    staged_names,
+    taken_images,
+    with_splits,
+)
 from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import write_transforms
 from a4d.io.pictures.images import read_image, write_image
@@ -59,8 +66,13 @@ def estimate_object(work: Transaction, config: PoseSettings, runtime: Runtime) -
     workspace = work.workspace
     images = taken_images(workspace)
     capture = _filmed(workspace, images, config)
+    width, height = capture.sizes[0].tolist()
+    scale = np.tile(np.array(reduced_size(width, height)) / [width, height], 2)
+    filmed = filmed_rectangle(workspace, capture).double().numpy() * scale
     with _told(runtime) as told:
-        found = find_cameras(_Film(images), _reduced_lens(capture), config.azimuth, config.elevation, told)
+        found = find_cameras(
+            _Film(images), capture.intrinsics[0] * scale, filmed, config.azimuth, config.elevation, told
+        )
     placed = PosedCapture(
         images=staged_names(work, images),
         world_from_camera=found.world_from_camera,
@@ -128,13 +140,6 @@ def _filmed(workspace: Workspace, images: list[Path], config: PoseSettings) -> P
     if len(np.unique(capture.sizes, axis=0)) > 1:
         raise UsageError("the images are of several sizes", "Give the frames of one film")
     return capture
-
-
-def _reduced_lens(capture: PosedCapture) -> NDArray[np.float64]:
-    """(4,) fx, fy, cx, cy in pixels of the frames that are looked at."""
-    width, height = capture.sizes[0].tolist()
-    scale = np.array(reduced_size(width, height)) / [width, height]
-    return np.asarray(capture.intrinsics[0] * np.tile(scale, 2))
 
 
 @contextmanager

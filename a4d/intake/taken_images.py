@@ -95,6 +95,18 @@ def film_size(workspace: Workspace, images: list[Path]) -> tuple[int, int]:
     return crop.source_width, crop.source_height
 
 
+def filmed_rectangle(workspace: Workspace, capture: PosedCapture) -> Tensor:
+    """(4,) left, top, right, bottom of what was filmed, in pixels of the images."""
+    width, height = capture.sizes[0].tolist()
+    whole = np.array([[0.0, 0.0], [width, height]])
+    noted = workspace.metadata.notes.get("crop")
+    if noted is not None:
+        crop = Crop.model_validate(noted)
+        corners = crop.frame_from_source(np.array([[0.0, 0.0], [crop.source_width, crop.source_height]]))
+        whole = np.clip(corners, whole[0], whole[1])
+    return torch.from_numpy(whole.ravel()).float()
+
+
 def film_frames(workspace: Workspace, count: int) -> Tensor:
     """(count,) int64 places of the images among all frames of the film that they were taken from, or of the folder."""
     source, taken = workspace.metadata.source, workspace.read_records().get("preprocess")

@@ -170,6 +170,44 @@ def compare(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def follow(
+    points: Numbers,
+    nearest: Indices,
+    masks: Masks,
+    flows: NDArray[np.float32],
+    poses: Numbers,
+    later: Numbers,
+    focal: float,
+) -> float:
+    """How well the surface moves as the frames do: the cosine in [-1, 1] between both flows, over all pixels.
+
+    Args:
+        points: (P, 3) float64.
+        nearest: (F, S, S) int64 index of the point that a pixel shows; -1 where there is none.
+        masks: (F, S, S) bool.
+        flows: (F, S, S, 2) float32 pixels right and down to a later frame.
+        poses: (F, 3, 4) float64 camera_from_object.
+        later: (F, 3, 4) float64, of the later frames.
+        focal: pixels.
+    """
+    shared, seen, own = 0.0, 0.0, 0.0
+    for f in range(len(masks)):
+        for row in range(masks.shape[1]):
+            for column in range(masks.shape[2]):
+                n = nearest[f, row, column]
+                if n < 0 or not masks[f, row, column]:
+                    continue
+                x, y, z = points[n, 0], points[n, 1], points[n, 2]
+                u, v, _ = _project(poses[f], focal, 0.0, x, y, z)
+                to_u, to_v, _ = _project(later[f], focal, 0.0, x, y, z)
+                right, down = flows[f, row, column, 0], flows[f, row, column, 1]
+                shared += (to_u - u) * right + (to_v - v) * down
+                seen += right * right + down * down
+                own += (to_u - u) ** 2 + (to_v - v) ** 2
+    return float(shared / max(np.sqrt(seen * own), 1e-9))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def appraise(
     masks: Masks,
     colours: NDArray[np.float32],
@@ -180,8 +218,8 @@ def appraise(
     full: Masks,
     nearest: Indices,
     figures: Numbers,
-) -> None:
-    """Carve, paint and compare.
+) -> Numbers:
+    """(P, 3) float64 the surface that is carved, painted and compared.
 
     Args:
         masks: (F, S, S) bool.
@@ -202,3 +240,4 @@ def appraise(
     sums, pixels, frames = np.zeros((len(points), 3)), np.zeros(len(points)), np.zeros(len(points))
     paint(nearest, masks, colours, sums, pixels, frames)
     compare(nearest, masks, colours, sums, pixels, frames, figures)
+    return points

@@ -16,8 +16,11 @@ Array = NDArray[np.float64]
 TURNS = tuple(range(-1080, 1081, 30))
 """Degrees that a camera goes around at one speed: three turns at most, in steps that a descent bridges."""
 
-SWINGS = tuple(itertools.product((15, 30, 45, 60, 90, 120), (0.5, 1, 1.5, 2, 2.5, 3), (0, 90, 180, 270)))
-"""Degrees to either side, how often, and where in the swing the film begins, in degrees."""
+SWINGS = tuple(itertools.product((15, 30, 45, 60, 90, 120), (0.5, 1, 1.5, 2), (0, 90, 180, 270)))
+"""Degrees to either side, how often, and where in the swing the film begins, in degrees.
+
+A swing that is repeated more often cannot be told from a motion that is.
+"""
 
 ELEVATIONS = (0, 15, 30)
 """Degrees from which a course at one height is tried."""

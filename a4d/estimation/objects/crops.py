@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from a4d.estimation.flow import inverse_search
 from a4d.estimation.objects.courses import Array
-from a4d.pixels import SOLID
+from a4d.pixels import SOLID, WHITE, composite
 from a4d.pixels import Array as Picture
 
 SIDE = 96
@@ -21,6 +22,9 @@ FILLED = 0.46
 
 FULL_RADIUS = 99.5
 """Percentile of the distances to a silhouette's middle that counts as its radius."""
+
+CUT_OFF = 0.25
+"""Pixels of a silhouette along the picture's border, as a share of its area's root, above which it is not whole."""
 
 COVERED = 0.4
 """Coverage from which a reduced pixel is the subject's: thin limbs are to be kept."""
@@ -35,8 +39,8 @@ class Crops:
         focal: pixels; the principal point is the middle.
         camera_from_crop: (F, 3, 3) turns the axes of a crop's camera into those of the frame's, OpenCV's.
         is_seen: (F,) whether the subject is.
-        is_whole: (F,) whether it does not touch the picture's border either. The other crops are empty, and look where
-            the subject should be.
+        is_whole: (F,) whether hardly anything of it is beyond the picture's border either. The other crops are empty,
+            and look where the subject should be.
     """
 
     rgba: Picture
@@ -49,6 +53,14 @@ class Crops:
     def extent(self) -> float:
         """Half the edge of a box that holds the subject, at a distance of 1."""
         return 1.1 * FILLED * self.rgba.shape[1] / self.focal
+
+    def flows(self) -> Picture:
+        """(F - 1, S, S, 2) pixels right and down that lead from each crop to the next; 0 where one is not whole."""
+        flows = np.zeros((len(self.rgba) - 1, *self.rgba.shape[1:3], 2), np.float32)
+        for index in np.flatnonzero(self.is_whole[:-1] & self.is_whole[1:]):
+            first, second = (composite(self.rgba[place], WHITE) for place in (index, index + 1))
+            flows[index] = inverse_search(first, second) * self.rgba[index, ..., 3:]
+        return flows
 
     def reduced(self, side: int, frames: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Picture]:
         """(K, s, s) masks and (K, s, s, 3) colours of some frames with fewer pixels."""
@@ -63,16 +75,19 @@ class Crops:
 def look_at_subject(
     film: Sequence[Picture],  # F of (H, W, 4) sRGB in [0, 1], straight alpha
     lens: Array,  # (4,) fx, fy, cx, cy in pixels
+    filmed: Array,  # (4,) left, top, right, bottom in pixels of what was filmed
 ) -> Crops:
     """Turn the camera of each frame toward the subject, and enlarge all by the same factor."""
     middles, radii = np.full((len(film), 2), np.nan), np.zeros(len(film))
     is_seen = np.zeros(len(film), np.bool_)
+    left, top, right, bottom = filmed.round().astype(int)
     for index, frame in enumerate(film):
-        inside = frame[..., 3] > SOLID
+        inside = frame[top:bottom, left:right, 3] > SOLID
         is_seen[index] = inside.any()
-        if not is_seen[index] or inside[[0, -1]].any() or inside[:, [0, -1]].any():
+        border = inside[0].sum() + inside[-1].sum() + inside[:, 0].sum() + inside[:, -1].sum()
+        if not is_seen[index] or border > CUT_OFF * np.sqrt(inside.sum()):
             continue
-        places = np.argwhere(inside)[:, ::-1] + 0.5
+        places = np.argwhere(inside)[:, ::-1] + 0.5 + [left, top]
         middles[index] = places.mean(0)
         radii[index] = np.percentile(np.linalg.norm(places - middles[index], axis=1), FULL_RADIUS)
     is_whole = np.isfinite(middles[:, 0])

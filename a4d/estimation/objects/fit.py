@@ -60,6 +60,7 @@ class ObjectCameras:
 def find_cameras(
     film: Sequence[Picture],  # F of (H, W, 4) sRGB in [0, 1], straight alpha
     lens: Array,  # (4,) fx, fy, cx, cy in pixels
+    filmed: Array,  # (4,) left, top, right, bottom in pixels
     azimuth: float,  # degrees from the front of the first view
     elevation: float,  # degrees of the view, where it stays the same and nothing tells
     told: Callable[[float], None],
@@ -70,6 +71,7 @@ def find_cameras(
     Args:
         film: is read frame by frame.
         lens: of all frames.
+        filmed: what of the frames was filmed, which a crop may reach beyond.
         azimuth: of the first view.
         elevation: of a camera that stands still.
         told: is told of the share that has been done.
@@ -78,7 +80,7 @@ def find_cameras(
     Raises:
         QualityError: too few frames show the whole subject.
     """
-    crops = look_at_subject(film, lens)
+    crops = look_at_subject(film, lens, filmed)
     if (seen := int(crops.is_whole.sum())) < FEWEST:
         raise QualityError(f"only {seen} of {len(film)} frames show the whole subject, of {FEWEST} at least", REMEDY)
     search = find_course(crops, told, efforts)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from a4d.estimation.objects import carving_kernels
 from a4d.estimation.objects.courses import Change, Course, changes, plain_courses
 from a4d.estimation.objects.crops import Crops
+from a4d.pixels import Array as Picture
 
 COLOUR = 0.7
 """Weight of colours, as root mean squared differences in sRGB, beside that of the silhouettes' overlap."""
+
+FOLLOWED = 0.08
+"""Weight of the cosine between the flow that is seen and the surface's, which tells one way around from the other."""
 
 TOLERATED = 0.2
 """Share of the frames that may show background where the shape is: limbs move."""
@@ -20,7 +25,7 @@ TOLERATED = 0.2
 FROM_BELOW = 0.001
 """Cost of a degree below the horizon: of a course and its mirror image in depth, much alike, one is below."""
 
-WORTH = 0.002
+WORTH = 0.004
 """Of the cost, that a change of a course must save."""
 
 ROUNDS = 3
@@ -75,28 +80,37 @@ class Appraiser:
 
     Args:
         crops: of which those that are whole are looked at.
+        flows: (F - 1, S, S, 2) pixels from each crop to the next.
         effort: how closely.
     """
 
-    def __init__(self, crops: Crops, effort: Effort) -> None:
+    def __init__(self, crops: Crops, flows: Picture, effort: Effort) -> None:
         whole = np.flatnonzero(crops.is_whole)
         chosen = np.linspace(0, len(whole) - 1, min(effort.frames, len(whole))).round().astype(int)
         self.frames, self.extent = whole[chosen], crops.extent
+        self.next = np.minimum(self.frames + 1, len(flows))
         self.focal = crops.focal * effort.side / crops.rgba.shape[1]
         self.masks, self.colours = crops.reduced(effort.side, self.frames)
+        size = (effort.side, effort.side)
+        shrunk = [
+            cv2.resize(flows[min(frame, len(flows) - 1)], size, interpolation=cv2.INTER_AREA) for frame in self.frames
+        ]
+        self.flows = np.stack(shrunk) * (self.next > self.frames)[:, None, None, None].astype(np.float32)
         self.full = np.zeros((effort.voxels,) * 3, np.bool_)
         self.nearest = np.zeros(self.masks.shape, np.int64)
         self.figures = np.zeros((len(self.frames), 2))
 
     def __call__(self, course: Course) -> float:
-        """The cost: what silhouettes miss each other by, differences of colours, and views from below."""
-        carving_kernels.appraise(
-            self.masks, self.colours, course.camera_from_object[self.frames], self.focal, self.extent, TOLERATED,
-            self.full, self.nearest, self.figures,
-        )  # fmt: skip
+        """The cost: what silhouettes, colours and flow miss those of the shape by, and views from below."""
+        poses = course.camera_from_object
+        own, later = poses[self.frames], poses[self.next]
+        points = carving_kernels.appraise(
+            self.masks, self.colours, own, self.focal, self.extent, TOLERATED, self.full, self.nearest, self.figures
+        )
+        followed = carving_kernels.follow(points, self.nearest, self.masks, self.flows, own, later, self.focal)
         overlap, colour = self.figures.mean(0)
         below = float(np.maximum(-course.elevation, 0).mean())
-        return float(1 - overlap + COLOUR * colour + FROM_BELOW * below)
+        return float(1 - overlap + COLOUR * colour - FOLLOWED * followed + FROM_BELOW * below)
 
 
 @dataclass(frozen=True)
@@ -122,11 +136,11 @@ def find_course(crops: Crops, told: Callable[[float], None], efforts: Sequence[E
         told: is told of the share that has been done.
         efforts: one after another.
     """
-    count = len(crops.rgba)
-    first = Appraiser(crops, efforts[0])
+    count, flows = len(crops.rgba), crops.flows()
+    first = Appraiser(crops, flows, efforts[0])
     rated = [Rated(course, first(course)) for course in plain_courses(count)]
     for place, effort in enumerate(efforts):
-        appraiser, ways = Appraiser(crops, effort), changes(count, effort.knots)
+        appraiser, ways = Appraiser(crops, flows, effort), changes(count, effort.knots)
         kept = _distinct(rated, effort.kept)
         rated = []
         for done, each in enumerate(kept):
