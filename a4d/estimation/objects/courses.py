@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +21,13 @@ SWINGS = tuple(itertools.product((15, 30, 45, 60, 90, 120), (0.5, 1, 1.5, 2), (0
 
 A swing that is repeated more often cannot be told from a motion that is.
 """
+
+ARCS = tuple(
+    itertools.product(
+        (-180, -120, -90, -60, 60, 90, 120, 180), ((0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1), (0, 1 / 2), (1 / 2, 1))
+    )
+)
+"""Degrees that a camera goes around between two times in [0, 1], and stands before and after."""
 
 ELEVATIONS = (0, 15, 30)
 """Degrees from which a course at one height is tried."""
@@ -82,13 +89,19 @@ def angles(
 
 
 def plain_courses(count: int) -> Iterator[Course]:
-    """Courses of so many frames at one height and distance, around at one speed or to and fro, and none at all."""
+    """Courses of so many frames at one height and distance: around at one speed, to and fro, or for a while."""
     time, level = np.linspace(0, 1, count), np.zeros(count)
-    turning: Sequence[Array] = [turn * time for turn in TURNS]
+    turning = [turn * time for turn in TURNS]
     swinging = [size * np.sin(2 * np.pi * often * time + np.radians(phase)) for size, often, phase in SWINGS]
-    for azimuth in (*turning, *swinging):
+    passing = [size * _eased((time - begin) / (end - begin)) for size, (begin, end) in ARCS]
+    for azimuth in (*turning, *swinging, *passing):
         for elevation in ELEVATIONS:
             yield Course(azimuth, level + elevation, level)
+
+
+def _eased(time: Array) -> Array:
+    """From 0 to 1 while time does, beginning and ending at rest."""
+    return np.asarray((1 - np.cos(np.pi * time.clip(0, 1))) / 2)
 
 
 @dataclass(frozen=True)
