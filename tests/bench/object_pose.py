@@ -2,9 +2,9 @@
 
 python tests/bench/object_pose.py DATA [fox horse shark] [--courses orbit swing ...] [--frames 96] [--size 256]
 
-DATA holds the rigged animals. Each repeats its clip five times. Printed are degrees by which turns between two frames are
-wrong, in the median of all pairs and of pairs some frames apart, and how far the camera is from its true places, after the
-best turn of the world and over its distance.
+DATA holds the rigged animals. Each repeats its clip five times. Printed are degrees by which turns between two frames
+are wrong, in the median of all pairs and of pairs some frames apart, and how far the camera is from its true place over
+its distance and after the best turn of the world.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_a_course_turns_as_orbits_do() -> None:
         np.testing.assert_allclose(course.camera_from_object[index], true.camera_from_world[0, :3].numpy(), atol=1e-6)
     other = Course(azimuth + 90, elevation, course.log_distance)
     assert course.distance_to(other) < 1e-5
-    assert course.distance_to(Course(-azimuth, elevation, course.log_distance)) > 90
+    assert course.distance_to(Course(-azimuth, elevation, course.log_distance)) > 60
 
 
 def test_a_crop_sees_what_the_frame_sees_along_its_rays() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from a4d.estimation.objects.fit import find_cameras
 from a4d.estimation.objects.search import Effort
 from a4d.geometry.cameras import opencv_from_opengl
+from a4d.intake import circled_object
 from a4d.io.captures.transforms_json import read_transforms
 
 
@@ -20,7 +22,7 @@ from a4d.io.captures.transforms_json import read_transforms
 def film(a4d: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CircledCreature:
     """A creature that a camera circles, in `film.a4d`, found with little effort; a frame in the middle is empty."""
     coarse = partial(find_cameras, efforts=(Effort(24, 24, 16, 5, 3),))
-    monkeypatch.setattr("a4d.intake.circled_object.find_cameras", coarse)
+    monkeypatch.setattr(circled_object, "find_cameras", coarse)
     circled = circled_creature(360.0)
     circled.rgba[7, ..., 3] = 0
     (tmp_path / "film").mkdir()
@@ -46,6 +48,18 @@ def test_cameras_around_a_film_are_written_with_times_and_figures(a4d, tmp_path:
     assert np.degrees(np.arctan2(position[0], position[2])) == pytest.approx(90, abs=8)
     assert len(list((tmp_path / "film.a4d/stages/estimate-pose/previews").glob("object_*.png"))) == 6
     assert "up to date" in a4d(*asked).out
+
+
+def test_cameras_that_others_rival_are_kept_but_not_gone_on_with(
+    a4d, tmp_path: Path, film: CircledCreature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = circled_object.find_cameras
+    monkeypatch.setattr(circled_object, "find_cameras", lambda *asked: replace(coarse(*asked), confidence=0.1))
+    result = a4d("estimate-pose", "film.a4d", "--method", "object", "--fov", 35)
+    assert result.code == 7
+    assert "(0.10)" in result.err
+    assert "--cameras" in result.err
+    assert len(read_transforms(tmp_path / "film.a4d/transforms.json")) == 24
 
 
 def test_what_cannot_be_circled_is_refused(a4d, tmp_path: Path, film: CircledCreature) -> None:

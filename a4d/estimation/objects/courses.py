@@ -32,6 +32,9 @@ ARCS = tuple(
 ELEVATIONS = (0, 15, 30)
 """Degrees from which a course at one height is tried."""
 
+COMPARED = 48
+"""Frames, at most, of which all pairs are looked at."""
+
 LOWEST, HIGHEST = -30.0, 80.0
 """Degrees of elevation between which a camera stays."""
 
@@ -74,11 +77,16 @@ class Course:
         places[:, 2, 0] = np.exp(self.log_distance)
         return np.concatenate([self.rotations, places], axis=-1)
 
+    def turns(self) -> Array:
+        """(K, 3, 3) by which the camera turns between two frames, of all pairs of a few dozen frames."""
+        chosen = np.linspace(0, len(self.azimuth) - 1, min(COMPARED, len(self.azimuth))).round().astype(int)
+        first, second = np.triu_indices(len(chosen), 1)
+        rotations = self.rotations[chosen]
+        return np.asarray(rotations[second] @ rotations[first].swapaxes(-1, -2))
+
     def distance_to(self, other: Course) -> float:
-        """Degrees by which turns between two frames differ from those of another course, in the median of all pairs."""
-        first, second = np.triu_indices(len(self.azimuth), 1)
-        ways = [each.rotations[second] @ each.rotations[first].swapaxes(-1, -2) for each in (self, other)]
-        return float(np.median(angles(ways[0].swapaxes(-1, -2) @ ways[1])))
+        """Degrees by which turns between two frames differ from those of another course, in the mean of all pairs."""
+        return float(angles(self.turns().swapaxes(-1, -2) @ other.turns()).mean())
 
 
 def angles(

@@ -55,8 +55,8 @@ class Crops:
         return 1.1 * FILLED * self.rgba.shape[1] / self.focal
 
     def flows(self) -> Picture:
-        """(F - 1, S, S, 2) pixels right and down that lead from each crop to the next; 0 where one is not whole."""
-        flows = np.zeros((len(self.rgba) - 1, *self.rgba.shape[1:3], 2), np.float32)
+        """(F, S, S, 2) pixels right and down that lead from each crop to the next; 0 where one is not whole."""
+        flows = np.zeros((*self.rgba.shape[:3], 2), np.float32)
         for index in np.flatnonzero(self.is_whole[:-1] & self.is_whole[1:]):
             first, second = (composite(self.rgba[place], WHITE) for place in (index, index + 1))
             flows[index] = inverse_search(first, second) * self.rgba[index, ..., 3:]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Change, Course, changes, plain_courses
+from a4d.estimation.objects.courses import Change, Course, angles, changes, plain_courses
 from a4d.estimation.objects.crops import Crops
 from a4d.pixels import Array as Picture
 
@@ -32,7 +32,7 @@ ROUNDS = 3
 """In which changes are tried, each time of half the size."""
 
 DISTINCT = 15.0
-"""Degrees of the median turn between frames by which courses differ that are more than one."""
+"""Degrees in the mean by which turns between frames differ of courses that are more than one."""
 
 TOLD_APART = 0.008
 """Of the cost: by so much worse, a course is less likely by a factor of e."""
@@ -40,8 +40,8 @@ TOLD_APART = 0.008
 ALIKE = 25.0
 """The same of courses that agree."""
 
-STILL = 12.0
-"""Degrees of the median turn between frames of a camera that does not turn."""
+STILL = 20.0
+"""Degrees of the largest turn between frames of a camera that does not turn."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Appraiser:
 
     Args:
         crops: of which those that are whole are looked at.
-        flows: (F - 1, S, S, 2) pixels from each crop to the next.
+        flows: (F, S, S, 2) pixels from each crop to the next.
         effort: how closely.
     """
 
@@ -88,14 +88,10 @@ class Appraiser:
         whole = np.flatnonzero(crops.is_whole)
         chosen = np.linspace(0, len(whole) - 1, min(effort.frames, len(whole))).round().astype(int)
         self.frames, self.extent = whole[chosen], crops.extent
-        self.next = np.minimum(self.frames + 1, len(flows))
         self.focal = crops.focal * effort.side / crops.rgba.shape[1]
         self.masks, self.colours = crops.reduced(effort.side, self.frames)
         size = (effort.side, effort.side)
-        shrunk = [
-            cv2.resize(flows[min(frame, len(flows) - 1)], size, interpolation=cv2.INTER_AREA) for frame in self.frames
-        ]
-        self.flows = np.stack(shrunk) * (self.next > self.frames)[:, None, None, None].astype(np.float32)
+        self.flows = np.stack([cv2.resize(flows[f], size, interpolation=cv2.INTER_AREA) for f in self.frames])
         self.full = np.zeros((effort.voxels,) * 3, np.bool_)
         self.nearest = np.zeros(self.masks.shape, np.int64)
         self.figures = np.zeros((len(self.frames), 2))
@@ -103,7 +99,7 @@ class Appraiser:
     def __call__(self, course: Course) -> float:
         """The cost: what silhouettes, colours and flow miss those of the shape by, and views from below."""
         poses = course.camera_from_object
-        own, later = poses[self.frames], poses[self.next]
+        own, later = poses[self.frames], poses[(self.frames + 1).clip(max=len(poses) - 1)]
         points = carving_kernels.appraise(
             self.masks, self.colours, own, self.focal, self.extent, TOLERATED, self.full, self.nearest, self.figures
         )
@@ -150,8 +146,8 @@ def find_course(crops: Crops, told: Callable[[float], None], efforts: Sequence[E
     best = rated[0]
     shares = np.exp([(best.cost - each.cost) / TOLD_APART for each in rated])
     agrees = np.array([each.course.distance_to(best.course) < ALIKE for each in rated])
-    standing = replace(best.course, azimuth=np.zeros(count), elevation=np.full(count, best.course.elevation.mean()))
-    return Search(best, float(shares[agrees].sum() / shares.sum()), best.course.distance_to(standing) < STILL)
+    is_still = bool(angles(best.course.turns()).max() < STILL)
+    return Search(best, float(shares[agrees].sum() / shares.sum()), is_still)
 
 
 def descend(appraise: Callable[[Course], float], start: Rated, ways: Sequence[Change]) -> Rated:
