@@ -129,16 +129,20 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
 
 
 def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
-    """Photographs with cameras, films from several sides, or a person with poses."""
+    """Photographs with cameras, films from several sides, a person with poses, or a film of a Lab4D database."""
     from a4d.intake.films import take_films
+    from a4d.intake.lab4d_database import take_lab4d
     from a4d.intake.people_dataset import take_people
     from a4d.intake.photographs import take_capture
+    from a4d.io.captures.lab4d import is_database
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
     from a4d.io.people.people_reader import is_people
 
     path = work.workspace.source_path()
     if is_people(path):
         return take_people(work, part_of(config, CaptureSettings))
+    if is_database(path):
+        return take_lab4d(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
         return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path))
     return take_capture(work, part_of(config, CaptureSettings))
@@ -206,5 +210,5 @@ STAGE = Stage(
     ),
     memory=memory,
     memory_knobs=("size", "max_size", "frames"),
-    code_version=3,
+    code_version=4,
 )

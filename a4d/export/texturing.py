@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
+from a4d.geometry.assets.asset import Asset, Influences
 from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.surfaces.unwrapping import UnwrappedMesh
+from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.baking import SurfacePoints, bake_texture, texture_map
 from a4d.scenes.extraction import cameras_around, extent, render_surface
 from a4d.scenes.protocols import Coloured
@@ -48,6 +52,25 @@ def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, size: int) -
             # Renders are as smooth as their pixels: more samples per texel would show no more.
             image = bake_texture(unwrapped, _Photographs(scene, time, unwrapped), size, samples=1)
     return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
+
+
+def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
+    """A skinned surface with a picture in place of its vertex colours.
+
+    Args:
+        asset: of one primitive, whose only clip begins with what the scene shows.
+        scene: that it was made of.
+        time: in [0, 1] at which the clip begins.
+        size: pixels of the picture along either side.
+    """
+    (whole,) = asset.meshes[0].primitives
+    assert whole.influences is not None
+    flat = unwrap(deform(asset).mesh, size)
+    posed = replace(flat, mesh=deform(asset, asset.clips[0] if asset.clips else None).mesh)
+    material = bake_scene(scene, posed, time, size)
+    joints, weights = whole.influences.joints[flat.sources], whole.influences.weights[flat.sources]
+    primitive = replace(flat.primitive(), influences=Influences(joints, weights))
+    return replace(asset, meshes=(replace(asset.meshes[0], primitives=(primitive,)),), materials=(material,))
 
 
 class _Photographs:

@@ -46,7 +46,7 @@ PREVIEWS = 6
 
 GATES = (
     Gate(
-        "confidence", 0.55, 0.3,
+        "confidence", 0.8, 0.4,
         "other courses of the camera explain the frames as well ({value:.2f}): " + REMEDY, at_least=True,
     ),
     Gate("silhouette_iou", 0.5, 0.4, "no shape has these silhouettes ({value:.2f}): " + REMEDY, at_least=True),
