@@ -63,7 +63,7 @@ class Effort:
     kept: int
 
 
-EFFORTS = (Effort(48, 32, 24, 7, 20), Effort(96, 48, 36, 7, 5))
+EFFORTS = (Effort(48, 32, 24, 7, 10), Effort(96, 48, 36, 7, 4))
 """All courses in their turn; each effort begins with those that the one before has kept."""
 
 
