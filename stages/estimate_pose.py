@@ -20,11 +20,15 @@ APPLIES = {
     "body": ("tracker", "people", "body"),
     "gender": ("body",),
     "age": ("body",),
+    "azimuth": ("object",),
+    "moving": ("import", "colmap"),
 }
-"""What is said of a person, and the methods that hear it; `people` are a data set's own poses."""
+"""What only some methods hear; `people` are a data set's own poses."""
 
 REMEDIES = {
     "tracks": "Leave one of them out",
+    "azimuth": "Place the canonical camera by --elevation, or imported ones in their own program",
+    "moving": "Cameras of other methods have times wherever the subject may move",
     "person": "Of several people in a film `a4d preprocess FILM --matting person --person 2` chooses one",
 }
 FOLLOW = "Find the person with `a4d preprocess FILM --matting person`, or give --tracks or `preprocess --keypoints`"
@@ -50,6 +54,10 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
         from a4d.intake.fitted_body import estimate_body
 
         return estimate_body(work, config, runtime)
+    if method == "object":
+        from a4d.intake.circled_object import estimate_object
+
+        return estimate_object(work, config, runtime)
     return METHODS[method](work, config)
 
 
@@ -70,7 +78,7 @@ def _method(workspace: Workspace, config: PoseSettings) -> str:
 
 
 def _require_applicable(config: PoseSettings, method: str) -> None:
-    """Refuse what is said of a person to a method that does not hear it."""
+    """Refuse what is said to a method that does not hear it."""
     for name, methods in APPLIES.items():
         if method in methods or getattr(config, name) == PoseSettings.model_fields[name].default:
             continue

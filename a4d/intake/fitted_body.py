@@ -24,7 +24,6 @@ from a4d.estimation.bodies.landmarks import find_landmarks
 from a4d.estimation.bodies.shapes import GENDERS, ShapePrior, phenotype_of_age, shape_prior
 from a4d.estimation.bodies.sightings import Sightings, height_of
 from a4d.estimation.bodies.silhouettes import TALL
-from a4d.framing import Crop
 from a4d.geometry.bodies.animated_body import AnimatedBody
 from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.phenotypes import PhenotypeBody
@@ -33,7 +32,7 @@ from a4d.intake.chosen_body import chosen_body, model_of
 from a4d.intake.followed_body import FRAMES_PER_SECOND, FollowedBody
 from a4d.intake.pose_settings import ADULT, PoseSettings
 from a4d.intake.poses import imported_capture
-from a4d.intake.taken_images import as_taken_in, film_size, staged_names, taken_images, with_splits
+from a4d.intake.taken_images import as_taken_in, film_size, filmed_rectangle, staged_names, taken_images, with_splits
 from a4d.io.bodies.tracked_body import BODY_FILE, write_tracked_body
 from a4d.io.captures.canonical_frame import transform_capture
 from a4d.io.captures.capture import PosedCapture
@@ -183,7 +182,7 @@ def _sightings(workspace: Workspace, images: list[Path], keypoints: Keypoints, c
         confidence=confidence,
         space=None if keypoints.world is None else torch.from_numpy(keypoints.world),
         masks=torch.from_numpy(np.stack([_mask(image, scale) for image in images])),
-        filmed=_filmed(workspace, capture),
+        filmed=filmed_rectangle(workspace, capture),
     )
 
 
@@ -202,18 +201,6 @@ def _mask(image: Path, scale: float) -> NDArray[np.float32]:
     alpha = picture[..., 3]
     size = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
     return cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _filmed(workspace: Workspace, capture: PosedCapture) -> Tensor:
-    """(4,) left, top, right, bottom of what was filmed, in pixels of the images."""
-    width, height = capture.sizes[0].tolist()
-    whole = np.array([[0.0, 0.0], [width, height]])
-    noted = workspace.metadata.notes.get("crop")
-    if noted is not None:
-        crop = Crop.model_validate(noted)
-        corners = crop.frame_from_source(np.array([[0.0, 0.0], [crop.source_width, crop.source_height]]))
-        whole = np.clip(corners, whole[0], whole[1])
-    return torch.from_numpy(whole.ravel()).float()
 
 
 @contextmanager

@@ -19,13 +19,23 @@ LONGER_SIDE = 60.0
 class PoseSettings(Config):
     """Which method finds the cameras, and the canonical camera where there is nothing to find."""
 
-    method: Literal["auto", "canonical", "import", "colmap", "tracker", "body"] = Field(
+    method: Literal["auto", "canonical", "import", "colmap", "tracker", "body", "object"] = Field(
         default="auto",
         description="canonical: one camera at the front; import: from --cameras; colmap: structure from motion; "
-        "tracker: a person's poses and the camera from --tracks; body: a person's poses by the keypoints of the frames",
+        "tracker: a person's poses and the camera from --tracks; body: a person's poses by the frames' keypoints; "
+        "object: around anything that may move, by its silhouettes",
     )
     cameras: Path | None = Field(default=None, description="a transforms.json or COLMAP model of the same images")
+    azimuth: float = Field(
+        default=0.0,
+        ge=-360,
+        le=360,
+        description="degrees from the front of the first view, of --method object",
+    )
     elevation: float = Field(default=0.0, ge=-90, le=90, description="degrees that the camera is above the subject")
+    moving: bool = Field(
+        default=False, description="the film's subject moves, so frames whose --cameras tell no time get one"
+    )
     fov: float = Field(
         default=40.0,
         gt=1,

@@ -16,7 +16,7 @@ from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
 from a4d.intake.imported_tracks import import_tracks
 from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.taken_images import as_taken_in, showing, staged_names, taken_images, with_splits
+from a4d.intake.taken_images import as_taken_in, film_times, showing, staged_names, taken_images, with_splits
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture, image_size
 from a4d.io.captures.capture_reader import read_capture
@@ -75,6 +75,9 @@ def imported_capture(work: Transaction, config: PoseSettings) -> PosedCapture:
     kept = [image for image, _ in found]
     chosen = as_taken_in(work.workspace, kept, capture.subset([index for _, index in found]))
     chosen = replace(chosen, images=staged_names(work, kept), masks=None, depths=None)
+    if config.moving and chosen.times is None:
+        is_kept = np.array([image in kept for image in images])
+        chosen = replace(chosen, times=film_times(work.workspace, len(images))[is_kept])
     if chosen.is_distorted:
         chosen, steps = without_distortion(chosen)
         _straighten(work, images, dict(zip(kept, steps, strict=True)))

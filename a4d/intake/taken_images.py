@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.errors import InvalidInputError, MissingInputError
@@ -103,6 +104,18 @@ def film_size(workspace: Workspace, images: list[Path]) -> tuple[int, int]:
     return crop.source_width, crop.source_height
 
 
+def filmed_rectangle(workspace: Workspace, capture: PosedCapture) -> Tensor:
+    """(4,) left, top, right, bottom of what was filmed, in pixels of the images."""
+    width, height = capture.sizes[0].tolist()
+    whole = np.array([[0.0, 0.0], [width, height]])
+    noted = workspace.metadata.notes.get("crop")
+    if noted is not None:
+        crop = Crop.model_validate(noted)
+        corners = crop.frame_from_source(np.array([[0.0, 0.0], [crop.source_width, crop.source_height]]))
+        whole = np.clip(corners, whole[0], whole[1])
+    return torch.from_numpy(whole.ravel()).float()
+
+
 def film_frames(workspace: Workspace, count: int) -> Tensor:
     """(count,) int64 places of the images among all frames of the film that they were taken from, or of the folder."""
     source, taken = workspace.metadata.source, workspace.read_records().get("preprocess")
@@ -111,3 +124,9 @@ def film_frames(workspace: Workspace, count: int) -> Tensor:
     start, end, fps = (taken.config.get(name) for name in ("start", "end", "fps"))
     first = workspace.metadata.notes.get("first_of_shot") or 0
     return torch.from_numpy(source_frames(workspace.source_path(), first + count, start or 0, end, fps)[first:])
+
+
+def film_times(workspace: Workspace, count: int) -> NDArray[np.float64]:
+    """(count,) in [0, 1]: when each of the images was taken, which need not be at an even pace."""
+    frames = film_frames(workspace, count).double().numpy()
+    return np.asarray((frames - frames[0]) / max(frames[-1] - frames[0], 1), np.float64)

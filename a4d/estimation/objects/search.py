@@ -1,0 +1,175 @@
+"""The course of a camera by which all silhouettes and colours of a film make one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from a4d.estimation.objects import carving_kernels
+from a4d.estimation.objects.courses import Change, Course, angles, changes, plain_courses
+from a4d.estimation.objects.crops import Crops
+from a4d.pixels import Array as Picture
+
+COLOUR = 0.7
+"""Weight of colours, as root mean squared differences in sRGB, beside that of the silhouettes' overlap."""
+
+FOLLOWED = 0.08
+"""Weight of the cosine between the flow that is seen and the surface's, which tells one way around from the other."""
+
+TOLERATED = 0.2
+"""Share of the frames that may show background where the shape is: limbs move."""
+
+FROM_BELOW = 0.001
+"""Cost of a degree below the horizon: of a course and its mirror image in depth, much alike, one is below."""
+
+WORTH = 0.004
+"""Of the cost, that a change of a course must save."""
+
+ROUNDS = 3
+"""In which changes are tried, each time of half the size."""
+
+DISTINCT = 15.0
+"""Degrees in the mean by which turns between frames differ of courses that are more than one."""
+
+TOLD_APART = 0.008
+"""Of the cost: by so much worse, a course is less likely by a factor of e."""
+
+ALIKE = 25.0
+"""The same of courses that agree."""
+
+STILL = 20.0
+"""Degrees of the largest turn between frames of a camera that does not turn."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How closely is looked.
+
+    Args:
+        frames: at most.
+        side: pixels of a crop.
+        voxels: along the box.
+        knots: at which a course may change.
+        kept: the best courses, which go on.
+    """
+
+    frames: int
+    side: int
+    voxels: int
+    knots: int
+    kept: int
+
+
+EFFORTS = (Effort(48, 32, 24, 7, 10), Effort(96, 48, 36, 7, 4))
+"""All courses in their turn; each effort begins with those that the one before has kept."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A course and its cost."""
+
+    course: Course
+    cost: float
+
+
+class Appraiser:
+    """Says how well one shape explains frames that are seen from a course.
+
+    Args:
+        crops: of which those that are whole are looked at.
+        flows: (F, S, S, 2) pixels from each crop to the next.
+        effort: how closely.
+    """
+
+    def __init__(self, crops: Crops, flows: Picture, effort: Effort) -> None:
+        whole = np.flatnonzero(crops.is_whole)
+        chosen = np.linspace(0, len(whole) - 1, min(effort.frames, len(whole))).round().astype(int)
+        self.frames, self.extent = whole[chosen], crops.extent
+        self.focal = crops.focal * effort.side / crops.rgba.shape[1]
+        self.masks, self.colours = crops.reduced(effort.side, self.frames)
+        size = (effort.side, effort.side)
+        self.flows = np.stack([cv2.resize(flows[f], size, interpolation=cv2.INTER_AREA) for f in self.frames])
+        self.full = np.zeros((effort.voxels,) * 3, np.bool_)
+        self.nearest = np.zeros(self.masks.shape, np.int64)
+        self.figures = np.zeros((len(self.frames), 2))
+
+    def __call__(self, course: Course) -> float:
+        """The cost: what silhouettes, colours and flow miss those of the shape by, and views from below."""
+        poses = course.camera_from_object
+        own, later = poses[self.frames], poses[(self.frames + 1).clip(max=len(poses) - 1)]
+        points = carving_kernels.appraise(
+            self.masks, self.colours, own, self.focal, self.extent, TOLERATED, self.full, self.nearest, self.figures
+        )
+        followed = carving_kernels.follow(points, self.nearest, self.masks, self.flows, own, later, self.focal)
+        overlap, colour = self.figures.mean(0)
+        below = float(np.maximum(-course.elevation, 0).mean())
+        return float(1 - overlap + COLOUR * colour - FOLLOWED * followed + FROM_BELOW * below)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found.
+
+    Args:
+        best: the course of the least cost.
+        likelihood: in [0, 1], of all that the rival courses share: that of the courses that agree with the best.
+        is_still: whether the camera hardly turns.
+    """
+
+    best: Rated
+    likelihood: float
+    is_still: bool
+
+
+def find_course(crops: Crops, told: Callable[[float], None], efforts: Sequence[Effort] = EFFORTS) -> Search:
+    """Try plain courses, and change the best of them for the better.
+
+    Args:
+        crops: of a film; at least two are whole.
+        told: is told of the share that has been done.
+        efforts: one after another.
+    """
+    count, flows = len(crops.rgba), crops.flows()
+    first = Appraiser(crops, flows, efforts[0])
+    rated = [Rated(course, first(course)) for course in plain_courses(count)]
+    for place, effort in enumerate(efforts):
+        appraiser, ways = Appraiser(crops, flows, effort), changes(count, effort.knots)
+        kept = _distinct(rated, effort.kept)
+        rated = []
+        for done, each in enumerate(kept):
+            rated.append(descend(appraiser, replace(each, cost=appraiser(each.course)), ways))
+            told((place + (done + 1) / len(kept)) / len(efforts))
+    rated = sorted(rated, key=lambda each: each.cost)
+    best = rated[0]
+    shares = np.exp([(best.cost - each.cost) / TOLD_APART for each in rated])
+    agrees = np.array([each.course.distance_to(best.course) < ALIKE for each in rated])
+    is_still = bool(angles(best.course.turns()).max() < STILL)
+    return Search(best, float(shares[agrees].sum() / shares.sum()), is_still)
+
+
+def descend(appraise: Callable[[Course], float], start: Rated, ways: Sequence[Change]) -> Rated:
+    """Change a course one way after another for as long as that is worth it."""
+    best = start
+    for halvings in range(ROUNDS):
+        for way in ways:
+            for sign in (1, -1):
+                changed = best.course.changed(way.part, sign * way.step / 2**halvings * way.shape)
+                rated = Rated(changed, appraise(changed))
+                if rated.cost < best.cost - WORTH:
+                    best = rated
+                    break
+    return best
+
+
+def _distinct(rated: Sequence[Rated], most: int) -> list[Rated]:
+    """The best by rising cost, without courses that all but equal a better one."""
+    kept: list[Rated] = []
+    for each in sorted(rated, key=lambda each: each.cost):
+        if all(each.course.distance_to(other.course) >= DISTINCT for other in kept):
+            kept.append(each)
+            if len(kept) == most:
+                break
+    return kept
