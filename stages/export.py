@@ -59,6 +59,9 @@ REGISTRATION_GATES = (
 TEXEL_BYTES = 64
 """Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
 
+DEFAULT_TEXTURE = 1024
+"""Pixels of a side of a picture that is as fine as those that a scene was fitted to, about."""
+
 
 class Export(Config):
     """What is written, and how fine."""
@@ -78,11 +81,16 @@ class Export(Config):
         description="name of the files without a suffix; the workspace's if not given",
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
+    surface: Literal["fused", "poisson"] = Field(default="fused", description="how a mesh is made; poisson by Open3D")
+    faces: int | None = Field(
+        default=None, ge=16, le=2_000_000, description="simplify a mesh that is made here to this many faces, at most"
+    )
     texture: int | None = Field(
         default=None,
-        ge=16,
+        ge=0,
         le=8192,
-        description="bake a picture of this many pixels instead of vertex colours; a surface is extracted coarser",
+        description="bake a picture of this many pixels, or 0 for vertex colours; if not given, one as fine as the "
+        "pictures of a still scene. A mesh that carries one is coarser, or has fewer faces",
     )
     animation: Literal["morph", "bones"] = Field(
         default="morph", description="how a GLB file stores a motion that is not one of joints"
@@ -194,7 +202,7 @@ class Job:
 
 def memory(config: Export) -> list[Demand]:
     """The texture that is baked, and a picture of a film."""
-    texture = TEXEL_BYTES * config.texture**2 if config.texture else 0
+    texture = TEXEL_BYTES * (DEFAULT_TEXTURE if config.texture is None else config.texture) ** 2
     return [Demand("texture", texture, on_device=False), Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
@@ -233,7 +241,7 @@ def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[s
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:
     """What is exported, as the configuration says."""
     from a4d.contents.subjects import SubjectRequest, load_subject
-    from a4d.export.subject import SurfaceOptions
+    from a4d.export.surface_options import SurfaceOptions
     from a4d.geometry.assets.animating import AnimationOptions
 
     animation = AnimationOptions(config.animation, config.tolerance, config.bones)
@@ -247,7 +255,14 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
         frame=config.frame,
         up=config.up,
         scale=config.scale,
-        surface=SurfaceOptions(config.resolution, config.texture, animation),
+        surface=SurfaceOptions(
+            resolution=config.resolution,
+            texture=config.texture or None,
+            reconstruction=config.surface,
+            faces=config.faces,
+            animation=animation,
+        ),
+        is_textured=config.texture is None,
     )
     return load_subject(workspace, request, device)
 
@@ -380,5 +395,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=5,
+    code_version=6,
 )

@@ -25,6 +25,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from a4d.intake.cutting import CutOut
     from a4d.intake.person_cutter import PersonCutter
 
 SETTINGS: dict[str, tuple[type[Config], ...]] = {
@@ -91,25 +92,32 @@ def _require_unknown_depth(config: Config, kind: str) -> None:
         raise UsageError("--depth-model tells a depth that is known already", "Leave it out")
 
 
-def _take_image(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_image(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """One image."""
     from a4d.intake.image import take_image
 
-    return take_image(work, part_of(config, ImageSettings), _person(work, config))
+    return take_image(work, part_of(config, ImageSettings), _cutter(work, config, runtime), _person(work, config))
 
 
-def _take_photographs(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_photographs(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """A folder of photographs."""
     from a4d.intake.photographs import take_photographs
 
-    return take_photographs(work, part_of(config, PhotographSettings))
+    return take_photographs(work, part_of(config, PhotographSettings), _cutter(work, config, runtime))
 
 
-def _take_video(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_video(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """A film from one side."""
     from a4d.intake.video import take_video
 
-    return take_video(work, part_of(config, VideoSettings), _person(work, config))
+    return take_video(work, part_of(config, VideoSettings), _cutter(work, config, runtime), _person(work, config))
+
+
+def _cutter(work: Transaction, config: Config, runtime: Runtime) -> CutOut:
+    """What cuts subjects out that are no people."""
+    from a4d.intake.cutting import subject_cutter
+
+    return subject_cutter(work, part_of(config, Matting), part_of(config, ChannelSettings).weights, runtime)
 
 
 def _person(work: Transaction, config: Config) -> PersonCutter | None:
@@ -128,7 +136,7 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
     return person_cutter(work, part_of(config, ChannelSettings))
 
 
-def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_capture(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """Photographs with cameras, films from several sides, or a person with poses."""
     from a4d.intake.films import take_films
     from a4d.intake.people_dataset import take_people
@@ -140,7 +148,8 @@ def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, An
     if is_people(path):
         return take_people(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
-        return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path))
+        cut_out = _cutter(work, config, runtime)
+        return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path), cut_out)
     return take_capture(work, part_of(config, CaptureSettings))
 
 
@@ -156,7 +165,8 @@ def _take_mesh(work: Transaction, config: Config, runtime: Runtime) -> dict[str,
     if shown.clip not in (None, "none"):
         raise UsageError("--clip and --videos both say how the mesh moves", "Give one of them")
     facts, mesh = take_mesh_at_rest(work, shown)
-    return {**facts, **take_films(work, part_of(config, GivenViews), MultiViewFolder.find(shown.videos), mesh)}
+    clip, cut_out = MultiViewFolder.find(shown.videos), _cutter(work, config, runtime)
+    return {**facts, **take_films(work, part_of(config, GivenViews), clip, cut_out, mesh)}
 
 
 def _take_text(work: Transaction, _: Config, __: Runtime) -> dict[str, Any]:
@@ -181,6 +191,7 @@ def require(config: Config) -> None:
     """Look for the weights of what makes channels, and of what cuts people out."""
     channels = part_of(config, ChannelSettings)
     channels.require_weights()
+    part_of(config, Matting).require_model(channels.weights)
     channels.require_people(are_cut_out=part_of(config, Matting).matting == "person")
 
 
@@ -206,5 +217,5 @@ STAGE = Stage(
     ),
     memory=memory,
     memory_knobs=("size", "max_size", "frames"),
-    code_version=3,
+    code_version=4,
 )

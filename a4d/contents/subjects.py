@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from a4d.contents.assets import load_asset, world_from_source
+from a4d.contents.front_picture import front_picture
 from a4d.errors import InvalidInputError
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject, SurfaceOptions
+from a4d.export.subject import Moments, Subject
+from a4d.export.surface_options import TEXTURED_FACES, SurfaceOptions
+from a4d.export.texturing import FrontPicture
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
@@ -20,10 +23,14 @@ from a4d.geometry.deformation.skeleton import Motion
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
+from a4d.render.footprint import pixel_sizes
 from a4d.scenes import load_scene
-from a4d.scenes.protocols import Moving, Posable
+from a4d.scenes.protocols import Moving, Posable, Skinned, Splatting, has_mesh
 from a4d.scenes.scene import Scene
 from a4d.workspace.workspace import Workspace
+
+PHOTOGRAPHED = ("images", "capture")
+"""Kinds of sources whose scenes are fitted to pictures from several sides."""
 
 FPS = 24.0
 MOMENTS = 24
@@ -45,6 +52,7 @@ class SubjectRequest:
         up: axis that points up in the result; None is the custom of each format.
         scale: applied in the end.
         surface: how a scene becomes a surface.
+        is_textured: whether the surface of a still scene of pictures carries one as fine as they are.
     """
 
     scene: str | None = None
@@ -57,6 +65,7 @@ class SubjectRequest:
     up: UpAxis | None = None
     scale: float = 1.0
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
+    is_textured: bool = False
 
 
 def is_given_mesh(workspace: Workspace, scene: str | None, is_posed: bool = False) -> bool:
@@ -91,7 +100,30 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
     if request.frame == "source" and workspace.metadata.asset is not None:
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
     frame_from_world = None if _is_identity(matrix) else matrix
-    return Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+    subject = Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+    return _textured(workspace, request, subject) if len(moments.times) == 1 else subject
+
+
+def _textured(workspace: Workspace, request: SubjectRequest, subject: Subject) -> Subject:
+    """A still subject that carries a picture, where it is to and was fitted to any."""
+    scene, surface = subject.scene, request.surface
+    if not isinstance(scene, Splatting) or isinstance(scene, Skinned) or has_mesh(scene):
+        return subject
+    if not (request.is_textured or surface.texture):
+        return subject
+    picture = front_picture(workspace)
+    texel = _texel(workspace, scene, picture) if request.is_textured else None
+    if texel is not None:
+        surface = replace(surface, texel=texel, faces=surface.faces or TEXTURED_FACES)
+    return replace(subject, surface_options=surface, front_picture=picture)
+
+
+def _texel(workspace: Workspace, scene: Splatting, picture: FrontPicture | None) -> float | None:
+    """Metres that a pixel was wide of the pictures that a scene was fitted to; None where it was fitted to none."""
+    if picture is not None:
+        return float(pixel_sizes(picture.camera))
+    source = workspace.metadata.source
+    return scene.footprint if source is not None and source.kind in PHOTOGRAPHED else None
 
 
 def _moved(scene: Scene, motion: Motion) -> Scene:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_filmed, naming, same_size, write_filmed
+from a4d.intake.cutting import CutOut
 from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import VideoSettings
 from a4d.io.films.video import read_video
@@ -62,13 +62,16 @@ class MaskedFrames:
         )
 
 
-def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | None = None) -> dict[str, Any]:
+def take_video(
+    work: Transaction, config: VideoSettings, cut_out: CutOut, person: PersonCutter | None = None
+) -> dict[str, Any]:
     """Write every frame in one common crop, so that the subject's motion stays.
 
     Args:
         work: takes the frames.
-        config: which frames are taken, and how.
-        person: cuts the subject out in place of what the settings say.
+        config: which frames are taken.
+        cut_out: finds the subject of each, where no masks say it.
+        person: cuts the subject out in its place.
 
     Raises:
         InvalidInputError: the film cannot be read, a frame shows no subject, or no frame shows a person.
@@ -77,7 +80,7 @@ def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | 
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
     folder, files, methods, notes = work.replace("images"), list[Path](), set[str](), set[str]()
     masked = None if config.masks is None else MaskedFrames(config.masks)
-    cut_out: Callable[[Array], Matte] = masked or person or (lambda frame: matte(frame, config.matting))
+    cut_out = masked or person or cut_out
     union: Array | None = None
 
     def warn(message: str) -> None:
