@@ -122,9 +122,8 @@ def test_what_the_picture_shows_is_taken_from_it(monkeypatch: pytest.MonkeyPatch
     grey = static_asset("ring", unwrapped.primitive(), Material(base_colour=(0.5, 0.5, 0.5, 1.0)))
     painted = Material(base_colour_map=texture_map(bake_texture(unwrapped, striped, 512)))
     camera, behind = (turntable(2, 60.0, 3.0, 40.0, 192)[index] for index in (0, 1))
-    shown = AssetRenderer(static_asset("ring", unwrapped.primitive(), painted)).render(
-        unwrapped_pose(unwrapped), camera
-    )
+    truth = static_asset("ring", unwrapped.primitive(), painted)
+    shown = AssetRenderer(truth).render(deform(truth), camera)
     size = texture_size(unwrapped.mesh, 0.01)
     assert (size * 0.01) ** 2 * FILLED == pytest.approx(
         float(unwrapped.mesh.face_normals.norm(dim=1).sum()) / 2, rel=0.3
