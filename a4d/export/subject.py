@@ -361,7 +361,10 @@ class Subject:
         options, seconds = self.surface_options, self.moments.seconds_per_frame
         if not options.has_picture:
             return animated_asset(self.name, primitive_from_mesh(mesh), frames, seconds, options.animation, PLAIN)
-        size = options.texture or texture_size(mesh, options.texel or 1.0)
+        size = options.texture
+        if size is None:
+            assert options.texel is not None
+            size = texture_size(mesh, options.texel)
         unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture)
         material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], looks)
         positions, normals = unwrapped.follow(frames)

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
-
-from a4d.estimation.birefnet.finder import load_subject_finder
-from a4d.intake.settings import MATTING_MODELS, Matting
+from a4d.intake.settings import Matting
 from a4d.matting.matte import Matte, matte, nothing_of
 from a4d.pixels import SOLID, Array
-from a4d.priors.catalogue import catalogue
-from a4d.priors.placement import Placement
-from a4d.priors.weights_folder import WeightsFolder
-from a4d.running.weights import located_weights
+from a4d.running.weights import located_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
@@ -34,16 +28,23 @@ def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Ru
     Raises:
         BackendUnavailableError: the network's weights are not on this machine, or damaged.
     """
-    method = config.matting
-    if catalogue().get(method) is None or catalogue()[method].kind != MATTING_MODELS:
-        return lambda picture: matte(picture, config.method)
-    folder = WeightsFolder(located_weights(work, method, weights), Placement(runtime.device))
-    find = load_subject_finder(folder)
+    method = config.method
+    if method is not None:
+        return lambda picture: matte(picture, method)
+    # Looking needs no torch.
+    import torch
+
+    from a4d.estimation.subjects import load_subject_finder
+    from a4d.priors.placement import Placement
+
+    name = config.matting
+    located_weights(work, name, weights)
+    find = load_subject_finder(name, Placement(runtime.device, overrides=weight_overrides(weights)))
 
     def cut_out(picture: Array) -> Matte:
         alpha: Array = find(torch.from_numpy(picture[..., :3].copy())).numpy()
         if not (alpha > SOLID).any():
-            return Matte(nothing_of(picture), method)
-        return replace(matte(picture, mask=alpha), method=method)
+            return Matte(nothing_of(picture), name)
+        return replace(matte(picture, mask=alpha), method=name)
 
     return cut_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from a4d.config import Config
 from a4d.io.depth_maps import Larger
@@ -24,28 +24,33 @@ MATTING_MODELS = "matting"
 CamerasFrame = Literal["mesh", "world"]
 
 
+METHODS = tuple(method for method in get_args(Method) if method != "mask")
+"""How a subject is cut out without a model of the catalogue."""
+
+
+def _known_matting(value: str) -> str:
+    known = [*METHODS, *(name for name, entry in catalogue().items() if entry.kind == MATTING_MODELS)]
+    if value not in known:
+        raise ValueError(f"there is no matting '{value}'; choose from {', '.join(known)}")
+    return value
+
+
+MattingName = Annotated[str, AfterValidator(_known_matting)]
+
+
 class Matting(Config):
     """How a subject is told from what is around it."""
 
-    matting: str = Field(
+    matting: MattingName = Field(
         default="auto",
         description="how the subject is cut out of its background: auto, alpha, uniform, grabcut, rembg, person, or a "
-        "model; a person, or a model's subject, only if asked",
+        "model by its name; a person, or a model's subject, only if asked",
     )
 
-    @field_validator("matting")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        models = [name for name, entry in catalogue().items() if entry.kind == MATTING_MODELS]
-        known = [method for method in get_args(Method) if method != "mask"] + models
-        if value not in known:
-            raise ValueError(f"there is no matting '{value}'; choose from {', '.join(known)}")
-        return value
-
     @property
-    def method(self) -> Method:
-        """The method, where it is no model."""
-        return cast("Method", self.matting)
+    def method(self) -> Method | None:
+        """The method; None where it is a model."""
+        return cast("Method", self.matting) if self.matting in METHODS else None
 
     def require_model(self, weights: str) -> None:
         """Look for the model, where one is chosen, reading none of its weights.
@@ -56,7 +61,7 @@ class Matting(Config):
         Raises:
             BackendUnavailableError: its weights are not on this machine.
         """
-        if self.matting in catalogue():
+        if self.method is None:
             locate(self.matting, weight_overrides(weights))
 
 

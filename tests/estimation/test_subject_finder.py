@@ -1,42 +1,18 @@
 """BiRefNet: its layers against plain ones, its names and sizes against the released file's, and what it cuts out."""
 
-import json
-
 import pytest
 import torch
-from safetensors.torch import save_file
+from tiny_birefnet import TINY, save_tiny, tiny_network
 from torch.nn.functional import conv2d
 
-from a4d.config import plain
 from a4d.errors import BackendUnavailableError
 from a4d.estimation.birefnet.config import BiRefNetConfig, SwinConfig
 from a4d.estimation.birefnet.deformable import DeformableConvolution
-from a4d.estimation.birefnet.finder import DEVIATION, MEAN, load_subject_finder
+from a4d.estimation.birefnet.finder import DEVIATION, MEAN, load_birefnet
 from a4d.estimation.birefnet.network import BiRefNet
 from a4d.estimation.birefnet.swin import Block
 from a4d.priors.catalogue import find
-from a4d.priors.fitting_weights import SIZES
 from a4d.priors.weights_folder import WeightsFolder
-
-TINY = BiRefNetConfig(
-    swin=SwinConfig(width=8, depths=(2, 2, 2, 2), heads=(1, 1, 2, 2), window=2),
-    size=64, inner=8, branch=8, kernels=(1, 3), gradient=4,
-)  # fmt: skip
-
-OF_TRAINING = ("decoder.conv_ms_spvn_4.weight", "decoder.gdt_convs_pred_2.0.bias")
-
-
-def tiny_network(seed: int = 0) -> BiRefNet:
-    torch.manual_seed(seed)
-    return BiRefNet(TINY).eval()
-
-
-def save_tiny(folder, network: BiRefNet, left_out: str = ""):
-    folder.mkdir(exist_ok=True)
-    state = {name: each.contiguous() for name, each in network.state_dict().items() if name != left_out}
-    state |= {name: torch.zeros(1) for name in OF_TRAINING}
-    save_file(state, folder / "model.safetensors", {SIZES: json.dumps(plain(network.config))})
-    return folder
 
 
 def test_the_whole_network_is_as_large_as_the_released_file():
@@ -80,7 +56,7 @@ def test_shifted_windows_do_not_join_opposite_sides():
 
 
 def test_the_mask_is_what_the_network_says_of_the_prepared_picture(tmp_path):
-    finder = load_subject_finder(WeightsFolder(save_tiny(tmp_path, tiny_network())))
+    finder = load_birefnet(WeightsFolder(save_tiny(tmp_path, tiny_network())))
     rgb = torch.rand(TINY.size, TINY.size, 3, generator=torch.Generator().manual_seed(1))
     pixels = ((rgb - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(2, 0, 1)[None]
     with torch.no_grad():
@@ -93,10 +69,10 @@ def test_the_mask_is_what_the_network_says_of_the_prepared_picture(tmp_path):
 def test_another_file_is_refused(tmp_path):
     network = tiny_network()
     with pytest.raises(BackendUnavailableError, match="1 tensors do not fit, first squeeze_module"):
-        load_subject_finder(WeightsFolder(save_tiny(tmp_path / "a", network, "squeeze_module.0.conv_in.bias")))
+        load_birefnet(WeightsFolder(save_tiny(tmp_path / "a", network, "squeeze_module.0.conv_in.bias")))
     network.config = replace_size(TINY)
     with pytest.raises(BackendUnavailableError, match="another architecture"):
-        load_subject_finder(WeightsFolder(save_tiny(tmp_path / "b", network)))
+        load_birefnet(WeightsFolder(save_tiny(tmp_path / "b", network)))
 
 
 def replace_size(config: BiRefNetConfig) -> BiRefNetConfig:

@@ -18,7 +18,7 @@ OF_TRAINING = ("decoder.conv_ms_spvn_", "decoder.gdt_convs_pred_")
 """How the names of tensors begin that only losses look at."""
 
 
-class SubjectFinder:
+class BiRefNetFinder:
     """A network that tells a picture's subject from what is around it.
 
     Args:
@@ -43,7 +43,7 @@ class SubjectFinder:
         return alpha[0, 0].clamp(0, 1)
 
 
-def load_subject_finder(folder: WeightsFolder) -> SubjectFinder:
+def load_birefnet(folder: WeightsFolder) -> BiRefNetFinder:
     """The network of one file, whose header may say other sizes than the released ones.
 
     Raises:
@@ -56,4 +56,4 @@ def load_subject_finder(folder: WeightsFolder) -> SubjectFinder:
     require_fit(path, tensors, network.state_dict())
     precise = {name: each.float() if each.is_floating_point() else each for name, each in tensors.items()}
     network.load_state_dict(precise, assign=True)
-    return SubjectFinder(folder.placed(network))
+    return BiRefNetFinder(folder.placed(network))
