@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from a4d.contents.front_picture import front_picture
 from a4d.geometry.assets.posing import deform
@@ -14,14 +13,12 @@ from a4d.metrics import psnr
 from a4d.render.asset import AssetRenderer
 from a4d.workspace.workspace import Workspace
 
-SIDE = 320
-
 QUICK = (
     "--iterations", 0, "--set", "scene.count=1500", "--set", "proxies.count=2", "--set", "proxies.size=32",
 )  # fmt: skip
 
 
-def striped_ball(side: int = SIDE) -> np.ndarray:
+def striped_ball(side: int = 320) -> np.ndarray:
     """Stripes that a frame of 96 pixels cannot hold."""
     y, x = (np.mgrid[:side, :side] + 0.5) / side
     stripes = 0.5 + 0.4 * np.sign(np.sin(2 * np.pi * x * side / 10))
@@ -47,14 +44,14 @@ def test_the_asset_shows_the_picture_as_fine_as_its_file(a4d, fitted: Path) -> N
     picture = front_picture(Workspace.open(fitted))
     assert picture.rgba.shape[0] > 2 * 96
     asset = read_gltf(fitted / "exports" / "ball.glb")
-    (material,) = asset.materials
+    (material,) = [each for each in asset.materials if each.base_colour_map is not None]
     assert (material.metallic, material.roughness) == pytest.approx((0, 0.9))
     assert asset.meshes[0].primitives[0].colours is None
     shown = AssetRenderer(asset).render(deform(asset), picture.camera).rgba
-    middle = (slice(SIDE // 3, 2 * SIDE // 3),) * 2
+    third = picture.rgba.shape[0] // 3
+    middle = (slice(third, 2 * third),) * 2
     assert psnr(shown[middle][..., :3], picture.rgba[middle][..., :3]) > 18
     assert float(shown[middle][..., 0].std()) > 0.3, "stripes, where the frame is grey"
-    assert float(torch.from_numpy(striped_ball())[..., 0].std()) > 0.3
 
 
 def test_vertex_colours_stay_where_they_are_asked_for(a4d, fitted: Path) -> None:
