@@ -278,6 +278,49 @@ class Posed(Protocol):
         """(T, J, 3, 3) rotations and (T, R, 3) metres of the roots that were learnt at moments of the clip."""
 
 
+@dataclass(frozen=True)
+class BoneRig:
+    """Bones of a shape at rest, of which each is an ellipsoid that moves what is near it.
+
+    Args:
+        world_from_bone: (B, 4, 4) rigid; a bone's centre is its translation.
+        radii: (B, 3) metres along the bone's own axes.
+    """
+
+    world_from_bone: Tensor
+    radii: Tensor
+
+
+@runtime_checkable
+class Articulated(Protocol):
+    """A scene whose shape at rest is moved by bones that nobody named: a bag of them, none another's parent.
+
+    All tensors are part of the autograd graph, and all points are in the scene's world, in metres.
+    """
+
+    def bones(self) -> BoneRig:
+        """The B bones at rest."""
+
+    def root_transforms(self, times: Sequence[float]) -> Tensor:
+        """(T, 4, 4) posed_from_rest of the whole, rigid, at times in [0, 1]; what the cameras say is no part of it."""
+
+    def bone_transforms(self, times: Sequence[float]) -> Tensor:
+        """(T, B, 4, 4) posed_from_rest of each bone, rigid, the motion of the whole included, at times in [0, 1]."""
+
+    def skinning_weights(
+        self,
+        points: Tensor,  # (N, 3) at rest
+    ) -> Tensor:
+        """(N, B) of every bone, each row sums to 1."""
+
+    def warped(
+        self,
+        points: Tensor,  # (N, 3) at rest
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, N, 3) where the bones take them at times in [0, 1]."""
+
+
 @runtime_checkable
 class Embodied(Protocol):
     """A scene that is a body in the poses of a clip."""
