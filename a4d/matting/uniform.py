@@ -97,7 +97,7 @@ def _flooded(plain: Mask) -> Mask:
     radius = max(1, round(GAP * max(plain.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     # Beyond the border there is nothing but backdrop.
-    padded = cv2.copyMakeBorder(plain.astype(np.uint8), *[radius] * 4, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(plain.astype(np.uint8), radius, radius, radius, radius, cv2.BORDER_REPLICATE)
     wide = cv2.erode(padded, disc)[radius:-radius, radius:-radius].astype(bool)
     core = _reached_from_border(wide)
     return plain & cv2.dilate(core.astype(np.uint8), disc).astype(bool)

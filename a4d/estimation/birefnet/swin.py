@@ -41,6 +41,8 @@ class WindowAttention(nn.Module):
         window: tokens of a window's side.
     """
 
+    relative_position_index: Tensor
+
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -167,6 +169,15 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, config, shift) for shift in shifts)
         self.downsample = PatchMerging(width) if index + 1 < len(config.depths) else None
 
+    def forward(
+        self,
+        tokens: Tensor,  # (B, h, w, C)
+    ) -> tuple[Tensor, Tensor]:
+        """(B, h, w, C), and what the next stage begins with."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens, tokens if self.downsample is None else self.downsample(tokens)
+
 
 class Swin(nn.Module):
     """Features of a picture at four scales.
@@ -189,11 +200,8 @@ class Swin(nn.Module):
         """(B, C, h, w) of each stage, the finest first."""
         tokens, features = self.patch_embed(pixels), list[Tensor]()
         for index, stage in enumerate(self.layers):
-            for block in stage.blocks:
-                tokens = block(tokens)
-            features.append(self.get_submodule(f"norm{index}")(tokens).permute(0, 3, 1, 2))
-            if stage.downsample is not None:
-                tokens = stage.downsample(tokens)
+            own, tokens = stage(tokens)
+            features.append(self.get_submodule(f"norm{index}")(own).permute(0, 3, 1, 2))
         return features
 
 

@@ -33,9 +33,10 @@ def decimated(mesh: Mesh, faces: int) -> Mesh:
             "Run `pip install fast-simplification`, or choose --texture 0 and a coarser --resolution",
         ) from None
     vertices = np.ascontiguousarray(mesh.vertices.detach().numpy(), dtype=np.float64)
-    kept, triangles = fast_simplification.simplify(
+    found = fast_simplification.simplify(
         vertices, np.ascontiguousarray(mesh.faces.numpy(), dtype=np.int64), target_count=faces
     )
+    kept, triangles = found[0], found[1]
     colours = None
     if mesh.colours is not None:
         _, nearest = cKDTree(vertices).query(kept)
