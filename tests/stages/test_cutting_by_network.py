@@ -11,7 +11,7 @@ from a4d.io.pictures.images import read_image, write_image
 
 
 @pytest.fixture(autouse=True)
-def picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def picture(a4d, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # in the folder in which a4d runs
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no weights"))
     y, x = np.mgrid[:96, :96] / 96
     write_image(Path("in.png"), np.stack([0.5 + 0.5 * np.sin(20 * x), y, 0 * x + 0.4], -1).astype(np.float32))
