@@ -47,7 +47,7 @@ def test_shifted_windows_do_not_join_opposite_sides():
     block = Block(4, 2, config, shift=2).eval()
     tokens = torch.randn(1, 8, 8, 4)
     changed = tokens.clone()
-    changed[:, 0, 0] += 1
+    changed[:, 0, 0, 0] += 1
     with torch.no_grad():
         reached = (block(changed) - block(tokens)).abs().amax(-1)[0] > 1e-6
     expected = torch.zeros(8, 8, dtype=torch.bool)
