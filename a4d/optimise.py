@@ -84,6 +84,7 @@ class Problem:
             for shading in views.shadings:
                 self.scene.require_shading(shading, f"views.{name}.shading")
             self.scene.require_groups(views.reaches or (), f"views.{name}.reaches")
+            views.require_scene(self.scene, f"views.{name}")
         for views in self.views.values():
             views.require_channels(self.frames)
         for index, objective in enumerate(self.objectives):
@@ -283,7 +284,7 @@ class _Loop:
         """Write one picture per view set, observation and render side by side where there is an observation."""
         (self.folder / "previews").mkdir(exist_ok=True)
         for name, views in self.problem.views.items():
-            batch = views.preview(self.problem.frames).to(self.runtime.device)
+            batch = views.placed(views.preview(self.problem.frames).to(self.runtime.device), self.problem.scene)
             image = self.render(batch, views).rgb[0]
             if batch.rgba is not None:
                 image = torch.cat([batch.rgb[0], image], dim=1)

@@ -56,11 +56,16 @@ REGISTRATION_GATES = (
 )
 """A mesh that was brought to the surfaces of all moments."""
 
-TEXEL_BYTES = 64
-"""Of a texture while it is baked, at the least: which face lies there, where on it, and the colours."""
+RIG_GATES = (
+    Gate(
+        "rig_mean", 0.003, 0.03, "the joints of the file take its surface {value:.2%} of the diagonal off the scene's"
+    ),
+    Gate("rig_p99", 0.015, 0.15, "the joints of the file take parts of its surface {value:.1%} of the diagonal off"),
+)
+"""A surface whose joints tell the motion of loose bones."""
 
-DEFAULT_TEXTURE = 1024
-"""Pixels of a side of a picture that is as fine as those that a scene was fitted to, about."""
+TEXEL_BYTES = 64
+"""Of a texture while it is baked, at the least: which face lies there, where on it, and its colours."""
 
 
 class Export(Config):
@@ -118,7 +123,11 @@ class Export(Config):
         default=None, description="axis that points to the front there; found in .bvh, else +z"
     )
     motion_root: Literal["travel", "stay"] | None = Field(
-        default=None, description="stay keeps the hips above the place where they begin; travel if not given"
+        default=None, description="stay keeps the hips, or the root, above the place where it begins; else travel"
+    )
+    joints: Path | None = Field(
+        default=None,
+        description="YAML file that pairs joints whose names say nothing: a line `JOINT: JOINT OF THE MOTION` each",
     )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
@@ -145,10 +154,8 @@ class Export(Config):
 
     @model_validator(mode="after")
     def _one_motion(self) -> Export:
-        about = {"motion_clip": self.motion_clip, "motion_up": self.motion_up, "motion_front": self.motion_front}
-        about["motion_root"] = self.motion_root
-        for key, value in about.items():
-            if value is not None and self.motion is None:
+        for key in ("motion_clip", "motion_up", "motion_front", "joints"):
+            if getattr(self, key) is not None and self.motion is None:
                 raise ValueError(f"{key}: there is no motion that it would be about; give `motion`")
         if self.motion is not None and self.clip is not None:
             raise ValueError("clip and motion both say how the mesh moves; give one of them")
@@ -201,8 +208,8 @@ class Job:
 
 
 def memory(config: Export) -> list[Demand]:
-    """The texture that is baked, and a picture of a film."""
-    texture = TEXEL_BYTES * (DEFAULT_TEXTURE if config.texture is None else config.texture) ** 2
+    """The texture that is baked, of about 1024 pixels where its size is not said, and a picture of a film."""
+    texture = TEXEL_BYTES * (config.texture or 1024) ** 2
     return [Demand("texture", texture, on_device=False), Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
@@ -240,6 +247,7 @@ def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[s
 
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:
     """What is exported, as the configuration says."""
+    from a4d.contents.motions import load_joints
     from a4d.contents.subjects import SubjectRequest, load_subject
     from a4d.export.surface_options import SurfaceOptions
     from a4d.geometry.assets.animating import AnimationOptions
@@ -250,17 +258,15 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
         is_posed=config.motion is not None,
         motion=_motion(config),
         clip=config.clip,
+        joints=None if config.joints is None else load_joints(config.joints),
+        stays=config.motion_root == "stay",
         moments=config.moments,
         fps=config.fps,
         frame=config.frame,
         up=config.up,
         scale=config.scale,
         surface=SurfaceOptions(
-            resolution=config.resolution,
-            texture=config.texture or None,
-            reconstruction=config.surface,
-            faces=config.faces,
-            animation=animation,
+            config.resolution, config.texture or None, None, config.surface, config.faces, animation
         ),
         is_textured=config.texture is None,
     )
@@ -272,14 +278,12 @@ def _motion(config: Export) -> Motion | None:
         return None
     from a4d.contents.motions import MotionSource, load_motion
     from a4d.geometry.assets.placement import Orientation
-    from a4d.geometry.deformation.staying import staying
 
     orientation = None
     if config.motion_up is not None or config.motion_front is not None:
         up = axis_named(config.motion_up) or "+y"
         orientation = Orientation(up, axis_named(config.motion_front) or ("-y" if up == "+z" else "+z"))
-    motion = load_motion(MotionSource(config.motion, config.motion_clip, orientation))
-    return staying(motion) if config.motion_root == "stay" else motion
+    return load_motion(MotionSource(config.motion, config.motion_clip, orientation))
 
 
 def write_glb(job: Job) -> dict[str, Any]:
@@ -292,7 +296,7 @@ def write_glb(job: Job) -> dict[str, Any]:
             f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
             "the formats obj-sequence and ply-sequence hold them all"
         )
-    judge(job.work, facts, REGISTRATION_GATES)
+    judge(job.work, facts, (*REGISTRATION_GATES, *RIG_GATES))
     if facts.get("glb_psnr", UNLIKE) < UNLIKE:
         job.work.warn(
             f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
@@ -380,7 +384,7 @@ def inputs(workspace: Workspace, config: Export) -> list[Path]:
         return [shown]
     from a4d.contents.motions import motion_files
 
-    return [shown, *motion_files(config.motion)]
+    return [shown, *motion_files(config.motion), *([] if config.joints is None else [config.joints])]
 
 
 STAGE = Stage(

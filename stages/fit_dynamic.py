@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -13,7 +13,9 @@ from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
 from a4d.fitting.pace import Pace, paced
+from a4d.fitting.repetition import Unrepeated, may_repeat
 from a4d.fitting.sample_settings import BACKGROUNDS, SampleConfig
+from a4d.fitting.seed_settings import SeedConfig
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
 from a4d.fitting.stage import FittingStage
 from a4d.memory import PICTURE_PIXEL, Demand
@@ -21,6 +23,10 @@ from a4d.running.quality import Gate, judge
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from a4d.fitting.resolution import SceneChoice
+    from a4d.scenes.scene import Scene
 
 GATES_OF_FILMS = (
     Gate("motion_followed", 0.9, 0.75, "of what moves in the frames, {value:.0%} is followed", at_least=True),
@@ -51,6 +57,14 @@ GATES_OF_BODIES = (
 )
 """The same of a body that was followed: masks cut hands off, and clothes have folds. A real film has 19 dB and .90."""
 
+GATES_OF_BONES = (
+    Gate("motion_followed", 0.3, 0.1, "of what moves in the frames, {value:.0%} is followed", at_least=True),
+    Gate("psnr_worst", 15, 10, "the subject at time {psnr_worst_time:.2f} is {value:.0f} dB away", at_least=True),
+    Gate("iou_worst", 0.7, 0.5, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
+    Gate("strain_rms", 0.4, 0.7, "the surface is strained by {value:.0%} on average"),
+)
+"""The same of a shape and bones that nobody knew before, from a single camera."""
+
 
 class FitDynamic(Fitting):
     """Everything that decides a moving scene; a profile fills in what is not given."""
@@ -60,6 +74,13 @@ class FitDynamic(Fitting):
         default=None, description="which rendered animation, by name or number; the first if not given"
     )
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
+    seed: SeedConfig | None = Field(
+        default=None, description="the shape of a film's subject, where neither a mesh nor a static scene says it"
+    )
+    cycles: float | None = Field(
+        default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
+    )
+    unrepeated: Unrepeated = Field(default=Unrepeated(), description="what is different where it does not repeat")
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
         default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
@@ -78,7 +99,7 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
 
     profile = values.get("profile", "auto")
     if profile == "auto":
-        seen = "body" if has_tracked_body(workspace) else "frames"
+        seen = "body" if has_tracked_body(workspace) else "film" if _is_alone(workspace, values) else "frames"
         profile = f"fit-dynamic-{'sampled' if values.get('sample') else seen}"
     chosen = profile_values(Path(__file__).parent / "profiles", "fit-dynamic", str(profile), workspace)
     motion = workspace.metadata.prompts.get("motion")
@@ -86,6 +107,13 @@ def defaults(workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Any]:
     moments = sample.get("frames") if sample else count_moments(workspace, values.get("clip"))
     is_clip = moments is not None and moments > 1
     return {**chosen, "prompt": motion or chosen["prompt"], **({"moments": moments} if is_clip else {})}
+
+
+def _is_alone(workspace: Workspace, values: Mapping[str, Any]) -> bool:
+    """Whether nothing is known of the shape but what a film shows, and nobody says what the scene is made of."""
+    scene = values.get("scene")
+    is_said = isinstance(scene, Mapping) and "kind" in scene
+    return workspace.metadata.asset is None and not values.get("from_scene") and not is_said
 
 
 def complete(config: FitDynamic) -> FitDynamic:
@@ -101,6 +129,8 @@ def complete(config: FitDynamic) -> FitDynamic:
         config = config.model_copy(update=paced(counted, config.pace, config.moments))
     if not config.scene:
         raise ConfigError("scene: nothing says what moves", "Give `scene`, or leave --profile to its default")
+    if config.cycles is not None and may_repeat(config.scene):
+        config = config.model_copy(update={"scene": {**config.scene, "cycles": config.cycles}})
     return complete_fitting(_of_its_length(config))
 
 
@@ -150,28 +180,49 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     """
     from a4d.evaluation.following import figures_of_motion
     from a4d.fitting.fitting import fit
+    from a4d.fitting.repetition import of_its_cycles
     from a4d.fitting.sampled_views import sampled_frames
-    from a4d.fitting.seeds import seed_at_rest
+    from a4d.fitting.seeds import make_seed, seed_at_rest
     from a4d.fitting.start import observed_clip, require_another_name
     from a4d.randomness import generator
-    from a4d.scenes.protocols import Posed
 
     require_another_name(work, config)
-    choice = config.resolved.scene
-    assert choice is not None
-    seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
-    scene = choice.begin(seed, generator(runtime.seed, "begin"))
-    if config.sample is None:
-        frames = observed_clip(work.workspace, config.clip, may_stand_still=seed.body is not None)
+    draws, place, facts = generator(runtime.seed, "begin"), placement(config, runtime), dict[str, Any]()
+    kind = None if config.from_scene else config.seed
+    if kind is not None:
+        frames = observed_clip(work.workspace, config.clip)
+        repeating = of_its_cycles(config, kind, config.unrepeated, frames, runtime.console)
+        facts = repeating.facts
+        config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
+        scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
-        frames = sampled_frames(work, scene, config.sample, config.prompt or "", placement(config, runtime), runtime)
-    metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
+        seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
+        scene = _choice(config).begin(seed, draws)
+        if config.sample is None:
+            frames = observed_clip(work.workspace, config.clip, may_stand_still=seed.body is not None)
+        else:
+            frames = sampled_frames(work, scene, config.sample, config.prompt or "", place, runtime)
+    metrics = facts | fit(work, config, scene, frames, runtime)
     metrics |= figures_of_motion(
         scene, frames, None if config.sample is None else BACKGROUNDS[config.sample.background]
     )
-    seen = GATES_OF_BODIES if isinstance(scene, Posed) else GATES_OF_FILMS
-    judge(work, metrics, seen if config.sample is None else GATES_OF_SAMPLES)
+    judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
     return metrics
+
+
+def _choice(config: FitDynamic) -> SceneChoice:
+    choice = config.resolved.scene
+    assert choice is not None
+    return choice
+
+
+def _gates(scene: Scene) -> Sequence[Gate]:
+    """Those of frames that were observed."""
+    from a4d.scenes.protocols import Articulated, Embodied
+
+    if isinstance(scene, Articulated):
+        return GATES_OF_BONES
+    return GATES_OF_BODIES if isinstance(scene, Embodied) else GATES_OF_FILMS
 
 
 STAGE = FittingStage(

@@ -25,7 +25,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from a4d.intake.cutting import CutOut
+    from a4d.intake.cutting import Cutter
     from a4d.intake.person_cutter import PersonCutter
 
 SETTINGS: dict[str, tuple[type[Config], ...]] = {
@@ -113,7 +113,7 @@ def _take_video(work: Transaction, config: Config, runtime: Runtime) -> dict[str
     return take_video(work, part_of(config, VideoSettings), _cutter(work, config, runtime), _person(work, config))
 
 
-def _cutter(work: Transaction, config: Config, runtime: Runtime) -> CutOut:
+def _cutter(work: Transaction, config: Config, runtime: Runtime) -> Cutter:
     """What cuts subjects out that are no people."""
     from a4d.intake.cutting import subject_cutter
 
@@ -137,16 +137,20 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
 
 
 def _take_capture(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
-    """Photographs with cameras, films from several sides, or a person with poses."""
+    """Photographs with cameras, films from several sides, a person with poses, or a film of a Lab4D database."""
     from a4d.intake.films import take_films
+    from a4d.intake.lab4d_database import take_lab4d
     from a4d.intake.people_dataset import take_people
     from a4d.intake.photographs import take_capture
+    from a4d.io.captures.lab4d import is_database
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
     from a4d.io.people.people_reader import is_people
 
     path = work.workspace.source_path()
     if is_people(path):
         return take_people(work, part_of(config, CaptureSettings))
+    if is_database(path):
+        return take_lab4d(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
         cut_out = _cutter(work, config, runtime)
         return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path), cut_out)

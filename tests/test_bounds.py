@@ -155,6 +155,7 @@ def flat_types(annotation: Any) -> Iterator[Any]:
 
 
 SMALL = {
+    "articulated": {"count": 3000},
     "gaussians": {"count": 3000, "sh_degree": 2},
     "gaussian_motion": {"count": 3000, "motion": {"kind": "hexplane", "planes": {"features": 32}}},
     "field": {"encoding": {"levels": 12, "table": 2**14}, "time": {"kind": "grid-stack", "count": 4}},
@@ -168,14 +169,17 @@ SMALL = {
 def test_a_scene_takes_as_much_as_it_says(kind: str) -> None:
     scenes = scene_class(kind)
     spec = {"kind": kind, **SMALL[kind]}
-    seed = Seed(mesh=icosphere(0.8)) if kind.startswith(("gauss", "fixed")) else Seed(radius=0.8, body=tracked(2))
+    seed = (
+        Seed(mesh=icosphere(0.8)) if kind.startswith(("gauss", "fixed", "artic")) else Seed(radius=0.8, body=tracked(2))
+    )
     scene = scenes.begin(spec, seed, torch.Generator().manual_seed(0))
     trained = sum(parameter.numel() for parameter in scene.parameters())
     kept = sum(buffer.numel() * buffer.element_size() for buffer in scene.buffers())
     taken = TRAINED_NUMBER * trained + kept
     said = scenes.memory(parse(scenes.config_class, spec, "scene"))
     # A Gaussian also takes what its render does, which no tensor of the scene shows.
-    drawn = {"gaussians": 160 * 3000, "gaussian_motion": 160 * 3000, "avatar": 160 * 0.6 * 72**2}.get(kind, 0)
+    count = 0.6 * 72**2 if kind == "avatar" else 3000
+    drawn = 160 * count if kind in ("articulated", "gaussians", "gaussian_motion", "avatar") else 0
     assert 0.6 * taken < said - drawn < 1.1 * taken
 
 

@@ -15,6 +15,7 @@ from a4d.priors.catalogue import parse_overrides
 from a4d.runtime import resolve_device
 from a4d.scenes import load_scene
 from a4d.scenes.scene import Scene
+from a4d.workspace.entries import METADATA
 from a4d.workspace.journal import open_for_reading
 from a4d.workspace.remedies import naming_the_run
 from a4d.workspace.source import SUFFIXES
@@ -79,6 +80,10 @@ class ShapeOptions:
     threshold: Annotated[
         float, typer.Option(min=0, max=1e6, help="Distance in metres up to which a surface point is right.")
     ] = 0.02
+    protocol: Annotated[
+        Literal["own", "banmo"],
+        typer.Option(help="banmo adds its tables' figures, each moment as the workspace's camera sees it."),
+    ] = "own"
 
 
 def evaluate(
@@ -87,7 +92,9 @@ def evaluate(
     scene: Annotated[str | None, typer.Option(help="Which scene; the newest if not given.")] = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="A workspace or a mesh file to compare with; the workspace's own frames if not given."),
+        typer.Option(
+            help="A workspace, a mesh file or a folder of numbered ones; the workspace's own frames if not given."
+        ),
     ] = None,
     against_scene: Annotated[
         str | None, typer.Option(help="Compare with a scene of that workspace rather than with its frames.")
@@ -117,6 +124,8 @@ def evaluate(
     cd_m: of points kept together since the first moment
     trajectory_error, joint_error: of points, and of joints, that belong together
     arap_energy: how far from rigid neighbourhoods move
+    banmo_chamfer_cm, banmo_chamfer_percent, banmo_f1, banmo_f2, banmo_f5: with --protocol banmo, after each moment was
+        brought to the truth's depth, turned and shifted; percent is of the truth's longest side
     """
     place = resolve_device(device)
     own, given = _workspace(target), _workspace(against or target)
@@ -169,9 +178,14 @@ def _has_truth(workspace: Workspace | None) -> bool:
 
 
 def _workspace(path: Path) -> Workspace | None:
-    """The workspace at a path, or None for a mesh file, there or not."""
-    is_mesh = path.is_file() or SUFFIXES.get(path.suffix.lower()) == "mesh"
-    return None if is_mesh and not path.is_dir() else open_for_reading(path)
+    """The workspace at a path, or None for a mesh file, there or not, or a folder of them."""
+    from a4d.io.assets.sequences import sequence_files
+
+    if path.is_dir():
+        is_mesh = not (path / METADATA).exists() and bool(sequence_files(path))
+    else:
+        is_mesh = path.is_file() or SUFFIXES.get(path.suffix.lower()) == "mesh"
+    return None if is_mesh else open_for_reading(path)
 
 
 def _compare_views(
@@ -223,8 +237,9 @@ def _compare_shapes(
     candidate: ShapeSource, reference: ShapeSource | None, given: Workspace | None, options: ShapeOptions, device: str
 ) -> dict[str, Any]:
     """Against another scene or file, or where there is none against what the given workspace has recorded."""
-    from a4d.contents.shapes import load_shape, moments_of, true_shape
+    from a4d.contents.shapes import ShapeSource, centimetres_of, load_shape, moments_of, true_shape, views_at
     from a4d.evaluation.alignment import align
+    from a4d.evaluation.banmo import banmo_scores
     from a4d.evaluation.comparison import compare_shapes
 
     if reference is not None:
@@ -233,12 +248,25 @@ def _compare_shapes(
     else:
         assert given is not None
         truth, times = true_shape(given, options.clip, options.moments)
-    shape, facts = load_shape(candidate, times, device), {}
+    shape = load_shape(candidate, times, device)
+    facts: dict[str, Any] = {}
     alignment = None if options.align == "none" else options.align
     if alignment is not None:
         matrix = align(shape.surfaces[0], truth.surfaces[0], alignment)
         shape, facts = shape.moved(matrix), {"alignment": matrix.tolist()}
-    return {**facts, **compare_shapes(shape, truth, options.threshold, alignment)}
+    facts |= compare_shapes(shape, truth, options.threshold, alignment)
+    if options.protocol == "banmo":
+        source = ShapeSource(given, clip=options.clip) if reference is None else reference
+        cameras = views_at(_filmed(given or candidate.workspace), options.clip if reference is None else None, times)
+        facts |= banmo_scores(shape, truth, cameras, centimetres_of(source))
+    return facts
+
+
+def _filmed(workspace: Workspace | None) -> Workspace:
+    """The workspace whose cameras look at what is compared."""
+    if workspace is None:
+        raise UsageError("BANMo's protocol looks through the cameras of a film", "Compare with or in a workspace")
+    return workspace
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from a4d.config import load_yaml
 from a4d.contents.bodies import followed_body
 from a4d.contents.subjects import SubjectRequest, is_given_mesh, load_subject
 from a4d.errors import InvalidInputError, MissingInputError, UsageError
@@ -67,6 +68,15 @@ def load_motion(source: MotionSource) -> Motion:
         motion = standing(motion)
     turn = (source.orientation or Orientation()).world_from_source
     return motion.seen_from(rigid_from_parts(turn, torch.zeros(3, dtype=torch.float64)))
+
+
+def load_joints(path: Path) -> dict[str, str]:
+    """Which joint of a motion moves each joint of a body, from a YAML file of lines `JOINT: JOINT OF THE MOTION`.
+
+    Raises:
+        ConfigError: the file is missing, or holds something else.
+    """
+    return {str(joint): str(other) for joint, other in load_yaml(path).items()}
 
 
 def motion_files(path: Path) -> list[Path]:

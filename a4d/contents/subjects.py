@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,13 +20,15 @@ from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
 from a4d.geometry.assets.placement import placed
-from a4d.geometry.deformation.skeleton import Motion
+from a4d.geometry.deformation.joint_names import paired, require_acquainted
+from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.deformation.staying import staying
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.render.footprint import pixel_sizes
 from a4d.scenes import load_scene
-from a4d.scenes.protocols import Moving, Posable, Skinned, Splatting, has_mesh
+from a4d.scenes.protocols import Articulated, Moving, Posable, Skinned, Splatting, has_mesh
 from a4d.scenes.scene import Scene
 from a4d.workspace.workspace import Workspace
 
@@ -45,6 +48,8 @@ class SubjectRequest:
         scene: name of the scene; None is the newest, or the given mesh where there is no scene.
         is_posed: whether its joints are asked for: the given mesh then comes before the newest scene.
         motion: of something else, with which its joints move instead.
+        joints: the joint of that motion that moves each of its own joints, by names; None is by what names tell.
+        stays: whether its motion, or that of something else, is on the spot.
         clip: name of the given mesh's animation; None is its first.
         moments: how many; None is as many as the clip has frames.
         fps: frames per second; None is the clip's.
@@ -58,6 +63,8 @@ class SubjectRequest:
     scene: str | None = None
     is_posed: bool = False
     motion: Motion | None = None
+    joints: Mapping[str, str] | None = None
+    stays: bool = False
     clip: str | None = None
     moments: int | None = None
     fps: float | None = None
@@ -79,8 +86,17 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
     Raises:
         MissingInputError: there is neither, or no scene of that name.
         UsageError: the given mesh has no clip of that name.
-        InvalidInputError: another motion is asked for, and there are no joints or too few match.
+        InvalidInputError: another motion is asked for, or one on the spot, and there are no joints, or too few match.
     """
+    if request.stays and request.motion is None:
+        moved = _subject(workspace, request, device)
+        if moved.posable is None:
+            raise InvalidInputError(f"{workspace.path} shows no joints that could stay", "Leave --motion-root out")
+        request = replace(request, motion=moved.posable.motion(moved.moments.times))
+    return _subject(workspace, request, device)
+
+
+def _subject(workspace: Workspace, request: SubjectRequest, device: str) -> Subject:
     name = workspace.name
     if is_given_mesh(workspace, request.scene, request.is_posed):
         in_world = load_asset(workspace)
@@ -89,11 +105,11 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         in_file = in_file if _is_identity(target_from_frame) else placed(in_file, target_from_frame)
         given = GivenAsset(in_file, in_world, request.clip)
         if request.motion is not None:
-            given = given.with_motion(request.motion)
+            given = given.with_motion(_lent(request, given.skeleton))
         return Subject(name, None, given, _clip_moments(workspace, request, given.sampled_clip), request.surface)
     scene = load_scene(workspace.scene(request.scene), device)
-    if request.motion is not None:
-        scene = _moved(scene, request.motion)
+    if request.motion is not None and not isinstance(scene, Articulated):
+        scene = _moved(scene, request)
     still = Moments((0.0,), 1 / _fps(workspace, request))
     moments = _scene_moments(workspace, request, scene) if isinstance(scene, Moving) and scene.is_moving else still
     matrix = frame_of_files("y", request.scale)
@@ -101,6 +117,8 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
     frame_from_world = None if _is_identity(matrix) else matrix
     subject = Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+    if request.motion is not None and isinstance(scene, Articulated):
+        return _driven(subject, workspace, request)
     return _textured(workspace, request, subject) if len(moments.times) == 1 else subject
 
 
@@ -126,11 +144,37 @@ def _texel(workspace: Workspace, scene: Splatting, picture: FrontPicture | None)
     return scene.footprint if source is not None and source.kind in PHOTOGRAPHED else None
 
 
-def _moved(scene: Scene, motion: Motion) -> Scene:
+def _driven(subject: Subject, workspace: Workspace, request: SubjectRequest) -> Subject:
+    """The rigged surface of a scene of loose bones, alone, in another motion: nobody knows its other looks there."""
+    rig = subject.posable
+    if rig is None:
+        raise InvalidInputError("a scene of loose bones without a surface has no skeleton", "Leave --motion out")
+    moved = rig.with_motion(_lent(request, rig.skeleton))
+    assert isinstance(moved, GivenAsset)
+    matrix = subject.mesh_from_world
+    given = moved if matrix is None else replace(moved, in_file=placed(moved.in_file, matrix))
+    return Subject(subject.name, None, given, _clip_moments(workspace, request, given.sampled_clip), request.surface)
+
+
+def _lent(request: SubjectRequest, skeleton: Skeleton) -> Motion:
+    """The motion that is asked for, its joints named like those that they are to move.
+
+    Raises:
+        InvalidInputError: names that were given are of no joint, or those that joints have say nothing.
+    """
+    assert request.motion is not None
+    motion = staying(request.motion) if request.stays else request.motion
+    if request.joints is not None:
+        return paired(motion, skeleton, request.joints)
+    require_acquainted(motion.skeleton, skeleton)
+    return motion
+
+
+def _moved(scene: Scene, request: SubjectRequest) -> Scene:
     if not isinstance(scene, Posable):
         problem = f"a scene of kind '{scene.kind}' has no skeleton that could move it"
         raise InvalidInputError(problem, "Choose a scene with joints, or leave --from out for the mesh that was given")
-    moved = scene.with_motion(motion)
+    moved = scene.with_motion(_lent(request, scene.skeleton))
     assert isinstance(moved, Scene)
     return moved
 

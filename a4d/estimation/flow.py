@@ -115,6 +115,15 @@ def is_consistent(
     other: Array,  # (H, W) alpha of the other
 ) -> NDArray[np.bool_]:
     """(H, W) where a pixel shows the subject in both frames, and the way there and back ends where it began."""
+    arrives = followed(other[..., None], flow)[..., 0] > SOLID
+    return (subject > SOLID) & arrives & returns(flow, back)
+
+
+def returns(
+    flow: Array,  # (H, W, 2) from a frame to another
+    back: Array,  # (H, W, 2) from the other to the frame
+) -> NDArray[np.bool_]:
+    """(H, W) where the way there stays in the picture, and the way back ends where it began."""
     height, width = flow.shape[:2]
     rows, columns = np.indices((height, width), dtype=np.float32)
     x, y = columns + flow[..., 0], rows + flow[..., 1]
@@ -123,5 +132,26 @@ def is_consistent(
     share, slack = ROUND_TRIP
     missed = np.square(flow + returned).sum(-1)
     allowed = share * (np.square(flow).sum(-1) + np.square(returned).sum(-1)) + slack
-    arrives = followed(other[..., None], flow)[..., 0] > SOLID
-    return is_inside & (subject > SOLID) & arrives & (missed <= allowed)
+    return is_inside & (missed <= allowed)
+
+
+class Carrier:
+    """Carries maps between the frames of a film along the flow between them.
+
+    Args:
+        film: (H, W, 3) sRGB in [0, 1] each, of one size; read again when a frame is asked for again.
+        estimator: of the flow.
+    """
+
+    def __init__(self, film: Sequence[Array], estimator: Estimator = inverse_search) -> None:
+        self._between = lru_cache(maxsize=4)(lambda first, second: estimator(film[first], film[second], None))
+
+    def __call__(
+        self,
+        values: Array,  # (H, W) of the frame `source`
+        source: int,
+        target: int,
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """(H, W) the values as they are in the frame `target`, and (H, W) where that can be believed."""
+        flow = self._between(target, source)
+        return followed(values[..., None], flow)[..., 0], returns(flow, self._between(source, target))

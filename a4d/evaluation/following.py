@@ -55,7 +55,7 @@ def figures_of_motion(scene: Scene, frames: Frames, drawn_over: float | None = N
     seen_at: list[int] = frames.moment_of[frames.select("train")].unique().tolist()
     if len(seen_at) < 2:
         return {}
-    if not isinstance(scene, Deforming):
+    if isinstance(scene, Posed):
         # A film has many more moments than a clip that was rendered or drawn by a prior.
         places = torch.linspace(0, len(seen_at) - 1, min(len(seen_at), LOOKED_AT)).round().long()
         seen_at = [seen_at[place] for place in places.tolist()]

@@ -12,7 +12,7 @@ from torch import Tensor
 from a4d.errors import UsageError
 from a4d.export.given_asset import GivenAsset
 from a4d.export.surface_options import SurfaceOptions
-from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size
+from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size, textured_rig
 from a4d.geometry.assets.animating import animated_asset
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
@@ -30,6 +30,7 @@ from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
 from a4d.scenes.protocols import (
+    Articulated,
     AssetOptions,
     Baking,
     Deforming,
@@ -120,6 +121,8 @@ class Subject:
         """What of it has joints, or None."""
         if self.given is not None:
             return self.given
+        if isinstance(self.scene, Articulated) and self._own_asset is not None:
+            return GivenAsset(self._own_asset, self._own_asset)
         return self.scene if isinstance(self.scene, Posable) else None
 
     def require_scene(self) -> Scene:
@@ -176,7 +179,7 @@ class Subject:
     @property
     def is_likeness(self) -> bool:
         """Whether the asset was made of what the scene shows, and may look less like it than one could wish."""
-        return self.is_assembled or isinstance(self.scene, Skinned)
+        return self.is_assembled or self._is_rigged
 
     @property
     def clip(self) -> Clip | None:
@@ -276,13 +279,21 @@ class Subject:
         """What pictures show in the frame of cameras: a given asset, or the one that a scene moves along with it."""
         if self.given is not None:
             return self.given.in_world
-        return self._own_asset if self.is_moving and isinstance(self.scene, Baking) else None
+        is_shown = self.is_moving and isinstance(self.scene, Baking) and not self._is_rigged
+        return self._own_asset if is_shown else None
 
     def _surface_vertices(self, time: float) -> Tensor | None:
         """(V, 3) of what pictures show at a time, in the frame of cameras; None where no surface is at hand."""
         if self._shown is not None:
             return self._shown_at(self._shown, time).vertices
-        return self.scene.mesh(time).vertices.detach().cpu() if isinstance(self.scene, Skinned) else None
+        return self.scene.mesh(time).vertices.detach().cpu() if self._is_rigged and has_mesh(self.scene) else None
+
+    @property
+    def _is_rigged(self) -> bool:
+        """Whether joints move a surface that was made of what the scene shows, which itself knows better."""
+        return isinstance(self.scene, Skinned) or (
+            isinstance(self.scene, Articulated) and isinstance(self.scene, Baking)
+        )
 
     def _shown_at(self, asset: Asset, time: float) -> PosedMesh:
         clip = self.clip
@@ -305,7 +316,10 @@ class Subject:
         scene = self.require_scene()
         if isinstance(scene, Skinned):
             return scene.skinned_asset(options)
-        return scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
+        own = scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
+        if own is None or not isinstance(scene, Articulated) or self.surface_options.texture is None:
+            return own
+        return textured_rig(own, scene, self.moments.times[0], self.surface_options.texture)
 
     @cached_property
     def _mesh(self) -> Mesh:

@@ -17,6 +17,7 @@ from a4d.geometry.assets.material import PICTURE_FIELDS, Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.transforms import transform_points
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.assets.obj import MaterialLibrary, write_obj, write_textured_obj
@@ -26,6 +27,10 @@ from a4d.render.asset import AssetRenderer
 from a4d.render.shading import decode_srgb, encode_srgb
 from a4d.render.texture import MipMap
 from a4d.scenes.extraction import turntable_cameras
+from a4d.scenes.protocols import Articulated
+
+COMPARED_MOMENTS = 12
+"""Of a clip, at which a rig is compared with the scene of loose bones that it was made of."""
 
 CHECKED_MOMENTS = 5
 """Of an animation that is read back, evenly spread and between the keys."""
@@ -42,8 +47,9 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
 
     Returns:
         `faces`, `closed` where nothing was cut open for a picture; of a moving one `keys` of its animation, and
-        `bones` or `morph_targets`; of one whose own faces change how its `registration` went; and of one that
-        was made of what the scene shows `glb_psnr` in dB, which says how much the file's surface looks like it.
+        `bones` or `morph_targets`; of one whose own faces change how its `registration` went; of one of loose bones
+        how far its joints take the surface from where the scene has it; and of one that was made of what the scene
+        shows `glb_psnr` in dB, which says how much the file's surface looks like it.
 
     Raises:
         QualityError: what is read back differs.
@@ -53,7 +59,7 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     check_glb(path, asset)
     posed = deform(asset)
     facts = {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
-    facts |= _described_registration(subject)
+    facts |= _described_registration(subject) | _described_rig(subject)
     return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_likeness else {})
 
 
@@ -149,6 +155,22 @@ def _described_registration(subject: Subject) -> dict[str, Any]:
         "registration_flipped": max(fit.flipped for fit in fits) / faces,
         "registration_doubled": max(fit.doubled for fit in fits),
     }
+
+
+@torch.no_grad()
+def _described_rig(subject: Subject) -> dict[str, Any]:
+    """`rig_mean` and `rig_p99` over vertices and some moments, in shares of the diagonal at rest."""
+    if not isinstance(subject.scene, Articulated) or not subject.asset.skins:
+        return {}
+    frame = torch.eye(4, dtype=torch.float64) if subject.mesh_from_world is None else subject.mesh_from_world
+    rest, moments = deform(subject.asset).vertices.double(), subject.moments
+    chosen = np.unique(np.linspace(0, len(moments.times) - 1, COMPARED_MOMENTS).round().astype(int)).tolist()
+    bones = subject.scene.bones().radii
+    at_rest = transform_points(torch.linalg.inv(frame), rest).to(bones)
+    truth = subject.scene.warped(at_rest, [moments.times[index] for index in chosen]).double().cpu()
+    posed = [deform(subject.asset, subject.clip, index * moments.seconds_per_frame).vertices for index in chosen]
+    apart = (torch.stack(posed) - transform_points(frame, truth)).norm(dim=-1) / (rest.amax(0) - rest.amin(0)).norm()
+    return {"rig_mean": float(apart.mean()), "rig_p99": float(np.quantile(apart.numpy(), 0.99))}
 
 
 def _library(path: Path, materials: tuple[Material, ...]) -> MaterialLibrary | None:

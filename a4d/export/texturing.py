@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
+from a4d.geometry.assets.asset import Asset, Influences
 from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction.colouring import SeenColours
-from a4d.geometry.surfaces.unwrapping import UnwrappedMesh
+from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.baking import SurfaceFunction, SurfacePoints, bake_texture, texture_map
 from a4d.render.mesh import render_mesh
 from a4d.scenes.extraction import cameras_around, extent, render_surface
@@ -129,6 +131,25 @@ def _over(function: SurfaceFunction, seen: SeenColours | None) -> SurfaceFunctio
         return torch.lerp(function(points), colours, share[:, None])
 
     return painted
+
+
+def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
+    """A skinned surface with a picture in place of its vertex colours.
+
+    Args:
+        asset: of one primitive, whose only clip begins with what the scene shows.
+        scene: that it was made of.
+        time: in [0, 1] at which the clip begins.
+        size: pixels of the picture along either side.
+    """
+    (whole,) = asset.meshes[0].primitives
+    assert whole.influences is not None
+    flat = unwrap(deform(asset).mesh, size)
+    posed = replace(flat, mesh=deform(asset, asset.clips[0] if asset.clips else None).mesh)
+    material = bake_scene(scene, posed, time, Looks(size))
+    joints, weights = whole.influences.joints[flat.sources], whole.influences.weights[flat.sources]
+    primitive = replace(flat.primitive(), influences=Influences(joints, weights))
+    return replace(asset, meshes=(replace(asset.meshes[0], primitives=(primitive,)),), materials=(material,))
 
 
 class _Photographs:

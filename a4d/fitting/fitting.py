@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
 from a4d.fitting.figures import rigidity
@@ -55,8 +57,8 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     )
     require_memory(work.name, demands_of_views(config, frames), runtime.device, ("views.*.batch", "views.*.size"))
     scene.to(runtime.device)
-    finest = min((each.finest_pixel(frames) for each in parts.views.values()), default=None)
-    if finest is not None and isinstance(scene, Splatting):
+    finest = min((each.finest_pixel(frames) for each in parts.views.values()), default=math.inf)
+    if math.isfinite(finest) and isinstance(scene, Splatting):
         scene.see_pixels(finest)
     learning = build_trainables(parts.priors, priors, runtime.seed)
     networks = {name: load_network(name, place).requires_grad_(False) for name in parts.networks}

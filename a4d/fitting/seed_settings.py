@@ -17,10 +17,15 @@ Extent = Annotated[float, Field(gt=0)]
 class SeedConfig(Config):
     """Where the first guess of the shape comes from."""
 
-    kind: Literal["inflation", "capture", "points", "visual-hull", "mesh", "ball", "file", "image-to-shape"] = "ball"
+    kind: Literal["inflation", "capture", "points", "visual-hull", "film", "mesh", "ball", "file", "image-to-shape"] = (
+        "ball"
+    )
     thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
+    tolerated: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the views that may see past a part of the hull: of what moves"
+    )
     file: Path | None = Field(default=None, description="a mesh that has the shape which the picture shows")
     prior: str | None = Field(default=None, description="the model that makes a shape of the picture")
     options: dict[str, Any] = Field(default={}, description="of that model, in place of the catalogue's")

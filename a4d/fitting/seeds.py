@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn.functional import normalize
 
 from a4d.contents.assets import still_asset
 from a4d.contents.bodies import has_tracked_body, load_tracked_body
@@ -35,6 +37,9 @@ from a4d.scenes.seed import Seed
 from a4d.views import Frames
 from a4d.views.recent import Made
 from a4d.workspace.workspace import Workspace
+
+SIDES_APART = 40.0
+"""Degrees between two directions at the least, from which a film bounds a shape in depth."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,18 @@ def _carved(known: Known) -> Seed:
     masks = Made(len(train), lambda index: train.rgba[index][..., 3])
     colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution)
+    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution, known.config.tolerated)
     points, normals = hull.surface()
     seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
     return Seed(points=points, colours=seen, radius=radius, solid=hull)
+
+
+def _filmed(known: Known) -> Seed:
+    """The hull, where cameras saw the subject from different sides; else the outline of the first picture, inflated."""
+    train = known.frames.subset(known.frames.select("train"))
+    directions = normalize(torch.cat([camera.positions for camera in train.cameras]), dim=-1)
+    is_seen_around = float((directions @ directions.T).min()) < math.cos(math.radians(SIDES_APART))
+    return (_carved if is_seen_around else _inflated)(known)
 
 
 def _modelled(known: Known) -> Seed:
@@ -133,6 +146,7 @@ KINDS: Mapping[str, Callable[[Known], Seed]] = {
     "capture": _captured,
     "points": _given,
     "visual-hull": _carved,
+    "film": _filmed,
     "mesh": _modelled,
     "ball": _round,
     "file": _of_a_file,

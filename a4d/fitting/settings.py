@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import Field, PrivateAttr
 
@@ -21,7 +21,7 @@ class Fitting(Config):
 
     profile: str = Field(default="auto", description="the built-in defaults; auto chooses what suits the workspace")
     prompt: str | None = Field(default=None, description="what the scene shows, for objectives that do not say it")
-    from_scene: str | None = Field(default=None, description="the scene to go on from; a new one if not given")
+    from_scene: str | None = Field(default=None, description="scene to go on from: its name, or its folder")
     scene: Spec | None = Field(
         default=None, description="what a new scene is made of, or what changes of the one to go on from"
     )
@@ -59,6 +59,10 @@ class Fitting(Config):
 
             self._resolved = resolve(self.views, self.objectives, self.priors, self.optimiser, self.prompt, self.begun)
         return self._resolved
+
+    def changed(self, **values: Any) -> Self:
+        """The same with other values of some settings, and parts of its own."""
+        return self.model_construct(**{**dict(self), **values})
 
 
 FittingType = TypeVar("FittingType", bound=Fitting)

@@ -121,7 +121,7 @@ def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int],
     films = [StagedFrames([frames.files[index] for index in film]) for film in _films(work, len(frames))]
     if not any(len(film) > min(strides) for film in films):
         raise UsageError(
-            "--flow is found between the frames of a film by a camera that stays, and there are no two so far apart",
+            "--flow is found between the frames of a film by one camera, and there are no two so far apart",
             "Give a video, or leave it out",
         )
     folder, known, shown = work.replace("flow"), 0, 0
@@ -138,14 +138,22 @@ def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int],
 
 
 def _films(work: Transaction, count: int) -> list[list[int]]:
-    """The frames by each camera that stays, by time: of a video all, else as the cameras' file says."""
+    """The frames by each camera that stays, by time: of a video all, else as the cameras' file says.
+
+    Where it names no camera, those to train on are the film of one that moves, if each was taken at a time of its own.
+    """
     path = work.output("transforms.json")
     if not path.is_file():
         source = work.workspace.metadata.source
         return [list(range(count))] if source is not None and source.kind == "video" else []
     capture = read_transforms(path)
-    if capture.times is None or capture.views is None:
+    if capture.times is None:
         return []
+    if capture.views is None:
+        splits = capture.splits or ("train",) * count
+        film = sorted((index for index in range(count) if splits[index] == "train"), key=capture.times.__getitem__)
+        is_film = len(film) > 1 and len(np.unique(capture.times[film])) == len(film)
+        return [film] if is_film and capture.clips is None else []
     clips = capture.clips or ("",) * count
     films: dict[tuple[str, str], list[int]] = {}
     for index in sorted(range(count), key=capture.times.__getitem__):

@@ -12,11 +12,11 @@ from a4d.running.weights import located_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
-CutOut = Callable[[Array], Matte]
+Cutter = Callable[[Array], Matte]
 """The subject of a picture (H, W, 3) or (H, W, 4), sRGB in [0, 1]."""
 
 
-def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Runtime) -> CutOut:
+def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Runtime) -> Cutter:
     """What cuts subjects out by the method that is chosen.
 
     Args:

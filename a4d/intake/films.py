@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from a4d.intake.common import naming
-from a4d.intake.cutting import CutOut
+from a4d.intake.cutting import Cutter
 from a4d.intake.given_views import take_views
 from a4d.intake.mesh_views import PlacedMesh
 from a4d.intake.settings import GivenViews
@@ -16,7 +16,7 @@ from a4d.workspace.transaction import Transaction
 
 
 def take_films(
-    work: Transaction, config: GivenViews, clip: MultiViewFolder, cut_out: CutOut, mesh: PlacedMesh | None = None
+    work: Transaction, config: GivenViews, clip: MultiViewFolder, cut_out: Cutter, mesh: PlacedMesh | None = None
 ) -> dict[str, Any]:
     """Write the frames of all films, each cut out, and their cameras and times.
 

@@ -7,7 +7,7 @@ from typing import Any
 from a4d.config import plain
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_filmed, as_rgba, naming, same_size, write_filmed
-from a4d.intake.cutting import CutOut
+from a4d.intake.cutting import Cutter
 from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import ImageSettings
 from a4d.io.depth_maps import nearness, read_depth_map
@@ -18,7 +18,7 @@ from a4d.workspace.transaction import Transaction
 
 
 def take_image(
-    work: Transaction, config: ImageSettings, cut_out: CutOut, person: PersonCutter | None = None
+    work: Transaction, config: ImageSettings, cut_out: Cutter, person: PersonCutter | None = None
 ) -> dict[str, Any]:
     """Write one image in its frame, and its depth map; the crop is noted so that results can be placed back.
 

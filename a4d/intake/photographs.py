@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import UsageError
 from a4d.intake.common import as_rgba, naming, same_size
-from a4d.intake.cutting import CutOut
+from a4d.intake.cutting import Cutter
 from a4d.intake.settings import CaptureSettings, PhotographSettings
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture
@@ -23,7 +23,7 @@ from a4d.pixels import shrink
 from a4d.workspace.transaction import Transaction
 
 
-def take_photographs(work: Transaction, config: PhotographSettings, cut_out: CutOut) -> dict[str, Any]:
+def take_photographs(work: Transaction, config: PhotographSettings, cut_out: Cutter) -> dict[str, Any]:
     """Write photographs cut out where they lie, since their cameras will need each image whole and as stored.
 
     Raises:

@@ -16,7 +16,7 @@ from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
 from a4d.intake.imported_tracks import import_tracks
 from a4d.intake.pose_settings import PoseSettings
-from a4d.intake.taken_images import as_taken_in, staged_names, taken_images, with_splits
+from a4d.intake.taken_images import as_taken_in, showing, staged_names, taken_images, with_splits
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture, image_size
 from a4d.io.captures.capture_reader import read_capture
@@ -44,7 +44,7 @@ def place_canonical(work: Transaction, config: PoseSettings) -> dict[str, Any]:
         times=np.linspace(0, 1, count) if count > 1 else None,
         up_axis="+y",
     )
-    write_transforms(work.output("transforms.json"), with_splits(capture, config.test_every))
+    write_transforms(work.output("transforms.json"), with_splits(capture, config.test_every, showing(images)))
     return {"cameras": count, "method": "canonical"}
 
 

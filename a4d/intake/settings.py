@@ -115,6 +115,11 @@ class VideoSettings(Framing, Period):
     masks: Path | None = Field(
         default=None, description="a folder with a mask for each frame that is taken: white, or opaque, on the subject"
     )
+    shot: int | None = Field(
+        default=None,
+        ge=1,
+        description="which shot of a film with cuts is taken, from 1; the longest if not given",
+    )
     strict: bool = Field(default=False, description="refuse a film that is damaged or shorter than it says")
 
 
@@ -130,6 +135,7 @@ class CaptureSettings(Reduction):
     model: str | None = Field(
         default=None, description="which COLMAP model of a capture, such as sparse/1; the largest if not given"
     )
+    sequence: str | None = Field(default=None, description="which film of a Lab4D database, if it has several")
 
 
 class MeshPlacement(Config):

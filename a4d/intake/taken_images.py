@@ -13,6 +13,8 @@ from a4d.errors import InvalidInputError, MissingInputError
 from a4d.framing import Crop
 from a4d.io.captures.capture import UNSEEN, PosedCapture, image_size
 from a4d.io.films.video import source_frames
+from a4d.io.pictures.images import read_image
+from a4d.pixels import SOLID
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -52,6 +54,13 @@ def with_splits(
         known = splits or ("train",) * len(capture)
         splits = tuple(split if seen else UNSEEN for split, seen in zip(known, is_seen.tolist(), strict=True))
     return replace(capture, splits=splits)
+
+
+def showing(images: list[Path]) -> Tensor:
+    """(N,) bool, which images show anything at all; one without alpha does."""
+    return torch.tensor(
+        [image.shape[2] == 3 or bool((image[..., 3] > SOLID).any()) for image in map(read_image, images)]
+    )
 
 
 def staged_names(work: Transaction, images: list[Path]) -> tuple[Path, ...]:
@@ -100,4 +109,5 @@ def film_frames(workspace: Workspace, count: int) -> Tensor:
     if source is None or source.kind != "video" or taken is None:
         return torch.arange(count)
     start, end, fps = (taken.config.get(name) for name in ("start", "end", "fps"))
-    return torch.from_numpy(source_frames(workspace.source_path(), count, start or 0, end, fps))
+    first = workspace.metadata.notes.get("first_of_shot") or 0
+    return torch.from_numpy(source_frames(workspace.source_path(), first + count, start or 0, end, fps)[first:])

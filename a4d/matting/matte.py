@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, UsageError
 from a4d.io.pictures.images import read_image, to_bytes
@@ -14,7 +15,7 @@ from a4d.matting.edges import decontaminate, soft_edges
 from a4d.matting.grabcut import find_subject
 from a4d.matting.methods import Method
 from a4d.matting.uniform import find_backdrop, key
-from a4d.pixels import Array, extend_colours
+from a4d.pixels import SOLID, Array, extend_colours
 
 MIN_SIDE = 8
 """Pixels below which a picture shows nothing that could be told from its background."""
@@ -38,7 +39,9 @@ class Matte:
     notes: tuple[str, ...] = ()
 
 
-def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None = None) -> Matte:
+def matte(
+    image: Array, method: Method = "auto", mask: Array | Path | str | None = None, *, must_show: bool = True
+) -> Matte:
     """Cut the subject out of an image.
 
     Args:
@@ -47,6 +50,7 @@ def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None
             prominent thing; `rembg` asks a network, where that package is installed (it fetches its weights itself);
             `auto` is the first of alpha, uniform and grabcut that applies.
         mask: the answer, (H, W) in [0, 1] or the file of one (alpha, or else brightness); it overrides `method`.
+        must_show: an image of which nothing is left is an error; otherwise it becomes transparent.
 
     Raises:
         InvalidInputError: nothing is left of the image, the mask has another shape, or the method does not apply.
@@ -56,20 +60,56 @@ def matte(image: Array, method: Method = "auto", mask: Array | Path | str | None
     if method not in get_args(Method):
         raise UsageError(f"there is no matting method '{method}'", f"Choose from {', '.join(get_args(Method))}")
     rgb = image[..., :3]
-    notes: tuple[str, ...] = ()
     if mask is not None:
-        method, rgba = "mask", decontaminate(rgb, _given_mask(mask, rgb.shape[:2]))
+        found = Matte(decontaminate(rgb, _given_mask(mask, rgb.shape[:2])), "mask")
     elif method == "mask":
         raise UsageError("the matting method 'mask' needs a mask", "Give one with --mask")
     elif method == "person":
         raise UsageError("the matting method 'person' cuts out of one image or film", "Choose another matting method")
-    elif method == "alpha" or (method == "auto" and _alpha_speaks(image)):
-        method, rgba = "alpha", _by_alpha(image)
     elif method == "rembg":
-        rgba = decontaminate(rgb, _ask_rembg(rgb))
+        found = Matte(decontaminate(rgb, _ask_rembg(rgb)), "rembg")
     else:
-        method, rgba, notes = _by_looking(rgb, method)
-    return Matte(rgba, method, (*notes, *_notes(rgba[..., 3], method)))
+        found = plain_matte(image, method) or _by_looking(rgb)
+    if not must_show and not (found.rgba[..., 3] > SOLID).any():
+        return Matte(nothing_of(image), found.method)
+    return replace(found, notes=(*found.notes, *_notes(found.rgba[..., 3], found.method)))
+
+
+def plain_matte(image: Array, method: Method) -> Matte | None:
+    """What an image's own alpha or a plain backdrop says; None where the subject has to be looked for.
+
+    Args:
+        image: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
+        method: `auto`, `alpha`, `uniform` or `grabcut`.
+
+    Raises:
+        InvalidInputError: the image is too small, or the method does not apply.
+    """
+    if method == "alpha" or (method == "auto" and _alpha_speaks(image)):
+        return Matte(_by_alpha(image), "alpha")
+    rgb = image[..., :3]
+    height, width = rgb.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise InvalidInputError(f"the image is {width}x{height} pixels, too small to find a subject in", "Give a mask")
+    backdrop = None if method == "grabcut" else find_backdrop(rgb)
+    if backdrop is not None:
+        alpha = soft_edges(rgb, key(rgb, backdrop), _edge_radius(rgb), backdrop.colours, backdrop.noise)
+        return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform")
+    if method == "uniform":
+        raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
+    return None
+
+
+def outlined(
+    rgb: Array,  # (H, W, 3)
+    subject: NDArray[np.bool_],  # (H, W)
+) -> Array:
+    """(H, W, 4) a subject whose hard mask GrabCut found, with soft edges."""
+    return decontaminate(rgb, soft_edges(rgb, subject, _edge_radius(rgb)))
+
+
+def _edge_radius(rgb: Array) -> int:
+    return max(2, round(0.006 * max(rgb.shape[:2])))
 
 
 def brightness_or_alpha(picture: Array) -> Array:
@@ -92,23 +132,11 @@ def _by_alpha(image: Array) -> Array:
     return extend_colours(image)
 
 
-def _by_looking(rgb: Array, method: Method) -> tuple[Method, Array, tuple[str, ...]]:
-    """Key a plain backdrop out where there is one, else look for the most prominent thing."""
-    height, width = rgb.shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise InvalidInputError(f"the image is {width}x{height} pixels, too small to find a subject in", "Give a mask")
-    radius = max(2, round(0.006 * max(height, width)))
-    backdrop = None if method == "grabcut" else find_backdrop(rgb)
-    if backdrop is not None:
-        subject = key(rgb, backdrop)
-        alpha = soft_edges(rgb, subject, radius, backdrop.colours, backdrop.noise)
-        return "uniform", decontaminate(rgb, alpha, backdrop.colours), ()
-    if method == "uniform":
-        raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
+def _by_looking(rgb: Array) -> Matte:
+    """Look for the most prominent thing."""
     subject, certainty = find_subject(rgb)
     doubt = "The subject is hard to tell from its background: look at the matte, or give a mask"
-    rgba = decontaminate(rgb, soft_edges(rgb, subject, radius))
-    return "grabcut", rgba, () if certainty >= SURE else (doubt,)
+    return Matte(outlined(rgb, subject), "grabcut", () if certainty >= SURE else (doubt,))
 
 
 def _given_mask(mask: Array | Path | str, shape: tuple[int, ...]) -> Array:
@@ -145,7 +173,7 @@ def _notes(alpha: Array, method: Method) -> tuple[str, ...]:
     Raises:
         InvalidInputError: there is nothing in it.
     """
-    covered = float((alpha > 0.5).mean())
+    covered = float((alpha > SOLID).mean())
     if covered == 0:
         what = "the mask covers nothing" if method == "mask" else "no subject is left of the image"
         raise InvalidInputError(what, "Give a mask, or an image whose subject stands out")

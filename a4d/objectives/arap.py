@@ -10,6 +10,7 @@ from torch import Tensor
 
 from a4d.errors import ConfigError
 from a4d.geometry.deformation.arap import arap_residuals, relative_strains
+from a4d.geometry.rows import rows
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.protocols import Deforming, Followed
@@ -56,7 +57,7 @@ class Arap(Objective):
             draws = generator(step.seed, "arap", self.points, step.index)
             chosen = torch.randint(len(around.nodes), (self.nodes,), generator=draws)
             used, around = around[chosen.to(around.nodes.device)].compact()
-            rest = scene.rest_points(self.points)[used]
+            rest = rows(scene.rest_points(self.points), used)
             squares = arap_residuals(rest, scene.moved_points(self.points, moments, used), around)
         if self.reduction == "sum":
             return squares.sum()

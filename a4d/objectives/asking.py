@@ -149,12 +149,12 @@ class PriorObjective(Objective):
         draws = generator(step.seed, f"score-distillation/{self.prior}/{self.views}", step.index)
         low, high = (value_at(share, step.index) for share in self.t)
         t = sample_timesteps(prior.schedule, (low, high), 1 if self.shared_t else samples, draws).expand(samples)
-        seen_from = batch.cameras[:: len(rgb) // samples]
+        seen_from = batch.cameras_around_subject[:: len(rgb) // samples]
         images, reference = self._image(step, prior, rgb, samples)
         query = Query(
             self._conditional(prior, seen_from, images, reference),
             prior.unconditional([self.negative_prompt] * samples, images, reference),
-            batch.cameras,
+            batch.cameras_around_subject,
             batch.times,
         )
         if self.geometry_latents is None:

@@ -92,7 +92,8 @@ class Step:
         key = (name, str(self.chosen))
         if key not in self._batches:
             if self.chosen == "all":
-                batch = self.views[name].sample(self.index, self.seed, self.frames).to(self.device)
+                views = self.views[name]
+                batch = views.placed(views.sample(self.index, self.seed, self.frames).to(self.device), self.scene)
             else:
                 batch = self.choosing("all").batch(name)[self._rows(name)]
             self._batches[key] = batch
@@ -143,6 +144,16 @@ class Step:
         """The scene from other cameras, such as parts of their images, but otherwise as a view set shows it."""
         return self._shown(self.scene, cameras, name)
 
+    def frozen_scene(self, name: str) -> Scene:
+        """A scene that stays as it is.
+
+        Raises:
+            ConfigError: there is no such scene.
+        """
+        if name not in self.frozen:
+            raise unknown_key(f"frozen: {name}", name, self.frozen)
+        return self.frozen[name]
+
     @torch.no_grad()
     def render_frozen(self, scene: str, name: str) -> Render:
         """A scene that stays as it is, as this step's sample of a view set sees it, or what is chosen of its clips.
@@ -150,11 +161,9 @@ class Step:
         Raises:
             ConfigError: there is no such scene.
         """
-        if scene not in self.frozen:
-            raise unknown_key(f"frozen: {scene}", scene, self.frozen)
+        shown = self.frozen_scene(scene)
         return self.once(
-            ("frozen", scene, name, str(self.chosen)),
-            lambda: self._shown(self.frozen[scene], self.batch(name).cameras, name),
+            ("frozen", scene, name, str(self.chosen)), lambda: self._shown(shown, self.batch(name).cameras, name)
         )
 
     def _shown(self, scene: Scene, cameras: Cameras, name: str, wants: Wants = ()) -> Render:

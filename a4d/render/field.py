@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from a4d.config import Config
 from a4d.geometry.cameras import Cameras
-from a4d.render.occupancy import OccupancyGrid
+from a4d.render.occupancy import Space
 from a4d.render.render import Channel, Render, Wants
 from a4d.render.volume import (
     Rays,
@@ -81,7 +81,7 @@ class Marching:
     """
 
     sampling: SamplingConfig
-    occupancy: OccupancyGrid | None = None
+    occupancy: Space | None = None
     shift: int | None = None
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -95,6 +96,7 @@ def render_fitted(
     background: Tensor | None = None,  # (B, 3) or (3,) sRGB
     footprint: float | None = None,
     wants: Wants = (),
+    signals: Mapping[str, Tensor] | None = None,  # each (N, C) or (B, N, C)
 ) -> Render:
     """Images of Gaussians that were fitted with pixels of a size.
 
@@ -104,9 +106,13 @@ def render_fitted(
         background: as `a4d.render.gaussians.render_gaussians` takes it.
         footprint: as `drawing` takes it.
         wants: as `a4d.render.gaussians.render_gaussians` takes it.
+        signals: as `a4d.render.gaussians.render_gaussians` takes them.
     """
     how = drawing(cameras, footprint)
-    return how.reduced(render_gaussians(gaussians, how.cameras, background, wants=wants, dilations=how.dilations))
+    drawn = render_gaussians(
+        gaussians, how.cameras, background, wants=wants, signals=signals, dilations=how.dilations
+    )  # fmt: skip
+    return how.reduced(drawn)
 
 
 def render_layered(gaussians: Gaussians, cameras: Cameras, footprint: float | None = None) -> Render:

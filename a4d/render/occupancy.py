@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -30,6 +32,42 @@ class OccupancyConfig(Config):
     share: float = Field(default=0.125, gt=0, le=1, description="of the empty cells an update looks at after that")
     decay: float = Field(default=0.7, gt=0, lt=1, description="of what was seen before, per update")
     threshold: float = Field(default=0.5, gt=0, description="density per metre above which a cell is occupied")
+
+
+@dataclass(frozen=True)
+class MarkedSpace:
+    """Which cells of the cube [-bound, bound]³ hold something in each of late, as far as whoever made it knows.
+
+    Args:
+        occupied: (T, R, R, R) bool, by interval of time, x, y and z.
+        bound: metres.
+    """
+
+    occupied: Tensor
+    bound: float
+
+
+@torch.no_grad()
+def marked_space(
+    points: Tensor,  # (T, N, 3) world, metres, in every interval of time
+    cell: float,
+    most: int = 256,
+) -> MarkedSpace:
+    """The cells with points in them, and their neighbours.
+
+    Args:
+        points: no farther apart than a cell where the space between them is occupied.
+        cell: side of a cell, metres; longer where the points would need more than `most` along the cube's side.
+        most: cells along the cube's side.
+    """
+    reach = float(points.abs().amax())
+    resolution = min(2 * math.ceil(reach / cell) + 4, most)
+    bound = max(resolution * cell / 2, reach * resolution / (resolution - 4))
+    cells = ((points / bound + 1) * (resolution / 2)).long().clamp(0, resolution - 1)
+    occupied = points.new_zeros(len(points), resolution, resolution, resolution)
+    moment = torch.arange(len(points), device=points.device)[:, None].expand(cells.shape[:2])
+    occupied[moment, cells[..., 0], cells[..., 1], cells[..., 2]] = 1
+    return MarkedSpace(nn.functional.max_pool3d(occupied[:, None], 3, stride=1, padding=1)[:, 0] > 0, bound)
 
 
 class OccupancyGrid(nn.Module):
@@ -101,3 +139,7 @@ class OccupancyGrid(nn.Module):
         dense = (values >= least).float()[None, None]
         # A point drawn in a cell may have missed what is in it; its neighbours are less likely to have missed it too.
         self.occupied[bin_index] = nn.functional.max_pool3d(dense, 3, stride=1, padding=1)[0, 0] > 0
+
+
+Space = OccupancyGrid | MarkedSpace
+"""What says where rays need not look."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from a4d.render.kernels import ray_march as kernels
-from a4d.render.occupancy import OccupancyGrid
+from a4d.render.occupancy import Space
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Lattice:
         return torch.cat([self.origins, self.directions, numbers], dim=-1).detach().double()
 
 
-def march(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
+def march(lattice: Lattice, step: float, occupancy: Space | None) -> tuple[Tensor, Tensor]:
     """The steps whose middle lies in an occupied cell.
 
     Args:
@@ -53,7 +53,7 @@ def march(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tup
     return march_in_torch(lattice, step, occupancy)
 
 
-def march_in_torch(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
+def march_in_torch(lattice: Lattice, step: float, occupancy: Space | None) -> tuple[Tensor, Tensor]:
     """`march` on any device, through a table of all steps of all rays."""
     table = lattice.table()
     origins, directions, (near, far, shift, times) = table[:, :3], table[:, 3:6], table[:, 6:].unbind(-1)
@@ -73,7 +73,7 @@ def march_in_torch(lattice: Lattice, step: float, occupancy: OccupancyGrid | Non
     return ray, kept
 
 
-def _march_by_kernel(lattice: Lattice, step: float, occupancy: OccupancyGrid | None) -> tuple[Tensor, Tensor]:
+def _march_by_kernel(lattice: Lattice, step: float, occupancy: Space | None) -> tuple[Tensor, Tensor]:
     rays = lattice.table().numpy()
     occupied = torch.ones(1, 1, 1, 1, dtype=torch.bool) if occupancy is None else occupancy.occupied
     bound = 1.0 if occupancy is None else occupancy.bound

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
 from a4d.render import ray_march
-from a4d.render.occupancy import OccupancyGrid
+from a4d.render.occupancy import Space
 
 HASH_MULTIPLIERS = (73856093, 19349663, 83492791, 2654435761)
 """Odd numbers that mix the bits of a direction and of the step."""
@@ -108,7 +108,7 @@ def fixed_steps(
     rays: Rays,
     step: float,
     shift: Tensor | None = None,  # (R,) in [0, 1) of a step, by which the lattice starts early; None is 0
-    occupancy: OccupancyGrid | None = None,
+    occupancy: Space | None = None,
     times: Tensor | None = None,  # (R,) in [0, 1], which of the occupancy's times a ray sees; None is 0
 ) -> Samples:
     """Intervals of one length, cut off at `near` and `far`; those whose middle lies in an empty cell are left out."""

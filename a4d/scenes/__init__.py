@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from a4d.scenes.scene import Scene
 
 KINDS = {
+    "articulated": "a4d.scenes.articulated.gaussians:ArticulatedGaussians",
+    "articulated_field": "a4d.scenes.articulated.field:ArticulatedField",
     "avatar": "a4d.scenes.avatar.scene:AvatarScene",
     "field": "a4d.scenes.field:FieldScene",
     "fixed_mesh": "a4d.scenes.fixed_mesh:FixedMeshScene",

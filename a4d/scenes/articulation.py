@@ -35,6 +35,9 @@ class PoseNetworkConfig(NetworkConfig):
     shifted: Shifted = Field(default="roots", description="joints that also shift; every joint turns")
     layers: int = Field(default=2, ge=0, le=8, description="hidden ones; without any, poses are a Fourier series")
     harmonics: int = Field(default=6, ge=1, le=64, description="waves of time that the network reads")
+    falloff: float = Field(
+        default=0.0, ge=0, le=4, description="power of its number by which each wave is divided: fast ones learn slower"
+    )
     period: float | None = Field(
         default=None, gt=0, le=1, description="share of the clip after which the motion repeats; None: it does not"
     )
@@ -160,6 +163,7 @@ class PoseNetwork(Articulation):
     """
 
     rates: Tensor
+    heights: Tensor
 
     def __init__(self, skeleton: Skeleton, config: PoseNetworkConfig, generator: torch.Generator) -> None:
         super().__init__(skeleton, config.shifted)
@@ -167,7 +171,9 @@ class PoseNetwork(Articulation):
         self._sizes = [6 * len(skeleton), 3 * len(self.shifted)]
         # Without a period half a wave spans the clip, so that its end need not be its beginning.
         base = math.pi if config.period is None else 2 * math.pi / config.period
-        self.register_buffer("rates", base * torch.arange(1, config.harmonics + 1), persistent=False)
+        waves = torch.arange(1, config.harmonics + 1)
+        self.register_buffer("rates", base * waves, persistent=False)
+        self.register_buffer("heights", waves**-config.falloff, persistent=False)
         self.network = Perceptron(2 * config.harmonics, config, sum(self._sizes))
         self.network.initialise(generator)
         nn.init.zeros_(self.network[-1].weight)  # type: ignore[arg-type]
@@ -182,7 +188,8 @@ class PoseNetwork(Articulation):
     ) -> Tensor:
         """(T, J, 4, 4) poses at some times."""
         phases = moments[:, None].to(self.rates) * self.rates
-        turns, shifts = self.network(torch.cat([phases.sin(), phases.cos()], dim=1)).split(self._sizes, dim=1)
+        waves = torch.cat([self.heights * phases.sin(), self.heights * phases.cos()], dim=1)
+        turns, shifts = self.network(waves).split(self._sizes, dim=1)
         return self._posed(self.rest, turns.unflatten(1, (-1, 6)), shifts.unflatten(1, (-1, 3)))
 
     def save(self, folder: Path) -> None:

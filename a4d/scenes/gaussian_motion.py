@@ -26,9 +26,10 @@ from a4d.randomness import generator as random_generator
 from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
 from a4d.render.hexplane_layout import hexplane_layout
-from a4d.render.render import Render, Wants, concatenated
+from a4d.render.render import Render, Wants
 from a4d.scenes.carried_surface import CarriedSurface
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
+from a4d.scenes.moment_renders import render_by_moment
 from a4d.scenes.motion import Motion, Moved
 from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
 from a4d.scenes.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
@@ -251,11 +252,7 @@ class GaussianMotionScene(Scene):
         """`count` views, those of each moment drawn together from its Gaussians and their indices."""
         if times is None:
             return draw(self.rest, torch.arange(count, device=self.rest_means.device))
-        moments, place = times.unique(return_inverse=True)
-        order = [(place == index).nonzero()[:, 0] for index in range(len(moments))]
-        each = self.moments([float(time) for time in moments])
-        parts = [draw(gaussians, chosen) for gaussians, chosen in zip(each, order, strict=True)]
-        return concatenated(parts)[torch.cat(order).argsort()]
+        return render_by_moment(self.moments, draw, times)
 
     def rest_points(self, points: Followed) -> Tensor:
         """(P, 3) Gaussians, vertices or nodes at time 0.

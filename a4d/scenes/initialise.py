@@ -35,9 +35,7 @@ def gaussians_on_surface(mesh: Mesh, count: int, opacity: float, generator: torc
         colours = torch.full_like(points, 0.5)
     else:
         colours = (mesh.colours[mesh.faces[face]] * weights[..., None]).sum(1)
-    radius = _spacing(points)
-    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
-    return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+    return discs_at_points(points, normals, colours, opacity, size=1.0)
 
 
 def gaussians_on_asset(asset: Asset, count: int, opacity: float, size: float, generator: torch.Generator) -> Gaussians:
@@ -56,11 +54,9 @@ def gaussians_on_asset(asset: Asset, count: int, opacity: float, size: float, ge
     surface = deform(asset)
     mesh = surface.mesh
     points, face, weights = sample_surface(mesh, count, generator)
-    radius = size * _spacing(points)
-    colours = surface_colours(surface, asset.materials, face, weights, 2 * radius)
-    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
+    colours = surface_colours(surface, asset.materials, face, weights, 2 * size * _spacing(points))
     normals = torch.nn.functional.normalize(mesh.face_normals[face], dim=-1)
-    return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
+    return discs_at_points(points, normals, colours, opacity, size)
 
 
 VERTEX_OPACITY = 1 - 1e-5
@@ -107,6 +103,24 @@ def _neighbourhoods(mesh: Mesh) -> tuple[Tensor, Tensor]:
     along = torch.einsum("vij,vj->vi", frame[:, :, :2], axes[:, :, 1])
     turned = torch.stack([along, torch.linalg.cross(frame[:, :, 2], along, dim=-1), frame[:, :, 2]], dim=-1)
     return turned, torch.stack([wide, narrow, VERTEX_FLATNESS * narrow], dim=-1)
+
+
+def discs_at_points(points: Tensor, normals: Tensor, colours: Tensor, opacity: float, size: float) -> Gaussians:
+    """Flat discs along a surface that is known at some points.
+
+    Args:
+        points: (N, 3) world, metres.
+        normals: (N, 3) unit.
+        colours: (N, 3) sRGB in [0, 1].
+        opacity: of every one, in (0, 1).
+        size: radius over the mean distance to the nearest three.
+
+    Returns:
+        N Gaussians of degree 0.
+    """
+    radius = size * _spacing(points)
+    scales = torch.stack([radius, radius, FLATNESS * radius], dim=-1)
+    return _assemble(points, quaternion_from_rotation(_frame(normals)), scales, colours, opacity)
 
 
 def gaussians_at_points(points: Tensor, colours: Tensor, opacity: float) -> Gaussians:

@@ -176,10 +176,10 @@ Followed = Literal["gaussians", "vertices", "nodes"]
 
 @runtime_checkable
 class Deforming(Protocol):
-    """A scene whose shape at time 0 deforms, and whose points can be followed."""
+    """A scene whose shape at rest deforms, and whose points can be followed; rest may be time 0, or no time at all."""
 
     def rest_points(self, points: Followed) -> Tensor:
-        """(P, 3) where the points are at time 0, world, metres."""
+        """(P, 3) where the points are at rest, world, metres."""
 
     def moved_points(self, points: Followed, times: Sequence[float], chosen: Tensor | None = None) -> Tensor:
         """(T, P, 3) where the same points, or those of some (P,) indices, are at times in [0, 1]."""
@@ -192,10 +192,10 @@ class Deforming(Protocol):
         """(T, P, 3) where any points near the shape are at times in [0, 1]."""
 
     def neighbourhoods(self, points: Followed, count: int) -> Neighbourhoods:
-        """Which points are near which at time 0, up to `count` for each."""
+        """Which points are near which at rest, up to `count` for each."""
 
     def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-        """Nodes that carry the motion: (M, 3) at time 0, (T, M, 3) places and (T, M, 3, 3) rotations at times."""
+        """Nodes that carry the motion: (M, 3) at rest, (T, M, 3) places and (T, M, 3, 3) rotations at times."""
 
 
 @runtime_checkable
@@ -319,6 +319,91 @@ class Articulated(Protocol):
         times: Sequence[float],
     ) -> Tensor:
         """(T, N, 3) where the bones take them at times in [0, 1]."""
+
+
+@runtime_checkable
+class LearntBones(Articulated, Protocol):
+    """An articulated scene whose bones and weights are learnt with its shape."""
+
+    def shape_points(self) -> Tensor:
+        """(N, 3) points spread over the shape at rest, by which objectives ask what bones do to it."""
+
+    def weight_corrections(
+        self,
+        points: Tensor,  # (N, 3) at rest
+    ) -> Tensor:
+        """(N, B) squared radii by which a network moves points away from bones; zero without one."""
+
+    def unwarped(
+        self,
+        points: Tensor,  # (T, N, 3) posed
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, N, 3) where they were at rest; not quite the inverse of `warped` where weights are learnt for both."""
+
+
+PLACE, FEATURES = "place", "features"
+"""The channels that renders of `Followable` and `Featured` scenes have beside those of all."""
+
+
+@runtime_checkable
+class Followable(Protocol):
+    """A scene that knows where what it shows is at other times."""
+
+    def render_places(
+        self,
+        cameras: Cameras,
+        times: Tensor,  # (B,) in [0, 1]
+        others: Tensor,  # (B,) in [0, 1]
+    ) -> Render:
+        """B views over black with the channel `place`, (B, H, W, 3): where that is at the other times, times alpha."""
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """A scene that learns features beside its colours."""
+
+    def render_features(
+        self,
+        cameras: Cameras,
+        times: Tensor,  # (B,) in [0, 1]
+    ) -> Render:
+        """B views over black with the channel `features`, (B, H, W, C), times alpha."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a subject is, and how large.
+
+    Args:
+        world_from_subject: (T, 4, 4) rigid; the subject's frame turns with it and begins in its middle.
+        size: (T,) metres along the longest side of its box in that frame.
+    """
+
+    world_from_subject: Tensor
+    size: Tensor
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A scene whose subject moves about in the world, and who says where to."""
+
+    def placement(self, times: Sequence[float] | None) -> Placement:
+        """Where it is at times in [0, 1], or at rest, as a single row, where there are none."""
+
+
+@runtime_checkable
+class SignedDistances(Protocol):
+    """A scene whose surface at rest lies where a signed distance is zero."""
+
+    def rest_box(self) -> Tensor:
+        """(2, 3) lowest and highest corner of the part of the world in which distances are known, metres."""
+
+    def signed_distances(
+        self,
+        points: Tensor,  # (N, 3) at rest
+    ) -> Tensor:
+        """(N,) metres, negative inside, part of the autograd graph."""
 
 
 @runtime_checkable

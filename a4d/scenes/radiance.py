@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config
+from a4d.geometry.surfaces.differences import corner_differences
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.render.grid_layout import grid_layout
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
@@ -263,7 +264,6 @@ class RadianceField(nn.Module):
             level_weights: of the grid's levels.
             reach: half of the side of the cube around the tetrahedron, metres.
         """
-        corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
-        around = (points[:, None] + reach * corners).reshape(-1, 3)
-        raw = self(around, times.repeat_interleave(4), level_weights)[0].view(-1, 4)
-        return nn.functional.normalize(-raw @ corners.to(raw.dtype), dim=-1)
+        repeated = times.repeat_interleave(4)
+        rise = corner_differences(lambda around: self(around, repeated, level_weights)[0], points, reach)
+        return nn.functional.normalize(-rise, dim=-1)

@@ -26,6 +26,7 @@ class ViewBatch:
         channels: by name, (B, H, W, C) or (B, 1, K, C) likewise, and for `tracks` (B, N, 3); see `Frames.channel`.
         pixels: (B, K, 2) int64 column and row of the only pixels that count, or None where all do.
         clip: views that follow each other and make a clip, or None where the moments alone tell.
+        around: the cameras as they stand around a subject that moves, or None where it stays at the world's origin.
     """
 
     cameras: Cameras
@@ -37,6 +38,7 @@ class ViewBatch:
     channels: Mapping[str, Tensor] = field(default_factory=dict)
     pixels: Tensor | None = None
     clip: int | None = None
+    around: Cameras | None = None
 
     def __getitem__(self, rows: Tensor) -> ViewBatch:
         """Some of the views, by their indices (R,)."""
@@ -46,7 +48,15 @@ class ViewBatch:
         }
         rows = rows.to(self.background.device)
         channels = {name: values[rows] for name, values in self.channels.items()}
-        return ViewBatch(self.cameras[rows], background=self.background[rows], channels=channels, **parts)
+        around = None if self.around is None else self.around[rows]
+        return ViewBatch(
+            self.cameras[rows], background=self.background[rows], channels=channels, around=around, **parts
+        )
+
+    @property
+    def cameras_around_subject(self) -> Cameras:
+        """B cameras in the frame of the subject: those that a prior is told of."""
+        return self.cameras if self.around is None else self.around
 
     @property
     def rgb(self) -> Tensor:
@@ -89,7 +99,11 @@ class ViewBatch:
             for name, values in self.channels.items()
         }
         rgba = None if self.rgba is None else self.rgba[:, rows, columns]
-        return replace(self, cameras=self.cameras.cropped(left, top, width, height), rgba=rgba, channels=channels)
+        cameras, around = (
+            None if each is None else each.cropped(left, top, width, height) for each in (self.cameras, self.around)
+        )
+        assert cameras is not None
+        return replace(self, cameras=cameras, around=around, rgba=rgba, channels=channels)
 
     def at(self, pixels: Tensor) -> ViewBatch:
         """The same views, of which some pixels (B, K, 2), columns and rows, alone count."""
@@ -111,6 +125,7 @@ class ViewBatch:
             background=self.background.to(device),
             channels={name: values.to(device) for name, values in self.channels.items()},
             clip=self.clip,
+            around=None if self.around is None else self.around.to(device),
             **moved,
         )
 

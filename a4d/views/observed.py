@@ -22,6 +22,9 @@ from a4d.views.view_set import LAST_STEP, Views
 SIZE_STEP = 32
 """Pixels by which a size that changes over the steps grows."""
 
+LEAST_SHARE = 0.02
+"""Of a cycle, so that there is a frame at least wherever the pose was taken from one."""
+
 PARTNER_FLOW = "flow"
 """The channel of a view set of pairs that leads from each frame to the other of its pair."""
 
@@ -32,6 +35,21 @@ class Pairs(Config):
     strides: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
         min_length=1, max_length=64, description="moments between the two, one drawn per step"
     )
+
+
+class Around(Config):
+    """A pose of a motion that repeats, of which frames are shown that are not too far from it."""
+
+    share: Number = Field(default=1.0, description="of the cycle around the pose; a schedule lets it grow")
+    time: float | None = Field(default=None, ge=0, le=1, description="of the pose; the stage's if not given")
+    cycles: float | None = Field(default=None, gt=0, description="in the clip; the stage's if not given")
+
+    def chosen(self, times: Tensor, step: int) -> Tensor:
+        """(F,) which frames at times (F,) in [0, 1] a step shows; all where the pose or the cycles are not known."""
+        if self.time is None or self.cycles is None:
+            return torch.ones(len(times), dtype=torch.bool)
+        apart = (times - self.time) * self.cycles
+        return 2 * (apart - apart.round()).abs() <= max(value_at(self.share, step), LEAST_SHARE)
 
 
 class ObservedViews(Views):
@@ -50,6 +68,7 @@ class ObservedViews(Views):
         default=1, ge=1, le=4096, description="frames that follow each other and stay together: a ring or a clip"
     )
     pairs: Pairs | None = Field(default=None, description="frames of one camera some moments apart; not with `run`")
+    around: Around | None = Field(default=None, description="only frames near to a pose, of a motion that repeats")
     channels: list[str] = Field(
         default=[],
         description="what a batch holds beside the colours: depth, normal, visibility, tracks, flow_forward_N, "
@@ -62,6 +81,8 @@ class ObservedViews(Views):
             raise ValueError(f"batch {self.batch} is not a multiple of run {self.run}")
         if self.pairs is not None and (self.batch % 2 or self.run > 1):
             raise ValueError("pairs need an even batch and no run")
+        if self.around is not None and (self.pairs is not None or self.run > 1):
+            raise ValueError("frames around a pose are neither pairs nor runs")
         if self.patch is not None and self.pixels is not None:
             raise ValueError("patch and pixels are two ways to see a part of an image; give one")
         if PARTNER_FLOW in self.channels and self.pairs is None:
@@ -113,6 +134,9 @@ class ObservedViews(Views):
             ConfigError: it has fewer frames than a run, or none that are a stride apart.
         """
         frames, indices = self._frames(frames)
+        if self.around is not None and frames.times is not None:
+            is_chosen = self.around.chosen(frames.times, step)
+            indices = [index for index in indices if is_chosen[index]]
         if self.pairs is None:
             sizes = [_size(frames, index) for index in indices]
             chosen = FrameOrder(indices, sizes, self.run, self.split).batch(self.batch // self.run, step, seed)

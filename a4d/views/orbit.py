@@ -15,6 +15,7 @@ from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
+from a4d.scenes.protocols import Placed
 from a4d.views.batch import ViewBatch
 from a4d.views.frames import Frames
 from a4d.views.trajectory import CameraPath, TimeWindow, hemisphere
@@ -33,10 +34,21 @@ class OrbitViews(Views):
     radius: Interval | Number = 3.0
     fov: Interval | Number = 40.0
     relative: bool = Field(default=False, description="radius counts in 1 / tan(fov / 2): 1 shows a unit ball's height")
+    centre: Literal["world", "subject"] = Field(
+        default="world",
+        description="what cameras look at: the origin, or the middle of a subject that moves, which they turn with and "
+        "whose longest side is then the unit of the radius",
+    )
     size: int = Field(default=128, ge=8, le=4096)
     stratified: bool = Field(default=False, description="one camera, or ring, per equal sector of azimuth")
     hemisphere: float = Field(
         default=0.0, ge=0, le=1, description="chance that a camera, or ring, is anywhere above the horizon instead"
+    )
+    evenly: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="chance that an elevation is even over the sphere, not in its angle",
     )
     shift: float = Field(
         default=0.0, ge=0, description="metres up to which a camera, or ring, moves along its image's axes, not turning"
@@ -88,6 +100,9 @@ class OrbitViews(Views):
             _between(self.azimuth, share, step), _between(self.elevation, draw[2], step),
             self._distance(draw[3], fov, step),
         )  # fmt: skip
+        if self.evenly:
+            draws = generator(seed, "evenly", step)
+            place = replace(place, elevation=self._even(place.elevation, torch.rand(2, count, generator=draws)))
         if self.hemisphere:
             draws = generator(seed, "hemisphere", step)
             place = place.where(torch.rand(count, generator=draws) < self.hemisphere, *hemisphere(count, draws))
@@ -99,6 +114,12 @@ class OrbitViews(Views):
         if self.shift:
             batch = replace(batch, cameras=self._shifted(batch.cameras, count, generator(seed, "shift", step)))
         return self.jittered(batch, seed, "orbit", step)
+
+    def _even(self, elevation: Tensor, draws: Tensor) -> Tensor:
+        """Elevations (N,) in degrees, some of which are drawn anew, as a band of the sphere has them."""
+        low, high = torch.deg2rad(torch.tensor(self.elevation)).sin()
+        even = torch.rad2deg(torch.asin(low + (high - low) * draws[1]))
+        return torch.where(draws[0] < self.evenly, even, elevation)
 
     def _distance(self, share: Tensor, fov: float, step: int) -> Tensor:
         """Metres between cameras and the origin, at shares (B,) of the interval."""
@@ -164,6 +185,28 @@ class OrbitViews(Views):
         """All moments of all cameras."""
         return self.batch * (self.frames or 1) * self.size**2
 
+    def require_scene(self, scene: object, where: str) -> None:
+        """Check that there is a subject that is looked at.
+
+        Raises:
+            ConfigError: the scene does not say where its subject is.
+        """
+        if self.centre == "subject" and not isinstance(scene, Placed):
+            raise ConfigError(f"{where}.centre: this kind of scene does not say where its subject is", "Choose world")
+
+    @torch.no_grad()
+    def placed(self, batch: ViewBatch, scene: object) -> ViewBatch:
+        """The cameras about the subject where it is at their moments; at rest where no time passes."""
+        if self.centre == "world":
+            return batch
+        assert isinstance(scene, Placed)
+        stands = scene.placement(None if batch.times is None else batch.times.tolist())
+        pose = batch.cameras.world_from_camera.clone()
+        pose[:, :3, 3] *= stands.size.to(pose)[:, None]
+        around = replace(batch.cameras, world_from_camera=pose)
+        world = replace(around, world_from_camera=stands.world_from_subject.to(pose) @ pose)
+        return replace(batch, cameras=world, around=around)
+
     def preview(self, frames: Frames | None) -> ViewBatch:
         """A three-quarter view, in the middle of a clip."""
         half = torch.full((1,), 0.5)
@@ -187,6 +230,8 @@ class OrbitViews(Views):
             distance = distance + self._metres(torch.tensor([min(self.path.radius[0], 0.0)]), fov)
             if not float(distance) > 0:
                 raise ConfigError("a camera's path leads through the subject", "Raise path.radius, or radius")
+        if self.centre == "subject":
+            return math.inf
         return float(pixel_sizes(orbit(nearest, nearest, distance, fov, self.size, self.size)))
 
 

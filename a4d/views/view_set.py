@@ -62,13 +62,27 @@ class Views(Config, ABC):
     def sample(self, step: int, seed: int, frames: Frames | None) -> ViewBatch:
         """The views of one step, a function of the step and the seed alone."""
 
+    def placed(self, batch: ViewBatch, scene: object) -> ViewBatch:
+        """A batch whose cameras stand where this set wants them about a scene; by default where they are."""
+        return batch
+
+    def require_scene(self, scene: object, where: str) -> None:
+        """Check that a scene is of a kind that this set can look at; by default any is.
+
+        Raises:
+            ConfigError: it is not; `where` is the place in the settings that says so.
+        """
+
     @abstractmethod
     def preview(self, frames: Frames | None) -> ViewBatch:
         """The one view that shows progress best."""
 
     @abstractmethod
     def finest_pixel(self, frames: Frames | None) -> float:
-        """Metres that the smallest pixel is wide at the subject; see `a4d.render.footprint.pixel_sizes`."""
+        """Metres that the smallest pixel is wide at the subject; see `a4d.render.footprint.pixel_sizes`.
+
+        Infinite where it goes by the subject's own size.
+        """
 
     def pixels_per_step(self, frames: Frames | None) -> int:
         """How many pixels one step shows at the least; 0 where that is not known before it is sampled.

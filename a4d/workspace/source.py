@@ -276,11 +276,12 @@ def _kind_of_file(path: Path) -> Kind | None:
 def _kind_of_folder(path: Path) -> Kind:
     from a4d.datasets.captioned_pictures import pictures_below
     from a4d.io.captures.colmap import IMAGE_FOLDERS, find_colmap_models
+    from a4d.io.captures.lab4d import is_database
     from a4d.io.captures.multi_view_folder import is_multi_view
     from a4d.io.captures.transforms_json import nested_transforms
     from a4d.io.people.people_reader import is_people
 
-    if is_people(path):
+    if is_people(path) or is_database(path):
         return "capture"
     has_models = bool(find_colmap_models(path))
     if has_models and not any(_is_picture(file) for file in files_below(path)):

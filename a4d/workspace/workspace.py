@@ -154,9 +154,14 @@ class Workspace:
     def scene(self, name: str | None = None) -> Path:
         """The folder of a scene; without a name, of the one that was finished last.
 
+        Args:
+            name: one of this workspace's, or the path of a folder of another's.
+
         Raises:
             MissingInputError: there is no such scene, or none at all.
         """
+        if name is not None and len(Path(name).parts) > 1 and (Path(name) / "scene.yaml").is_file():
+            return Path(name).absolute()
         scenes = {folder.name: folder for folder in self.scenes()}
         if name is None:
             records = sorted(self.read_records().values(), key=lambda record: record.finished)

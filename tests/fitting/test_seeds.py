@@ -1,5 +1,6 @@
 """First guesses of a shape: a maker for every kind that can be asked for, and bodies of the size that is said."""
 
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -8,13 +9,31 @@ import torch
 from a4d.errors import MissingInputError
 from a4d.fitting import seeds
 from a4d.fitting.seed_settings import SeedConfig, ShapeConfig
+from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.primitives import box
+from a4d.geometry.primitives import box, icosphere
 from a4d.io.assets.ply import write_ply_mesh
+from a4d.render.mesh import render_mesh
+from a4d.views import Frames
 
 
 def test_every_kind_that_can_be_asked_for_is_made():
     assert set(get_args(SeedConfig.model_fields["kind"].annotation)) == seeds.KINDS.keys()
+
+
+@pytest.mark.parametrize(("turn", "is_solid"), [(300.0, True), (10.0, False)])
+def test_a_film_from_one_side_is_inflated_and_one_from_around_is_carved(tmp_path, turn: float, is_solid: bool):
+    ball = icosphere(0.5)
+    cameras = orbit(torch.linspace(0, turn, 6), torch.zeros(6), 3.0, 40.0, 48, 48)
+    alpha = render_mesh(ball, cameras).alpha
+    singles = [cameras[index] for index in range(6)]
+    pictures = list(torch.cat([0.5 * alpha.expand(-1, -1, -1, 3), alpha], dim=-1))
+    frames = Frames(pictures, singles, None, [f"{index}" for index in range(6)], ["train"] * 6)
+    known = seeds.Known(SimpleNamespace(path=tmp_path), frames, SeedConfig(kind="film", resolution=32), None)
+    seed = seeds.KINDS["film"](known)
+    assert (seed.solid is not None, seed.mesh is not None) == (is_solid, not is_solid)
+    depth = (seed.points if is_solid else seed.mesh.vertices)[:, 2]
+    assert float(depth.max() - depth.min()) == pytest.approx(0.9, abs=0.25)
 
 
 def test_an_ellipsoid_is_as_long_as_its_axes_say():

@@ -30,6 +30,7 @@ GRID = {"levels": 2, "table": 256}
 KINDS = {
     "gaussians": ({"count": 50}, {Splatting}),
     "gaussian_motion": ({"count": 50, "motion": {"kind": "nodes", "nodes": 4}}, set(FORMS) - {Coloured}),
+    "articulated_field": ({"bones": 4, "occupancy": {"resolution": 8}}, {Moving, Meshed, Coloured}),
     "field": ({"encoding": GRID}, {Moving, Meshed, Coloured}),
     "avatar": ({"texels": 24}, {Moving, Splatting, Meshed}),
     "tetmesh": (
@@ -49,7 +50,7 @@ def begun(kind, seed=None):
 def test_a_kind_has_the_protocols_of_what_it_is_and_no_other(kind):
     scene = begun(kind)
     assert {form for form in FORMS if isinstance(scene, form)} == KINDS[kind][1]
-    assert is_moving(scene) == (kind in ("avatar", "gaussian_motion"))
+    assert is_moving(scene) == (kind in ("articulated_field", "avatar", "gaussian_motion"))
     assert has_mesh(scene) == (kind != "gaussians")
 
 

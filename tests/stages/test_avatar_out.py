@@ -189,7 +189,7 @@ def test_what_moves_nothing_is_one_line(a4d, avatar: Path, tmp_path: Path) -> No
         (("glb", "--motion", write_bvh(tmp_path / "odd.bvh", waving(stranger))), 3, "match those of the body"),
         (("glb", "--motion", tmp_path / "depth.npz"), 3, "depth.npz"),
         (("glb", "--motion", tmp_path / "none.npz"), 4, "none.npz does not exist"),
-        (("glb", "--motion-root", "stay"), 3, "motion_root: there is no motion"),
+        (("glb", "--joints", wave), 3, "joints: there is no motion"),
     ]
     for options, code, message in cases:
         result = a4d("export", avatar, "--formats", *options)

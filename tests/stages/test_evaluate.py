@@ -141,3 +141,24 @@ def test_what_cannot_be_compared_is_one_line(a4d, workspace: Path, arguments, co
     result = a4d("evaluate", *arguments)
     assert (result.code, len(result.err.strip().splitlines())) == (code, 1), result.err
     assert message in result.err
+
+
+def test_a_folder_of_meshes_is_a_truth_and_banmo_looks_through_the_film_s_cameras(a4d, workspace: Path) -> None:
+    assert a4d("export", workspace, "--formats", "obj-sequence").code == 0
+    folder = workspace / "exports/arm_obj"
+    for pair in (("arm.glb", folder), (folder, "arm.glb")):
+        facts = a4d("evaluate", pair[0], "--against", pair[1], "--moments", 3, "--json").json
+        assert facts["chamfer_share"] < 1e-4
+        assert len(facts["moments"]) == 3
+    arm(Path("lazy.glb"), 30)
+    scored = [
+        a4d("evaluate", name, "--against", workspace, "--moments", 2, "--protocol", "banmo", "--json").json
+        for name in ("arm.glb", "lazy.glb")
+    ]
+    assert scored[0]["banmo_chamfer_percent"] < 1e-2
+    assert scored[0]["banmo_f1"] == 100
+    # Turned as a whole it is the same arm; its size is 40 m, of which cm are the hundredth part.
+    assert scored[1]["banmo_chamfer_percent"] < 1 < scored[1]["trajectory_share_of_static"] * 10
+    assert 30 < scored[0]["banmo_chamfer_cm"] / scored[0]["banmo_chamfer_percent"] < 60
+    alone = a4d("evaluate", "arm.glb", "--against", "arm.glb", "--protocol", "banmo")
+    assert (alone.code, len(alone.err.strip().splitlines())) == (2, 1)

@@ -59,7 +59,7 @@ def test_masks_in_a_folder_are_the_answer_for_a_film(a4d, film: Path) -> None:
     assert [float(alpha.sum()) for alpha in (alphas[0], alphas[3])] == pytest.approx([(30 * scale) ** 2] * 2, rel=0.02)
     assert crop_of("film.a4d").side == pytest.approx(60 / 0.8)
     Path("masks/m11.png").unlink()
-    for options, words in (((), "holds 3 masks, and more frames"), (("--end", 2), "holds 3 masks, and 2 frames")):
+    for options, words in (((), "holds 3 masks, and 4 frames"), (("--end", 2), "holds 3 masks, and 2 frames")):
         refused = a4d("preprocess", film, "--masks", "masks", "--force", *options)
         assert (refused.code, words in refused.err) == (3, True), refused.err
 

@@ -175,13 +175,20 @@ def test_one_crop_serves_all_frames_of_a_clip(a4d, suffix: str) -> None:
     assert (cameras.world_from_camera == cameras.world_from_camera[:1]).all()
 
 
-def test_a_clip_whose_subject_is_missing_from_a_frame_names_the_frame(a4d) -> None:
+def test_a_frame_without_the_subject_keeps_its_place_and_fits_nothing(a4d) -> None:
     frames = [over(subject(radius=radius), 1.0).astype(np.float32) for radius in (30, 25)]
-    write_video("clip.gif", [*frames, np.ones((120, 160, 3), np.float32)], 10)
-    result = a4d("preprocess", "clip.gif")
+    empty = np.ones((120, 160, 3), np.float32)
+    write_video("clip.gif", [frames[0], empty, frames[1]], 10)
+    result = a4d("preprocess", "clip.gif", "--size", 64)
+    assert result.code == 0, result.err
+    assert "not seen in 1 of 3 frames, the first of them 00001" in result.err
+    assert read_image("clip.a4d/images/00001.png")[..., 3].max() == 0
+    assert a4d("estimate-pose", "clip.a4d").code == 0
+    assert read_transforms(Path("clip.a4d/transforms.json")).splits == ("train", "unseen", "train")
+    write_video("blank.mp4", [empty, empty], 10)
+    result = a4d("preprocess", "blank.mp4")
     assert (result.code, len(result.err.splitlines())) == (3, 1)
-    assert "clip.gif: frame 2 of those taken: no subject" in result.err
-    assert a4d("preprocess", "clip.gif", "--end", 2).code == 0
+    assert "blank.mp4: no frame shows a subject" in result.err
 
 
 def write_nerfstudio(folder: Path, **shared: object) -> list:

@@ -48,16 +48,7 @@ def motion_at(asset: Asset, clip: Clip | None, seconds: Sequence[float]) -> Moti
     skeleton = asset.skeleton_of(joints)
     world = torch.stack([pose(asset, clip, time).world_from_node[joints] for time in seconds])
     apart = seconds[1] - seconds[0] if len(seconds) > 1 else 0.0
-    return Motion(skeleton, _parent_from_joint(skeleton.parents, world), apart or STILL)
-
-
-def _parent_from_joint(
-    parents: Tensor,  # (J,)
-    world: Tensor,  # (T, J, 4, 4)
-) -> Tensor:
-    """(T, J, 4, 4)."""
-    above = torch.where((parents >= 0)[:, None, None], world[:, parents.clamp(min=0)], torch.eye(4, dtype=world.dtype))
-    return torch.linalg.solve(above, world)
+    return Motion(skeleton, skeleton.parent_from_joint(world), apart or STILL)
 
 
 def rig_of(asset: Asset) -> Skeleton:

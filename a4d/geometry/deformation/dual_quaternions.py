@@ -40,11 +40,21 @@ def blend_dual_quaternions(
 ) -> Tensor:
     """The rigid transform between the bones' at each vertex, which neither shrinks nor shears at a bent joint.
 
-    A rotation has two quaternions of opposite sign. Of each bone the one is taken that lies in the half space of the
-    vertex's strongest bone, for otherwise two equal rotations might cancel.
-
     Returns:
         (..., V, 4, 4) posed_from_rest of each vertex, differentiable in weights and transforms.
+    """
+    return rigid_from_dual_quaternion(mean_dual_quaternions(weights, bone_transforms, joints))
+
+
+def mean_dual_quaternions(
+    weights: Tensor,  # (V, J) one per bone, or (V, K) with `joints`; each row sums to 1
+    bone_transforms: Tensor,  # (..., J, 4, 4) posed_from_rest of each bone, rigid
+    joints: Tensor | None = None,  # (V, K) int64 the bone that each weight belongs to
+) -> Tensor:
+    """The same blend as dual quaternions (..., V, 8), not of unit length.
+
+    A rotation has two quaternions of opposite sign. Of each bone the one is taken that lies in the half space of the
+    vertex's strongest bone, for otherwise two equal rotations might cancel.
     """
     bones = dual_quaternion_from_rigid(bone_transforms)
     strongest = weights.argmax(dim=1, keepdim=True)
@@ -53,11 +63,11 @@ def blend_dual_quaternions(
     if joints is None:
         agreement = torch.einsum("...va,...ja->...vj", pivot, bones[..., :4])
         signed = weights * torch.where(agreement < 0, -1.0, 1.0).to(weights)
-        return rigid_from_dual_quaternion(signed @ bones)
+        return signed @ bones
     # One influence after the other needs K times less memory than all of them at once.
     blended = torch.zeros((), dtype=bones.dtype, device=bones.device)
     for weight, joint in zip(weights.unbind(1), joints.unbind(1), strict=True):
         bone = bones[..., joint, :]
         sign = torch.where((pivot * bone[..., :4]).sum(-1) < 0, -1.0, 1.0).to(weight)
         blended = blended + (sign * weight)[..., None] * bone
-    return rigid_from_dual_quaternion(blended)
+    return blended

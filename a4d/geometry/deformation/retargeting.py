@@ -141,7 +141,7 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
     if len(pairs) < FEWEST:
         raise InvalidInputError(
             f"{len(pairs)} joints of the motion match those of the body by their names",
-            f"The motion has {_some(source.names)}; the body has {_some(target.names)}",
+            f"Pair them by --joints FILE. The motion has {_some(source.names)}; the body has {_some(target.names)}",
         )
     targets = sorted(pairs)
     return Match(torch.tensor([pairs[index] for index in targets]), torch.tensor(targets))

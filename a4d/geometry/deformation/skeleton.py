@@ -67,6 +67,19 @@ class Skeleton:
         """
         return world_from_joints(self.parents, parent_from_joint)
 
+    def parent_from_joint(self, world_from_joint: Tensor) -> Tensor:
+        """What forward kinematics undoes.
+
+        Args:
+            world_from_joint: (..., J, 4, 4).
+
+        Returns:
+            (..., J, 4, 4).
+        """
+        above = world_from_joint[..., self.parents.clamp(min=0), :, :]
+        above = torch.where((self.parents >= 0)[:, None, None], above, torch.eye(4).to(above))
+        return torch.linalg.solve(above, world_from_joint)
+
 
 @dataclass(frozen=True)
 class Motion:

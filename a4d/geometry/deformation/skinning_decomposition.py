@@ -96,7 +96,7 @@ def decompose_skinning(
     error = np.inf
     for _ in range(rounds):
         joints, weights = _weights(local, targets, transforms, influences)
-        transforms, residual = _refit_bones(local, targets, transforms, joints, weights)
+        transforms, residual = refit_bones(local, targets, transforms, joints, weights)
         before, error = error, _root_mean_square(residual)
         if error > CONVERGED * before:
             break
@@ -183,10 +183,23 @@ def _residual(rest: Array, targets: Array, transforms: Array, joints: NDArray[np
     return residual
 
 
-def _refit_bones(
-    rest: Array, targets: Array, transforms: Array, joints: NDArray[np.int64], weights: Array
+def refit_bones(
+    rest: Array,
+    targets: Array,
+    transforms: Array,
+    joints: NDArray[np.int64],
+    weights: Array,
+    keeps_light: bool = False,
 ) -> tuple[Array, Array]:
     """Each bone in turn to what the others leave to it; one that moves next to nothing goes where the error is worst.
+
+    Args:
+        rest: (V, 3).
+        targets: (V, T, 3).
+        transforms: (T, B, 3, 4) rigid, posed_from_rest.
+        joints: (V, K) the bone that each weight belongs to.
+        weights: (V, K).
+        keeps_light: leave a bone that moves next to nothing as it is: it stands for something.
 
     Returns:
         (T, B, 3, 4) the bones; (V, T, 3) what they leave.
@@ -197,6 +210,8 @@ def _refit_bones(
         vertices, column = np.nonzero((joints == bone) & (weights > 0))
         share = weights[vertices, column]
         if (share**2).sum() < LIGHTEST:
+            if keeps_light:
+                continue
             worst = int(np.argmax((residual**2).sum((1, 2))))
             near = np.argsort(np.linalg.norm(rest - rest[worst], axis=1))[:NEIGHBOURS]
             transforms[:, bone] = _rigid_motion(rest[near], targets[near], np.ones(len(near)))

@@ -16,6 +16,9 @@ FEWEST_POINTS = 50
 """Below so many points inside the common view, the cameras alone say more."""
 HULL_RESOLUTION = 40
 
+MOVING = 0.5
+"""Share of the images of a film that may see past what moves, which is not always where it is at times."""
+
 
 @dataclass(frozen=True)
 class _Ball:
@@ -107,7 +110,7 @@ def _hull(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball
     for _ in range(2):
         axis = np.linspace(-extent, extent, HULL_RESOLUTION)
         grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) + ball.centre
-        kept = grid[_is_inside_all(grid, capture, masks)]
+        kept = grid[_is_inside(grid, capture, masks)]
         if not len(kept):
             return None
         centre = (kept.min(axis=0) + kept.max(axis=0)) / 2
@@ -116,13 +119,17 @@ def _hull(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball
     return ball
 
 
-def _is_inside_all(
+def _is_inside(
     grid: NDArray[np.float64],  # (M, 3) in the world of the capture
     capture: PosedCapture,
     masks: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.bool_]:
-    """(M,) whether no camera sees past the subject at a point, and at least half of them see the point."""
-    inside, seen_by = np.ones(len(grid), bool), np.zeros(len(grid), int)
+    """(M,) whether no camera sees past the subject at a point, and at least half of them see the point.
+
+    Of a film a few may see past it.
+    """
+    is_film = capture.times is not None and np.ptp(capture.times) > 0
+    passed_by, seen_by = np.zeros(len(grid), int), np.zeros(len(grid), int)
     for pose, (fx, fy, cx, cy), mask in zip(capture.world_from_camera, capture.intrinsics, masks, strict=True):
         in_camera = (grid - pose[:3, 3]) @ pose[:3, :3]
         depth = np.where(in_camera[:, 2] > 0, in_camera[:, 2], np.nan)
@@ -131,9 +138,9 @@ def _is_inside_all(
         y = np.nan_to_num(in_camera[:, 1] / depth * fy + cy, nan=-1.0)
         is_seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         column, row = x.clip(0, width - 1).astype(int), y.clip(0, height - 1).astype(int)
-        inside &= ~is_seen | mask[row, column]
+        passed_by += is_seen & ~mask[row, column]
         seen_by += is_seen
-    return inside & (2 * seen_by >= len(masks))
+    return (passed_by <= (MOVING if is_film else 0) * seen_by) & (2 * seen_by >= len(masks))
 
 
 def _rotation(capture: PosedCapture, centre: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -99,3 +99,16 @@ def test_one_camera_is_enough():
     assert np.linalg.norm(position) == pytest.approx(4.0, rel=1e-4)
     assert position[0] == pytest.approx(0, abs=1e-6)
     assert position[2] > 0
+
+
+def test_masks_of_a_film_find_all_that_moves():
+    capture, source_from_world = foreign_capture()
+    places = np.array([[0.3 * np.sin(index), 0.0, 0.3 * np.cos(index)] for index in range(12)])
+    centres = places @ source_from_world[:3, :3].T + source_from_world[:3, 3]
+    parts = [masks_of_ball(capture, centre, 0.3 * 7.5)[index] for index, centre in enumerate(centres)]
+    still = 0.3 * 7.5 * np.cbrt(np.linalg.det(canonical_frame(capture, parts)[:3, :3]))
+    film = replace(capture, times=np.linspace(0, 1, 12))
+    moving = 0.3 * 7.5 * np.cbrt(np.linalg.det(canonical_frame(film, parts)[:3, :3]))
+    # What all frames share is smaller than the ball, and would leave it outside of the unit ball.
+    assert still > 1.2
+    assert 0.5 < moving < 1.0

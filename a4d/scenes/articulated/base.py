@@ -1,0 +1,165 @@
+"""What all articulated scenes share, whatever their shape at rest is made of: bones, their motion, and their warps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from a4d.config import Spec, overlaid, parse, plain
+from a4d.errors import ConfigError
+from a4d.geometry.deformation.skeleton import Skeleton
+from a4d.geometry.deformation.skinning import apply_per_vertex
+from a4d.geometry.transforms import invert_rigid
+from a4d.scenes.articulated.bones import Bones
+from a4d.scenes.articulated.config import ArticulatedConfig
+from a4d.scenes.articulated.extent import placement
+from a4d.scenes.articulated.warp import backward_warp, forward_warp
+from a4d.scenes.articulation import PoseNetwork
+from a4d.scenes.protocols import BoneRig, Placement
+from a4d.scenes.scene import Scene
+
+MOMENTS_AT_ONCE = 8
+
+
+class ArticulatedScene(Scene):
+    """Base of scenes that a bag of bones moves over a clip; at first nothing moves.
+
+    Args:
+        config: of this kind's own class.
+        centres: (B, 3) of the bones at rest, world, metres.
+        radii: (B,) of the bones, metres.
+        generator: of the weights of networks, on the CPU; any will do where they are read afterwards.
+    """
+
+    config: ArticulatedConfig
+
+    def __init__(
+        self, config: ArticulatedConfig, centres: Tensor, radii: Tensor, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        draws = torch.Generator().manual_seed(0) if generator is None else generator
+        self.bag = Bones(centres, radii, config.skinning)
+        self.bag.initialise(draws)
+        self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
+        self.root = PoseNetwork(_loose(1), config.paced, draws)
+
+    def settings(self, over: Spec, fixed: Collection[str]) -> Spec:
+        """Plain settings of a scene that goes on from this one, with others in their place.
+
+        Raises:
+            ConfigError: they change one that is `fixed`, or the bones.
+        """
+        mine = plain(self.config)
+        values = plain(parse(type(self.config), overlaid(mine, over), "scene"))
+        for name in ("bones", "skinning", *fixed):
+            if values[name] != mine[name]:
+                raise ConfigError(f"scene.{name}: a scene that is there cannot take another", "Leave the key out")
+        return values
+
+    def take_over(self, start: ArticulatedScene) -> None:
+        """Go on from a scene of the same parts; where poses are another function of time, they are found anew."""
+        moving = ("articulation.", "root.") if self.config.paced != start.config.paced else ()
+        state = {name: value for name, value in start.state_dict().items() if not name.startswith(moving)}
+        self.load_state_dict(state, strict=False)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Of the bones at rest, of their motion, of that of the whole, and of the network of the weights."""
+        return {
+            "bones": [self.bag.centres, self.bag.quaternions, self.bag.log_radii],
+            "articulation": list(self.articulation.parameters()),
+            "root": list(self.root.parameters()),
+            "skinning": self.bag.network_parameters(),
+        }
+
+    @property
+    def is_moving(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the clip, as configured."""
+        return self.config.seconds
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the clip holds a whole number of cycles."""
+        return bool(self.config.cycles) and float(self.config.cycles or 0).is_integer()
+
+    def bones(self) -> BoneRig:
+        """The B bones at rest."""
+        return self.bag.rig()
+
+    def root_transforms(self, times: Sequence[float]) -> Tensor:
+        """(T, 4, 4) posed_from_rest of the whole."""
+        return self.root.parent_from_joint(self._moments(times))[:, 0]
+
+    def bone_transforms(self, times: Sequence[float]) -> Tensor:
+        """(T, B, 4, 4) posed_from_rest of each bone, the motion of the whole included."""
+        rest = self.bag.rig().world_from_bone
+        own = rest @ self.articulation.parent_from_joint(self._moments(times)) @ invert_rigid(rest)
+        return self.root_transforms(times)[:, None] @ own
+
+    def skinning_weights(self, points: Tensor) -> Tensor:
+        """(N, B) of points at rest."""
+        return self.bag.skinning_weights(points)
+
+    def weight_corrections(self, points: Tensor) -> Tensor:
+        """(N, B) squared radii that the network of the weights adds at points at rest."""
+        return self.bag.corrections(points)
+
+    def posed_weights(
+        self,
+        points: Tensor,  # (T, N, 3) posed
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, N, B) of posed points, by the posed bones and the time."""
+        posed = self.bone_transforms(times) @ self.bag.rig().world_from_bone
+        return self.bag.skinning_weights(points, posed, self._moments(times))
+
+    def warped(self, points: Tensor, times: Sequence[float]) -> Tensor:
+        """(T, N, 3) where the bones take points at rest."""
+        weights, moved = self.skinning_weights(points), self.bone_transforms(times)
+        # All moments of a film at once would need gigabytes.
+        parts = [forward_warp(points, weights, part, self.config.blending) for part in moved.split(MOMENTS_AT_ONCE)]
+        return torch.cat(parts)
+
+    def unwarped(
+        self,
+        points: Tensor,  # (T, N, 3) posed
+        times: Sequence[float],
+    ) -> Tensor:
+        """(T, N, 3) where posed points were at rest, as near as the weights of posed points tell."""
+        weights = self.posed_weights(points, times)
+        return backward_warp(points, weights, self.bone_transforms(times), self.config.blending)
+
+    @abstractmethod
+    def shape_points(self) -> Tensor:
+        """(N, 3) points spread over the shape at rest."""
+
+    def placement(self, times: Sequence[float] | None) -> Placement:
+        """Where the posed shape and bones are, and how large; at rest, as a single row, where there are no times."""
+        return placement(self, times)
+
+    def joints(self, times: Sequence[float]) -> Tensor:
+        """(T, B, 3) world, metres, where the bones' centres are."""
+        return apply_per_vertex(self.bone_transforms(times), self.bag.centres)
+
+    def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """(T, B, 3, 3) turns and (T, B, 3) metres of shift of each bone about its place at rest, beside the root's."""
+        own = self.articulation.parent_from_joint(self._moments(times))
+        return own[..., :3, :3], own[..., :3, 3]
+
+    def _moments(self, times: Sequence[float]) -> Tensor:
+        """(T,) on the scene's device."""
+        return self.bag.centres.new_tensor(list(times))
+
+
+def _loose(count: int) -> Skeleton:
+    """Bones that hang on nothing, each in a frame of its own."""
+    names = tuple(f"bone_{index:02d}" for index in range(count))
+    return Skeleton(names, torch.full((count,), -1), torch.eye(4).repeat(count, 1, 1))

@@ -1,0 +1,291 @@
+"""Animals from one orbiting camera: how near an articulated scene comes to the rig that it has never seen.
+
+python tests/bench/articulated.py DATA [fox horse shark] [--cycles 5] [--turns 2] [--films FOLDER] [--set KEY=VALUE]...
+
+DATA holds the rigged animals. Every film has masks and cameras; the number of cycles is not told. Figures of the
+truth's own first frame held still, and of the best rigid copy of it in each frame, stand beside those of the fit.
+`--turns 0` is a camera that stands still, of which the surface that it sees is scored alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from a4d.runtime import prepare_process
+
+prepare_process()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from a4d.__main__ import main as command  # noqa: E402
+from a4d.contents.frames import load_frames  # noqa: E402
+from a4d.evaluation.views import compare_views  # noqa: E402
+from a4d.geometry.assets.posing import PosedMesh, deform  # noqa: E402
+from a4d.geometry.cameras import Cameras, orbit  # noqa: E402
+from a4d.geometry.mesh import Mesh, sample_surface  # noqa: E402
+from a4d.geometry.surfaces.signed_distance import distance_to_mesh  # noqa: E402
+from a4d.geometry.transforms import transform_points  # noqa: E402
+from a4d.io.assets.asset_reader import read_asset  # noqa: E402
+from a4d.io.captures.capture import PosedCapture  # noqa: E402
+from a4d.io.captures.transforms_json import read_transforms, write_transforms  # noqa: E402
+from a4d.io.pictures.images import write_image  # noqa: E402
+from a4d.metrics import surface_distances  # noqa: E402
+from a4d.render.asset import AssetRenderer  # noqa: E402
+from a4d.render.mesh import rasterise  # noqa: E402
+from a4d.scenes import load_scene  # noqa: E402
+from a4d.scenes.articulated.gaussians import ArticulatedGaussians  # noqa: E402
+from a4d.workspace.workspace import Workspace  # noqa: E402
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "animatable_dreamer" / "compact.yaml"
+
+ANIMALS = {
+    "fox": ("gltf_khronos/Fox/glTF-Binary/Fox.glb", "Run"),
+    "horse": ("rigged_quaternius/animals_pack/Horse.glb", "Gallop"),
+    "shark": ("rigged_quaternius/fish_pack/Shark.glb", "Swim"),
+}
+FRAMES = 120
+SIZE = 256
+DISTANCE, FOV = 2.8, 40.0
+ELEVATION = 15.0
+SCORED = range(0, FRAMES, 5)
+"""Frames at which surfaces are compared."""
+
+SAMPLES = 5000
+HELD_EVERY = 6
+REFERENCES = 4
+
+
+@dataclass(frozen=True)
+class Film:
+    """A folder of masked pictures with cameras, and what they show.
+
+    Args:
+        folder: with `transforms.json`.
+        times: (F,) in [0, 1].
+        vertices: (F, V, 3) in the world of the cameras.
+        faces: (T, 3).
+        is_seen: (F, V) whether the film's camera sees a vertex in a frame.
+        cycles: of the motion.
+        turns: of the camera.
+    """
+
+    folder: Path
+    times: Tensor
+    vertices: Tensor
+    faces: Tensor
+    is_seen: Tensor
+    cycles: float
+    turns: float
+
+    @property
+    def diagonal(self) -> float:
+        """Of the first frame's box."""
+        return float((self.vertices[0].amax(0) - self.vertices[0].amin(0)).norm())
+
+    @property
+    def references(self) -> list[int]:
+        """Frames of the first cycle from which points are followed: what is nearest at one pose may not be its own."""
+        return [round(place * FRAMES / max(self.cycles, 1) / REFERENCES) for place in range(REFERENCES)]
+
+    def mesh(self, frame: int) -> Mesh:
+        """The true surface."""
+        return Mesh(self.vertices[frame], self.faces)
+
+
+def filmed(data: Path, animal: str, folder: Path, cycles: float, turns: float) -> Film:
+    """Pictures of an animal that repeats its clip while the camera goes around it, and of held-out cameras."""
+    truth = folder / "truth.npz"
+    if not truth.is_file():
+        _film(data, animal, folder, cycles, turns)
+    stored = {name: torch.from_numpy(value) for name, value in np.load(truth).items()}
+    return Film(folder, stored["times"], stored["vertices"], stored["faces"], stored["is_seen"], cycles, turns)
+
+
+def _film(data: Path, animal: str, folder: Path, cycles: float, turns: float) -> None:
+    name, clip_name = ANIMALS[animal]
+    asset = read_asset(data / name)
+    clip = next(clip for clip in asset.clips if clip.name.endswith(clip_name))
+    times = torch.arange(FRAMES) / FRAMES
+    posed = [deform(asset, clip, float(time * cycles % 1) * clip.duration) for time in times]
+    corners = torch.cat([each.vertices for each in posed])
+    middle = (corners.amax(0) + corners.amin(0)) / 2
+    scale = 0.9 / float((corners - middle).norm(dim=1).max())
+    surfaces = [_placed(each, middle, scale) for each in posed]
+    around = orbit(360 * turns * times, torch.full((FRAMES,), ELEVATION), DISTANCE, FOV, SIZE, SIZE)
+    held = torch.arange(0, FRAMES, HELD_EVERY)
+    aside = orbit(360 * turns * times[held] + 75, 10.0 + 20 * (torch.arange(len(held)) % 3), DISTANCE, FOV, SIZE, SIZE)
+    renderer, shots = AssetRenderer(asset), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, cameras, frames in (("train", around, range(FRAMES)), ("test", aside, held.tolist())):
+        for place, frame in enumerate(frames):
+            picture = renderer.render(surfaces[frame], cameras[place])
+            path = folder / f"{split}_{frame:04d}.png"
+            write_image(path, picture.rgba.numpy())
+            shots.append((path, cameras[place], split, float(times[frame])))
+    capture = PosedCapture(
+        images=tuple(path for path, *_ in shots),
+        world_from_camera=torch.cat([camera.world_from_camera for _, camera, *_ in shots]).double().numpy(),
+        intrinsics=torch.cat([camera.intrinsics for _, camera, *_ in shots]).double().numpy(),
+        sizes=np.full((len(shots), 2), SIZE),
+        splits=tuple(split for _, _, split, _ in shots),
+        times=np.array([moment for *_, moment in shots]),
+        up_axis="+y",
+    )
+    write_transforms(folder / "transforms.json", capture)
+    faces = posed[0].faces
+    seen = torch.stack([_seen(Mesh(each.vertices, faces), around[place]) for place, each in enumerate(surfaces)])
+    np.savez(
+        folder / "truth.npz",
+        times=times.numpy(),
+        vertices=torch.stack([each.vertices for each in surfaces]).numpy(),
+        faces=faces.numpy(),
+        is_seen=seen.numpy(),
+    )
+
+
+def _placed(surface: PosedMesh, middle: Tensor, scale: float) -> PosedMesh:
+    return replace(surface, vertices=(surface.vertices - middle) * scale)
+
+
+def _seen(mesh: Mesh, camera: Cameras) -> Tensor:
+    """(V,) whether a face at the vertex is in front."""
+    face = rasterise(mesh, camera).face.unique()
+    seen = torch.zeros(len(mesh.vertices), dtype=torch.bool)
+    seen[mesh.faces[face[face >= 0]].flatten()] = True
+    return seen
+
+
+def aligned(points: Tensor, targets: Tensor) -> Tensor:
+    """(V, 3) points turned and shifted as a whole to be as near as can be to (V, 3) others (Kabsch 1976)."""
+    middle, other = points.mean(0), targets.mean(0)
+    u, _, vh = torch.linalg.svd((points - middle).T @ (targets - other))
+    flip = torch.diag(torch.tensor([1.0, 1.0, float(torch.det(u @ vh).sign())]))
+    return (points - middle) @ (u @ flip @ vh) + other
+
+
+def best_rigid(film: Film) -> list[Tensor]:
+    """The frame of which rigid copies are nearest to all others, by their vertices, and its copies: F of (V, 3)."""
+    best, least = [], float("inf")
+    for frame in SCORED:
+        copies = [aligned(film.vertices[frame], each) for each in film.vertices]
+        error = float((torch.stack(copies) - film.vertices).norm(dim=-1).mean())
+        if error < least:
+            best, least = copies, error
+    return best
+
+
+def chamfer(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
+    """Mean distance in both directions and F-score at 1 % of the diagonal over the scored moments, in percent."""
+    found = [
+        surface_distances(Mesh(vertices[place], faces), film.mesh(frame), film.diagonal / 100, SAMPLES)
+        for place, frame in enumerate(SCORED)
+    ]
+    distance = 100 * sum(each.chamfer for each in found) / len(found) / film.diagonal
+    return f"Chamfer {distance:5.2f} %, F@1% {100 * sum(each.f_score for each in found) / len(found):3.0f}"
+
+
+def seen_alone(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
+    """The mean distance of the true points that the film's camera sees, in percent of the diagonal."""
+    found = [
+        distance_to_mesh(film.vertices[frame][film.is_seen[frame]], Mesh(vertices[place], faces)).abs().mean()
+        for place, frame in enumerate(SCORED)
+    ]
+    return f"seen points {100 * float(torch.stack(found).mean()) / film.diagonal:5.2f} % away"
+
+
+@torch.no_grad()
+def material_error(scene: ArticulatedGaussians, film: Film, frame: int) -> tuple[float, ...]:
+    """How far points come off that are on the surface in a frame, and how far they go, in percent of the diagonal."""
+    times = film.times.tolist()
+    followed = scene.carried_points(film.vertices[frame], times, since=times[frame])
+    return tuple(
+        100 * float((points - film.vertices).norm(dim=-1).mean()) / film.diagonal
+        for points in (followed, film.vertices[frame])
+    )
+
+
+@torch.no_grad()
+def report(film: Film, workspace: Workspace, name: str) -> str:
+    """A line per figure."""
+    scene, frames = load_scene(workspace.scene(name)), load_frames(workspace)
+    assert isinstance(scene, ArticulatedGaussians)
+    times = film.times.tolist()
+    meshes = [scene.mesh(times[frame]) for frame in SCORED]
+    measure, copies = chamfer if film.turns else seen_alone, best_rigid(film)
+    lines = {
+        "ours": measure(film, [mesh.vertices for mesh in meshes], meshes[0].faces),
+        "frame 0 held": measure(film, [film.vertices[0]] * len(SCORED), film.faces),
+        "best rigid copy": measure(film, [copies[frame] for frame in SCORED], film.faces),
+    }
+    pairs = [material_error(scene, film, frame) for frame in film.references]
+    error, still = (sum(each) / len(each) for each in zip(*pairs, strict=True))
+    shares = [100 * found / held for found, held in pairs]
+    points = [sample_surface(mesh, SAMPLES, torch.Generator().manual_seed(0))[0] for mesh in meshes[:6]]
+    bias = torch.stack([distance_to_mesh(each, film.mesh(SCORED[place])).mean() for place, each in enumerate(points)])
+    views = compare_views(scene, frames, "test")
+    cycles = workspace.read_records()[name].metrics["cycles"]
+    rows = [f"  {label:16s} {figures}" for label, figures in lines.items()]
+    return "\n".join(
+        [
+            f"  {cycles:.2f} cycles were found",
+            *rows,
+            f"  material error {error:.2f} % of the diagonal, {100 * error / still:.0f} % of held still",
+            f"  the same by the moment of reference: {', '.join(f'{share:.0f}' for share in shares)} %",
+            f"  signed bias {100 * bias.mean() / film.diagonal:+.2f} % of the diagonal",
+            f"  held out: IoU {views['iou']:.3f}, foreground PSNR {views['foreground_psnr']:.1f} dB",
+        ]
+    )
+
+
+def into_workspace(film: Film, workspace: Workspace) -> Film:
+    """The film in the world that the workspace has brought its cameras to."""
+    capture = read_transforms(workspace.path / "transforms.json")
+    world_from_source = torch.from_numpy(capture.world_from_source).float()
+    return replace(
+        film, vertices=transform_points(world_from_source, film.vertices.flatten(0, 1)).view_as(film.vertices)
+    )
+
+
+def run(*arguments: object) -> None:
+    """One command, which must not fail; one whose result is doubted is gone on with."""
+    code = command([*map(str, arguments)])
+    if code not in (0, 7):
+        raise SystemExit(code)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("animals", nargs="*", default=list(ANIMALS))
+    parser.add_argument("--cycles", type=float, default=5)
+    parser.add_argument("--turns", type=float, default=2)
+    parser.add_argument("--films", type=Path, default=None, help="keep the films there")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        for animal in options.animals:
+            home = (options.films or Path(temporary)).resolve() / f"{animal}_{options.cycles:g}_{options.turns:g}"
+            film = filmed(options.data, animal, home / "film", options.cycles, options.turns)
+            workspace = home / "film.a4d"
+            if not workspace.is_dir():
+                os.chdir(home)
+                run("preprocess", film.folder, "--config", RECIPE, "-q")
+            began = time.process_time()
+            settings = [part for each in options.settings for part in ("--set", each)]
+            run("fit-dynamic", workspace, "--config", RECIPE, *settings, "--force", "-q")
+            seconds = time.process_time() - began
+            opened = Workspace.open(workspace)
+            print(f"{animal}: {options.cycles:g} cycles in {options.turns:g} turns, {seconds:.0f} s of processor time")
+            print(report(into_workspace(film, opened), opened, "fit-dynamic"), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A subject followed through films whose masks are known: over a moving ground, out of the picture and back."""
+
+import cv2
+import numpy as np
+import pytest
+
+from a4d.estimation.flow import Carrier
+from a4d.matting.colour_mixture import learn_colours
+from a4d.matting.propagation import follow_subject, touches_border
+
+HEIGHT, WIDTH, COUNT = 96, 128, 12
+
+
+def ground(shift: int) -> np.ndarray:
+    """A pattern of blues and greens, which moves under the camera."""
+    noise = np.random.default_rng(1).normal(size=(HEIGHT, WIDTH + 2 * COUNT, 3))
+    pattern = np.clip(0.4 + 1.4 * cv2.GaussianBlur(noise, (0, 0), 2) * [0.2, 0.7, 1], 0, 1)
+    return pattern[:, shift : shift + WIDTH]
+
+
+def masked(moment: int, step: float = 2.0) -> np.ndarray:
+    """(H, W) bool: a body and a limb that swings, which goes to the right."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    middle = np.array([35 + step * moment, 50])
+    cv2.ellipse(mask, np.rint(middle).astype(int).tolist(), (20, 12), 0, 0, 360, 1, -1)
+    swing = 0.5 * np.sin(moment / 2)
+    end = middle + 30 * np.array([np.sin(swing), np.cos(swing)])
+    cv2.line(mask, np.rint(middle).astype(int).tolist(), np.rint(end).astype(int).tolist(), 1, 7)
+    return mask.astype(bool)
+
+
+def frame(moment: int, step: float = 2.0) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    skin = np.stack([0.85 + 0.1 * np.sin((x - step * moment) / 3), 0.45 + 0.1 * np.sin(y / 2), 0.2 + 0 * x], axis=-1)
+    return np.where(masked(moment, step)[..., None], skin, ground(moment)).astype(np.float32)
+
+
+def overlap(found: np.ndarray, true: np.ndarray) -> float:
+    return float((found & true).sum() / max((found | true).sum(), 1))
+
+
+def test_a_subject_keeps_its_outline_over_a_moving_ground() -> None:
+    film = [frame(moment) for moment in range(COUNT)]
+    followed = follow_subject(film, Carrier(film))
+    shares = [overlap(each.subject, masked(moment)) for moment, each in enumerate(followed)]
+    assert min(shares) > 0.9
+    assert all(each.is_sure for each in followed)
+
+
+def test_a_subject_that_leaves_and_returns_is_nowhere_meanwhile() -> None:
+    moments = [6, 7, 8, 9, 10, 11, 12, 13, 14, 13, 12, 11, 10, 9]
+    film = [frame(moment, step=9.0) for moment in moments]
+    followed = follow_subject(film, Carrier(film))
+    for moment, each in zip(moments, followed, strict=True):
+        true = masked(moment, step=9.0)
+        if true.any():
+            assert overlap(each.subject, true) > 0.9 or not each.is_sure
+            assert true.sum() < 500 or each.is_sure
+        else:
+            assert not each.subject.any()
+    assert touches_border(followed[4].subject)
+    assert not touches_border(followed[0].subject)
+
+
+def test_a_mask_that_is_told_stays_and_leads_the_others() -> None:
+    film = [frame(moment) for moment in range(4)]
+    told = masked(0) & (np.arange(HEIGHT) < 70)[:, None]
+    followed = follow_subject(film, Carrier(film), {0: told})
+    assert np.array_equal(followed[0].subject, told)
+    assert overlap(followed[3].subject, masked(3)) > 0.8
+
+
+def test_a_film_of_which_nothing_stands_out_is_in_doubt() -> None:
+    film = [np.random.default_rng(moment).random((HEIGHT, WIDTH, 3)).astype(np.float32) for moment in range(4)]
+    assert not any(each.is_sure for each in follow_subject(film, Carrier(film)))
+
+
+def test_colours_are_told_apart_and_change_slowly() -> None:
+    generator = np.random.default_rng(0)
+    red, blue = (
+        np.clip(generator.normal(middle, 8, (500, 3)), 0, 255).astype(np.uint8)
+        for middle in ((200, 40, 40), (40, 40, 200))
+    )
+    model = learn_colours(red, blue)
+    assert model.preference(red[None]).min() > 0 > model.preference(blue[None]).max()
+    darker = np.clip(red.astype(int) - 60, 0, 255).astype(np.uint8)
+    relearnt = model.subject.relearnt(darker)
+    assert (relearnt.weights @ relearnt.means) == pytest.approx(darker.mean(0), abs=0.5)
+    blended = model.subject.blended(relearnt, 0.25)
+    assert blended.means == pytest.approx(0.75 * model.subject.means + 0.25 * relearnt.means)

@@ -1,0 +1,124 @@
+"""A film of one orbiting camera, of whose subject nothing is known: a shape, bones, and how often it moves."""
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from a4d.estimation import repetition
+from a4d.geometry.cameras import orbit
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.primitives import icosphere
+from a4d.io.captures.capture import PosedCapture
+from a4d.io.captures.transforms_json import write_transforms
+from a4d.io.pictures.images import write_image
+from a4d.render.mesh import render_mesh
+from a4d.scenes import load_scene
+from a4d.workspace.workspace import Workspace
+
+COUNT, SIZE, CYCLES, TURNS = 60, 48, 5, 2.0
+QUICK = (
+    "--iterations", 6, "--set", "scene.count=150", "--set", "scene.bones=3", "--set", "scene.resolution=32",
+    "--set", "seed.resolution=32", "--set", "views.film.size=32",
+)  # fmt: skip
+
+
+def waving(phase: float) -> Mesh:
+    """A ball with an arm that goes up and down."""
+    ball, arm = icosphere(0.35, 2), icosphere(0.2, 2)
+    offset = torch.tensor([0.55, 0.45 * math.sin(2 * math.pi * phase), 0.0])
+    vertices = torch.cat([ball.vertices, arm.vertices * torch.tensor([2.0, 0.6, 0.6]) + offset])
+    colours = torch.tensor([[0.9, 0.3, 0.1], [0.1, 0.3, 0.9]]).repeat_interleave(len(ball.vertices), 0)
+    return Mesh(vertices, torch.cat([ball.faces, arm.faces + len(ball.vertices)]), colours)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("film") / "waving"
+    folder.mkdir()
+    times = torch.arange(COUNT) / COUNT
+    cameras = orbit(360 * TURNS * times, torch.full((COUNT,), 15.0), 3.0, 40.0, SIZE, SIZE)
+    paths = [folder / f"{index:03d}.png" for index in range(COUNT)]
+    for index, path in enumerate(paths):
+        render = render_mesh(waving(CYCLES * float(times[index])), cameras[index])
+        write_image(
+            path, torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], -1)[0].clamp(0, 1).numpy()
+        )
+    capture = PosedCapture(
+        images=tuple(paths),
+        world_from_camera=cameras.world_from_camera.double().numpy(),
+        intrinsics=cameras.intrinsics.expand(COUNT, 4).double().numpy(),
+        sizes=np.full((COUNT, 2), SIZE),
+        times=times.double().numpy(),
+        up_axis="+y",
+    )
+    write_transforms(folder / "transforms.json", capture)
+    return folder
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repetition, "GRID", 24)
+    monkeypatch.setattr(repetition, "PIXELS", 24)
+
+
+def tensors() -> bytes:
+    return Path("waving.a4d/scenes/fit-dynamic/tensors.safetensors").read_bytes()
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path) -> None:
+    assert a4d("preprocess", film).code == 0
+    result = a4d("fit-dynamic", "waving.a4d", *QUICK)
+    assert result.code in (0, 7), result.err
+    assert "repeats" in " ".join(result.err.split())
+    scene = load_scene(Path("waving.a4d/scenes/fit-dynamic"))
+    assert scene.kind == "articulated"
+    assert scene.config.cycles == pytest.approx(CYCLES, abs=0.1)
+    assert len(scene.bones().radii) == 3
+    metrics = Workspace.open(Path("waving.a4d")).read_records()["fit-dynamic"].metrics
+    assert metrics["cycles"] == pytest.approx(CYCLES, abs=0.1)
+    assert metrics["cycles_lead"] > 2.5
+    before = tensors()
+    assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--force").code == result.code
+    assert tensors() == before
+
+
+@pytest.mark.usefixtures("coarse")
+def test_cycles_may_be_said_and_without_any_the_motion_is_slow_and_stiff(a4d, film: Path) -> None:
+    assert a4d("preprocess", film).code == 0
+    assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--cycles", 0).code in (0, 7)
+    scene = load_scene(Path("waving.a4d/scenes/fit-dynamic"))
+    assert scene.config.cycles == 0
+    assert scene.config.motion.harmonics == 2
+    assert not scene.is_periodic
+    result = a4d(
+        "fit-dynamic", "waving.a4d", *QUICK, "--set", "unrepeated.weights.flow=1", "--cycles", 0, "--name", "x"
+    )
+    assert result.code == 3
+    assert "unrepeated.weights.flow" in result.err
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, film: Path, tmp_path: Path) -> None:
+    assert a4d("preprocess", film, "--flow", "dis", "--set", "flow_strides=[1]").code == 0
+    command = ["fit-dynamic", "waving.a4d", *map(str, QUICK), "--cycles", "5", "--accept", "--iterations", "40"]
+    assert a4d(*command, "--name", "whole").code in (0, 7)
+    run = [sys.executable, "-m", "a4d", *command, "--name", "cut", "--checkpoint-seconds", "0.01"]
+    process = subprocess.Popen(run, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    state = tmp_path / "waving.a4d" / "stages" / "cut.partial" / "checkpoint" / "state.safetensors"
+    deadline = time.monotonic() + 300
+    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.is_file()
+    assert a4d(*command, "--name", "cut", "--checkpoint-seconds", "0.01").code in (0, 7)
+    whole, cut = (tmp_path / f"waving.a4d/scenes/{name}/tensors.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()

@@ -1,0 +1,89 @@
+"""Skeletons that were found in a film, driven by the command line: on the spot, by their like, and by strangers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from loose_scene import Loose
+
+from a4d import scenes
+from a4d.geometry.assets.posing import pose
+from a4d.io.assets.gltf.reader import read_gltf
+from a4d.workspace.source import Source
+from a4d.workspace.workspace import Metadata, Workspace
+
+
+class Walking(Loose):
+    def __init__(self) -> None:
+        super().__init__(walks=0.5)
+
+
+class Stranger(Loose):
+    def __init__(self) -> None:
+        super().__init__(bones=11)
+
+
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Workspaces of films to which scenes of loose bones were fitted."""
+    paths = {}
+    for kind in (Loose, Walking, Stranger):
+        name = kind.__name__.lower()
+        monkeypatch.setitem(scenes.KINDS, name, f"{kind.__module__}:{kind.__name__}")
+        path = paths[name] = tmp_path / f"{name}.a4d"
+        Workspace.create(
+            path, Metadata(name=name, source=Source(kind="video", path="source/a.mp4", sha256="0"), fps=24.0)
+        )
+        (path / "scenes/fit-dynamic").mkdir(parents=True)
+        (path / "scenes/fit-dynamic/scene.yaml").write_text(f"kind: {name}\n")
+    return paths
+
+
+def roots(path: Path) -> torch.Tensor:
+    """(T, 3) where the root of a file goes."""
+    asset = read_gltf(path)
+    (root,) = [joint for joint, parent in enumerate(asset.skeleton(0).parents.tolist()) if parent < 0]
+    node, times = asset.skins[0].joints[root], torch.linspace(0, asset.clips[0].duration, 7).tolist()
+    return torch.stack([pose(asset, asset.clips[0], time).positions[node] for time in times])
+
+
+def test_the_film_s_motion_leaves_with_its_way_or_on_the_spot(a4d, films: dict[str, Path]) -> None:
+    for stem, options in (("way", ()), ("spot", ("--motion-root", "stay"))):
+        result = a4d("export", films["walking"], "--formats", "glb", "--name", stem, "--stem", stem, *options)
+        assert result.code == 0, result.err
+    ways = {stem: roots(films["walking"] / f"exports/{stem}.glb") for stem in ("way", "spot")}
+    assert float(ways["way"][-1, 2] - ways["way"][0, 2]) == pytest.approx(0.5, abs=0.02)
+    assert float((ways["spot"] - ways["spot"][:1])[:, [0, 2]].abs().max()) < 2e-3
+    torch.testing.assert_close(ways["spot"][:, 1], ways["way"][:, 1], atol=2e-3, rtol=0)
+
+
+def test_the_same_rig_drives_by_names_and_a_stranger_by_pairs(a4d, films: dict[str, Path], tmp_path: Path) -> None:
+    lent = a4d("export", films["loose"], "--formats", "glb", "--motion", films["walking"], "--json")
+    assert lent.code == 0, lent.err
+    way = roots(films["loose"] / "exports/loose.glb")
+    assert float(way[-1, 2] - way[0, 2]) > 0.4
+    odd = a4d("export", films["loose"], "--formats", "glb", "--force", "--motion", films["stranger"])
+    assert (odd.code, len(odd.err.strip().splitlines())) == (3, 1)
+    assert "were found on another body" in odd.err
+    assert "--joints FILE" in odd.err
+    own = read_gltf(films["loose"] / "exports/loose.glb").skeleton(0)
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text("joint_99: joint_01\n")
+    wrong = a4d(
+        "export", films["loose"], "--formats", "glb", "--force", "--motion", films["stranger"], "--joints", pairs
+    )
+    assert wrong.code == 3
+    assert "the body has no joint joint_99" in wrong.err
+    assert a4d("export", films["stranger"], "--formats", "glb").code == 0
+    other = read_gltf(films["stranger"] / "exports/stranger.glb").skeleton(0)
+    apart = torch.cdist(own.rest_world[:, :3, 3], other.rest_world[:, :3, 3])
+    named = {other.names[int(row.argmin())]: own.names[joint] for joint, row in enumerate(apart)}
+    pairs.write_text("".join(f"{joint}: {source}\n" for source, joint in named.items()))
+    driven = a4d(
+        "export", films["loose"], "--formats", "glb", "--force", "--motion", films["stranger"], "--joints", pairs
+    )
+    assert driven.code == 0, driven.err
+    asset = read_gltf(films["loose"] / "exports/loose.glb")
+    assert asset.skeleton(0).names == own.names
+    moved = [pose(asset, asset.clips[0], time).positions for time in (0.0, 0.12)]
+    assert float((moved[0] - moved[1]).norm(dim=1).max()) > 0.05
