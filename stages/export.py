@@ -253,6 +253,7 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
     from a4d.geometry.assets.animating import AnimationOptions
 
     animation = AnimationOptions(config.animation, config.tolerance, config.bones)
+    surface = SurfaceOptions(config.resolution, config.texture or None, None, config.surface, config.faces, animation)
     request = SubjectRequest(
         scene=config.from_scene,
         is_posed=config.motion is not None,
@@ -265,9 +266,7 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
         frame=config.frame,
         up=config.up,
         scale=config.scale,
-        surface=SurfaceOptions(
-            config.resolution, config.texture or None, None, config.surface, config.faces, animation
-        ),
+        surface=surface,
         is_textured=config.texture is None,
     )
     return load_subject(workspace, request, device)
