@@ -87,15 +87,12 @@ class Export(Config):
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
     surface: Literal["fused", "poisson"] = Field(default="fused", description="how a mesh is made; poisson by Open3D")
-    faces: int | None = Field(
-        default=None, ge=16, le=2_000_000, description="simplify a mesh that is made here to this many faces, at most"
-    )
+    faces: int | None = Field(default=None, ge=16, le=2_000_000, description="at most, of a mesh that is made here")
     texture: int | None = Field(
         default=None,
         ge=0,
         le=8192,
-        description="bake a picture of this many pixels, or 0 for vertex colours; if not given, one as fine as the "
-        "pictures of a still scene. A mesh that carries one is coarser, or has fewer faces",
+        description="pixels of a baked picture, 0 for vertex colours; as fine as the pictures of a still scene if unset",
     )
     animation: Literal["morph", "bones"] = Field(
         default="morph", description="how a GLB file stores a motion that is not one of joints"
