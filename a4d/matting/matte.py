@@ -167,7 +167,7 @@ def _ask_rembg(rgb: Array) -> Array:
     return np.asarray(answer, np.float32).reshape(rgb.shape[:2]) / np.float32(255)
 
 
-def _notes(alpha: Array, method: Method) -> tuple[str, ...]:
+def _notes(alpha: Array, method: str) -> tuple[str, ...]:
     """What is remarkable about a matte.
 
     Raises:
