@@ -92,7 +92,7 @@ class Export(Config):
         default=None,
         ge=0,
         le=8192,
-        description="pixels of a baked picture, 0 for vertex colours; if not given, as fine as a still scene's pictures",
+        description="pixels of a baked picture, 0 for vertex colours; unset, as fine as a still scene's pictures",
     )
     animation: Literal["morph", "bones"] = Field(
         default="morph", description="how a GLB file stores a motion that is not one of joints"
