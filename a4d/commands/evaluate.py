@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from a4d.contents.shapes import ShapeSource
     from a4d.workspace.workspace import Workspace
 
+BACKGROUNDS = {"black": 0.0, "white": 1.0}
+
 
 @dataclass(frozen=True)
 class ViewOptions:
@@ -54,7 +56,7 @@ class ViewOptions:
     ] = ""
     text: Annotated[
         list[str] | None,
-        typer.Option(help="For CLIP-R: what the scene shows, then, each by an option, what it is to be told from."),
+        typer.Option(help="What the scene shows, then for CLIP-R, each by an option, what it is to be told from."),
     ] = None
     weights: Annotated[
         list[str] | None, typer.Option(help="A judge's folder: NAME=PATH; else that of the hub's cache.")
@@ -100,7 +102,8 @@ def evaluate(
         str | None, typer.Option(help="Compare with a scene of that workspace rather than with its frames.")
     ] = None,
     compare: Annotated[
-        Literal["auto", "views", "shape"], typer.Option(help="auto is all that the truth tells.")
+        Literal["auto", "views", "shape", "turntable"],
+        typer.Option(help="auto is all that the truth tells; turntable asks CLIP alone, of any scene."),
     ] = "auto",
     views: ViewOptions,
     shapes: ShapeOptions,
@@ -118,6 +121,9 @@ def evaluate(
     clip_i: cosine of render and frame; clip_f: of neighbouring renders
     clip_r: share of renders to which their own text is the nearest
 
+    Of a turntable, 24 views over the background:
+    clip_score: 100 times the cosine of views and --text, or what the workspace says that it shows; clip_r
+
     Of shapes, in metres:
     chamfer, accuracy, completeness, f_score, normal_consistency: of surfaces
     cd_3d, cd_4d: ActionBench's; --align is by moment, or as for the first
@@ -128,6 +134,9 @@ def evaluate(
         brought to the truth's depth, turned and shifted; percent is of the truth's longest side
     """
     place = resolve_device(device)
+    if compare == "turntable":
+        (print_json if json else _print)(_turn_around(target, scene, views, place))
+        return
     own, given = _workspace(target), _workspace(against or target)
     candidate, reference = _shapes((target, own, scene), (against, given, against_scene), shapes)
     facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
@@ -208,10 +217,34 @@ def _compare_views(
     if options.refine_poses:
         refine_poses(scene, frames, chosen_frames(frames, options.split)[1], options.refine_poses)
         facts["refine_poses"] = options.refine_poses
-    level = {"black": 0.0, "white": 1.0}[options.background]
+    level = BACKGROUNDS[options.background]
     named = {f"{family}_model": name for family, name in names.items()}
     compared = compare_views(scene, frames, options.split, level, judges)
     return {**named, **facts, "background": options.background, **compared}
+
+
+def _turn_around(target: Path, name: str | None, options: ViewOptions, device: str) -> dict[str, Any]:
+    """What CLIP finds in a scene from all sides."""
+    from a4d.evaluation.judges import FAMILIES, chosen_judges, load_judges
+    from a4d.evaluation.turntable import turntable_figures
+
+    own = _workspace(target)
+    if own is None:
+        raise UsageError(f"{target} is no workspace with a scene", "Leave --compare turntable out")
+    names = chosen_judges(options.judges)
+    texts = tuple(dict.fromkeys(options.text or ())) or tuple(filter(None, [own.metadata.subject]))
+    if names.keys() != {"clip"}:
+        raise UsageError("a turntable is judged by CLIP, and by nothing else", f"Give --judges {FAMILIES['clip'][0]}")
+    if not texts:
+        raise UsageError(f"nothing says what {target} shows", "Give --text")
+    clip = load_judges(names, (), parse_overrides(options.weights or ()), device).clip
+    assert clip is not None
+    with naming_the_run(own):
+        folder = own.scene(name)
+        level = BACKGROUNDS[options.background]
+        figures = turntable_figures(load_scene(folder, device), clip, texts, level)
+    facts = {"workspace": str(target), "scene": folder.name, "text": texts[0], "clip_model": names["clip"]}
+    return {**facts, "background": options.background, **figures}
 
 
 def _posed(

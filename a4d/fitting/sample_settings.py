@@ -1,19 +1,20 @@
-"""The settings of a multi-view video that a prior makes."""
+"""The settings of what a prior makes to be fitted: a multi-view video, or still views of what words say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from a4d.config import plain
+from a4d.config import Config, plain
 from a4d.errors import ConfigError
 from a4d.priors.catalogue import catalogue, check_options, find, locate, with_bases
-from a4d.priors.sampling_settings import SamplingSettings
+from a4d.priors.sampling_settings import SamplingSettings, Spacing
 from a4d.running.weights import weight_overrides
 
-BACKGROUNDS = {"black": 0.0, "grey": 0.5, "white": 1.0}
+Background = Literal["black", "grey", "white"]
+BACKGROUNDS: dict[Background, float] = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
 
 class SampleConfig(SamplingSettings):
@@ -64,6 +65,21 @@ class SampleConfig(SamplingSettings):
         """
         for name in with_bases([self.prior]):
             locate(name, weight_overrides(overrides))
+
+
+class ViewSampleConfig(Config):
+    """Which prior draws still views of what words say, from where, how, and how often, of which the best are taken."""
+
+    prior: str = Field(description="a multi-view prior of the catalogue, such as compact")
+    draws: int = Field(default=8, ge=1, le=256, description="of which the one is taken that agrees best with itself")
+    size: int = Field(ge=16, le=1024, description="pixels of a side")
+    elevation: float = Field(ge=-89, le=89, description="degrees above the subject")
+    radius: float = Field(gt=0, description="metres from the middle to the cameras")
+    fov: float = Field(gt=1, lt=150, description="vertical field of view in degrees")
+    background: Background = Field(description="behind the subject")
+    steps: int = Field(ge=1, le=1000, description="of the sampler")
+    guidance_scale: float = Field(description="of the words")
+    spacing: Spacing = Field(default="trailing", description="of the sampler's timesteps")
 
 
 def own_settings(prior: str) -> dict[str, Any]:

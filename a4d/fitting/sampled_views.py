@@ -89,13 +89,20 @@ def make_video(prior: Prior, scene: Scene, config: SampleConfig, prompt: str, ru
         return prior.decode(sampled).clamp(0, 1).unflatten(0, (prior.views, config.frames)).cpu()
 
 
+def without_background(
+    rgb: Tensor,  # (..., 3) sRGB
+    level: float,
+    exposure: float = 1.0,
+) -> Tensor:
+    """(..., 4) sRGB with straight alpha of pictures over a grey, as bright as before they were darkened by a factor."""
+    alpha = (((rgb - level).norm(dim=-1, keepdim=True) - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)
+    straight = (rgb - level * (1 - alpha)) / (exposure * alpha.clamp_min(1e-3))
+    return torch.cat([straight.clamp(0, 1) * (alpha > 0), alpha], dim=-1)
+
+
 def write_views(folder: Path, rgb: Tensor, config: SampleConfig) -> None:
     """Write (V, F, h, w, 3) pictures as RGBA, without their background and as bright as the scene."""
-    level = BACKGROUNDS[config.background]
-    alpha = (((rgb - level).norm(dim=-1, keepdim=True) - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)
-    straight = (rgb - level * (1 - alpha)) / (config.exposure * alpha.clamp_min(1e-3))
-    straight = straight.clamp(0, 1) * (alpha > 0)
-    for view, frames in enumerate(torch.cat([straight, alpha], dim=-1)):
+    for view, frames in enumerate(without_background(rgb, BACKGROUNDS[config.background], config.exposure)):
         (folder / f"view_{view}").mkdir(parents=True, exist_ok=True)
         for index, rgba in enumerate(frames):
             write_image(folder / f"view_{view}" / f"{index:05d}.png", rgba.numpy())

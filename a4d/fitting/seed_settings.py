@@ -45,8 +45,10 @@ def shape_model(config: SeedConfig) -> str:
 class ShapeConfig(MeshPlacement):
     """The shape that a scene begins from where no scene is given: a simple body, or a coarse mesh of the user's."""
 
-    kind: Literal["ball", "ellipsoid", "cylinder", "mesh"] = Field(
-        default="ball", description="a filled ball, or the surface of an ellipsoid, of an upright cylinder or of a file"
+    kind: Literal["ball", "ellipsoid", "cylinder", "mesh", "visual-hull"] = Field(
+        default="ball",
+        description="a filled ball, or the surface of an ellipsoid, of an upright cylinder or of a file, or what fills "
+        "the outlines of sampled views",
     )
     radius: float = Field(default=0.8, gt=0, description="metres; of a mesh, from its middle to its farthest vertex")
     axes: tuple[Extent, Extent, Extent] = Field(

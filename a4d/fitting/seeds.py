@@ -96,11 +96,26 @@ def _given(known: Known) -> Seed:
 
 
 def _carved(known: Known) -> Seed:
-    train, radius = known.frames.subset(known.frames.select("train")), known.config.radius
+    train, config = known.frames.subset(known.frames.select("train")), known.config
+    return hull_seed(train, config.radius, config.resolution, config.tolerated)
+
+
+def hull_seed(train: Frames, radius: float, resolution: int, tolerated: float = 0.0) -> Seed:
+    """The hull of outlines in the cube [-radius, radius]³ of so many cells along a side.
+
+    Args:
+        train: the pictures with their cameras.
+        radius: metres.
+        resolution: cells.
+        tolerated: share of the views that may be wrong about a cell.
+
+    Raises:
+        InvalidInputError: the outlines leave nothing.
+    """
     masks = Made(len(train), lambda index: train.rgba[index][..., 3])
     colours = Made(len(train), lambda index: train.rgba[index][..., :3])
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    hull = visual_hull(masks, train.cameras, bounds, known.config.resolution, known.config.tolerated)
+    hull = visual_hull(masks, train.cameras, bounds, resolution, tolerated)
     points, normals = hull.surface()
     seen = surface_colours(points, normals, colours, train.cameras, hull.spacing)
     return Seed(points=points, colours=seen, radius=radius, solid=hull)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.nn.functional import normalize
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.asset import Asset
-from a4d.geometry.assets.material import Material, TextureMap
+from a4d.geometry.assets.material import Material, TextureMap, Wrap
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.tangents import encode_normals, tangent_space_normals, vertex_tangents
 from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
@@ -26,6 +27,9 @@ BATCH = 2**18
 
 OUTSIDE = 1e-4
 """How far texture coordinates may leave the picture: files round them."""
+
+MOST_TILES = 4
+"""How often a picture may repeat along either side under texture coordinates that leave it."""
 
 UNCHARTED = 0.01
 """Share of a surface whose texture coordinates may span no area."""
@@ -122,14 +126,15 @@ def bake_texture(
 
 
 def charts_are_sound(unwrapped: UnwrappedMesh, size: int = 512) -> bool:
-    """Whether a picture can say something else of each place: charts lie within it and not over each other.
+    """Whether a picture can say something else of each place: charts do not lie over each other where it repeats.
 
     Args:
         unwrapped: with texture coordinates of any origin.
         size: pixels along either side by which it is judged; charts may share the pixels at their borders.
     """
     uvs = unwrapped.uvs.double()
-    if not bool(((uvs > -OUTSIDE) & (uvs < 1 + OUTSIDE)).all()):
+    first_tile, last_tile = _outermost_tiles(unwrapped)
+    if int((last_tile - first_tile).amax()) >= MOST_TILES:
         return False
     (a, b, c) = uvs[unwrapped.faces].unbind(1)
     first, second = b - a, c - a
@@ -137,13 +142,37 @@ def charts_are_sound(unwrapped: UnwrappedMesh, size: int = 512) -> bool:
     area = unwrapped.mesh.face_normals.norm(dim=1)
     if float(area[flat == 0].sum()) > UNCHARTED * float(area.sum()):
         return False
-    covered = len(texel_centres(unwrapped, size)[0]) / size**2
+    covered = len(texel_centres(unwrapped, size)[0].unique()) / size**2
     return float(flat.sum()) <= covered * (1 + DOUBLE)
 
 
+def leave_picture(unwrapped: UnwrappedMesh) -> bool:
+    """Whether charts lie beside the picture, which then has to repeat."""
+    return any(bool(tile.any()) for tile in _outermost_tiles(unwrapped))
+
+
 def texel_centres(unwrapped: UnwrappedMesh, size: int) -> tuple[Tensor, SurfacePoints]:
-    """The texels of a square texture whose centres lie on a face, (N,) int64 row by row, and what lies there."""
-    flat = unwrapped.uvs.double() * size
+    """The texels of a square texture whose centres lie on a face, (N,) int64 row by row, and what lies there.
+
+    Where charts leave the picture it repeats: each of its repetitions follows the one before.
+    """
+    first, last = _outermost_tiles(unwrapped)
+    columns, rows = (range(int(low), int(high) + 1) for low, high in zip(first, last, strict=True))
+    found = [_tile_centres(unwrapped, size, torch.tensor(tile)) for tile in product(columns, rows)]
+    places, faces, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return places, SurfacePoints(unwrapped, faces, weights)
+
+
+def _outermost_tiles(unwrapped: UnwrappedMesh) -> tuple[Tensor, Tensor]:
+    """(2,) whole coordinates along u and v of the first and of the last repetition of the picture; 0 is itself."""
+    uvs = unwrapped.uvs.double()
+    first = (uvs + OUTSIDE).floor().amin(0)
+    return first, torch.maximum((uvs - OUTSIDE).ceil().amax(0) - 1, first)
+
+
+def _tile_centres(unwrapped: UnwrappedMesh, size: int, tile: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(N,) int64 texels of one repetition of the picture, (N,) faces at their centres, (N, 3) barycentric weights."""
+    flat = (unwrapped.uvs.double() - tile) * size
     vertices = torch.cat([flat, torch.ones(len(flat), 1, dtype=torch.float64)], dim=1).numpy()
     face, barycentric = np.empty((size, size), np.int32), np.empty((size, size, 3), np.float32)
     # A camera at distance one with unit focal length: texture coordinates are pixels.
@@ -152,8 +181,7 @@ def texel_centres(unwrapped: UnwrappedMesh, size: int) -> tuple[Tensor, SurfaceP
     rasterise(vertices, unwrapped.faces.numpy(), lens, 0.5, nothing, face, barycentric, depth)
     places = np.flatnonzero(face >= 0)
     faces = torch.from_numpy(face.reshape(-1)[places]).long()
-    weights = torch.from_numpy(barycentric.reshape(-1, 3)[places])
-    return torch.from_numpy(places), SurfacePoints(unwrapped, faces, weights)
+    return torch.from_numpy(places), faces, torch.from_numpy(barycentric.reshape(-1, 3)[places])
 
 
 def bake_normal_map(
@@ -181,9 +209,12 @@ def bake_normal_map(
 
 def texture_map(
     image: Tensor,  # (H, W, 3) or (H, W, 4) as stored
+    *,
+    repeats: bool = False,
 ) -> TextureMap:
-    """A picture over the first texture coordinates, clamped at its border and interpolated."""
-    return TextureMap(image.clamp(0, 1), 0, ("clamp", "clamp"), True, torch.eye(2, 3))
+    """A picture over the first texture coordinates, clamped at its border unless it repeats, and interpolated."""
+    wrap: Wrap = "repeat" if repeats else "clamp"
+    return TextureMap(image.clamp(0, 1), 0, (wrap, wrap), True, torch.eye(2, 3))
 
 
 def bake_vertex_colours(name: str, mesh: Mesh, size: int = 1024) -> Asset:

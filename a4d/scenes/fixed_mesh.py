@@ -219,7 +219,8 @@ class FixedMeshScene(Scene):
     def asset(self, options: AssetOptions) -> Asset:
         """The surface with baked pictures, over its own texture coordinates where a picture can be laid over them.
 
-        Where parts of a picture would lie over each other, or outside of it, new coordinates are made, which is said.
+        They may leave the picture, which then repeats. Where parts of it would lie over each other, new coordinates are
+        made, which is said.
         """
         primitives, looks = self.surface.asset.meshes[0].primitives, self.surface.asset.materials
         charts = [_own_charts(primitive) for primitive in primitives]
@@ -237,7 +238,7 @@ class FixedMeshScene(Scene):
     def _unwrapped_asset(self, options: AssetOptions, *, has_own: bool) -> Asset:
         """The whole surface in new charts."""
         if has_own:
-            log.warning("the mesh's texture coordinates overlap or leave the picture: new ones are made")
+            log.warning("the mesh's texture coordinates overlap: new ones are made")
         posed = self.surface.posed
         unwrapped = unwrap(Mesh(posed.vertices, posed.faces), options.texture, normals=posed.normals)
         material = self._baked(options.name, unwrapped, options.texture)

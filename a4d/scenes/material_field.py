@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -14,12 +15,15 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
-from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
+from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, leave_picture, texture_map
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.render.shading import SurfaceMaterial, decode_srgb, displaced
 from a4d.scenes.perceptron import NetworkConfig, Perceptron
 
 Interval = tuple[float, float]
+
+METALNESS = 4
+"""Place of metalness among the channels of a material."""
 
 
 class MaterialConfig(Config):
@@ -30,6 +34,12 @@ class MaterialConfig(Config):
     albedo: Interval = Field(default=(0.0, 1.0), description="sRGB")
     roughness: Interval = (0.08, 0.9)
     metallic: Interval = (0.0, 1.0)
+    metallic_start: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="place in its range at which metalness begins; where a surface is dark, little tells it from there",
+    )
     bump: float = Field(default=0.0, ge=0, le=4, description="longest offset that is added to a normal; 0 adds none")
 
 
@@ -48,9 +58,13 @@ class MaterialField(nn.Module):
         self.network = Perceptron(self.encoding.output_features, config.network, 8)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all parameters anew: grey, and halfway through every range."""
+        """Draw all parameters anew: grey, and halfway through every range but that of metalness."""
         self.encoding.initialise(generator)
         self.network.initialise(generator)
+        last, start = self.network[-1], self.config.metallic_start
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias[METALNESS] = math.log(start / (1 - start))
 
     def forward(
         self,
@@ -101,21 +115,21 @@ def baked_material(
         size: pixels of the pictures along either side.
         is_unlit: the albedo is shown as it is; without it there are metallic-roughness and normal maps too.
     """
-    device = field.encoding.table.device
+    device, repeats = field.encoding.table.device, leave_picture(unwrapped)
     values = bake_texture(unwrapped, lambda points: field(points.positions.to(device))[:, :5], size)
-    albedo = texture_map(values[..., :3])
+    albedo = texture_map(values[..., :3], repeats=repeats)
     if is_unlit:
         return Material(name, base_colour_map=albedo, metallic=0.0, roughness=0.9, is_unlit=True)
     # In the layout of glTF; red is free for occlusion, of which there is none.
     factors = torch.cat([torch.ones_like(values[..., :1]), values[..., 3:]], dim=-1)
-    material = Material(name, base_colour_map=albedo, metallic_roughness_map=texture_map(factors))
+    material = Material(name, base_colour_map=albedo, metallic_roughness_map=texture_map(factors, repeats=repeats))
     if not field.config.bump:
         return material
 
     def directions(points: SurfacePoints) -> Tensor:
         return displaced(points.normals, field(points.positions.to(device))[:, 5:].cpu())
 
-    return replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size)))
+    return replace(material, normal_map=texture_map(bake_normal_map(unwrapped, directions, size), repeats=repeats))
 
 
 def _ranges(config: MaterialConfig) -> tuple[Interval, Interval, Interval]:

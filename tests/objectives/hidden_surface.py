@@ -180,7 +180,7 @@ def falling(start: float, end: float, steps: int) -> dict[str, Any]:
 def found_surface(
     seed: Seed,
     extraction: Literal["tetrahedra", "flexicubes"] = "tetrahedra",
-    steps: int = 120,
+    steps: int = 240,
     size: int = 64,
 ) -> FoundSurface:
     """A surface distilled in X-Dreamer's two phases, against the normal maps of the hidden object."""
@@ -252,13 +252,16 @@ def found_material(shading: Literal["shaded", "albedo"] = "shaded", steps: int =
                 "kind": "score-distillation", "views": "all", "prior": "lit", "form": "x0", "guidance_scale": 1,
                 "t": [0.02, {"from": 0.6, "to": 0.05, "steps": steps}],
             },
-            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.05, "weight": 5},
+            {"kind": "material-smoothness", "channels": "roughness-metallic", "distance": 0.1, "weight": 30},
         ],
         "rates": {"material_encoding": falling(2e-2, 2e-3, steps), "material_network": falling(5e-3, 5e-4, steps)},
     }  # fmt: skip
     spec = {
         "kind": "fixed_mesh",
-        "material": {"encoding": {"levels": 6, "table": 32768, "base_resolution": 8, "finest_resolution": 96}},
+        "material": {
+            "encoding": {"levels": 6, "table": 32768, "base_resolution": 8, "finest_resolution": 96},
+            "metallic_start": 0.1,
+        },
         "light": light_settings(known).model_dump(),
         "shading": shading,
     }

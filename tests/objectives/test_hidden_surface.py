@@ -21,6 +21,7 @@ def test_a_hidden_shape_is_found_in_two_phases(seed: Seed) -> None:
     assert found.chamfer < 0.5
     assert found.normal_consistency > 0.94
     assert found.iou > 0.94
+    assert found.seconds < 60
 
 
 @pytest.mark.slow
@@ -30,5 +31,4 @@ def test_a_hidden_material_is_told_from_its_light() -> None:
     assert found.relit > 17
     assert found.relit > baked.relit + 4
     torch.testing.assert_close(torch.tensor(found.metal), torch.tensor(METAL), rtol=0, atol=0.15)
-    # What is matt keeps a trace of metal, .19 of none, which its dark places do not tell apart.
-    torch.testing.assert_close(torch.tensor(found.matt), torch.tensor(MATT), rtol=0, atol=0.2)
+    torch.testing.assert_close(torch.tensor(found.matt), torch.tensor(MATT), rtol=0, atol=0.15)

@@ -124,6 +124,14 @@ def test_the_material_is_the_only_thing_that_learns():
     assert float(scene.material.network[-1].weight.grad[:5].abs().amin()) > 0
 
 
+def test_metalness_begins_where_it_is_told():
+    low = begin(material={**MATERIAL, "metallic_start": 0.1, "metallic": (0.2, 0.6)}).requires_grad_(False)
+    usual = begin().requires_grad_(False)
+    channels, before = (scene.material_channels(scene.vertices) for scene in (low, usual))
+    assert float((channels[:, 4] - (0.2 + 0.1 * 0.4)).abs().max()) < 0.03
+    torch.testing.assert_close(channels[:, :4], before[:, :4], rtol=0, atol=1e-6)
+
+
 def test_another_light_changes_the_look_and_not_the_material():
     scene = begin().requires_grad_(False)
     with torch.no_grad():
@@ -140,12 +148,14 @@ def test_another_light_changes_the_look_and_not_the_material():
         begin_from(scene, {"material": {"bump": 1.0}}, generator(0, "begin"))
 
 
-def test_the_user_s_own_texture_coordinates_and_faces_are_kept(tmp_path: Path):
-    given = cut_in_two()
+@pytest.mark.parametrize("apart", [0.5, pytest.param(-0.8, id="beside the picture, which repeats")])
+def test_the_user_s_own_texture_coordinates_and_faces_are_kept(tmp_path: Path, apart: float, caplog):
+    given = cut_in_two(apart=apart)
     scene = painted(begin(Seed(asset=given), material={**MATERIAL, "bump": 0.4}))
     write_asset(tmp_path / "ball.glb", scene.asset(AssetOptions("ball", 256)))
     asset = read_gltf(tmp_path / "ball.glb")
     before, after = deform(given), deform(asset)
+    assert caplog.text == ""
     for name in ("vertices", "faces", "normals", "uvs", "materials"):
         torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=0, atol=1e-6)
     assert [material.name for material in asset.materials[:2]] == ["left", "right"]
@@ -165,9 +175,9 @@ def test_the_user_s_own_texture_coordinates_and_faces_are_kept(tmp_path: Path):
 @pytest.mark.parametrize(
     "mesh",
     [
-        pytest.param({"scale": 0.6}, id="outside"),
+        pytest.param({"scale": 0.6}, id="over their own repetition"),
+        pytest.param({"scale": 4.0}, id="over many"),
         pytest.param({"scale": 0.0}, id="without area"),
-        pytest.param({"apart": 0.8}, id="beside"),
     ],
 )
 def test_coordinates_that_no_picture_can_be_laid_over_are_replaced(mesh, caplog):

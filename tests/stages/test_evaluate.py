@@ -16,6 +16,7 @@ from a4d.geometry.primitives import box, paint
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.assets.glb_asset import write_asset
 from a4d.randomness import generator
+from a4d.scenes.fixed_mesh import FixedMeshScene
 from a4d.scenes.gaussian_motion import GaussianMotionScene
 from a4d.scenes.seed import Seed
 
@@ -124,10 +125,32 @@ def test_judges_look_at_a_scene_over_the_background_that_is_chosen(a4d, workspac
     assert "a4d weights fetch clip-vit-bigg-14" in missing.err
 
 
+def test_a_turntable_is_judged_by_what_the_workspace_says_that_it_shows(a4d, tmp_path: Path) -> None:
+    assert a4d("preprocess", "a red block").code == 0
+    workspace = Path("a-red-block.a4d")
+    place = workspace / "scenes" / "block"
+    place.mkdir(parents=True)
+    FixedMeshScene.begin({"kind": "fixed_mesh"}, Seed(mesh=box()), generator(0, "begin")).save(place)
+    turn = ("evaluate", workspace, "--compare", "turntable", "--background", "white")
+    eyes = ("--weights", f"clip-vit-l-14={tiny_models.save_clip(tmp_path / 'clip')}")
+    facts = a4d(*turn, "--judges", "clip-vit-l-14", *eyes, "--json").json
+    assert (facts["text"], facts["scene"], facts["clip_model"]) == ("a red block", "block", "clip-vit-l-14")
+    assert -100 <= facts["clip_score"] <= 100
+    assert "clip_r" not in facts
+    texts = ("--text", "a horn", "--text", "a red block")
+    other = a4d(*turn, "--judges", "clip-vit-l-14", *eyes, *texts, "--json").json
+    assert other["clip_score"] != facts["clip_score"]
+    assert 0 <= other["clip_r"] <= 1
+    lacking = a4d(*turn, "--judges", "lpips")
+    assert (lacking.code, len(lacking.err.strip().splitlines())) == (2, 1)
+    assert "--judges clip-vit-b-32" in lacking.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("arm.glb",), 2, "--against"),
+        (("arm.glb", "--compare", "turntable"), 2, "no workspace with a scene"),
         (("arm.glb", "--against", "arm.a4d", "--clip", "run"), 4, "no clip 'run'"),
         (("arm.glb", "--against", "arm.a4d", "--compare", "views"), 2, "views are those of"),
         (("arm.glb", "--against", "arm.a4d", "--judges", "clip"), 2, "views are those of"),

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from a4d.datasets.procedural.clips import Scene, Stage, procedural_scene
+from a4d.datasets.procedural.named_colours import nearest_colours
 from a4d.datasets.procedural.vocabulary import COLOURS, MOTIONS
 from a4d.geometry.cameras import Cameras
 from a4d.priors.compact.attention import RowAttention
@@ -227,8 +228,7 @@ def colour_shares(
     if not inside.any():
         return 0.0, 0.0
     pixels = ((images + 1) / 2).permute(0, 2, 3, 1)[inside]
-    directions = nn.functional.normalize(torch.tensor(list(COLOURS.values())), dim=1)
-    nearest = (nn.functional.normalize(pixels, dim=1) @ directions.T).argmax(1)
+    nearest = nearest_colours(pixels)
     names = list(COLOURS)
     caption = scene.caption.split()
     wanted = [names.index(name) for name in names if name in caption]
