@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
-# From one image to a 3D asset, without GPU, weights or system packages.
-#   bash recipes/quickstart.sh [IMAGE]      without IMAGE, a picture of a generated creature
+# From images to 3D assets, without GPU, weights or system packages.
+#   bash recipes/quickstart.sh [IMAGE...]      without IMAGE, a picture of a generated creature
+# Each IMAGE becomes a workspace of its own in the current folder; one that fails is said and left out.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
 ready_environment
 
-if [ $# -ge 1 ]; then
-  image="$1"
-else
-  image="creature.png"
-  run python "$root/examples/make_creature.py" "$image"
+if [ $# -eq 0 ]; then
+  set -- creature.png
+  run python "$root/examples/make_creature.py" "$1"
 fi
 
-case "$image" in -*) image="./$image" ;; esac
-name="./$(python -m a4d.naming file "$image").a4d"
-run a4d fit-static "$image"
-run a4d export "$name"
+made=() status=0
+for image in "$@"; do
+  case "$image" in -*) image="./$image" ;; esac
+  name="./$(python -m a4d.naming file "$image").a4d"
+  if run a4d fit-static "$image" && run a4d export "$name"; then
+    made+=("$name"/exports/*)
+  else
+    status=$?
+    [ $# -gt 1 ] || exit "$status"
+    echo "$image ended with $status, and is left out" >&2
+  fi
+done
+[ ${#made[@]} -gt 0 ] || exit "$status"
 echo "Done. Open these:" >&2
-ls -1 "$name"/exports >&2
+printf '%s\n' "${made[@]}" >&2
+exit "$status"

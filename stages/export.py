@@ -86,11 +86,13 @@ class Export(Config):
         description="name of the files without a suffix; the workspace's if not given",
     )
     resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
+    surface: Literal["fused", "poisson"] = Field(default="fused", description="how a mesh is made; poisson by Open3D")
+    faces: int | None = Field(default=None, ge=16, le=2_000_000, description="at most, of a mesh that is made here")
     texture: int | None = Field(
         default=None,
-        ge=16,
+        ge=0,
         le=8192,
-        description="bake a picture of this many pixels instead of vertex colours; a surface is extracted coarser",
+        description="pixels of a baked picture, 0 for vertex colours; unset, as fine as a still scene's pictures",
     )
     animation: Literal["morph", "bones"] = Field(
         default="morph", description="how a GLB file stores a motion that is not one of joints"
@@ -203,8 +205,8 @@ class Job:
 
 
 def memory(config: Export) -> list[Demand]:
-    """The texture that is baked, and a picture of a film."""
-    texture = TEXEL_BYTES * config.texture**2 if config.texture else 0
+    """The texture that is baked, of about 1024 pixels where its size is not said, and a picture of a film."""
+    texture = TEXEL_BYTES * (config.texture or 1024) ** 2
     return [Demand("texture", texture, on_device=False), Demand("size", PICTURE_PIXEL * config.size**2)]
 
 
@@ -244,10 +246,11 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
     """What is exported, as the configuration says."""
     from a4d.contents.motions import load_joints
     from a4d.contents.subjects import SubjectRequest, load_subject
-    from a4d.export.subject import SurfaceOptions
+    from a4d.export.surface_options import SurfaceOptions
     from a4d.geometry.assets.animating import AnimationOptions
 
     animation = AnimationOptions(config.animation, config.tolerance, config.bones)
+    surface = SurfaceOptions(config.resolution, config.texture or None, None, config.surface, config.faces, animation)
     request = SubjectRequest(
         scene=config.from_scene,
         is_posed=config.motion is not None,
@@ -260,7 +263,8 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
         frame=config.frame,
         up=config.up,
         scale=config.scale,
-        surface=SurfaceOptions(config.resolution, config.texture, animation),
+        surface=surface,
+        is_textured=config.texture is None,
     )
     return load_subject(workspace, request, device)
 
@@ -391,5 +395,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=5,
+    code_version=6,
 )

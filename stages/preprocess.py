@@ -25,6 +25,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from a4d.intake.cutting import Cutter
     from a4d.intake.person_cutter import PersonCutter
 
 SETTINGS: dict[str, tuple[type[Config], ...]] = {
@@ -91,25 +92,32 @@ def _require_unknown_depth(config: Config, kind: str) -> None:
         raise UsageError("--depth-model tells a depth that is known already", "Leave it out")
 
 
-def _take_image(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_image(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """One image."""
     from a4d.intake.image import take_image
 
-    return take_image(work, part_of(config, ImageSettings), _person(work, config))
+    return take_image(work, part_of(config, ImageSettings), _cutter(work, config, runtime), _person(work, config))
 
 
-def _take_photographs(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_photographs(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """A folder of photographs."""
     from a4d.intake.photographs import take_photographs
 
-    return take_photographs(work, part_of(config, PhotographSettings))
+    return take_photographs(work, part_of(config, PhotographSettings), _cutter(work, config, runtime))
 
 
-def _take_video(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_video(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """A film from one side."""
     from a4d.intake.video import take_video
 
-    return take_video(work, part_of(config, VideoSettings), _person(work, config))
+    return take_video(work, part_of(config, VideoSettings), _cutter(work, config, runtime), _person(work, config))
+
+
+def _cutter(work: Transaction, config: Config, runtime: Runtime) -> Cutter:
+    """What cuts subjects out that are no people."""
+    from a4d.intake.cutting import subject_cutter
+
+    return subject_cutter(work, part_of(config, Matting), part_of(config, ChannelSettings).weights, runtime)
 
 
 def _person(work: Transaction, config: Config) -> PersonCutter | None:
@@ -128,7 +136,7 @@ def _person(work: Transaction, config: Config) -> PersonCutter | None:
     return person_cutter(work, part_of(config, ChannelSettings))
 
 
-def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, Any]:
+def _take_capture(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:
     """Photographs with cameras, films from several sides, a person with poses, or a film of a Lab4D database."""
     from a4d.intake.films import take_films
     from a4d.intake.lab4d_database import take_lab4d
@@ -144,7 +152,8 @@ def _take_capture(work: Transaction, config: Config, _: Runtime) -> dict[str, An
     if is_database(path):
         return take_lab4d(work, part_of(config, CaptureSettings))
     if is_multi_view(path):
-        return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path))
+        cut_out = _cutter(work, config, runtime)
+        return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path), cut_out)
     return take_capture(work, part_of(config, CaptureSettings))
 
 
@@ -160,7 +169,8 @@ def _take_mesh(work: Transaction, config: Config, runtime: Runtime) -> dict[str,
     if shown.clip not in (None, "none"):
         raise UsageError("--clip and --videos both say how the mesh moves", "Give one of them")
     facts, mesh = take_mesh_at_rest(work, shown)
-    return {**facts, **take_films(work, part_of(config, GivenViews), MultiViewFolder.find(shown.videos), mesh)}
+    clip, cut_out = MultiViewFolder.find(shown.videos), _cutter(work, config, runtime)
+    return {**facts, **take_films(work, part_of(config, GivenViews), clip, cut_out, mesh)}
 
 
 def _take_text(work: Transaction, _: Config, __: Runtime) -> dict[str, Any]:
@@ -185,6 +195,7 @@ def require(config: Config) -> None:
     """Look for the weights of what makes channels, and of what cuts people out."""
     channels = part_of(config, ChannelSettings)
     channels.require_weights()
+    part_of(config, Matting).require_model(channels.weights)
     channels.require_people(are_cut_out=part_of(config, Matting).matting == "person")
 
 

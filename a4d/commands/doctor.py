@@ -35,6 +35,7 @@ BACKENDS = {
     "nvdiffrast": "visibility of meshes on CUDA; plain torch without it",
     "h5py": "preprocess of a sequence of People-Snapshot",
     "pycolmap": "estimate-pose --method colmap",
+    "open3d": "export --surface poisson",
     "rembg": "preprocess --matting rembg",
     "ai_edge_litert": "preprocess --matting person",
 }

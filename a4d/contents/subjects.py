@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from a4d.contents.assets import load_asset, world_from_source
+from a4d.contents.front_picture import front_picture
 from a4d.errors import InvalidInputError
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject, SurfaceOptions
+from a4d.export.subject import Moments, Subject
+from a4d.export.surface_options import TEXTURED_FACES, SurfaceOptions
+from a4d.export.texturing import FrontPicture
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
@@ -23,10 +26,14 @@ from a4d.geometry.deformation.staying import staying
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
+from a4d.render.footprint import pixel_sizes
 from a4d.scenes import load_scene
-from a4d.scenes.protocols import Articulated, Moving, Posable
+from a4d.scenes.protocols import Articulated, Moving, Posable, Skinned, Splatting, has_mesh
 from a4d.scenes.scene import Scene
 from a4d.workspace.workspace import Workspace
+
+PHOTOGRAPHED = ("images", "capture")
+"""Kinds of sources whose scenes are fitted to pictures from several sides."""
 
 FPS = 24.0
 MOMENTS = 24
@@ -50,6 +57,7 @@ class SubjectRequest:
         up: axis that points up in the result; None is the custom of each format.
         scale: applied in the end.
         surface: how a scene becomes a surface.
+        is_textured: whether the surface of a still scene of pictures carries one as fine as they are.
     """
 
     scene: str | None = None
@@ -64,6 +72,7 @@ class SubjectRequest:
     up: UpAxis | None = None
     scale: float = 1.0
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
+    is_textured: bool = False
 
 
 def is_given_mesh(workspace: Workspace, scene: str | None, is_posed: bool = False) -> bool:
@@ -110,7 +119,29 @@ def _subject(workspace: Workspace, request: SubjectRequest, device: str) -> Subj
     subject = Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
     if request.motion is not None and isinstance(scene, Articulated):
         return _driven(subject, workspace, request)
-    return subject
+    return _textured(workspace, request, subject) if len(moments.times) == 1 else subject
+
+
+def _textured(workspace: Workspace, request: SubjectRequest, subject: Subject) -> Subject:
+    """A still subject that carries a picture, where it is to and was fitted to any."""
+    scene, surface = subject.scene, request.surface
+    if not isinstance(scene, Splatting) or isinstance(scene, Skinned) or has_mesh(scene):
+        return subject
+    if not (request.is_textured or surface.texture):
+        return subject
+    picture = front_picture(workspace)
+    texel = _texel(workspace, scene, picture) if request.is_textured else None
+    if texel is not None:
+        surface = replace(surface, texel=texel, faces=surface.faces or TEXTURED_FACES)
+    return replace(subject, surface_options=surface, front_picture=picture)
+
+
+def _texel(workspace: Workspace, scene: Splatting, picture: FrontPicture | None) -> float | None:
+    """Metres that a pixel was wide of the pictures that a scene was fitted to; None where it was fitted to none."""
+    if picture is not None:
+        return float(pixel_sizes(picture.camera))
+    source = workspace.metadata.source
+    return scene.footprint if source is not None and source.kind in PHOTOGRAPHED else None
 
 
 def _driven(subject: Subject, workspace: Workspace, request: SubjectRequest) -> Subject:

@@ -37,6 +37,15 @@ class CaptionedPicture:
     caption: str
 
 
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """The pictures of a folder that is laid out so, whether or not they have captions."""
+    for root in (folder, folder / "data"):
+        for below in sorted(root.iterdir()) if root.is_dir() else ():
+            found = next((below / name for name in PICTURES if (below / name).is_file()), None)
+            if found is not None:
+                yield found
+
+
 def captioned_pictures(folder: Path) -> list[CaptionedPicture]:
     """The pictures of a folder that are there, in the order of its list, else of their names.
 

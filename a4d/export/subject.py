@@ -11,8 +11,9 @@ from torch import Tensor
 
 from a4d.errors import UsageError
 from a4d.export.given_asset import GivenAsset
-from a4d.export.texturing import bake_scene, textured_rig
-from a4d.geometry.assets.animating import AnimationOptions, animated_asset
+from a4d.export.surface_options import SurfaceOptions
+from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size, textured_rig
+from a4d.geometry.assets.animating import animated_asset
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
 from a4d.geometry.assets.asset import Asset
@@ -24,6 +25,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.registration import Registration, register
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.decimation import decimated
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.render.asset import AssetRenderer
 from a4d.scenes.extraction import extent, extract_surface
@@ -39,10 +41,6 @@ from a4d.scenes.protocols import (
     has_mesh,
 )
 from a4d.scenes.scene import Scene
-
-FINEST_TEXTURED = 80
-"""Cells along a side of a surface that is extracted to carry a picture, which holds the detail: cutting open the
-hundred thousand faces of a finer one takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +72,6 @@ class Ball:
 
 
 @dataclass(frozen=True)
-class SurfaceOptions:
-    """How a subject becomes a surface.
-
-    Args:
-        resolution: cells along a side where a surface has to be extracted.
-        texture: pixels along either side of baked pictures; None bakes only what the scene bakes by itself.
-        animation: how a motion is stored.
-    """
-
-    resolution: int = 160
-    texture: int | None = None
-    animation: AnimationOptions = field(default_factory=AnimationOptions)
-
-
-@dataclass(frozen=True)
 class Surface:
     """A surface at a moment, and what it is made of.
 
@@ -115,16 +98,18 @@ class Subject:
             their formats' axes.
         up: axis of the files that points up where the frame has +Y; None is the custom of each format.
         left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
+        front_picture: that the scene was fitted to.
     """
 
     name: str
     scene: Scene | None
     given: GivenAsset | None = None
     moments: Moments = Moments()
-    surface_options: SurfaceOptions = SurfaceOptions()
+    surface_options: SurfaceOptions = field(default_factory=SurfaceOptions)
     frame_from_world: Tensor | None = None
     up: UpAxis | None = None
     left_out: tuple[str, ...] = ()
+    front_picture: FrontPicture | None = None
 
     @property
     def is_moving(self) -> bool:
@@ -167,11 +152,24 @@ class Subject:
 
     @cached_property
     def asset(self) -> Asset:
-        """The subject with materials and motion, in the frame of the files; still where nothing can be followed."""
+        """The subject with materials and motion, in the frame of the files; still where nothing can be followed.
+
+        Raises:
+            UsageError: fewer faces are asked for of a surface that is not made here.
+        """
+        if self.surface_options.faces is not None and (not self.is_assembled or self._moves_vertices):
+            raise UsageError(
+                "--faces simplifies surfaces that are made here, and this one's are its own", "Leave it out"
+            )
         if self.given is not None:
             return self.given.in_file
         asset = self._assembled() if self._own_asset is None else self._own_asset
         return asset if self.mesh_from_world is None else placed(asset, self.mesh_from_world)
+
+    @property
+    def _moves_vertices(self) -> bool:
+        """Whether a mesh of the scene's own moves, by vertices that have to stay."""
+        return self.is_moving and self._first_mesh is not None
 
     @property
     def is_assembled(self) -> bool:
@@ -328,12 +326,11 @@ class Subject:
     @cached_property
     def _mesh(self) -> Mesh:
         """The scene's own mesh at the first moment, or one extracted from its renders."""
-        if self._first_mesh is not None:
-            return self._first_mesh
-        resolution = self.surface_options.resolution
-        if self.surface_options.texture is not None:
-            resolution = min(resolution, FINEST_TEXTURED)
-        return extract_surface(self.require_scene(), self.moments.times[0], resolution).to("cpu")
+        options, mesh = self.surface_options, self._first_mesh
+        if mesh is None:
+            scene, first = self.require_scene(), self.moments.times[0]
+            mesh = extract_surface(scene, first, options.cells, options.reconstruction).to("cpu")
+        return mesh if options.faces is None else decimated(mesh, options.faces)
 
     @cached_property
     def _first_mesh(self) -> Mesh | None:
@@ -378,10 +375,14 @@ class Subject:
         elif frames is None:
             frames = mesh.vertices[None]
         options, seconds = self.surface_options, self.moments.seconds_per_frame
-        if options.texture is None:
+        if not options.has_picture:
             return animated_asset(self.name, primitive_from_mesh(mesh), frames, seconds, options.animation, PLAIN)
-        unwrapped = unwrap(mesh, options.texture)
-        material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], options.texture)
+        size = options.texture
+        if size is None:
+            assert options.texel is not None
+            size = texture_size(mesh, options.texel)
+        unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture)
+        material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], looks)
         positions, normals = unwrapped.follow(frames)
         return animated_asset(
             self.name, unwrapped.primitive(), positions, seconds, options.animation, material, normals

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,14 +13,17 @@ from a4d.geometry.assets.asset import Asset, Influences
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import deform
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.reconstruction.colouring import SeenColours
 from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
-from a4d.render.baking import SurfacePoints, bake_texture, texture_map
+from a4d.render.baking import SurfaceFunction, SurfacePoints, bake_texture, texture_map
+from a4d.render.mesh import render_mesh
 from a4d.scenes.extraction import cameras_around, extent, render_surface
 from a4d.scenes.protocols import Coloured
 from a4d.scenes.scene import Scene
 
 VIEW_SIZE = 512
-"""Pixels of a side of the renders that a texture is made of."""
+"""Pixels of a side of the renders that a texture is made of, at most."""
 
 VIEWS_PER_RING = 10
 
@@ -33,25 +37,100 @@ DEPTH_TOLERANCE = 0.02
 """Of the subject's radius: how far from the nearest surface a point may be and still count as seen."""
 
 
-def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, size: int) -> Material:
+FILLED = 0.6
+"""Share of a texture that charts cover, about."""
+
+SIZES = (256, 4096)
+"""Smallest and largest picture, pixels of a side, whose size follows from that of its texels."""
+
+OVERLAP = 0.85
+"""Of a surface's outline and a picture's, at the least: else it is no picture of this surface."""
+
+
+@dataclass(frozen=True)
+class FrontPicture:
+    """A picture that shows a scene, as fine as it was taken.
+
+    Args:
+        rgba: (H, W, 4) straight sRGB and alpha in [0, 1].
+        camera: one view of its size.
+    """
+
+    rgba: Tensor
+    camera: Cameras
+
+    def seen_on(self, mesh: Mesh) -> SeenColours | None:
+        """What it says of places on a surface; None where the surface has another outline."""
+        render = render_mesh(mesh, self.camera)
+        shown, wanted = render.alpha[0, ..., 0] > 0.5, self.rgba[..., 3] > 0.5
+        if float((shown & wanted).sum()) < OVERLAP * float((shown | wanted).sum()):
+            return None
+        return SeenColours(self.rgba, self.camera, render.depth[0, ..., 0])
+
+
+def texture_size(mesh: Mesh, texel: float) -> int:
+    """Pixels of a picture's side whose texels are so wide on a surface.
+
+    Args:
+        mesh: the surface.
+        texel: metres.
+    """
+    area = float(mesh.face_normals.norm(dim=1).sum()) / 2
+    side = math.ceil(math.sqrt(area / FILLED) / texel / 64) * 64
+    return min(max(side, SIZES[0]), SIZES[1])
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What decides a baked picture beside the scene.
+
+    Args:
+        size: pixels of a side.
+        texel: metres that a pixel of the scene's renders need not be finer than; None takes the largest renders.
+        picture: what it shows is taken from there.
+    """
+
+    size: int
+    texel: float | None = None
+    picture: FrontPicture | None = None
+
+
+def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, looks: Looks) -> Material:
     """The base colour of a scene over a surface, as a rough material.
 
     Args:
         scene: that the surface was taken from.
         unwrapped: the surface.
         time: in [0, 1] of the clip.
-        size: pixels of the picture along either side.
+        looks: of the picture.
     """
     device = next(scene.parameters()).device
+    seen = None if looks.picture is None else looks.picture.seen_on(unwrapped.mesh)
+
+    def known(points: SurfacePoints) -> Tensor:
+        assert isinstance(scene, Coloured)
+        return scene.surface_colours(points.positions.to(device), time).cpu()
+
     with torch.no_grad():
         if isinstance(scene, Coloured):
-            image = bake_texture(
-                unwrapped, lambda points: scene.surface_colours(points.positions.to(device), time).cpu(), size
-            )
+            image = bake_texture(unwrapped, _over(known, seen), looks.size)
         else:
+            photographs = _Photographs(scene, time, unwrapped, looks.texel)
             # Renders are as smooth as their pixels: more samples per texel would show no more.
-            image = bake_texture(unwrapped, _Photographs(scene, time, unwrapped), size, samples=1)
+            image = bake_texture(unwrapped, _over(photographs, seen), looks.size, samples=1)
     return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
+
+
+def _over(function: SurfaceFunction, seen: SeenColours | None) -> SurfaceFunction:
+    """Colours of a picture over others, where it shows the surface."""
+    if seen is None:
+        return function
+
+    def painted(points: SurfacePoints) -> Tensor:
+        colours, share = seen(points.positions, points.normals)
+        return torch.lerp(function(points), colours, share[:, None])
+
+    return painted
 
 
 def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
@@ -67,7 +146,7 @@ def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
     assert whole.influences is not None
     flat = unwrap(deform(asset).mesh, size)
     posed = replace(flat, mesh=deform(asset, asset.clips[0] if asset.clips else None).mesh)
-    material = bake_scene(scene, posed, time, size)
+    material = bake_scene(scene, posed, time, Looks(size))
     joints, weights = whole.influences.joints[flat.sources], whole.influences.weights[flat.sources]
     primitive = replace(flat.primitive(), influences=Influences(joints, weights))
     return replace(asset, meshes=(replace(asset.meshes[0], primitives=(primitive,)),), materials=(material,))
@@ -76,10 +155,11 @@ def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
 class _Photographs:
     """Renders from all sides, projected onto the surface."""
 
-    def __init__(self, scene: Scene, time: float, unwrapped: UnwrappedMesh) -> None:
+    def __init__(self, scene: Scene, time: float, unwrapped: UnwrappedMesh, texel: float | None) -> None:
         device = next(scene.parameters()).device
         self.radius = extent(scene, time)
-        self.cameras: Cameras = cameras_around(self.radius, VIEW_SIZE, VIEWS_PER_RING)
+        size = VIEW_SIZE if texel is None else min(VIEW_SIZE, math.ceil(2 * self.radius / texel))
+        self.cameras: Cameras = cameras_around(self.radius, size, VIEWS_PER_RING)
         self.fallback = unwrapped.mesh.colours
         self.views = []
         with torch.no_grad():

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from a4d.intake.common import naming
+from a4d.intake.cutting import Cutter
 from a4d.intake.given_views import take_views
 from a4d.intake.mesh_views import PlacedMesh
 from a4d.intake.settings import GivenViews
 from a4d.io.captures.multi_view_folder import Excerpt, MultiViewFolder
-from a4d.matting.matte import matte
 from a4d.pixels import Array
 from a4d.workspace.transaction import Transaction
 
 
 def take_films(
-    work: Transaction, config: GivenViews, clip: MultiViewFolder, mesh: PlacedMesh | None = None
+    work: Transaction, config: GivenViews, clip: MultiViewFolder, cut_out: Cutter, mesh: PlacedMesh | None = None
 ) -> dict[str, Any]:
     """Write the frames of all films, each cut out, and their cameras and times.
 
@@ -24,6 +24,7 @@ def take_films(
         work: takes images and cameras.
         config: what is taken of the films, and where their cameras stood.
         clip: the films.
+        cut_out: finds the subject of each frame.
         mesh: that their first moment should show; None checks nothing.
 
     Raises:
@@ -33,13 +34,13 @@ def take_films(
     excerpt = Excerpt(config.start, config.end, config.fps, config.max_size)
     notes = set[str]()
 
-    def cut_out(view: Path, frame: Array) -> Array:
+    def alone(view: Path, frame: Array) -> Array:
         with naming(view):
-            found = matte(frame, config.matting)
+            found = cut_out(frame)
         notes.update(found.notes)
         return found.rgba
 
-    facts = take_views(work, config, clip, excerpt, cut_out, mesh)
+    facts = take_views(work, config, clip, excerpt, alone, mesh)
     for note in sorted(notes):
         work.warn(note)
     return facts

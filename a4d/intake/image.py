@@ -7,6 +7,7 @@ from typing import Any
 from a4d.config import plain
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_filmed, as_rgba, naming, same_size, write_filmed
+from a4d.intake.cutting import Cutter
 from a4d.intake.person_cutter import PersonCutter
 from a4d.intake.settings import ImageSettings
 from a4d.io.depth_maps import nearness, read_depth_map
@@ -16,13 +17,16 @@ from a4d.pixels import SOLID, Array
 from a4d.workspace.transaction import Transaction
 
 
-def take_image(work: Transaction, config: ImageSettings, person: PersonCutter | None = None) -> dict[str, Any]:
+def take_image(
+    work: Transaction, config: ImageSettings, cut_out: Cutter, person: PersonCutter | None = None
+) -> dict[str, Any]:
     """Write one image in its frame, and its depth map; the crop is noted so that results can be placed back.
 
     Args:
         work: takes the image.
-        config: what is known of it, and how its subject is found.
-        person: cuts the subject out in place of what the settings say.
+        config: what is known of it.
+        cut_out: finds its subject, where no mask says it.
+        person: cuts the subject out in its place.
 
     Raises:
         InvalidInputError: the image or a map is damaged, or no subject is found.
@@ -31,7 +35,7 @@ def take_image(work: Transaction, config: ImageSettings, person: PersonCutter | 
     path = work.workspace.source_path()
     image = read_image(path, max_size=4 * config.size, warn=work.warn)
     with naming(path):
-        found = matte(image, config.matting, config.mask) if person is None else person(image)
+        found = (person or cut_out)(image) if config.mask is None else matte(image, mask=config.mask)
         if person is not None:
             person.require_found()
     for note in found.notes:

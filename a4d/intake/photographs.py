@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import UsageError
 from a4d.intake.common import as_rgba, naming, same_size
+from a4d.intake.cutting import Cutter
 from a4d.intake.settings import CaptureSettings, PhotographSettings
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture
@@ -18,12 +19,11 @@ from a4d.io.captures.capture_reader import read_capture
 from a4d.io.captures.transforms_json import find_transforms, write_transforms
 from a4d.io.captures.undistortion import without_distortion
 from a4d.io.pictures.images import list_images, read_image, write_image
-from a4d.matting.matte import matte
 from a4d.pixels import shrink
 from a4d.workspace.transaction import Transaction
 
 
-def take_photographs(work: Transaction, config: PhotographSettings) -> dict[str, Any]:
+def take_photographs(work: Transaction, config: PhotographSettings, cut_out: Cutter) -> dict[str, Any]:
     """Write photographs cut out where they lie, since their cameras will need each image whole and as stored.
 
     Raises:
@@ -33,7 +33,7 @@ def take_photographs(work: Transaction, config: PhotographSettings) -> dict[str,
     folder = work.replace("images")
     for index, path in enumerate(paths):
         with naming(path):
-            found = matte(read_image(path, config.max_size, upright=False, warn=work.warn), config.matting)
+            found = cut_out(read_image(path, config.max_size, upright=False, warn=work.warn))
         write_image(folder / f"{index:05d}.png", found.rgba)
     work.describe(frame_count=len(paths), notes={"files": [path.name for path in paths], "straightened": False})
     return {"frames": len(paths)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from a4d.config import Config
 from a4d.io.depth_maps import Larger
+from a4d.matting.methods import Method
 from a4d.priors.catalogue import catalogue, locate, require_kind
 from a4d.running.weights import weight_overrides
 
@@ -17,15 +18,51 @@ if TYPE_CHECKING:
 
 AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
 
+MATTING_MODELS = "matting"
+"""What the catalogue calls models that cut subjects out."""
+
 CamerasFrame = Literal["mesh", "world"]
+
+
+METHODS = tuple(method for method in get_args(Method) if method != "mask")
+"""How a subject is cut out without a model of the catalogue."""
+
+
+def _known_matting(value: str) -> str:
+    known = [*METHODS, *(name for name, entry in catalogue().items() if entry.kind == MATTING_MODELS)]
+    if value not in known:
+        raise ValueError(f"there is no matting '{value}'; choose from {', '.join(known)}")
+    return value
+
+
+MattingName = Annotated[str, AfterValidator(_known_matting)]
 
 
 class Matting(Config):
     """How a subject is told from what is around it."""
 
-    matting: Literal["auto", "alpha", "uniform", "grabcut", "rembg", "person"] = Field(
-        default="auto", description="how the subject is cut out of its background; a person only if asked"
+    matting: MattingName = Field(
+        default="auto",
+        description="how the subject is cut out of its background: auto, alpha, uniform, grabcut, rembg, person, or a "
+        "model by its name; a person, or a model's subject, only if asked",
     )
+
+    @property
+    def method(self) -> Method | None:
+        """The method; None where it is a model."""
+        return cast("Method", self.matting) if self.matting in METHODS else None
+
+    def require_model(self, weights: str) -> None:
+        """Look for the model, where one is chosen, reading none of its weights.
+
+        Args:
+            weights: folders that the user names, as `weight_overrides` takes them.
+
+        Raises:
+            BackendUnavailableError: its weights are not on this machine.
+        """
+        if self.method is None:
+            locate(self.matting, weight_overrides(weights))
 
 
 class Square(Config):

@@ -14,6 +14,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_filmed, naming, write_filmed
+from a4d.intake.cutting import Cutter
 from a4d.intake.followed_subject import GATES, cut_out_together
 from a4d.intake.given_masks import GivenMasks
 from a4d.intake.person_cutter import PersonCutter
@@ -65,7 +66,9 @@ class _CutFrames:
         self.notes.update(found.notes)
 
 
-def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | None = None) -> dict[str, Any]:
+def take_video(
+    work: Transaction, config: VideoSettings, subject: Cutter, person: PersonCutter | None = None
+) -> dict[str, Any]:
     """Write every frame in one common crop, so that the subject's motion stays.
 
     A frame that does not show the subject keeps its place, and is transparent. Where neither alpha nor a plain backdrop
@@ -74,6 +77,7 @@ def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | 
     Args:
         work: takes the frames.
         config: which frames are taken, and how.
+        subject: cuts it out of a frame by itself, where a model is to.
         person: cuts the subject out in place of what the settings say.
 
     Raises:
@@ -86,7 +90,7 @@ def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | 
         work.warn(message.replace(str(path), path.name))
 
     shot, count = chosen_shot(path, config, warn)
-    cut_out = _cutter(path, config, person, shot, count)
+    cut_out = _cutter(path, config, person or subject, shot, count)
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
     frames = islice(video.sound_frames(config.strict, warn), shot.start, shot.stop)
     taken = _cut_out(work, path, frames, video, cut_out)
@@ -112,15 +116,16 @@ def take_video(work: Transaction, config: VideoSettings, person: PersonCutter | 
     return {"frames": len(taken.files), "fps": video.fps, "matting": ", ".join(sorted(taken.methods)), **figures}
 
 
-def _cutter(path: Path, config: VideoSettings, person: PersonCutter | None, shot: range, count: int) -> CutOut:
+def _cutter(path: Path, config: VideoSettings, by_itself: Cutter, shot: range, count: int) -> CutOut:
     """What cuts one frame out."""
     if config.masks is not None:
         return GivenMasks(config.masks, source_frames(path, count, config.start, config.end, config.fps).tolist(), shot)
-    if person is not None:
-        return lambda frame, _: person(frame)
-    if config.matting == "rembg":
+    method = config.method
+    if method is None or method == "person":
+        return lambda frame, _: by_itself(frame)
+    if method == "rembg":
         return lambda frame, _: matte(frame, "rembg", must_show=False)
-    return lambda frame, _: plain_matte(frame, config.matting)
+    return lambda frame, _: plain_matte(frame, method)
 
 
 def _cut_out(work: Transaction, path: Path, frames: Iterator[Array], video: Video, cut_out: CutOut) -> _CutFrames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,9 @@ from a4d.errors import BackendUnavailableError, InvalidInputError, UsageError
 from a4d.io.pictures.images import read_image, to_bytes
 from a4d.matting.edges import decontaminate, soft_edges
 from a4d.matting.grabcut import find_subject
+from a4d.matting.methods import Method
 from a4d.matting.uniform import find_backdrop, key
 from a4d.pixels import SOLID, Array, extend_colours
-
-Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask", "person"]
 
 MIN_SIDE = 8
 """Pixels below which a picture shows nothing that could be told from its background."""
@@ -31,12 +30,12 @@ class Matte:
 
     Args:
         rgba: (H, W, 4) straight alpha; the colours are the subject's own, also beyond its outline.
-        method: which method made it; never `auto`.
+        method: which method or model made it; never `auto`.
         notes: sentences that the user should see, such as that the subject fills the image.
     """
 
     rgba: Array
-    method: Method
+    method: str
     notes: tuple[str, ...] = ()
 
 
@@ -168,7 +167,7 @@ def _ask_rembg(rgb: Array) -> Array:
     return np.asarray(answer, np.float32).reshape(rgb.shape[:2]) / np.float32(255)
 
 
-def _notes(alpha: Array, method: Method) -> tuple[str, ...]:
+def _notes(alpha: Array, method: str) -> tuple[str, ...]:
     """What is remarkable about a matte.
 
     Raises:

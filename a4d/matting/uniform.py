@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from a4d.matting.remains import with_shadows, without_fragments
 from a4d.pixels import Array
 
 Mask = NDArray[np.bool_]
@@ -17,6 +18,9 @@ MAX_NOISE = 0.03
 
 MIN_AGREEMENT = 0.7
 """Share of the border that must agree; a subject may cover the rest."""
+
+GAP = 0.006
+"""Half width, as a share of the longer side, of a gap through which nothing is reached."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +70,37 @@ def key(
     rgb: Array,  # (H, W, 3)
     backdrop: Backdrop,
 ) -> Mask:
-    """(H, W) where the subject is, at least in part: all that differs, without specks and what shows through holes."""
+    """(H, W) where the subject is, at least in part.
+
+    All that differs from the backdrop, without its shadows, without specks, and without what shows through holes.
+    """
     away = distance(rgb, backdrop)
     limit = threshold(backdrop)
     plain = away <= limit
-    outside = _reached_from_border(plain)
-    subject = ~outside
-    # Inside the outline, only a region that matches the backdrop as closely as the backdrop itself is a hole in it:
-    # a light part of the subject on a light backdrop is shaded.
+    outside = _flooded(plain)
+    # What only a narrow gap joins to the outside, and what lies within the outline, is a hole where it matches the
+    # backdrop as closely as the backdrop itself: a light part of the subject on a light backdrop is shaded.
     count, labels, stats, _ = cv2.connectedComponentsWithStats((plain & ~outside).astype(np.uint8), connectivity=4)
+    subject_area = (~outside).sum()
     for label in range(1, count):
         region = labels == label
-        large = stats[label, cv2.CC_STAT_AREA] > 2e-3 * subject.sum()
-        if large and np.median(away[region]) < max(2 * backdrop.noise, 0.008):
-            subject[region] = False
-    return _without_specks(subject, away > 2 * limit)
+        is_large = stats[label, cv2.CC_STAT_AREA] > 2e-3 * subject_area
+        touches = bool((cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & outside).any())
+        if (is_large or touches) and np.median(away[region]) < max(2 * backdrop.noise, 0.008):
+            outside |= region
+    outside = with_shadows(rgb, backdrop.colours, outside)
+    return without_fragments(rgb, ~outside, away > 2 * limit)
+
+
+def _flooded(plain: Mask) -> Mask:
+    """What is reached from the border without squeezing through gaps: an outline may be as pale as the backdrop."""
+    radius = max(1, round(GAP * max(plain.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    # Beyond the border there is nothing but backdrop.
+    padded = cv2.copyMakeBorder(plain.astype(np.uint8), radius, radius, radius, radius, cv2.BORDER_REPLICATE)
+    wide = cv2.erode(padded, disc)[radius:-radius, radius:-radius].astype(bool)
+    core = _reached_from_border(wide)
+    return plain & cv2.dilate(core.astype(np.uint8), disc).astype(bool)
 
 
 def _fit(rgb: Array, where: Mask, degree: int) -> tuple[Backdrop, float] | None:
@@ -122,14 +142,3 @@ def _reached_from_border(region: Mask) -> Mask:
     touched[border] = True
     touched[0] = False
     return touched[labels]
-
-
-def _without_specks(subject: Mask, certain: Mask) -> Mask:
-    """Drop components that are tiny beside the largest one or that nowhere differ for certain."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(subject.astype(np.uint8), connectivity=8)
-    if count <= 1:
-        return subject
-    sure = np.bincount(labels[certain], minlength=count) > 0
-    keep = sure & (stats[:, cv2.CC_STAT_AREA] > 1e-3 * stats[1:, cv2.CC_STAT_AREA].max())
-    keep[0] = False
-    return keep[labels]

@@ -89,6 +89,7 @@ USES = {
     "depth": "It tells the depth of frames: `a4d preprocess --depth-model`",
     "features": "It tells features of frames: `a4d preprocess --features`",
     "image-to-shape": "It makes a shape of one picture: `a4d fit-static`",
+    "matting": "It cuts subjects out of pictures: `a4d preprocess --matting`",
     "keypoints": "It finds people in frames: `a4d preprocess --keypoints`",
 }
 """What the kinds of entries are for that are no priors."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from a4d.geometry.cameras import Cameras, orbit, turntable
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.reconstruction.fusion import DepthView, FusionSettings, fuse
+from a4d.geometry.reconstruction.depth_views import DepthView
+from a4d.geometry.reconstruction.fusion import FusionSettings, fuse
+from a4d.geometry.reconstruction.poisson import poisson
 from a4d.render.render import Render
 from a4d.scenes.protocols import Splatting
 from a4d.scenes.scene import Scene
@@ -57,17 +60,24 @@ def cameras_around(radius: float, size: int, per_ring: int = 16) -> Cameras:
     return orbit(azimuth, elevation, distance_for(radius), FOV_DEGREES, size, size)
 
 
+Reconstruction = Literal["fused", "poisson"]
+
+
 @torch.no_grad()
-def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> Mesh:
-    """Fuse the scene's depth from all sides into a closed mesh with vertex colours.
+def extract_surface(
+    scene: Scene, time: float = 0.0, resolution: int = 160, reconstruction: Reconstruction = "fused"
+) -> Mesh:
+    """Make a closed mesh with vertex colours of the scene's depth from all sides.
 
     Args:
         scene: anything that renders colour, coverage and depth.
         time: in [0, 1] of the clip.
         resolution: cells along each side of the volume.
+        reconstruction: from depth to surface; `poisson` through Open3D.
 
     Raises:
         InvalidInputError: the scene shows no surface.
+        BackendUnavailableError: Open3D is asked for, and is not installed.
     """
     radius = extent(scene, time)
     device = next(scene.parameters()).device
@@ -80,6 +90,8 @@ def extract_surface(scene: Scene, time: float = 0.0, resolution: int = 160) -> M
             yield DepthView(render.depth[0, ..., 0], render.alpha[0, ..., 0], render.rgb[0], camera)
 
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
+    if reconstruction == "poisson":
+        return poisson(views(), bounds, resolution)
     return fuse(views(), bounds, FusionSettings(resolution=resolution))
 
 

@@ -274,6 +274,7 @@ def _kind_of_file(path: Path) -> Kind | None:
 
 
 def _kind_of_folder(path: Path) -> Kind:
+    from a4d.datasets.captioned_pictures import pictures_below
     from a4d.io.captures.colmap import IMAGE_FOLDERS, find_colmap_models
     from a4d.io.captures.lab4d import is_database
     from a4d.io.captures.multi_view_folder import is_multi_view
@@ -298,6 +299,12 @@ def _kind_of_folder(path: Path) -> Kind:
         return "images"
     if nested_transforms(path) is not None:
         return "capture"
+    single = next(iter(pictures_below(path)), None)
+    if single is not None:
+        raise InvalidInputError(
+            f"{path} holds single pictures of several things, which are no capture",
+            f"Fit each by itself: `a4d fit-static {as_argument(single)}`, or all by recipes/quickstart.sh",
+        )
     raise InvalidInputError(
         f"the folder {path} holds no images, no view_0.mp4, no transforms.json, no COLMAP model and no workspace.yaml",
         "Name a workspace, or a folder of images",

@@ -12,8 +12,10 @@ from showing import Showing
 
 from a4d.export import texturing
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject, Surface, SurfaceOptions
+from a4d.export.subject import Moments, Subject, Surface
+from a4d.export.surface_options import SurfaceOptions
 from a4d.export.surfaces import coloured, write_glb, write_obj_file
+from a4d.export.texturing import FILLED, FrontPicture, Looks, bake_scene, texture_size
 from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
@@ -112,6 +114,30 @@ def test_a_scene_is_textured_from_its_renders(tmp_path: Path, monkeypatch: pytes
     subject = Subject("ring", scene, None, Moments(), SurfaceOptions(texture=512))
     facts = write_glb(tmp_path / "ring.glb", subject)
     assert facts["glb_psnr"] > 33
+
+
+def test_what_the_picture_shows_is_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texturing, "VIEWS_PER_RING", 4)
+    unwrapped = unwrap(torus(sections=32), 256)
+    grey = static_asset("ring", unwrapped.primitive(), Material(base_colour=(0.5, 0.5, 0.5, 1.0)))
+    painted = Material(base_colour_map=texture_map(bake_texture(unwrapped, striped, 512)))
+    camera, behind = turntable(2, 60.0, 3.0, 40.0, 192)[0], turntable(2, -60.0, 3.0, 40.0, 192)[1]
+    truth = static_asset("ring", unwrapped.primitive(), painted)
+    shown = AssetRenderer(truth).render(deform(truth), camera)
+    size = texture_size(unwrapped.mesh, 0.01)
+    assert (size * 0.01) ** 2 * FILLED == pytest.approx(
+        float(unwrapped.mesh.face_normals.norm(dim=1).sum()) / 2, rel=0.3
+    )
+    looks = Looks(size, 0.02, FrontPicture(shown.rgba, camera))
+    made = static_asset("ring", unwrapped.primitive(), bake_scene(Showing(grey), unwrapped, 0.0, looks))
+    again = AssetRenderer(made).render(deform(made), camera).rgba
+    inside = (shown.rgba[..., 3] > 0.99) & (again[..., 3] > 0.99)
+    apart = (again - shown.rgba)[inside][:, :3].abs().mean(1)
+    assert float(apart.quantile(0.6)) < 0.05, "what faces the camera is the picture"
+    back = AssetRenderer(made).render(deform(made), behind).rgba
+    assert float(back[back[..., 3] > 0.99][:, :3].std()) < 0.05, "what it does not see is the scene's grey"
+    elsewhere = FrontPicture(shown.rgba.flip(0).roll(60, 0), camera)
+    assert elsewhere.seen_on(unwrapped.mesh) is None
 
 
 @pytest.mark.slow

@@ -69,6 +69,50 @@ def test_the_subject_may_touch_the_border():
     assert np.abs(result.rgba[..., 3] - truth[..., 3]).mean() < 0.008
 
 
+def table(size: int = 192) -> np.ndarray:
+    """A grey-blue top on two legs, which stand apart."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    top = (np.abs(x - 0.5) < 0.3) & (np.abs(y - 0.35) < 0.1)
+    legs = (np.abs(np.abs(x - 0.5) - 0.24) < 0.04) & (y > 0.35) & (y < 0.8)
+    colours = [0.3 + 0.1 * x, 0.35 + 0 * x, 0.5 + 0.1 * np.sin(14 * y)]
+    return np.stack([*colours, top | legs], axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize("ground", [(1.0, 1.0, 1.0), (0.6, 0.6, 0.6), (0.93, 0.9, 0.84)])
+def test_soft_shadows_and_the_floor_between_legs_are_background(ground):
+    y, x = (np.mgrid[:192, :192] + 0.5) / 192
+    shadow = 1 - 0.45 * np.exp(-(((x - 0.5) / 0.32) ** 2) - ((y - 0.8) / 0.06) ** 2)
+    truth = table()
+    found = matte(composite(truth, (np.array(ground) * shadow[..., None]).astype(np.float32)))
+    assert found.method == "uniform"
+    alpha = found.rgba[..., 3]
+    assert np.minimum(alpha, truth[..., 3]).sum() / np.maximum(alpha, truth[..., 3]).sum() > 0.95
+    assert alpha[int(0.6 * 192) : int(0.78 * 192), 80:112].max() < 0.05
+
+
+def test_a_pale_outline_does_not_let_the_background_in():
+    y, x = (np.mgrid[:192, :192] + 0.5) / 192
+    away = np.hypot(x - 0.5, y - 0.5) / 0.35
+    ball = np.where((away < 1)[..., None], 1 - 0.4 * (x + y)[..., None] * np.ones(3), 1.0)
+    # A patch as pale as the background, but not quite, behind a gap of three pixels in the outline.
+    patch, gap = np.hypot(x - 0.42, y - 0.42) < 0.14, (np.abs(x - y) < 0.01) & (x < 0.45)
+    ball[(patch | gap) & (away < 1)] = 0.985
+    alpha = matte(ball.astype(np.float32)).rgba[..., 3]
+    assert alpha[patch].mean() > 0.98
+
+
+def test_fragments_stay_where_they_are_large_and_of_the_subjects_colours():
+    picture = composite(subject(), (1.0, 1.0, 1.0))
+    twin, stranger, crumb = (slice(150, 185), slice(10, 50)), (slice(150, 185), slice(150, 185)), (slice(8, 12),) * 2
+    picture[twin] = picture[160, 96]
+    picture[stranger] = 0.1, 0.2, 0.9
+    picture[crumb] = picture[160, 96]
+    alpha = matte(picture).rgba[..., 3]
+    assert alpha[twin].mean() > 0.9
+    assert alpha[stranger].max() == 0
+    assert alpha[crumb].max() == 0
+
+
 def test_backdrop_is_fitted_and_photos_have_none():
     ground = backdrop("gradient") + RANDOM.normal(0, 0.01, (192, 192, 3)).astype(np.float32)
     found = find_backdrop(np.clip(composite(subject(), ground), 0, 1))

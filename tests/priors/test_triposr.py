@@ -12,13 +12,14 @@ from safetensors.torch import load_file, save_file
 from a4d.config import plain
 from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.priors.catalogue import find, load_image_to_shape
+from a4d.priors.fitting_weights import SIZES
 from a4d.priors.placement import Placement
 from a4d.priors.triposr.config import TripoSRConfig
 from a4d.priors.triposr.field import TriplaneField
 from a4d.priors.triposr.network import TripoSRNetwork
 from a4d.priors.triposr.picture import before_grey, framed, resized
 from a4d.priors.triposr.vision import VisionTransformer
-from a4d.priors.triposr.weights import CONFIG, NEWER_NAMES, load_network
+from a4d.priors.triposr.weights import NEWER_NAMES, load_network
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
 
@@ -198,7 +199,7 @@ def saved(folder, network, rename=lambda name: name):
     """A folder with a network whose sizes the file says."""
     folder.mkdir()
     state = {rename(name): tensor for name, tensor in network.state_dict().items()}
-    save_file(state, folder / "model.safetensors", {CONFIG: json.dumps(plain(network.config))})
+    save_file(state, folder / "model.safetensors", {SIZES: json.dumps(plain(network.config))})
     return folder
 
 

@@ -51,7 +51,7 @@ def test_the_scene_agrees_with_the_picture(a4d, fitted: Path) -> None:
 def test_every_export_is_read_by_another_program(a4d, fitted: Path) -> None:
     result = a4d(
         "export", fitted, "--formats", "glb,obj,ply,splat,mp4,gif,webp,png", "--resolution", 64, "--size", 64,
-        "--frames", 6, "--json",
+        "--frames", 6, "--texture", 0, "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
     exports = fitted / "exports"

@@ -98,16 +98,37 @@ def colour_over(
         The mesh with colours.
     """
     assert mesh.colours is not None
-    picture = image.detach().float().cpu().numpy()
-    colours = torch.from_numpy(_without_rim(picture)).to(mesh.vertices).permute(2, 0, 1)
-    pixels, depths = camera.project(mesh.vertices)
-    toward_camera = normalize(camera.positions - mesh.vertices, dim=-1)
-    facing = (mesh.vertex_normals * toward_camera).sum(-1)
-    share = ((facing - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
-    share = share * ~_is_behind(pixels[0], depths[0], depth, camera)
-    share = share * _sample(image[None, ..., 3].to(mesh.vertices), pixels[0], "bilinear")[0].clamp(0, 1)
-    seen = _sample(colours, pixels[0], "bilinear").T
+    seen, share = SeenColours(image, camera, depth)(mesh.vertices, mesh.vertex_normals)
     return replace(mesh, colours=torch.lerp(mesh.colours, seen, share[:, None]))
+
+
+class SeenColours:
+    """What the picture of one view says of places on a surface.
+
+    Args:
+        image: (H, W, 4) straight sRGB and alpha in [0, 1]; its colours along the outline are those of a few pixels
+            further in.
+        camera: one view of the image's size.
+        depth: (H, W) metres, as the camera sees the surface; 0 where it does not. It tells what is hidden.
+    """
+
+    def __init__(self, image: Tensor, camera: Cameras, depth: Tensor) -> None:
+        self.camera, self.depth, self.alpha = camera, depth, image[None, ..., 3]
+        colours = _without_rim(image.detach().float().cpu().numpy())
+        self.colours = torch.from_numpy(colours).permute(2, 0, 1)
+
+    def __call__(
+        self,
+        points: Tensor,  # (N, 3) world, metres
+        normals: Tensor,  # (N, 3) unit
+    ) -> tuple[Tensor, Tensor]:
+        """(N, 3) sRGB, and (N,) how far it counts: 0 where a place is hidden, faces away or lies beside the subject."""
+        pixels, depths = self.camera.project(points)
+        facing = (normals * normalize(self.camera.positions - points, dim=-1)).sum(-1)
+        share = ((facing - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
+        share = share * ~_is_behind(pixels[0], depths[0], self.depth, self.camera)
+        share = share * _sample(self.alpha.to(points), pixels[0], "bilinear")[0].clamp(0, 1)
+        return _sample(self.colours.to(points), pixels[0], "bilinear").T, share
 
 
 def _is_behind(pixels: Tensor, depths: Tensor, nearest: Tensor, camera: Cameras) -> Tensor:

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import label
 from scipy.sparse import coo_array
-from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.cameras import Cameras, turntable
+from a4d.geometry.cameras import turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction import fusion_kernels
+from a4d.geometry.reconstruction.depth_views import DepthView, PreparedView, prepared_view, vertex_colours
 
 Floats = NDArray[np.float32]
 
@@ -44,35 +43,6 @@ class FusionSettings:
     smallest_part: float = 0.01
 
 
-@dataclass(frozen=True)
-class DepthView:
-    """What one camera sees.
-
-    Args:
-        depth: (H, W) along the viewing axis in metres; only read where alpha is above one half.
-        alpha: (H, W) coverage in [0, 1].
-        rgb: (H, W, 3) sRGB composited over black.
-        camera: one view of the same size.
-    """
-
-    depth: Tensor
-    alpha: Tensor
-    rgb: Tensor
-    camera: Cameras
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A view as the kernels take it: float32 arrays, and camera_from_world and intrinsics in float64."""
-
-    depth: Floats
-    trust: Floats
-    silhouette: Floats
-    rgb: Floats
-    pose: NDArray[np.float64]
-    lens: NDArray[np.float64]
-
-
 def fuse(
     views: Iterable[DepthView],
     bounds: Tensor,  # (2, 3) lowest and highest corner of the object's box, world, metres
@@ -92,7 +62,7 @@ def fuse(
         InvalidInputError: there is no view, or the views leave nothing inside the bounds.
     """
     settings = settings or FusionSettings()
-    prepared = [_prepare(view) for view in views]
+    prepared = [prepared_view(view) for view in views]
     if not prepared:
         raise InvalidInputError("there are no views to fuse")
     low, high = bounds.double().cpu().numpy()
@@ -102,31 +72,12 @@ def fuse(
     vertices = low + (vertices - 0.5) * spacing
     mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
     mesh = mesh.with_vertices(_taubin(mesh, settings.smoothing))
-    colours = _colours(mesh, prepared, 1.5 * spacing)
+    colours = vertex_colours(mesh, prepared, 1.5 * spacing)
     return Mesh(mesh.vertices, mesh.faces, torch.from_numpy(colours))
 
 
-def _prepare(view: DepthView) -> _Prepared:
-    """Find what a view's pixels are worth."""
-    alpha, depth, rgb = (
-        np.ascontiguousarray(image.detach().float().cpu().numpy()) for image in (view.alpha, view.depth, view.rgb)
-    )
-    lens = view.camera.intrinsics[0].double().cpu().numpy()
-    trust = np.empty_like(depth)
-    fusion_kernels.pixel_trust(depth, alpha, lens[0], trust)
-    # Signed distance to the outline in pixels, positive inside; the soft edge places it between pixel centres.
-    inside = np.pad(alpha > 0.5, 1).astype(np.uint8)
-    within = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    beyond = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    silhouette = np.where(within > 0, within - 0.5, 0.5 - beyond)
-    silhouette = np.where(np.abs(silhouette) < 0.75, np.clip(alpha - 0.5, -0.5, 0.5), silhouette)
-    rgb = np.clip(rgb / np.maximum(alpha, 0.5)[..., None], 0, 1)
-    pose = view.camera.camera_from_world[0].double().cpu().numpy()
-    return _Prepared(depth, trust, silhouette.astype(np.float32), rgb, np.ascontiguousarray(pose), lens)
-
-
 def _distance_field(
-    views: list[_Prepared],
+    views: list[PreparedView],
     low: NDArray[np.float64],  # (3,)
     high: NDArray[np.float64],  # (3,)
     spacing: float,
@@ -179,23 +130,6 @@ def _taubin(mesh: Mesh, rounds: int) -> Tensor:
     for step in (0.5, -0.53) * rounds:
         vertices = vertices + step * (neighbours @ vertices / degree - vertices)
     return torch.from_numpy(vertices.astype(np.float32))
-
-
-def _colours(mesh: Mesh, views: list[_Prepared], tolerance: float) -> Floats:
-    """(V, 3) mean colour over the views that see a vertex, frontal views first; unseen ones take their neighbour's."""
-    vertices, normals = mesh.vertices.double().numpy(), mesh.vertex_normals.double().numpy()
-    total, weight = np.zeros((len(vertices), 3), np.float32), np.zeros(len(vertices), np.float32)
-    for view in views:
-        fusion_kernels.gather_colours(
-            (view.depth, view.trust, view.rgb, view.pose, view.lens), vertices, normals, tolerance, (total, weight)
-        )
-    seen = weight > 1e-6
-    if not seen.any():
-        return np.full_like(total, 0.5)
-    colours = (total / np.maximum(weight, 1e-9)[:, None]).astype(np.float32)
-    _, nearest = cKDTree(vertices[seen]).query(vertices[~seen])
-    colours[~seen] = colours[seen][nearest]
-    return colours
 
 
 def warm_up() -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from a4d.errors import BackendUnavailableError, QualityError
+from a4d.errors import BackendUnavailableError, InvalidInputError, QualityError
+from a4d.io.captures.capture import image_size
 from a4d.io.files import muted_terminal
+from a4d.io.pictures.images import list_images
+
+SINGLE = "Pictures of several things are fitted one by one: `a4d fit-static PICTURE`"
+"""What helps where photographs are none of one thing."""
 
 
 def reconstruct_cameras(images: Path, scratch: Path) -> Path:
@@ -20,14 +25,17 @@ def reconstruct_cameras(images: Path, scratch: Path) -> Path:
         the folder of the largest model, in COLMAP's binary format.
 
     Raises:
+        InvalidInputError: they are not from one camera, as single pictures of several things are not.
         BackendUnavailableError: pycolmap is not installed.
         QualityError: no two photographs could be joined.
     """
+    _require_one_camera(images)
     try:
         import pycolmap
     except (ImportError, OSError) as error:
         raise BackendUnavailableError(
-            f"structure from motion needs pycolmap ({error})", "Run `pip install a4d[colmap]`, or give --cameras"
+            f"structure from motion needs pycolmap ({error})",
+            f"Run `pip install a4d[colmap]`, or give --cameras. {SINGLE}",
         ) from None
     database = scratch / "database.db"
     with muted_terminal():
@@ -35,6 +43,17 @@ def reconstruct_cameras(images: Path, scratch: Path) -> Path:
         pycolmap.match_exhaustive(database)
         models = pycolmap.incremental_mapping(database, images, scratch / "models")
     if not models:
-        raise QualityError("no two photographs could be joined", "Take more of them, closer together, with texture")
+        raise QualityError(
+            "no two photographs could be joined", f"Take more of them, closer together, with texture. {SINGLE}"
+        )
     best = max(models, key=lambda index: models[index].num_reg_images())
     return scratch / "models" / str(best)
+
+
+def _require_one_camera(images: Path) -> None:
+    """Refuse what are no photographs of one thing: a single picture, and pictures of several sizes."""
+    paths = list_images(images)
+    count, sizes = len(paths), {image_size(path) for path in paths}
+    if count < 2 or len(sizes) > 1:
+        what = "a single picture" if count < 2 else f"pictures of {len(sizes)} sizes"
+        raise InvalidInputError(f"{images} holds {what}, which are no photographs of one thing by one camera", SINGLE)

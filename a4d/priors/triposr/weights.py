@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from a4d.config import parse
-from a4d.documents import parse_json
-from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError
 from a4d.io.converted_weights import read_converted
-from a4d.io.tensor_files import read_tensor_header
+from a4d.priors.fitting_weights import require_fit, stated_sizes
 from a4d.priors.triposr.config import TripoSRConfig
 from a4d.priors.triposr.network import TripoSRNetwork
 from a4d.priors.triposr.vision import TableRule
-from a4d.priors.weights_folder import REMEDY, weight_files
+from a4d.priors.weights_folder import weight_files
 
 LAYER = re.compile(r"(image_tokenizer\.model\.)layers\.(\d+\.)(.*)")
 
@@ -30,9 +25,6 @@ NEWER_NAMES = {
     "mlp.fc2": "output.dense",
 }
 """What transformers 5 calls the parts of a layer, and what they were called when the weights were released."""
-
-CONFIG = "config"
-"""Under which a safetensors file says its sizes, where they are not the released ones."""
 
 
 def released_name(name: str) -> str:
@@ -57,30 +49,7 @@ def load_network(folder: Path, rule: TableRule = "legacy") -> TripoSRNetwork:
     path = weight_files(folder)[0]
     tensors = {released_name(name): tensor for name, tensor in read_converted(path).items()}
     with torch.device("meta"):
-        network = TripoSRNetwork(_config(path), rule)
-    _require_fit(path, tensors, network.state_dict())
+        network = TripoSRNetwork(stated_sizes(path, TripoSRConfig), rule)
+    require_fit(path, tensors, network.state_dict())
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return network.requires_grad_(False).eval()
-
-
-def _config(path: Path) -> TripoSRConfig:
-    said = read_tensor_header(path).facts.get(CONFIG) if path.suffix == ".safetensors" else None
-    if said is None:
-        return TripoSRConfig()
-    try:
-        return parse(TripoSRConfig, parse_json(said, f"the header of {path}"))
-    except (ConfigError, InvalidInputError) as error:
-        raise BackendUnavailableError(f"{path} cannot be loaded: {error.problem}", REMEDY) from None
-
-
-def _require_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Check that a file holds all tensors of a network, of the right shapes, and no others.
-
-    Raises:
-        BackendUnavailableError: it does not.
-    """
-    wrong = [name for name in {**expected, **tensors} if name not in tensors or name not in expected]
-    wrong += [name for name in expected if name in tensors and tensors[name].shape != expected[name].shape]
-    if wrong:
-        problem = f"{path} is incomplete or another architecture: {len(wrong)} tensors do not fit, first {wrong[0]:.80}"
-        raise BackendUnavailableError(problem, REMEDY)

@@ -10,7 +10,8 @@ from torch import Tensor
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.reconstruction.fusion import DepthView, FusionSettings, fuse
+from a4d.geometry.reconstruction.depth_views import DepthView
+from a4d.geometry.reconstruction.fusion import FusionSettings, fuse
 from a4d.render.footprint import render_layered
 from a4d.render.mesh import render_mesh
 from a4d.scenes.extraction import cameras_around

@@ -8,7 +8,8 @@ from a4d.errors import InvalidInputError
 from a4d.geometry.cameras import concatenate, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere, torus
-from a4d.geometry.reconstruction.fusion import DepthView, FusionSettings, fuse
+from a4d.geometry.reconstruction.depth_views import DepthView
+from a4d.geometry.reconstruction.fusion import FusionSettings, fuse
 from a4d.metrics import psnr, surface_distances
 from a4d.render.mesh import render_mesh
 

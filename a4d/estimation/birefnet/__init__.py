@@ -1,0 +1,1 @@
+"""BiRefNet (Zheng et al. 2024): which part of a picture is its subject."""

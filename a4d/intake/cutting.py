@@ -1,0 +1,50 @@
+"""What cuts the subject out of pictures: by looking at them, or a network of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from a4d.intake.settings import Matting
+from a4d.matting.matte import Matte, matte, nothing_of
+from a4d.pixels import SOLID, Array
+from a4d.running.weights import located_weights, weight_overrides
+from a4d.runtime import Runtime
+from a4d.workspace.transaction import Transaction
+
+Cutter = Callable[[Array], Matte]
+"""The subject of a picture (H, W, 3) or (H, W, 4), sRGB in [0, 1]."""
+
+
+def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Runtime) -> Cutter:
+    """What cuts subjects out by the method that is chosen.
+
+    Args:
+        work: whose record names the network.
+        config: the method, or the network.
+        weights: folders that the user names, as `weight_overrides` takes them.
+        runtime: where the network computes.
+
+    Raises:
+        BackendUnavailableError: the network's weights are not on this machine, or damaged.
+    """
+    method = config.method
+    if method is not None:
+        return lambda picture: matte(picture, method)
+    # Looking needs no torch.
+    import torch
+
+    from a4d.estimation.subjects import load_subject_finder
+    from a4d.priors.placement import Placement
+
+    name = config.matting
+    located_weights(work, name, weights)
+    find = load_subject_finder(name, Placement(runtime.device, overrides=weight_overrides(weights)))
+
+    def cut_out(picture: Array) -> Matte:
+        alpha: Array = find(torch.from_numpy(picture[..., :3].copy())).numpy()
+        if not (alpha > SOLID).any():
+            return Matte(nothing_of(picture), name)
+        return replace(matte(picture, mask=alpha), method=name)
+
+    return cut_out

@@ -1,0 +1,7 @@
+"""How a subject is told from what is around it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask", "person"]

@@ -1,0 +1,42 @@
+"""The quickstart over several pictures, with a program in the place of a4d."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STAGE = """#!/bin/sh
+echo "$@" >> calls
+case "$2" in *bad*) exit 3 ;; esac
+[ "$1" = export ] && mkdir -p "$2/exports" && touch "$2/exports/asset.glb"
+exit 0
+"""
+
+
+def quickstart(folder: Path, *pictures: str) -> subprocess.CompletedProcess:
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "a4d").write_text(STAGE)
+    (programs / "a4d").chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "A4D_ENVIRONMENT": "active", "PYTHONPATH": str(ROOT)}
+    command = ["bash", str(ROOT / "recipes" / "quickstart.sh"), *pictures]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_each_picture_becomes_a_workspace_and_one_that_fails_is_left_out(tmp_path: Path) -> None:
+    ended = quickstart(tmp_path, "cat.png", "bad.png", "dog.jpg")
+    assert ended.returncode == 3
+    assert "bad.png ended with 3, and is left out" in ended.stderr
+    assert [line for line in ended.stderr.splitlines() if line.endswith(".glb")] == [
+        "./cat.a4d/exports/asset.glb", "./dog.a4d/exports/asset.glb",
+    ]  # fmt: skip
+    calls = (tmp_path / "calls").read_text().split("\n")
+    assert calls[:3] == ["fit-static cat.png", "export ./cat.a4d", "fit-static bad.png"]
+    assert calls[3:5] == ["fit-static dog.jpg", "export ./dog.a4d"]
+
+
+def test_nothing_made_is_the_failure_of_the_last(tmp_path: Path) -> None:
+    assert quickstart(tmp_path, "bad.png", "bad2.png").returncode == 3
