@@ -48,7 +48,7 @@ AGREEMENT = 0.5
 PURITY = 0.7
 """Mean share of the pixels within and around a cut whose colours say so, below which it has gone astray."""
 
-RESEMBLANCE = 0.75, 0.5
+RESEMBLANCE = 0.6, 0.5
 """Shares of a cut's pixels that have the subject's colours, below which it is in doubt, and something else."""
 
 LOST = 0.05
