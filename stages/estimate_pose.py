@@ -14,6 +14,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 APPLIES = {
+    "cameras": ("import", "body"),
     "tracks": ("tracker",),
     "person": ("tracker",),
     "smpl": ("tracker", "people"),
@@ -26,6 +27,7 @@ APPLIES = {
 """What only some methods hear; `people` are a data set's own poses."""
 
 REMEDIES = {
+    "cameras": "Leave one of them out; a source that brings cameras of its own keeps those",
     "tracks": "Leave one of them out",
     "azimuth": "Place the canonical camera by --elevation, or imported ones in their own program",
     "moving": "Cameras of other methods have times wherever the subject may move",

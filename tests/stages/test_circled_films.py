@@ -64,6 +64,9 @@ def test_cameras_that_others_rival_are_kept_but_not_gone_on_with(
 
 def test_what_cannot_be_circled_is_refused(a4d, tmp_path: Path, film: CircledCreature) -> None:
     assert a4d("estimate-pose", "film.a4d", "--azimuth", 30).code == 2
+    both = a4d("estimate-pose", "film.a4d", "--method", "object", "--cameras", "film")
+    assert both.code == 2
+    assert "--cameras" in both.err
     for path in sorted((tmp_path / "film.a4d/images").glob("*.png"))[6:]:
         path.unlink()
     refused = a4d("estimate-pose", "film.a4d", "--method", "object")
