@@ -155,8 +155,12 @@ class Subject:
         """The subject with materials and motion, in the frame of the files; still where nothing can be followed.
 
         Raises:
-            UsageError: fewer faces are asked for of a surface that is not made here.
+            UsageError: fewer faces, or another way to make it, are asked for of a surface that is not made here.
         """
+        if self.surface_options.reconstruction != "fused" and not self._is_extracted:
+            raise UsageError(
+                "--surface says how a surface is made of what a scene shows, and there is one", "Leave it out"
+            )
         if self.surface_options.faces is not None and (not self.is_assembled or self._moves_vertices):
             raise UsageError(
                 "--faces simplifies surfaces that are made here, and this one's are its own", "Leave it out"
@@ -165,6 +169,11 @@ class Subject:
             return self.given.in_file
         asset = self._assembled() if self._own_asset is None else self._own_asset
         return asset if self.mesh_from_world is None else placed(asset, self.mesh_from_world)
+
+    @property
+    def _is_extracted(self) -> bool:
+        """Whether the surface is made of what the scene shows."""
+        return self.is_assembled and self._first_mesh is None
 
     @property
     def _moves_vertices(self) -> bool:

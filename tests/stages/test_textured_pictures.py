@@ -68,6 +68,12 @@ def test_faces_of_a_given_mesh_are_left_alone(a4d, spot_like) -> None:
     assert "--faces" in result.err
 
 
+def test_a_given_mesh_is_not_made_anew(a4d, spot_like) -> None:
+    result = a4d("export", spot_like, "--formats", "glb", "--surface", "poisson")
+    assert result.code == 2
+    assert "--surface" in result.err
+
+
 @pytest.fixture
 def spot_like(a4d) -> Path:
     from a4d.geometry.primitives import box
