@@ -38,5 +38,21 @@ def test_each_picture_becomes_a_workspace_and_one_that_fails_is_left_out(tmp_pat
     assert calls[3:5] == ["fit-static dog.jpg", "export ./dog.a4d"]
 
 
+def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    pictures = [f"benchmark/{name}/image.jpg" for name in ("cat", "dog")]
+    for picture in pictures:
+        (tmp_path / picture).parent.mkdir(parents=True)
+        (tmp_path / picture).write_text(picture)
+    (tmp_path / "dog.jpg").write_text("the user's own")
+    ended = quickstart(tmp_path, *pictures, "owl.png")
+    assert ended.returncode == 2
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls == [
+        "fit-static ./cat.jpg", "export ./cat.a4d", "fit-static owl.png", "export ./owl.a4d",
+    ]  # fmt: skip
+    assert (tmp_path / "cat.jpg").read_text() == pictures[0]
+    assert (tmp_path / "dog.jpg").read_text() == "the user's own"
+
+
 def test_nothing_made_is_the_failure_of_the_last(tmp_path: Path) -> None:
     assert quickstart(tmp_path, "bad.png", "bad2.png").returncode == 3
