@@ -158,6 +158,7 @@ def configure(text: str):
         (damage("Cameras", "01-canonical.npy", b"no array"), 3, "01-canonical.npy"),
         (damage("Cameras", "01-canonical.npy", np.zeros((5, 4, 4))), 3, "no rigid motion"),
         (damage("Cameras", "01-canonical.npy", np.eye(4)[None].repeat(4, 0)), 3, "(4, 4, 4)"),
+        (damage("Cameras", "01-canonical.npy", np.eye(4)[None].repeat(5, 0)), 3, "behind the camera"),
         (damage("Cameras", "01-canonical.npy", np.full((5, 4, 4), np.nan)), 3, "not finite"),
         (damage("Annotations", "00003.npy", np.zeros((3, 3), np.int8)), 3, "00003.npy"),
         (damage("Annotations", "00003.npy", None), 4, "00003.npy"),

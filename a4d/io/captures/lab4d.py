@@ -180,6 +180,8 @@ def read_clip(root: Path, name: str | None = None) -> Lab4DClip:
     is_detected = _read(detected, "b", 1) if detected.exists() else np.ones(len(images), np.bool_)
     if len(is_detected) != len(images):
         raise InvalidInputError(f"{detected} is of {len(is_detected)} frames, and the clip has {len(images)}")
+    if (camera_from_object[is_detected, 2, 3] <= 0).any():
+        raise InvalidInputError(f"{path} has the object behind the camera in frames that show it")
     upright = (cameras / "01-manual.json").exists()
     return Lab4DClip(root, clip, intrinsics, size, images, frames, count, camera_from_object, is_detected, upright)
 
