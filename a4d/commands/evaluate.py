@@ -134,6 +134,8 @@ def evaluate(
         brought to the truth's depth, turned and shifted; percent is of the truth's longest side
     """
     place = resolve_device(device)
+    if shapes.protocol == "banmo" and compare in ("views", "turntable"):
+        raise UsageError("--protocol banmo is about shapes", f"Leave it or --compare {compare} out")
     if compare == "turntable":
         (print_json if json else _print)(_turn_around(target, scene, views, place))
         return
@@ -142,7 +144,7 @@ def evaluate(
     facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
     facts["against"] = str(against or target)
     is_known = reference is not None or _has_truth(given)
-    if not is_known and (compare == "shape" or own is None):
+    if not is_known and (compare == "shape" or own is None or shapes.protocol == "banmo"):
         raise MissingInputError(
             f"{against or target} holds no shape to compare with",
             "Give --against a mesh file or a workspace that was made from a mesh, or --against-scene",

@@ -154,6 +154,7 @@ def test_a_turntable_is_judged_by_what_the_workspace_says_that_it_shows(a4d, tmp
         (("arm.glb", "--against", "arm.a4d", "--clip", "run"), 4, "no clip 'run'"),
         (("arm.glb", "--against", "arm.a4d", "--compare", "views"), 2, "views are those of"),
         (("arm.glb", "--against", "arm.a4d", "--judges", "clip"), 2, "views are those of"),
+        (("arm.a4d", "--compare", "views", "--protocol", "banmo"), 2, "--protocol banmo is about shapes"),
         (("arm.a4d",), 4, "no scene yet"),
         (("arm.glb", "--against", "gone.a4d"), 4, "no workspace"),
         (("gone.glb", "--against", "arm.a4d"), 4, "does not exist"),

@@ -85,6 +85,8 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     metrics = Workspace.open(Path("waving.a4d")).read_records()["fit-dynamic"].metrics
     assert metrics["cycles"] == pytest.approx(CYCLES, abs=0.1)
     assert metrics["cycles_lead"] > 2.5
+    untold = a4d("evaluate", "waving.a4d", "--protocol", "banmo")
+    assert (untold.code, "no shape to compare with" in untold.err) == (4, True)
     before = tensors()
     assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--force").code == result.code
     assert tensors() == before
