@@ -146,15 +146,17 @@ def _take_capture(work: Transaction, config: Config, runtime: Runtime) -> dict[s
     from a4d.io.captures.multi_view_folder import MultiViewFolder, is_multi_view
     from a4d.io.people.people_reader import is_people
 
-    path = work.workspace.source_path()
+    path, capture = work.workspace.source_path(), part_of(config, CaptureSettings)
+    if capture.sequence is not None and not is_database(path):
+        raise UsageError("--sequence names a film of a Lab4D database, and this is none", "Leave it out")
     if is_people(path):
-        return take_people(work, part_of(config, CaptureSettings))
+        return take_people(work, capture)
     if is_database(path):
-        return take_lab4d(work, part_of(config, CaptureSettings))
+        return take_lab4d(work, capture)
     if is_multi_view(path):
         cut_out = _cutter(work, config, runtime)
         return take_films(work, part_of(config, GivenViews), MultiViewFolder.find(path), cut_out)
-    return take_capture(work, part_of(config, CaptureSettings))
+    return take_capture(work, capture)
 
 
 def _take_mesh(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:

@@ -107,6 +107,12 @@ def test_cycles_may_be_said_and_without_any_the_motion_is_slow_and_stiff(a4d, fi
     assert "unrepeated.weights.flow" in result.err
 
 
+def test_a_sequence_is_of_databases_alone(a4d, film: Path) -> None:
+    result = a4d("preprocess", film, "--sequence", "cat")
+    assert result.code == 2
+    assert "--sequence" in result.err
+
+
 @pytest.mark.slow
 def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, film: Path, tmp_path: Path) -> None:
     assert a4d("preprocess", film, "--flow", "dis", "--set", "flow_strides=[1]").code == 0
