@@ -120,7 +120,7 @@ def complete(config: FitDynamic) -> FitDynamic:
     """Check scene, views, objectives, priors and optimiser, and fill in their defaults.
 
     Raises:
-        UsageError: a prior is to make the video, but nobody says of what.
+        UsageError: a prior is to make the video, but nobody says of what; or the scene's motion cannot repeat.
     """
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
@@ -129,7 +129,11 @@ def complete(config: FitDynamic) -> FitDynamic:
         config = config.model_copy(update=paced(counted, config.pace, config.moments))
     if not config.scene:
         raise ConfigError("scene: nothing says what moves", "Give `scene`, or leave --profile to its default")
-    if config.cycles is not None and may_repeat(config.scene):
+    if config.cycles is not None:
+        if not may_repeat(config.scene):
+            raise UsageError(
+                f"--cycles: the motion of a scene of kind '{config.scene.get('kind')}' is no cycle", "Leave it out"
+            )
         config = config.model_copy(update={"scene": {**config.scene, "cycles": config.cycles}})
     return complete_fitting(_of_its_length(config))
 

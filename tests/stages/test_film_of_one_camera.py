@@ -113,6 +113,13 @@ def test_a_sequence_is_of_databases_alone(a4d, film: Path) -> None:
     assert "--sequence" in result.err
 
 
+def test_cycles_of_a_motion_that_cannot_repeat_are_refused(a4d, film: Path) -> None:
+    assert a4d("preprocess", film).code == 0
+    result = a4d("fit-dynamic", "waving.a4d", "--profile", "fit-dynamic-frames", "--cycles", 5, "--dry-run")
+    assert result.code == 2
+    assert "--cycles" in result.err
+
+
 @pytest.mark.slow
 def test_a_killed_and_resumed_fit_ends_with_the_same_bits(a4d, film: Path, tmp_path: Path) -> None:
     assert a4d("preprocess", film, "--flow", "dis", "--set", "flow_strides=[1]").code == 0
