@@ -2,13 +2,14 @@
 # A film of one animal or thing to a rigged model that can be animated, and to another subject with the same motion
 # (AnimatableDreamer).
 #   bash recipes/animatable_dreamer.sh FILM [--masks FOLDER] [--cameras FILE] [--subject TEXT] [--generate TEXT] [--motion FILE]
-#        [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
+#        [--joints FILE] [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
 # FILM is a film, or a folder of its frames with cameras and times. Its subject is cut out, unless --masks brings the masks of its
 # frames; the cameras of --cameras, a transforms.json or a COLMAP folder, see it from where it stands still, else its pose is
 # estimated frame by frame. compact (the default without CUDA) reconstructs the film by Gaussians and bones and asks no prior.
 # paper fits a field of signed distances and bones on a GPU, and asks MVDream what the film does not show (`a4d weights fetch
 # mvdream-2.1`); --subject says in words what the film shows. With --generate "a squirrel" the same bones then carry what that text
-# says, which needs paper. --motion gives either another motion: a BVH file, the clip of a GLB, or another workspace.
+# says, which needs paper. --motion gives either another motion: a BVH file, the clip of a GLB, or another workspace, of whose
+# joints --joints says which moves which where their names do not.
 # A film that the model misses ends the recipe with exit code 7, its result kept; --accept goes on with it.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
 # A4D_ESTIMATE_POSE, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name.
@@ -17,11 +18,11 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
 source "$root/recipes/_options.sh"
 
-read_options masks cameras subject generate motion -- "$@"
+read_options masks cameras subject generate motion joints -- "$@"
 [ "${#positional[@]}" -eq 1 ] || usage
 film="${positional[0]}"
 case "$film" in -*) film="./$film" ;; esac
-for each in "$film" "$masks" "$cameras" "$motion"; do
+for each in "$film" "$masks" "$cameras" "$motion" "$joints"; do
   [ -z "$each" ] || [ -e "$each" ] || { echo "there is no '$each'" >&2; exit 4; }
 done
 ready_environment
@@ -44,7 +45,7 @@ method="--method object" channels=""
 [ ! -d "$film" ] || method="" channels="--set flow=null"
 run a4d preprocess "$film" --config "$settings" ${masks:+--masks "$masks"} ${weights:+--weights "$weights"} $channels \
   ${A4D_PREPROCESS:-}
-stage estimate-pose ${cameras:+--cameras "$cameras"} $method $accept
+stage estimate-pose ${cameras:+--cameras "$cameras" --moving} $method $accept
 followed=""
 [ -d "$name/flow" ] || followed="--set without=[flow]"
 fit fit-dynamic --name "$scene" ${subject:+--prompt "$subject"} $followed
@@ -56,7 +57,7 @@ if [ -n "$generate" ]; then
 fi
 stage export --name "export-$model" --from "$model" --stem "$model"
 [ -z "$motion" ] ||
-  stage export --name "export-$model-driven" --from "$model" --stem "$model-driven" --motion "$motion"
+  stage export --name "export-$model-driven" --from "$model" --stem "$model-driven" --motion "$motion" ${joints:+--joints "$joints"}
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$model"* >&2
 # The scene, for whoever goes on with it.

@@ -81,6 +81,7 @@ def observed_clip(workspace: Workspace, clip: str | None, *, may_stand_still: bo
     if frames.times is None or len(frames.moments) < (1 if may_stand_still else 2):
         raise MissingInputError(
             f"the frames of {workspace.path} do not move",
-            "Run `a4d preprocess` on an animated mesh with --clip, or let a prior make them: --sample.prior NAME",
+            "Give a film's cameras by `a4d estimate-pose --cameras FILE --moving`, run `a4d preprocess` on an animated "
+            "mesh with --clip, or let a prior make them: --sample.prior NAME",
         )
     return frames

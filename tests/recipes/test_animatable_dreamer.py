@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
@@ -203,6 +205,24 @@ def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Pat
     assert read_gltf(tmp_path / "bar.a4d/exports/film.glb").clips[0].duration > 0
 
 
+def test_given_cameras_see_what_moves_and_joints_are_paired_for_the_motion_alone(run_recipe, tmp_path: Path) -> None:
+    program = tmp_path / "programs" / "a4d"
+    program.parent.mkdir()
+    made = '[ "$1" = export ] && mkdir -p "$2/exports/film.glb"'
+    program.write_text(f'#!/bin/sh\necho "$@" >> calls\n{made}\nexit 0\n')
+    program.chmod(0o755)
+    for name in ("cat.mp4", "cameras.json", "walk.bvh", "pairs.yaml"):
+        (tmp_path / name).touch()
+    path = os.pathsep.join(map(str, (program.parent, Path(sys.executable).parent, os.environ["PATH"])))
+    options = ("--profile", "compact", "--cameras", "cameras.json", "--motion", "walk.bvh", "--joints", "pairs.yaml")
+    done = run_recipe(RECIPE, "cat.mp4", *options, PATH=path)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["preprocess", "estimate-pose", "fit-dynamic", "export", "export"]
+    assert calls[1].endswith("--cameras cameras.json --moving")
+    assert ["--joints pairs.yaml" in call for call in calls[3:]] == [False, True]
+
+
 def test_noise_levels_fall_over_eight_thousand_steps() -> None:
     (asked, *_) = yaml.safe_load(FILE.read_text())["distill"]["objectives"]
     (distillation,) = build_objectives([asked], "a squirrel")
@@ -230,6 +250,6 @@ def test_what_is_no_call_of_it_says_so(run_recipe, tmp_path: Path, arguments: li
 
 def test_files_that_are_not_there_are_one_line(run_recipe, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").touch()
-    for option in ([], ["--masks"], ["--cameras"], ["--motion"]):
+    for option in ([], ["--masks"], ["--cameras"], ["--motion"], ["--joints"]):
         done = run_recipe(RECIPE, *(["film.mp4", *option] if option else []), "absent")
         assert (done.returncode, done.stderr.strip()) == (4, "there is no 'absent'")
