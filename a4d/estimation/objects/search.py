@@ -16,10 +16,10 @@ from a4d.pixels import Array as Picture
 COLOUR = 0.7
 """Weight of colours, as root mean squared differences in sRGB, beside that of the silhouettes' overlap."""
 
-FOLLOWED = 0.2
+FOLLOWED = 0.15
 """Weight of the share of the flow that the surface's explains: no turn explains what a gesture does."""
 
-TURNING = 0.05
+TURNING = 0.045
 """Cost of a course that turns, in part of one that hardly does: by so much a turn may explain gestures away."""
 
 TOLERATED = 0.2
