@@ -92,7 +92,9 @@ def take_video(
     shot, count = chosen_shot(path, config, warn)
     cut_out = _cutter(path, config, person or subject, shot, count)
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
-    frames = islice(video.sound_frames(config.strict, warn), shot.start, shot.stop)
+    # A film that breaks off says so after its last frame.
+    stop = None if shot.stop == count else shot.stop
+    frames = islice(video.sound_frames(config.strict, warn), shot.start, stop)
     taken = _cut_out(work, path, frames, video, cut_out)
     figures = _follow(work, taken)
     assert taken.union is not None

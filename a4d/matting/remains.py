@@ -19,6 +19,9 @@ TINT = 0.04
 SOFT = 0.03
 """Contrast between neighbours of 512 pixels up to which a shadow fades; an outline is sharper."""
 
+COLOURLESS = 0.02
+"""Share of tinted pixels below which a picture has no colours, which tell a shadow from a grey subject."""
+
 LOWER_PART = 0.6
 """Share of the subject's height, from the top, above which nothing is a shadow."""
 
@@ -52,6 +55,8 @@ def with_shadows(
         return outside
     light = (rgb * backdrop).sum(-1) / np.maximum((backdrop**2).sum(-1), 1e-6)
     tint = np.linalg.norm(rgb - light[..., None] * backdrop, axis=-1)
+    if float((tint[~outside] > TINT).mean()) < COLOURLESS:
+        return outside
     smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)
     steps = [np.abs(np.diff(smooth, axis=axis, append=np.take(smooth, [-1], axis))).max(-1) for axis in (0, 1)]
     soft = np.maximum(*steps) < SOFT * 512 / max(rgb.shape[:2])

@@ -23,6 +23,10 @@ GAP = 0.006
 """Half width, as a share of the longer side, of a gap through which nothing is reached."""
 
 
+WALL = 1.5
+"""Times the threshold from which something holds back: what rings around an outline after compression does not."""
+
+
 @dataclass(frozen=True)
 class Backdrop:
     """A plain background: a colour that varies smoothly over the image, plus noise.
@@ -77,7 +81,7 @@ def key(
     away = distance(rgb, backdrop)
     limit = threshold(backdrop)
     plain = away <= limit
-    outside = _flooded(plain)
+    outside = _flooded(plain, away <= WALL * limit)
     # What only a narrow gap joins to the outside, and what lies within the outline, is a hole where it matches the
     # backdrop as closely as the backdrop itself: a light part of the subject on a light backdrop is shaded.
     count, labels, stats, _ = cv2.connectedComponentsWithStats((plain & ~outside).astype(np.uint8), connectivity=4)
@@ -92,12 +96,12 @@ def key(
     return without_fragments(rgb, ~outside, away > 2 * limit)
 
 
-def _flooded(plain: Mask) -> Mask:
+def _flooded(plain: Mask, open_: Mask) -> Mask:
     """What is reached from the border without squeezing through gaps: an outline may be as pale as the backdrop."""
     radius = max(1, round(GAP * max(plain.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     # Beyond the border there is nothing but backdrop.
-    padded = cv2.copyMakeBorder(plain.astype(np.uint8), radius, radius, radius, radius, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(open_.astype(np.uint8), radius, radius, radius, radius, cv2.BORDER_REPLICATE)
     wide = cv2.erode(padded, disc)[radius:-radius, radius:-radius].astype(bool)
     core = _reached_from_border(wide)
     return plain & cv2.dilate(core.astype(np.uint8), disc).astype(bool)

@@ -98,7 +98,7 @@ def test_an_avatar_s_objectives_say_what_they_need(scene, film):
         value(scene, film, kind="feature-magnitude", of="pose")
     plain = GaussianScene.begin({"kind": "gaussians", "count": 3}, Seed(), torch.Generator().manual_seed(0))
     for kind in ("surface-offset", "pose-change"):
-        with pytest.raises(ConfigError, match="It applies to articulated, avatar"):
+        with pytest.raises(ConfigError, match=r"It applies to articulated, (articulated_field, )?avatar"):
             value(plain, film, kind=kind)
 
 

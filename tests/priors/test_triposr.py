@@ -216,7 +216,7 @@ def test_both_layouts_give_the_same_field(rename, network, picture, tmp_path):
 
 
 def test_a_checkpoint_is_converted_once_and_read_from_its_copy(network, tmp_path, cache, monkeypatch):
-    monkeypatch.setattr("a4d.priors.triposr.weights._config", lambda path: TINY)
+    monkeypatch.setattr("a4d.priors.triposr.weights.stated_sizes", lambda path, kind: TINY)
     torch.save(network.state_dict(), tmp_path / "model.ckpt")
     first = load_network(tmp_path).state_dict()
     (copy,) = cache.iterdir()
@@ -228,13 +228,13 @@ def test_a_checkpoint_is_converted_once_and_read_from_its_copy(network, tmp_path
     )
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("a4d.priors.triposr.weights._config", lambda path: TINY)
+    monkeypatch.setattr("a4d.priors.triposr.weights.stated_sizes", lambda path, kind: TINY)
     copy.write_bytes(copy.read_bytes()[:-5])
     assert load_network(tmp_path).state_dict().keys() == first.keys()
 
 
 def test_where_no_copy_can_be_kept_the_checkpoint_itself_is_read(network, tmp_path, monkeypatch):
-    monkeypatch.setattr("a4d.priors.triposr.weights._config", lambda path: TINY)
+    monkeypatch.setattr("a4d.priors.triposr.weights.stated_sizes", lambda path, kind: TINY)
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     torch.save(network.state_dict(), tmp_path / "model.ckpt")
@@ -266,7 +266,7 @@ def of_another_shape(path):
 
 @pytest.mark.parametrize("damage", [cut_short, with_a_flipped_bit, without_a_tensor, of_another_shape])
 def test_a_damaged_checkpoint_is_one_line(damage, network, tmp_path, cache, monkeypatch):
-    monkeypatch.setattr("a4d.priors.triposr.weights._config", lambda path: TINY)
+    monkeypatch.setattr("a4d.priors.triposr.weights.stated_sizes", lambda path, kind: TINY)
     path = tmp_path / "model.ckpt"
     torch.save(network.state_dict(), path)
     damage(path)

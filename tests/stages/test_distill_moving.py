@@ -91,7 +91,7 @@ def errors_by_moment(workspace: Workspace) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("views", "steps"),
-    [pytest.param(1, 120, id="clips"), pytest.param(4, 150, id="clips from four sides", marks=pytest.mark.slow)],
+    [pytest.param(1, 150, id="clips"), pytest.param(4, 150, id="clips from four sides", marks=pytest.mark.slow)],
 )
 def test_a_hidden_object_and_its_motion_are_found(a4d, views: int, steps: int) -> None:
     capture = Path("swing.a4d")

@@ -51,7 +51,7 @@ def red_and_blue_of_splat(path: Path) -> list[np.ndarray]:
 
 
 def test_viewers_show_what_is_above_above(a4d, figure: Path) -> None:
-    done = a4d("export", figure, "--formats", "ply,splat,glb", "--resolution", 32, "--json")
+    done = a4d("export", figure, "--formats", "ply,splat,glb", "--texture", 0, "--resolution", 32, "--json")
     assert done.code == 0, done.err
     for red, blue in (
         red_and_blue_of_ply(figure / "exports/figure.ply"),
