@@ -64,9 +64,10 @@ def test_a_camera_that_stands_for_long_before_it_turns_is_followed_for_the_few_f
     found = found_in(film.rgba, film.lens)
     assert not found.is_still
     assert found.turn == pytest.approx(86, abs=30)
-    true = film.cameras.world_from_camera.double().numpy()
-    last = [poses[0, :3, 2] @ poses[-1, :3, 2] for poses in (found.world_from_camera, true)]
-    assert np.degrees(np.arccos(last)).tolist() == pytest.approx([86, 82], abs=25)
+    ahead = found.world_from_camera[:, :3, 2]
+    turned = np.degrees(np.arccos((ahead @ ahead[0]).clip(-1, 1)))
+    assert turned[:17].max() < 30
+    assert turned[-1] > 50
     assert found.confidence > 0.8
 
 
