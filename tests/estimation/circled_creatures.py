@@ -30,11 +30,22 @@ class CircledCreature:
         return self.cameras.intrinsics[0].double().numpy()
 
 
-def circled_creature(turn: float, frames: int = 24, cycles: float = 5.0, size: int = 64) -> CircledCreature:
-    """A creature that walks so many cycles on the spot, seen from 15 degrees above over so many degrees around it."""
+def circled_creature(
+    turn: float, frames: int = 24, cycles: float = 5.0, size: int = 64, stands: float = 0.0
+) -> CircledCreature:
+    """A creature that walks so many cycles on the spot, seen from 15 degrees above over so many degrees around it.
+
+    Args:
+        turn: degrees.
+        frames: F.
+        cycles: of the walk.
+        size: pixels of a side.
+        stands: share of the film in [0, 1) before the camera begins to turn.
+    """
     scene = procedural_scene(SEED, QUADRUPED, Stage(size=size), motions=("walk",))
     time = torch.arange(frames) / frames
-    cameras = orbit(30 + turn * time, torch.full((frames,), 15.0), DISTANCE, FOV_DEGREES, size, size)
+    turned = turn * ((time - stands) / (1 - stands)).clamp(min=0)
+    cameras = orbit(30 + turned, torch.full((frames,), 15.0), DISTANCE, FOV_DEGREES, size, size)
     rgba = [
         replace(scene, cameras=cameras[index]).render(np.array([moment]))[0, 0]
         for index, moment in enumerate((cycles * time % 1).tolist())

@@ -7,7 +7,7 @@ from circled_creatures import circled_creature, turned_apart
 
 from a4d.errors import QualityError
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Course
+from a4d.estimation.objects.courses import Course, view_weights
 from a4d.estimation.objects.crops import look_at_subject
 from a4d.estimation.objects.fit import ObjectCameras, find_cameras
 from a4d.estimation.objects.search import Effort
@@ -59,6 +59,18 @@ def test_a_camera_before_a_creature_that_walks_on_the_spot_is_found_to_stand_sti
     assert turned.max() < 6
 
 
+def test_a_camera_that_stands_for_long_before_it_turns_is_followed_for_the_few_frames_of_the_turn() -> None:
+    film = circled_creature(100.0, stands=0.7)
+    found = found_in(film.rgba, film.lens)
+    assert not found.is_still
+    assert found.turn == pytest.approx(86, abs=30)
+    ahead = found.world_from_camera[:, :3, 2]
+    turned = np.degrees(np.arccos((ahead @ ahead[0]).clip(-1, 1)))
+    assert turned[:17].max() < 30
+    assert turned[-1] > 50
+    assert found.confidence > 0.8
+
+
 def test_frames_without_the_subject_or_with_a_part_of_it_are_filled_in() -> None:
     film = circled_creature(360.0)
     whole = found_in(film.rgba, film.lens)
@@ -90,6 +102,31 @@ def test_a_course_turns_as_orbits_do() -> None:
     assert course.distance_to(Course(-azimuth, elevation, course.log_distance)) > 60
 
 
+def test_a_view_weighs_the_same_however_many_frames_show_it() -> None:
+    azimuth = np.concatenate([np.zeros(6), [120.0, 240.0]])
+    course = Course(azimuth, np.zeros(8), np.zeros(8))
+    assert not course.is_still
+    weights = view_weights(course.camera_from_object)
+    np.testing.assert_allclose(weights, [1 / 6] * 6 + [1, 1], rtol=1e-3)
+    still = Course(azimuth / 20, np.zeros(8), np.zeros(8))
+    assert still.is_still
+    assert np.ptp(view_weights(still.camera_from_object)) < 0.01
+
+
+def test_flow_is_explained_by_a_surface_that_moves_alike_and_by_no_other() -> None:
+    points, nearest = np.array([[0.0, 0, 0]]), np.zeros((1, 4, 4), np.int64)
+    masks, flows = np.ones((1, 4, 4), np.bool_), np.tile(np.float32([2, 0]), (1, 4, 4, 1))
+    poses = np.concatenate([np.eye(3), [[0.0], [0], [2]]], axis=1)[None]
+
+    def explained(right: float) -> float:
+        later = poses.copy()
+        later[0, 0, 3] = right
+        return carving_kernels.follow(points, nearest, masks, flows, poses, later, 10.0)
+
+    shares = [explained(right) for right in (0.4, 0.2, 0.0, -0.1, -4.0)]
+    assert shares == pytest.approx([1.0, 0.75, 0.0, -0.5625, -1.0], abs=1e-6)
+
+
 def test_a_crop_sees_what_the_frame_sees_along_its_rays() -> None:
     film = circled_creature(0.0, frames=8)
     crops = look_at_subject(film.rgba, film.lens, np.array([0.0, 0.0, 64.0, 64.0]))
@@ -111,14 +148,14 @@ def test_a_carved_ball_is_drawn_as_it_was_seen_and_has_its_colours() -> None:
     masks = np.repeat(disc[None], 12, 0)
     colours = np.full((12, side, side, 3), 0.3, np.float32)
     full, nearest = np.zeros((20,) * 3, np.bool_), np.zeros(masks.shape, np.int64)
-    figures = np.zeros((12, 2))
-    carving_kernels.appraise(masks, colours, course.camera_from_object, focal, 0.7, 0.0, full, nearest, figures)
+    figures, weights, poses = np.zeros((12, 2)), np.ones(12), course.camera_from_object
+    carving_kernels.appraise(masks, colours, weights, poses, focal, 0.7, 0.0, full, nearest, figures)
     radius = np.linalg.norm(carving_kernels.surface(full, 0.7), axis=1)
     assert radius.max() < 0.62
     assert radius.min() > 0.36
     assert figures[:, 0].min() > 0.85
     assert figures[:, 1].max() < 1e-6
     colours[3] = 0.8
-    carving_kernels.appraise(masks, colours, course.camera_from_object, focal, 0.7, 0.0, full, nearest, figures)
+    carving_kernels.appraise(masks, colours, weights, poses, focal, 0.7, 0.0, full, nearest, figures)
     assert figures[3, 1] == pytest.approx(0.5 * np.sqrt(3), rel=0.15)
     assert figures[[0, 6, 9], 1].max() < 0.4

@@ -20,29 +20,32 @@ def _project(pose: Numbers, focal: float, middle: float, x: float, y: float, z: 
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def carve(masks: Masks, poses: Numbers, focal: float, extent: float, tolerated: float, full: Masks) -> None:
-    """Keep the voxels around which at most a tolerated share of the frames shows background.
+def carve(
+    masks: Masks, weights: Numbers, poses: Numbers, focal: float, extent: float, tolerated: float, full: Masks
+) -> None:
+    """Keep the voxels around which frames of at most a tolerated share of the weight show background.
 
     Args:
         masks: (F, S, S) bool.
+        weights: (F,) float64.
         poses: (F, 3, 4) float64 camera_from_object.
         focal: pixels; the principal point is the picture's middle.
         extent: half the box's edge.
-        tolerated: share of the frames.
+        tolerated: share of the weights.
         full: (N, N, N) bool, filled.
     """
     count, size = full.shape[0], masks.shape[1]
-    middle, spacing, most = size / 2.0, 2 * extent / count, tolerated * len(masks)
+    middle, spacing, most = size / 2.0, 2 * extent / count, tolerated * weights.sum()
     for i in range(count):
         for j in range(count):
             for k in range(count):
                 x, y, z = (i + 0.5) * spacing - extent, (j + 0.5) * spacing - extent, (k + 0.5) * spacing - extent
-                missed = 0
+                missed = 0.0
                 for f in range(len(masks)):
                     u, v, depth = _project(poses[f], focal, middle, x, y, z)
                     is_inside = depth > 0 and 0 <= u < size and 0 <= v < size
                     if not is_inside or not masks[f, int(v), int(u)]:
-                        missed += 1
+                        missed += weights[f]
                         if missed > most:
                             break
                 full[i, j, k] = missed <= most
@@ -179,7 +182,7 @@ def follow(
     later: Numbers,
     focal: float,
 ) -> float:
-    """How well the surface moves as the frames do: the cosine in [-1, 1] between both flows, over all pixels.
+    """Share in [-1, 1] of the squared flow of all pixels that the surface's explains: 0 where the surface stands.
 
     Args:
         points: (P, 3) float64.
@@ -204,13 +207,14 @@ def follow(
                 shared += (to_u - u) * right + (to_v - v) * down
                 seen += right * right + down * down
                 own += (to_u - u) ** 2 + (to_v - v) ** 2
-    return float(shared / max(np.sqrt(seen * own), 1e-9))
+    return float(max((2 * shared - own) / max(seen, 1e-9), -1.0))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def appraise(
     masks: Masks,
     colours: NDArray[np.float32],
+    weights: Numbers,
     poses: Numbers,
     focal: float,
     extent: float,
@@ -224,15 +228,16 @@ def appraise(
     Args:
         masks: (F, S, S) bool.
         colours: (F, S, S, 3) float32 sRGB.
+        weights: (F,) float64 of the frames that carve.
         poses: (F, 3, 4) float64 camera_from_object.
         focal: pixels.
         extent: half the box's edge.
-        tolerated: share of the frames that may show background where a full voxel is.
+        tolerated: share of the weights of frames that may show background where a full voxel is.
         full: (N, N, N) bool, filled.
         nearest: (F, S, S) int64, filled: index of the point of `surface(full)` that a pixel shows.
         figures: (F, 2) float64, filled: see `compare`.
     """
-    carve(masks, poses, focal, extent, tolerated, full)
+    carve(masks, weights, poses, focal, extent, tolerated, full)
     points = surface(full, extent)
     depths = np.empty(masks.shape[1:])
     for f in range(len(masks)):

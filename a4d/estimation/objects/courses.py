@@ -35,6 +35,12 @@ ELEVATIONS = (0, 15, 30)
 COMPARED = 48
 """Frames, at most, of which all pairs are looked at."""
 
+SAME_VIEW = 25.0
+"""Degrees: frames that are seen from less than that apart count as one view."""
+
+STILL = 20.0
+"""Degrees of azimuth and of elevation over which a camera that does not turn may stray."""
+
 LOWEST, HIGHEST = -30.0, 80.0
 """Degrees of elevation between which a camera stays."""
 
@@ -77,6 +83,16 @@ class Course:
         places[:, 2, 0] = np.exp(self.log_distance)
         return np.concatenate([self.rotations, places], axis=-1)
 
+    @property
+    def spread(self) -> float:
+        """Degrees between the outermost azimuths or elevations, whichever are further apart."""
+        return float(max(np.ptp(self.azimuth), np.ptp(self.elevation)))
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the camera hardly turns."""
+        return self.spread < STILL
+
     def turns(self) -> Array:
         """(K, 3, 3) by which the camera turns between two frames, of all pairs of a few dozen frames."""
         chosen = np.linspace(0, len(self.azimuth) - 1, min(COMPARED, len(self.azimuth))).round().astype(int)
@@ -85,8 +101,11 @@ class Course:
         return np.asarray(rotations[second] @ rotations[first].swapaxes(-1, -2))
 
     def distance_to(self, other: Course) -> float:
-        """Degrees by which turns between two frames differ from those of another course, in the mean of all pairs."""
-        return float(angles(self.turns().swapaxes(-1, -2) @ other.turns()).mean())
+        """Degrees by which turns between two frames differ from those of another course, root mean squared.
+
+        The mean would take a course that stands for long for one that turns at last.
+        """
+        return float(np.sqrt((angles(self.turns().swapaxes(-1, -2) @ other.turns()) ** 2).mean()))
 
 
 def angles(
@@ -94,6 +113,15 @@ def angles(
 ) -> Array:
     """(...) degrees by which rotations turn."""
     return np.degrees(np.arccos(((np.trace(rotations, axis1=-2, axis2=-1) - 1) / 2).clip(-1, 1)))
+
+
+def view_weights(
+    poses: Array,  # (F, 3, 4) camera_from_object
+) -> Array:
+    """(F,) of frames, by which each view counts the same for however long the camera stays at it."""
+    axes = poses[:, 2, :3]
+    apart = np.degrees(np.arccos((axes @ axes.T).clip(-1, 1)))
+    return np.asarray(1 / np.exp(-0.5 * (apart / SAME_VIEW) ** 2).sum(1))
 
 
 def plain_courses(count: int) -> Iterator[Course]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import QualityError
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Array, Course
+from a4d.estimation.objects.courses import Array, Course, view_weights
 from a4d.estimation.objects.crops import FILLED, Crops, look_at_subject
 from a4d.estimation.objects.search import EFFORTS, TOLERATED, Effort, Search, find_course
 from a4d.pixels import Array as Picture
@@ -94,7 +94,7 @@ def find_cameras(
         world_from_camera=_world_from_camera(crops, poses, middle, scale),
         is_seen=crops.is_seen,
         is_whole=crops.is_whole,
-        is_still=search.is_still,
+        is_still=course.is_still,
         turn=float(np.ptp(course.azimuth)),
         elevation=float(course.elevation.mean()),
         overlap=_held_out_overlap(crops, poses),
@@ -107,7 +107,7 @@ def find_cameras(
 def _facing(search: Search, azimuth: float, elevation: float) -> Course:
     """The course with its first view where it is said to be; one and the same view where the camera stands still."""
     course = search.best.course
-    if not search.is_still:
+    if not course.is_still:
         return replace(course, azimuth=course.azimuth - course.azimuth[0] + azimuth)
     level = np.zeros(len(course.azimuth))
     return replace(course, azimuth=level + azimuth, elevation=level + elevation)
@@ -118,7 +118,7 @@ def _carved(crops: Crops, poses: Array, frames: slice = slice(None)) -> Array:
     whole = np.flatnonzero(crops.is_whole)[frames]
     full = np.zeros((VOXELS,) * 3, np.bool_)
     masks, _ = crops.reduced(crops.rgba.shape[1], whole)
-    carving_kernels.carve(masks, poses[whole], crops.focal, crops.extent, TOLERATED, full)
+    carving_kernels.carve(masks, view_weights(poses[whole]), poses[whole], crops.focal, crops.extent, TOLERATED, full)
     return np.asarray(carving_kernels.surface(full, crops.extent))
 
 

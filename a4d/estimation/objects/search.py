@@ -9,18 +9,21 @@ import cv2
 import numpy as np
 
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Change, Course, angles, changes, plain_courses
+from a4d.estimation.objects.courses import STILL, Change, Course, changes, plain_courses, view_weights
 from a4d.estimation.objects.crops import Crops
 from a4d.pixels import Array as Picture
 
 COLOUR = 0.7
 """Weight of colours, as root mean squared differences in sRGB, beside that of the silhouettes' overlap."""
 
-FOLLOWED = 0.08
-"""Weight of the cosine between the flow that is seen and the surface's, which tells one way around from the other."""
+FOLLOWED = 0.15
+"""Weight of the share of the flow that the surface's explains: no turn explains what a gesture does."""
+
+TURNING = 0.045
+"""Cost of a course that turns, in part of one that hardly does: by so much a turn may explain gestures away."""
 
 TOLERATED = 0.2
-"""Share of the frames that may show background where the shape is: limbs move."""
+"""Share of the views that may show background where the shape is: limbs move."""
 
 FROM_BELOW = 0.001
 """Cost of a degree below the horizon: of a course and its mirror image in depth, much alike, one is below."""
@@ -31,17 +34,14 @@ WORTH = 0.004
 ROUNDS = 3
 """In which changes are tried, each time of half the size."""
 
-DISTINCT = 15.0
-"""Degrees in the mean by which turns between frames differ of courses that are more than one."""
+DISTINCT = 18.0
+"""Degrees, as `Course.distance_to` says, of courses that are more than one."""
 
 TOLD_APART = 0.008
 """Of the cost: by so much worse, a course is less likely by a factor of e."""
 
-ALIKE = 25.0
+ALIKE = 30.0
 """The same of courses that agree."""
-
-STILL = 20.0
-"""Degrees of the largest turn between frames of a camera that does not turn."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,18 @@ class Appraiser:
         self.figures = np.zeros((len(self.frames), 2))
 
     def __call__(self, course: Course) -> float:
-        """The cost: what silhouettes, colours and flow miss those of the shape by, and views from below."""
+        """The cost: what silhouettes, colours and flow miss those of the shape by, turning, and views from below."""
         poses = course.camera_from_object
         own, later = poses[self.frames], poses[(self.frames + 1).clip(max=len(poses) - 1)]
         points = carving_kernels.appraise(
-            self.masks, self.colours, own, self.focal, self.extent, TOLERATED, self.full, self.nearest, self.figures
-        )
+            self.masks, self.colours, view_weights(own), own, self.focal, self.extent, TOLERATED,
+            self.full, self.nearest, self.figures,
+        )  # fmt: skip
         followed = carving_kernels.follow(points, self.nearest, self.masks, self.flows, own, later, self.focal)
         overlap, colour = self.figures.mean(0)
         below = float(np.maximum(-course.elevation, 0).mean())
-        return float(1 - overlap + COLOUR * colour - FOLLOWED * followed + FROM_BELOW * below)
+        turning = TURNING * min(course.spread / STILL, 1.0)
+        return float(1 - overlap + COLOUR * colour - FOLLOWED * followed + turning + FROM_BELOW * below)
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,10 @@ class Search:
     Args:
         best: the course of the least cost.
         likelihood: in [0, 1], of all that the rival courses share: that of the courses that agree with the best.
-        is_still: whether the camera hardly turns.
     """
 
     best: Rated
     likelihood: float
-    is_still: bool
 
 
 def find_course(crops: Crops, told: Callable[[float], None], efforts: Sequence[Effort] = EFFORTS) -> Search:
@@ -146,8 +146,7 @@ def find_course(crops: Crops, told: Callable[[float], None], efforts: Sequence[E
     best = rated[0]
     shares = np.exp([(best.cost - each.cost) / TOLD_APART for each in rated])
     agrees = np.array([each.course.distance_to(best.course) < ALIKE for each in rated])
-    is_still = bool(angles(best.course.turns()).max() < STILL)
-    return Search(best, float(shares[agrees].sum() / shares.sum()), is_still)
+    return Search(best, float(shares[agrees].sum() / shares.sum()))
 
 
 def descend(appraise: Callable[[Course], float], start: Rated, ways: Sequence[Change]) -> Rated:
