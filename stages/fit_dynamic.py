@@ -62,6 +62,13 @@ GATES_OF_BONES = (
     Gate("psnr_worst", 15, 10, "the subject at time {psnr_worst_time:.2f} is {value:.0f} dB away", at_least=True),
     Gate("iou_worst", 0.7, 0.5, "outlines at time {iou_worst_time:.2f} agree by {value:.2f} alone", at_least=True),
     Gate("strain_rms", 0.4, 0.7, "the surface is strained by {value:.0%} on average"),
+    Gate(
+        "seen_degrees",
+        150,
+        -1,
+        "the film sees its subject from within {value:.0f} degrees: depth is a guess, and what lies behind is made up",
+        at_least=True,
+    ),
 )
 """The same of a shape and bones that nobody knew before, from a single camera."""
 
@@ -186,7 +193,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     from a4d.fitting.fitting import fit
     from a4d.fitting.repetition import of_its_cycles
     from a4d.fitting.sampled_views import sampled_frames
-    from a4d.fitting.seeds import make_seed, seed_at_rest
+    from a4d.fitting.seeds import degrees_around, make_seed, seed_at_rest
     from a4d.fitting.start import observed_clip, require_another_name
     from a4d.randomness import generator
 
@@ -196,7 +203,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     if kind is not None:
         frames = observed_clip(work.workspace, config.clip)
         repeating = of_its_cycles(config, kind, config.unrepeated, frames, runtime.console)
-        facts = repeating.facts
+        facts = repeating.facts | {"seen_degrees": degrees_around(frames)}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:

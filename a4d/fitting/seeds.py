@@ -133,13 +133,17 @@ def _filmed(known: Known) -> Seed:
     train = known.frames.subset(known.frames.select("train"))
     if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
-    directions = normalize(torch.cat([camera.positions for camera in train.cameras]), dim=-1)
-    is_seen_around = float((directions @ directions.T).min()) < math.cos(math.radians(SIDES_APART))
-    if not is_seen_around:
+    if degrees_around(train) < SIDES_APART:
         return _inflated(known)
     config = known.config
     hull = _hull(train, config.radius, config.resolution, config.tolerated)
     return _painted(hull.largest_part(), train, config.radius)
+
+
+def degrees_around(frames: Frames) -> float:
+    """The largest angle between two directions from which frames see the world's origin, in [0, 180]."""
+    directions = normalize(torch.cat([camera.positions for camera in frames.cameras]), dim=-1)
+    return math.degrees(math.acos(max(-1.0, min(1.0, float((directions @ directions.T).min())))))
 
 
 def _modelled(known: Known) -> Seed:

@@ -31,6 +31,7 @@ def test_a_film_from_one_side_is_inflated_and_one_from_around_is_carved(tmp_path
     pictures = list(torch.cat([0.5 * alpha.expand(-1, -1, -1, 3), alpha], dim=-1))
     frames = Frames(pictures, singles, None, [f"{index}" for index in range(6)], ["train"] * 6)
     known = seeds.Known(SimpleNamespace(path=tmp_path), frames, SeedConfig(kind="film", resolution=32), None)
+    assert seeds.degrees_around(frames) == pytest.approx(min(turn, 180), abs=0.1)
     seed = seeds.KINDS["film"](known)
     assert (seed.solid is not None, seed.mesh is not None) == (is_solid, not is_solid)
     depth = (seed.points if is_solid else seed.mesh.vertices)[:, 2]
