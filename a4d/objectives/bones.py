@@ -8,7 +8,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from a4d.errors import ConfigError
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.rows import rows
 from a4d.objectives.objective import Objective, Step
@@ -33,18 +32,6 @@ class BoneObjective(Objective):
         assert isinstance(step.scene, LearntBones)
         return step.scene
 
-    def times(self, step: Step) -> list[float]:
-        """The distinct times of the step's views.
-
-        Raises:
-            ConfigError: the views have no times.
-        """
-        batch = step.batch(self.views)
-        if batch.times is None:
-            raise ConfigError(f"{self.label}: the views have no times", "Choose views of a clip")
-        times: list[float] = batch.distinct_times.tolist()
-        return times
-
     def drawn_points(self, step: Step) -> Tensor:
         """(P, 3) of the shape at rest."""
         whole = self.scene(step).shape_points()
@@ -63,7 +50,7 @@ class JointGap(BoneObjective):
     def __call__(self, step: Step) -> Tensor:
         """Mean over moments and points of the variance of the places that bones would take them to, square metres."""
         scene, points = self.scene(step), self.drawn_points(step)
-        weights, moved = scene.skinning_weights(points), scene.bone_transforms(self.times(step))
+        weights, moved = scene.skinning_weights(points), scene.bone_transforms(self.distinct_times(step, self.views))
         # (T, B, 1, 4, 4) on (P, 3).
         places = apply_per_vertex(moved[:, :, None], points)
         mean = torch.einsum("pb,tbpc->tpc", weights, places)
@@ -113,7 +100,7 @@ class WarpCycle(BoneObjective):
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over moments and points of the squared distance, square metres."""
-        scene, times = self.scene(step), self.times(step)
+        scene, times = self.scene(step), self.distinct_times(step, self.views)
         posed = scene.warped(self.drawn_points(step), times)
         back = scene.unwarped(posed, times)
         again = torch.stack([scene.warped(back[index], [time])[0] for index, time in enumerate(times)])

@@ -287,6 +287,18 @@ class Objective(Config, ABC):
                 f"{self.label} does not apply to a scene of kind '{scene.kind}'", f"It applies to {', '.join(able)}"
             )
 
+    def distinct_times(self, step: Step, views: str) -> list[float]:
+        """The distinct times in [0, 1] of what a step sees of a view set.
+
+        Raises:
+            ConfigError: the views have no times.
+        """
+        batch = step.batch(views)
+        if batch.times is None:
+            raise ConfigError(f"{self.label}: the views have no times", "Choose views of a clip")
+        times: list[float] = batch.distinct_times.tolist()
+        return times
+
     @property
     def needs(self) -> frozenset[Channel]:
         """What it needs of its views' renders beside colour, coverage and depth."""

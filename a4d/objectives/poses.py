@@ -29,18 +29,6 @@ class PoseObjective(Objective):
         assert isinstance(step.scene, Posed)
         return step.scene
 
-    def times(self, step: Step) -> list[float]:
-        """The distinct times of the step's views.
-
-        Raises:
-            ConfigError: the views have no times.
-        """
-        batch = step.batch(self.views)
-        if batch.times is None:
-            raise ConfigError(f"{self.label}: the views have no times", "Choose views of a clip")
-        times: list[float] = batch.distinct_times.tolist()
-        return times
-
 
 class PoseChange(PoseObjective):
     """How far joints are turned, and roots shifted, from the poses that they began with."""
@@ -50,7 +38,7 @@ class PoseChange(PoseObjective):
 
     def __call__(self, step: Step) -> Tensor:
         """Mean over moments and joints of the squared angle (to second order), and over roots of the squared shift."""
-        rotations, shifts = self.scene(step).pose_changes(self.times(step))
+        rotations, shifts = self.scene(step).pose_changes(self.distinct_times(step, self.views))
         identity = torch.eye(3, device=rotations.device)
         squared_angles = (rotations - identity).square().sum((-2, -1)) / 2
         return squared_angles.mean() + self.shift * shifts.square().sum(-1).mean()
@@ -70,7 +58,7 @@ class PoseSteadiness(PoseObjective):
         Raises:
             ConfigError: the views are of no frames of a clip.
         """
-        scene, times = self.scene(step), self.times(step)
+        scene, times = self.scene(step), self.distinct_times(step, self.views)
         if step.frames is None:
             raise ConfigError(f"{self.label}: the views show no frames", "Choose views of a clip")
         shown = step.frames.moments[step.frames.moment_of[step.frames.select("train")].unique()]
