@@ -99,6 +99,7 @@ class Subject:
         up: axis of the files that points up where the frame has +Y; None is the custom of each format.
         left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
         front_picture: that the scene was fitted to.
+        seen_from: single cameras of the photographs that the scene was fitted to.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Subject:
     up: UpAxis | None = None
     left_out: tuple[str, ...] = ()
     front_picture: FrontPicture | None = None
+    seen_from: tuple[Cameras, ...] = ()
 
     @property
     def is_moving(self) -> bool:
@@ -390,7 +392,7 @@ class Subject:
         if size is None:
             assert options.texel is not None
             size = texture_size(mesh, options.texel)
-        unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture)
+        unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture, self.seen_from)
         material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], looks)
         positions, normals = unwrapped.follow(frames)
         return animated_asset(
