@@ -71,7 +71,7 @@ def test_frames_whose_border_cuts_the_subject_off_are_said_and_left_out(
     Image.fromarray(picture).save(path)
     result = a4d("estimate-pose", "film.a4d", "--method", "object", "--fov", 35, "--elevation", 40, "--json")
     assert result.code == 0, result.err
-    assert "cuts the subject off in 1 of 24 frames, the first of them 00012" in result.err
+    assert "cuts the subject off in 2 of 24 frames, the first of them 00007" in result.err
     cameras = read_transforms(tmp_path / "film.a4d/transforms.json")
     assert [index for index, split in enumerate(cameras.splits) if split == "unseen"] == [7, 12]
     assert result.json["metrics"]["turns"]
