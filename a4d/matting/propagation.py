@@ -158,7 +158,7 @@ def _common_colours(film: Sequence[Array], looks: Mapping[int, _Look]) -> Colour
 
 
 def _without_shadows(model: ColourModel, film: Sequence[Array], looks: Mapping[int, _Look]) -> ColourModel:
-    """The same without colours of the subject that lie as much beside it: a shadow goes on there, a dark paw does not."""
+    """The same without colours of the subject that lie as much beside it, where a shadow goes on and a paw does not."""
     counts = np.zeros((2, len(model.subject.weights)))
     for index, look in looks.items():
         rgb = _samples(film[index])
@@ -220,7 +220,7 @@ class _Follower:
                 found.update(self.sweep(start, way, found, until_doubt=True))
 
     def joined(self, found: Mapping[int, FollowedMask], one: int, other: int) -> dict[int, FollowedMask]:
-        """The frames between two that are known, of each the nearer; not sure where those do not agree on the middle."""
+        """The frames between two known ones, each from the nearer; not sure where these disagree on the middle."""
         middle = (one + other) // 2
         known = {place: found[place] for place in (one, other)}
         first = islice(self.sweep(one, 1, known, until_doubt=True), middle - one)

@@ -2,8 +2,9 @@
 
 python tests/bench/film_masks.py DATA [fox horse shark] [--frames 48] [--size 256] [--seed 0]
 
-DATA holds rigged animals. Each repeats its clip while a camera goes half around it over a patterned ground. Printed are the overlap of the masks, the share of frames in doubt, and how many of the frames whose mask is
-wrong, and of those whose mask is right, are in doubt.
+DATA holds rigged animals. Each repeats its clip while a camera goes half around it over a patterned ground. Printed are
+the overlap of the masks, the share of frames in doubt, and how many of the frames whose mask is wrong, and of those whose
+mask is right, are in doubt.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from a4d.runtime import prepare_process
 
 prepare_process()
 
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
