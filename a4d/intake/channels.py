@@ -15,9 +15,10 @@ from a4d.errors import UsageError
 from a4d.estimation.dense_sift import DenseSift
 from a4d.estimation.depth import load_depth_estimator
 from a4d.estimation.features import FeatureExtractor, load_feature_extractor, principal_components
-from a4d.estimation.flow import film_flows
+from a4d.estimation.flow import Estimator, film_flows, inverse_search
 from a4d.estimation.person.estimators import load_film_estimator
 from a4d.estimation.person.litert import PERSON_MODEL
+from a4d.estimation.raft.estimator import load_raft
 from a4d.intake.keypoints import imported_keypoints
 from a4d.intake.person_cutter import write_found
 from a4d.intake.settings import ChannelSettings
@@ -90,7 +91,7 @@ def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) 
     if config.depth_model is not None:
         _write_depth(work, frames, _weights(work, config, config.depth_model, runtime), runtime)
     if config.flow is not None:
-        facts["flow_valid"] = _write_flow(work, frames, config.flow_strides, runtime)
+        facts["flow_valid"] = _write_flow(work, frames, config, runtime)
     if config.features is not None:
         facts["features_explained"] = _write_features(work, frames, config, runtime)
     # Who cut the person out has seen more of each frame than is left of it.
@@ -116,18 +117,27 @@ def _write_depth(work: Transaction, frames: StagedFrames, weights: WeightsFolder
         write_depth(folder / frames.files[index].name, nearness(values, is_subject, estimator.larger))
 
 
-def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int], runtime: Runtime) -> float:
+def _flow_estimator(work: Transaction, config: ChannelSettings, runtime: Runtime) -> Estimator:
+    """What finds the flow between two frames."""
+    if config.flow_model is None:
+        return inverse_search
+    return load_raft(_weights(work, config, config.flow_model, runtime))
+
+
+def _write_flow(work: Transaction, frames: StagedFrames, config: ChannelSettings, runtime: Runtime) -> float:
     """The flow of each film at every stride that it is long enough for; the share of the subject where it is known."""
+    strides = config.flow_strides
     films = [StagedFrames([frames.files[index] for index in film]) for film in _films(work, len(frames))]
     if not any(len(film) > min(strides) for film in films):
         raise UsageError(
             "--flow is found between the frames of a film by one camera, and there are no two so far apart",
             "Give a video, or leave it out",
         )
+    estimator = _flow_estimator(work, config, runtime)
     folder, known, shown = work.replace("flow"), 0, 0
     for film in films:
         total = 2 * sum(max(len(film) - stride, 0) for stride in strides)
-        for found in _counted("flow", film_flows(film, strides), runtime, total):
+        for found in _counted("flow", film_flows(film, strides, estimator), runtime, total):
             direction = "forward" if found.step > 0 else "backward"
             file = folder / f"{direction}_{abs(found.step)}" / f"{film.files[found.start].stem}.npz"
             file.parent.mkdir(exist_ok=True)

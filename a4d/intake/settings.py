@@ -24,6 +24,9 @@ DENSE_SIFT = "sift"
 MATTING_MODELS = "matting"
 """What the catalogue calls models that cut subjects out."""
 
+INVERSE_SEARCH = "dis"
+"""The flow that asks no model."""
+
 CamerasFrame = Literal["mesh", "world"]
 
 
@@ -196,7 +199,9 @@ class ChannelSettings(Config):
     """What is estimated from the frames, and by what."""
 
     depth_model: str | None = Field(default=None, description="the model that tells the depth of each frame")
-    flow: Literal["dis"] | None = Field(default=None, description="how the optical flow of a film is found")
+    flow: str | None = Field(
+        default=None, description="how the optical flow of a film is found: dis, dense inverse search, or by a model"
+    )
     flow_strides: list[Annotated[int, Field(ge=1, le=9999)]] = Field(
         default=[1, 2, 4, 8], min_length=1, max_length=32, description="how many frames apart flow is found"
     )
@@ -217,7 +222,12 @@ class ChannelSettings(Config):
     @property
     def models(self) -> dict[str, str]:
         """Names of the catalogue by kind."""
-        named = {"depth": self.depth_model, "features": self.feature_model, "keypoints": self.keypoint_model}
+        named = {
+            "depth": self.depth_model,
+            "flow": self.flow_model,
+            "features": self.feature_model,
+            "keypoints": self.keypoint_model,
+        }
         return {kind: name for kind, name in named.items() if name is not None}
 
     @property
@@ -229,6 +239,11 @@ class ChannelSettings(Config):
     def feature_model(self) -> str | None:
         """The model that tells features, where dense SIFT does not."""
         return None if self.features == DENSE_SIFT else self.features
+
+    @property
+    def flow_model(self) -> str | None:
+        """The model that finds flow, where dense inverse search does not."""
+        return None if self.flow == INVERSE_SEARCH else self.flow
 
     @property
     def keypoint_model(self) -> str | None:
