@@ -89,7 +89,7 @@ class FitDynamic(Fitting):
     )
     unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
     one_sided: Otherwise = Field(
-        default=Otherwise(), description="what is different where no pose is seen from sides far apart"
+        default=Otherwise(), description="what is different where the film, or each pose, is of one side"
     )
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(

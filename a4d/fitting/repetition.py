@@ -67,7 +67,7 @@ def of_its_cycles(
         config: complete.
         seed: how the first guess of the shape is made.
         unrepeated: what is different where the motion does not repeat.
-        one_sided: what is different where a pose is not seen from sides far apart; none is where nothing repeats.
+        one_sided: what is different where the frames of which the shape is made are not from sides far apart.
         frames: of the film.
         console: is told what was found.
 
@@ -88,11 +88,12 @@ def of_its_cycles(
             else "No repetition of the motion was found: every pose counts as seen once; --cycles N says otherwise."
         )
     fitted = replace(fitted, scene={**scene, CYCLES: facts[CYCLES]})
-    if not facts[CYCLES]:
-        return _otherwise(_otherwise(fitted, unrepeated, "unrepeated"), one_sided, "one_sided")
-    fitted = _begun_at_one_pose(fitted, facts[CYCLES])
-    is_seen_around = degrees_around(fitted.frames) >= SIDES_APART
-    return fitted if is_seen_around else _otherwise(fitted, one_sided, "one_sided")
+    if facts[CYCLES]:
+        fitted = _begun_at_one_pose(fitted, facts[CYCLES])
+    else:
+        fitted = _otherwise(fitted, unrepeated, "unrepeated")
+    seen = fitted.frames.subset(fitted.frames.select("train"))
+    return fitted if degrees_around(seen) >= SIDES_APART else _otherwise(fitted, one_sided, "one_sided")
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:

@@ -36,9 +36,15 @@ def fitted(cycles: float, turns: float) -> Repeating:
 
 @pytest.mark.parametrize(
     ("cycles", "turns", "is_slower", "is_stiffer"),
-    [(3.0, 1.0, False, False), (3.0, 0.0, False, True), (3.0, 0.1, False, True), (0.0, 1.0, True, True)],
+    [
+        (3.0, 1.0, False, False),
+        (3.0, 0.0, False, True),
+        (3.0, 0.1, False, True),
+        (0.0, 1.0, True, False),
+        (0.0, 0.1, True, True),
+    ],
 )
-def test_poses_from_one_side_make_it_stiffer_and_no_repetition_slower(cycles, turns, is_slower, is_stiffer):
+def test_one_side_makes_it_stiffer_and_no_repetition_slower(cycles, turns, is_slower, is_stiffer):
     found = fitted(cycles, turns)
     assert [spec["weight"] for spec in found.objectives] == [3.0 if is_stiffer else 1.0, 4.0]
     assert found.seed.tolerated == (0.5 if is_slower else 0.0)
