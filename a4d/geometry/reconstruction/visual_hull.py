@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, label
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
@@ -124,7 +125,7 @@ def surface_colours(
     cameras: Cameras | Sequence[Cameras],  # B views, single ones where sizes differ
     spacing: float,  # metres between neighbouring points
 ) -> Tensor:
-    """(P, 3) colours averaged over the views that see a point; grey where none does.
+    """(P, 3) colours averaged over the views that see a point, else those of the nearest point that is seen, or grey.
 
     Each view's points are drawn as small discs into a z-buffer, which tells what hides what.
     """
@@ -138,8 +139,11 @@ def surface_colours(
         nearest = np.full(picture.shape[:2], np.inf)
         hull_kernels.splat_depth(arrays[0], pose, lens, spacing, nearest)
         hull_kernels.gather_colours(arrays[0], arrays[1], pose, lens, 2 * spacing, nearest, picture, total)
-    colours = np.where(total[:, 3:] > 0, total[:, :3] / np.maximum(total[:, 3:], 1e-9), 0.5)
-    return torch.from_numpy(colours).to(points)
+    is_seen = total[:, 3] > 0
+    if not is_seen.any():
+        return torch.full_like(points, 0.5)
+    nearest_seen = cKDTree(arrays[0][is_seen]).query(arrays[0])[1]
+    return torch.from_numpy((total[is_seen, :3] / total[is_seen, 3:])[nearest_seen]).to(points)
 
 
 def warm_up() -> None:
