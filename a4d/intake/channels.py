@@ -131,7 +131,7 @@ def _write_flow(work: Transaction, frames: StagedFrames, config: ChannelSettings
     if not any(len(film) > min(strides) for film in films):
         raise UsageError(
             "--flow is found between the frames of a film by one camera, and there are no two so far apart",
-            "Give a video, or leave it out",
+            "Give a film of more frames, or leave it out: `--set flow=null`",
         )
     estimator = _flow_estimator(work, config, runtime)
     folder, known, shown = work.replace("flow"), 0, 0

@@ -52,8 +52,11 @@ SHARED = 0.7
 TRUSTED = 0.5
 """Certainty from which a look is begun from whatever has been carried to it: limbs that were lost on the way return."""
 
+HEARD = 0.25
+"""Certainty from which a look that shows something else puts what has been carried to it in doubt."""
+
 MET = 0.7
-"""Overlap of the masks of two such looks where they meet, below which neither is believed."""
+"""Overlap below which neither of two masks of one frame is believed."""
 
 PURITY = 0.7
 """Mean share of the pixels within and around a cut whose colours say so, below which it has gone astray."""
@@ -129,6 +132,9 @@ def follow_subject(
             found[index] = replace(found[index], is_sure=False)
     for gap in _gaps(found, len(film)):
         found.update(_filled(follower, found, gap))
+    for index in _contradicted(found, rated):
+        if index not in (known or {}):
+            found[index] = replace(found[index], is_sure=False)
     return [found[index] for index in range(len(film))]
 
 
@@ -146,6 +152,16 @@ def _rated_looks(film: Sequence[Array], frames: Sequence[int]) -> tuple[ColourMo
     looks = _looks(film, frames)
     model = _common_colours(film, looks)
     return model, {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
+
+
+def _contradicted(found: Mapping[int, FollowedMask], looks: Mapping[int, _Look]) -> list[int]:
+    """The frames whose nearest look shows something else than what is found of the subject there."""
+    others = {
+        index
+        for index, look in looks.items()
+        if look.certainty >= HEARD and _overlap(look.subject, found[index].subject) < MET
+    }
+    return [index for index in found if others and min(looks, key=lambda place: abs(place - index)) in others]
 
 
 def _looks(film: Sequence[Array], frames: Sequence[int]) -> dict[int, _Look]:

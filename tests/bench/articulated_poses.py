@@ -97,7 +97,7 @@ def held_out(film: Film, found_from_true: Tensor) -> Frames:
 
 
 def in_found_time() -> float:
-    """What becomes of the truth's times, of which 1 is the first frame's again; the found film's is its last frame's."""
+    """By what the truth's times grow, of which 1 is the first frame's again and the last frame's in the found film."""
     return articulated.FRAMES / (articulated.FRAMES - 1)
 
 

@@ -3,8 +3,8 @@
 python tests/bench/film_masks.py DATA [fox horse shark] [--frames 48] [--size 256] [--seed 0]
 
 DATA holds rigged animals. Each repeats its clip while a camera goes half around it over a patterned ground. Printed are
-the overlap of the masks, the share of frames in doubt, and how many of the frames whose mask is wrong, and of those whose
-mask is right, are in doubt.
+the overlap of the masks, the share of frames in doubt, and how many of the frames whose mask is wrong, and of those
+whose mask is right, are in doubt.
 """
 
 from __future__ import annotations

@@ -6,7 +6,15 @@ import pytest
 
 from a4d.estimation.flow import Carrier
 from a4d.matting.colour_mixture import ColourModel, learn_colours
-from a4d.matting.propagation import FollowedMask, _Follower, _Look, _without_shadows, follow_subject, touches_border
+from a4d.matting.propagation import (
+    FollowedMask,
+    _contradicted,
+    _Follower,
+    _Look,
+    _without_shadows,
+    follow_subject,
+    touches_border,
+)
 
 HEIGHT, WIDTH, COUNT = 96, 128, 12
 
@@ -106,6 +114,14 @@ def test_masks_that_meet_share_the_frames_between_them_or_are_in_doubt() -> None
     torn = follower.joined({0: found[0], 3: lacking}, 0, 3)
     assert sorted(torn) == [1, 2]
     assert not any(each.is_sure for each in torn.values())
+
+
+def test_frames_near_a_look_that_shows_something_else_are_contradicted() -> None:
+    found = {moment: FollowedMask(masked(moment), is_sure=True) for moment in range(COUNT)}
+    half = masked(8) & (np.arange(WIDTH) < 50)
+    assert _contradicted(found, {2: _Look(masked(2), 0.9), 8: _Look(half, 0.3)}) == list(range(6, COUNT))
+    assert _contradicted(found, {2: _Look(masked(2), 0.9), 8: _Look(half, 0.1)}) == []
+    assert _contradicted(found, {}) == []
 
 
 def test_colours_are_told_apart_and_change_slowly() -> None:
