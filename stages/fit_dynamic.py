@@ -219,7 +219,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
             frames = sampled_frames(work, scene, config.sample, config.prompt or "", place, runtime)
     metrics = facts | fit(work, config, scene, frames, runtime)
     metrics |= figures_of_motion(
-        scene, frames, None if config.sample is None else BACKGROUNDS[config.sample.background]
+        scene, frames.seen_by(scene), None if config.sample is None else BACKGROUNDS[config.sample.background]
     )
     judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
     return metrics
