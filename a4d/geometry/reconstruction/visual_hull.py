@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -53,17 +54,33 @@ class Occupancy:
 
         Beyond the box they grow by the distance to it.
         """
-        solid = np.pad(self.values.cpu().numpy(), 1)
-        distances = distance_transform_edt(~solid) - distance_transform_edt(solid)
-        # Between the centres of a full and an empty voxel the distances go from -1 to 1 where they should by 1 in all.
-        distances = distances - 0.5 * np.sign(distances)
-        volume = torch.from_numpy(distances).to(points)[None, None] * self.spacing
-        low, counts = self.low.to(points) - self.spacing, points.new_tensor(solid.shape)
+        volume = self._distances.to(points)[None, None]
+        counts = points.new_tensor(self._distances.shape)
+        low = self.low.to(points) - self.spacing
         nearest = points.clamp(low, low + counts * self.spacing)
         # Of the volume's axes, sampling takes the last one first.
         unit = ((nearest - low) / (counts * self.spacing) * 2 - 1).flip(-1)
         sampled = grid_sample(volume, unit[None, None, None], padding_mode="border", align_corners=False)
         return sampled[0, 0, 0, 0] + (points - nearest).norm(dim=-1)
+
+    @cached_property
+    def _distances(self) -> Tensor:
+        """(X + 2, Y + 2, Z + 2) metres at the voxels' centres, those of a border of empty ones included."""
+        solid = np.pad(self.values.cpu().numpy(), 1)
+        distances = distance_transform_edt(~solid) - distance_transform_edt(solid)
+        # Between the centres of a full and an empty voxel the distances go from -1 to 1 where they should by 1 in all.
+        return torch.from_numpy(distances - 0.5 * np.sign(distances)).float() * self.spacing
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 3) places spread evenly over all that is full, world, metres.
+
+        Args:
+            count: number of places.
+            generator: source of randomness, on the CPU.
+        """
+        full = self.values.nonzero()
+        chosen = full[torch.randint(len(full), (count,), generator=generator)]
+        return self.low + (chosen + torch.rand(count, 3, generator=generator)) * self.spacing
 
     def surface(self) -> tuple[Tensor, Tensor]:
         """(P, 3) centres of the full voxels with an empty neighbour, and their (P, 3) unit outward normals."""
