@@ -58,6 +58,17 @@ def test_a_network_tells_depth_and_features_of_an_image(a4d, photo: Path, tmp_pa
     assert a4d(*asked, "--weights", weights, "--json").json["status"] == "up to date"
 
 
+def test_features_without_weights_are_told_of_every_patch(a4d, photo: Path) -> None:
+    made = a4d("preprocess", photo, "--size", 64, "--features", "sift", "--feature-channels", 6, "--json")
+    assert made.code == 0, made.err
+    assert 0.3 < made.json["metrics"]["features_explained"] < 1
+    features = read_features(Path("bar.a4d/features/sift/00000.npz"))
+    assert features.shape == (64, 64, 6)
+    assert features.std((0, 1)).min() > 0.01
+    assert record("bar.a4d")["weights"] == []
+    assert a4d("validate", "bar.a4d").code == 0
+
+
 def test_a_depth_map_is_given_as_picture_or_numbers_near_or_far(a4d, photo: Path) -> None:
     near = np.linspace(0.1, 0.9, 106)[None].repeat(128, 0)
     Image.fromarray(np.rint(near * 65535).astype(np.uint16)).save("near.png")
