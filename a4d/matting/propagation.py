@@ -113,9 +113,7 @@ def follow_subject(
         one per frame.
     """
     found = {index: FollowedMask(mask, is_sure=True) for index, mask in (known or {}).items()}
-    looks = _looks(film, [index for index in range(len(film)) if index not in found])
-    model = _common_colours(film, looks)
-    rated = {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
+    model, rated = _rated_looks(film, [index for index in range(len(film)) if index not in found])
     follower = _Follower(film, carry, model)
     follower.spread(found, list(found))
     trusted = [index for index in rated if index not in found and rated[index].certainty >= TRUSTED]
@@ -138,6 +136,22 @@ def follow_subject(
         if index not in (known or {}):
             found[index] = replace(found[index], is_sure=False)
     return [found[index] for index in range(len(film))]
+
+
+def clearest_cut(
+    film: Sequence[Array],  # (H, W, 3) sRGB in [0, 1] each, of one size
+) -> tuple[int, Mask]:
+    """The frame that shows the most prominent thing of a film most clearly, and (H, W) where it is there."""
+    _, rated = _rated_looks(film, range(len(film)))
+    index = max(rated, key=lambda each: rated[each].certainty)
+    return index, rated[index].subject
+
+
+def _rated_looks(film: Sequence[Array], frames: Sequence[int]) -> tuple[ColourModel, dict[int, _Look]]:
+    """The colours that looks at some of the frames have in common, and these looks by how much they have them."""
+    looks = _looks(film, frames)
+    model = _common_colours(film, looks)
+    return model, {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
 
 
 def _contradicted(found: Mapping[int, FollowedMask], looks: Mapping[int, _Look]) -> list[int]:

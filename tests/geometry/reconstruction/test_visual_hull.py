@@ -100,3 +100,13 @@ def test_many_frames_from_one_side_do_not_outvote_the_few_from_another() -> None
     hull = visual_hull(masks_of(cameras), cameras, BOUNDS, 48, tolerated=0.2)
     once = concatenate([cameras[15], cameras[32]])
     assert hull.volume == pytest.approx(visual_hull(masks_of(once), once, BOUNDS, 48).volume, rel=0.1)
+
+
+def test_points_that_no_view_sees_take_the_colour_of_the_nearest_that_is_seen():
+    points = torch.tensor([[-0.4, 0.0, 0.3], [0.4, 0.0, 0.3], [0.39, 0.0, -0.3], [-0.39, 0.0, -0.3]])
+    normals = torch.nn.functional.normalize(points * torch.tensor([0.0, 0.0, 1.0]), dim=-1)
+    picture = torch.zeros(1, 32, 32, 3)
+    picture[:, :, :16, 0], picture[:, :, 16:, 2] = 1.0, 1.0
+    colours = surface_colours(points, normals, picture, turntable(1, 0.0, 3.0, 40.0, 32), 0.05)
+    red, blue = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
+    torch.testing.assert_close(colours, torch.tensor([red, blue, blue, red]))
