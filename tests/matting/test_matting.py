@@ -1,7 +1,6 @@
 """Mattes against the alpha and colours from which the pictures were composed."""
 
 import sys
-import time
 import types
 
 import numpy as np
@@ -284,8 +283,6 @@ def test_real_photos(real_data):
     photos = real_data / "images_natural"
     assert matte(read_image(photos / "coffee.png")).notes == ()
     assert matte(read_image(photos / "rocket.jpg")).notes != ()
-    started = time.perf_counter()
     result = matte(read_image(photos / "astronaut.png"))
-    assert time.perf_counter() - started < 10  # 0.7 s on a free core
     assert result.rgba[:280, 150:300, 3].mean() > 0.5  # the head
     assert result.rgba[:150, :120, 3].mean() < 0.1  # the flag
