@@ -79,14 +79,10 @@ def with_ground(
 def _is_soft(rgb: Array) -> Mask:
     """(H, W) where neighbours differ no more than in what fades."""
     smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)
-    is_steep = np.zeros(rgb.shape[:2], bool)
-    for axis in (0, 1):
-        steep = np.abs(np.diff(smooth, axis=axis)).max(-1) >= SOFT * 512 / max(rgb.shape[:2])
-        before, behind = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-        before[axis], behind[axis] = (0, 1), (1, 0)
-        # Pixels on both sides of a step belong to it: else what is beyond it would reach the outside.
-        is_steep |= np.pad(steep, before) | np.pad(steep, behind)
-    return ~is_steep
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    # Pixels on both sides of a step belong to it: else what is beyond it would reach the outside.
+    steps = np.maximum(cv2.dilate(smooth, cross) - smooth, smooth - cv2.erode(smooth, cross))
+    return np.asarray(steps.max(-1) < SOFT * 512 / max(rgb.shape[:2]))
 
 
 def _shadows(plain: Mask, outside: Mask, highest: int) -> Mask:
@@ -100,30 +96,35 @@ def _shadows(plain: Mask, outside: Mask, highest: int) -> Mask:
 
 def _slabs(plain: Mask, outside: Mask, highest: int) -> Mask:
     """Plain parts, each all below a row and as low as the subject, that stick out from under it or lie between feet."""
-    subject = ~outside
+    subject, found = ~outside, np.zeros_like(outside)
     rows = np.flatnonzero(subject.any(1))
-    found = np.zeros_like(outside)
     if not len(rows):
         return found
     reach, level = max(2, round(NEAR * max(outside.shape))), round(LEVEL * (rows[-1] + 1 - rows[0]))
     _, labels, stats, _ = cv2.connectedComponentsWithStats((plain & subject).astype(np.uint8), connectivity=4)
-    for label in range(1, len(stats)):
-        left, top, width, tall, area = (int(value) for value in stats[label])
-        is_low = top >= highest and top + tall > rows[-1] - level
-        if area > SMALL * subject.sum() and is_low and width >= FLAT * tall:
-            part = labels == label
-            rest = subject & ~_beside(part, reach)
-            near, low = (np.flatnonzero(rest[max(0, row) :].any(0)) for row in (top - level, top + tall - level))
-            is_between = bool((low < left - reach).any() and (low >= left + width + reach).any())
-            if is_between or _sticks_out(left, left + width, near):
-                found |= part
+    _, top, width, tall, area = stats.T
+    is_low = (top >= highest) & (top + tall > rows[-1] - level)
+    is_candidate = is_low & (area > SMALL * subject.sum()) & (width >= FLAT * tall)
+    for label in np.flatnonzero(is_candidate[1:]) + 1:
+        part = labels == label
+        rest = subject & ~_beside(part, reach)
+        beside, below = (rest[max(0, row) :] for row in (top[label] - level, top[label] + tall[label] - level))
+        if _sticks_out(part, beside) or _lies_between(part, below, reach):
+            found |= part
     return found
 
 
-def _sticks_out(left: int, right: int, others: NDArray[np.int64]) -> bool:
-    """Whether what reaches from one column to another is wider on both sides than the columns that others take."""
-    least = STICKING_OUT * (right - left)
-    return len(others) > 0 and others[0] - left > least and right - 1 - others[-1] > least
+def _sticks_out(part: Mask, others: Mask) -> bool:
+    """Whether a part reaches farther than all others both left and right."""
+    own, taken = np.flatnonzero(part.any(0)), np.flatnonzero(others.any(0))
+    least = STICKING_OUT * (own[-1] + 1 - own[0])
+    return len(taken) > 0 and bool(min(taken[0] - own[0], own[-1] - taken[-1]) > least)
+
+
+def _lies_between(part: Mask, others: Mask, reach: int) -> bool:
+    """Whether there are others both left and right of a part."""
+    own, taken = np.flatnonzero(part.any(0)), np.flatnonzero(others.any(0))
+    return len(taken) > 0 and bool(taken[0] < own[0] - reach and taken[-1] > own[-1] + reach)
 
 
 def without_fragments(
