@@ -28,6 +28,7 @@ from a4d.priors.protocol import Prior
 from a4d.randomness import generator
 from a4d.render.render import Render
 from a4d.runtime import Runtime
+from a4d.scenes.protocols import Splatting
 from a4d.scenes.scene import Scene
 from a4d.trainable import Trainable
 from a4d.views import Frames, ViewBatch, Views
@@ -176,9 +177,11 @@ class _Loop:
         self.figures = _Figures(MetricsLog(folder / "metrics.jsonl"), config.log_every)
         stored = self._stored()
         self.done = 0
+        self._see_pixels(0)
         if stored is not None:
             with self._refusing_damage():
                 self.done = int(stored[1]["step"])
+                self._see_pixels(max(self.done - 1, 0))
                 for name, trainable in problem.learning().items():
                     trainable.restore(stored[0][name], self.done)
         problem.hold_all_but(config.optimiser.rates)
@@ -237,6 +240,8 @@ class _Loop:
     def step(self, index: int) -> tuple[Step, dict[str, Tensor]]:
         """One iteration: what was rendered, and the unweighted values of the objectives."""
         problem, seed = self.problem, self.runtime.seed
+        if any(views.refines(index) for views in problem.views.values()):
+            self._see_pixels(index)
         for group in self.optimisers.groups():
             group["lr"] = value_at(self.config.optimiser.rates[group["name"]], index)
         # Before the objectives, one of which may send gradients of its own.
@@ -265,6 +270,13 @@ class _Loop:
             for name, trainable in problem.learning().items():
                 trainable.after_step(index, self.optimisers, generator(seed, name, index))
         return step, losses
+
+    def _see_pixels(self, step: int) -> None:
+        """Tell Gaussians how fine the pixels are that they are fitted with from a step on."""
+        problem = self.problem
+        finest = min((views.finest_pixel(problem.frames, step) for views in problem.views.values()), default=math.inf)
+        if math.isfinite(finest) and isinstance(problem.scene, Splatting):
+            problem.scene.see_pixels(finest)
 
     def facts(self, index: int) -> dict[str, Any]:
         rates = {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}

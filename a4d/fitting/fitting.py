@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
-from a4d.fitting.figures import rigidity
+from a4d.fitting.figures import lens, rigidity
 from a4d.fitting.files import ADAPTERS, placement
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
@@ -16,7 +14,6 @@ from a4d.priors.lpips import load_network
 from a4d.running.weights import record_weights
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
-from a4d.scenes.protocols import Splatting
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
 from a4d.workspace.transaction import Transaction
@@ -57,9 +54,6 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     )
     require_memory(work.name, demands_of_views(config, frames), runtime.device, ("views.*.batch", "views.*.size"))
     scene.to(runtime.device)
-    finest = min((each.finest_pixel(frames) for each in parts.views.values()), default=math.inf)
-    if math.isfinite(finest) and isinstance(scene, Splatting):
-        scene.see_pixels(finest)
     learning = build_trainables(parts.priors, priors, runtime.seed)
     networks = {name: load_network(name, place).requires_grad_(False) for name in parts.networks}
     problem = Problem(scene, parts.views, parts.objectives, frames, priors, frozen, learning, networks)
@@ -70,7 +64,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         for name, trainable in learning.items():
             (adapters / name).mkdir()
             trainable.save(adapters / name)
-    return metrics | rigidity(scene, frames)
+    return metrics | rigidity(scene, frames) | lens(scene, frames)
 
 
 def _frozen(work: Transaction, names: list[str], device: str) -> dict[str, Scene]:

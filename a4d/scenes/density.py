@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from pydantic import Field
@@ -45,8 +46,9 @@ def adapt(
     mean_gradients: Tensor,  # (N,) length of the screen gradient, averaged over the views that saw each Gaussian
     control: DensityControl,
     generator: torch.Generator,
+    is_outside: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Clone small and split large Gaussians where the gradient is high, then remove transparent and huge ones.
+    """Clone small and split large Gaussians where the gradient is high, then remove transparent, huge and misplaced ones.
 
     Args:
         parameters: `means` (N, 3), `quaternions` (N, 4), `log_scales` (N, 3), `opacity_logits` (N,), and others of
@@ -54,6 +56,7 @@ def adapt(
         mean_gradients: (N,).
         control: thresholds.
         generator: where the halves of a split land, on the CPU.
+        is_outside: of places (N, 3), whether they are none for Gaussians, (N,) bool; None allows all.
 
     Returns:
         the new parameters of leading size M; (M,) int64 the former index of each, or -1 for a new one.
@@ -84,6 +87,8 @@ def adapt(
     opacity = grown["opacity_logits"].sigmoid()
     scale = grown["log_scales"].max(dim=-1).values.exp()
     stays = (opacity >= control.prune_opacity) & (scale <= control.prune_scale)
+    if is_outside is not None:
+        stays &= ~is_outside(grown["means"])
     if not bool(stays.any()):
         stays[opacity.argmax()] = True
     return {name: value[stays] for name, value in grown.items()}, origin[stays]

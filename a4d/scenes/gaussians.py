@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from a4d.config import Config, Spec, overlaid, parse, plain
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians, count_numbers
+from a4d.geometry.reconstruction.visual_hull import Occupancy
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
@@ -27,6 +28,7 @@ from a4d.scenes.initialise import (
     gaussians_in_ball,
     gaussians_on_asset,
     gaussians_on_surface,
+    nearest_of,
 )
 from a4d.scenes.protocols import Splatting, is_moving
 from a4d.scenes.scene import Scene, cannot_become
@@ -49,12 +51,19 @@ class GaussianSceneConfig(Config):
         default=20_000, ge=1, le=20_000_000, description="Gaussians to start with; given points are thinned to it"
     )
     opacity: float = Field(default=0.9, gt=0, lt=1, description="opacity to start with")
-    place: Literal["surface", "vertices"] = Field(
-        default="surface", description="where a mesh's Gaussians begin: count of them on its surface, or one per vertex"
+    place: Literal["surface", "vertices", "inside"] = Field(
+        default="surface",
+        description="where Gaussians begin: count of them on a surface, one per vertex of a mesh, or count of them "
+        "anywhere in what the outlines leave of space",
     )
     sh_degree: int = Field(default=0, ge=0, le=3)
     sh_degree_every: int = Field(default=1000, ge=1, description="steps after which one more degree takes part")
     density: DensityControl | None = None
+    margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="metres outside of what the subject fills at most that Gaussians may be; None: any",
+    )
     footprint: float | None = Field(
         default=None, gt=0, description="metres that a pixel is wide with which they are drawn; the views' if not given"
     )
@@ -75,6 +84,7 @@ class GaussianScene(Scene):
     sh_detail: nn.Parameter
     gradient_sum: Tensor
     seen_count: Tensor
+    solid: Occupancy | None = None
 
     def __init__(self, config: GaussianSceneConfig, start: Gaussians) -> None:
         super().__init__()
@@ -109,11 +119,9 @@ class GaussianScene(Scene):
             return cls(config, gaussians_on_asset(seed.asset, config.count, config.opacity, EXACT_SIZE, generator))
         if seed.mesh is not None:
             return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
-        if seed.points is None:
-            return cls(config, gaussians_in_ball(config.count, seed.radius, config.opacity, generator))
-        chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values
-        colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
-        return cls(config, gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity))
+        scene = cls(config, _begun(config, seed, generator))
+        scene.solid = seed.solid
+        return scene
 
     @classmethod
     def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> GaussianScene:
@@ -184,7 +192,7 @@ class GaussianScene(Scene):
         if control.is_due(step):
             parameters = {name: getattr(self, name).detach() for name in PARAMETERS}
             gradients = self.gradient_sum / self.seen_count.clamp_min(1)
-            adapted, origin = adapt(parameters, gradients, control, generator)
+            adapted, origin = adapt(parameters, gradients, control, generator, self._is_outside)
             for name, value in adapted.items():
                 self._replace(name, value, optimisers, origin)
             self._reset_statistics()
@@ -213,6 +221,12 @@ class GaussianScene(Scene):
                 self.seen_count += visible.sum(0)
         self._probes.clear()
 
+    def _is_outside(self, means: Tensor) -> Tensor:
+        """(N,) whether places (N, 3) are where the pictures show nothing."""
+        if self.solid is None or self.config.margin is None:
+            return torch.zeros(len(means), dtype=torch.bool, device=means.device)
+        return self.solid.signed_distance(means) > self.config.margin
+
     def facts(self) -> dict[str, float]:
         """The number of Gaussians."""
         return {"gaussians": len(self.means)}
@@ -238,3 +252,15 @@ class GaussianScene(Scene):
         sh = torch.cat([tensors["sh_base"], tensors["sh_detail"]], dim=1)
         gaussians = Gaussians(sh=sh, **{name: tensors[name] for name in PARAMETERS[:4]})
         return cls(config, gaussians).to(device)
+
+
+def _begun(config: GaussianSceneConfig, seed: Seed, generator: torch.Generator) -> Gaussians:
+    """Gaussians of a seed without a surface of faces."""
+    if seed.points is None:
+        return gaussians_in_ball(config.count, seed.radius, config.opacity, generator)
+    colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
+    if config.place == "inside" and seed.solid is not None:
+        places = seed.solid.sample(config.count, generator)
+        return gaussians_at_points(places, colours[nearest_of(places, seed.points)], config.opacity)
+    chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values
+    return gaussians_at_points(seed.points[chosen], colours[chosen], config.opacity)

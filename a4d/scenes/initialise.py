@@ -146,6 +146,15 @@ def gaussians_in_ball(count: int, radius: float, opacity: float, generator: torc
     return gaussians_at_points(direction * distance, torch.full((count, 3), 0.5), opacity)
 
 
+def nearest_of(
+    places: Tensor,  # (N, 3)
+    points: Tensor,  # (P, 3)
+) -> Tensor:
+    """(N,) int64 which of some points is the nearest to each place."""
+    _, index = cKDTree(points.numpy()).query(places.numpy())
+    return torch.from_numpy(index)
+
+
 def _assemble(means: Tensor, quaternions: Tensor, scales: Tensor, colours: Tensor, opacity: float) -> Gaussians:
     logits = torch.logit(torch.full((len(means),), opacity, dtype=means.dtype))
     return Gaussians(means, quaternions, scales.clamp_min(1e-6).log(), logits, sh_from_colours(colours)[:, None])

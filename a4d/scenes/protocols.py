@@ -44,6 +44,14 @@ def is_moving(scene: object) -> bool:
 
 
 @runtime_checkable
+class Lensed(Protocol):
+    """A scene that learns through which lens the frames that show it were taken."""
+
+    def seen_from(self, cameras: Cameras) -> Cameras:
+        """The cameras of frames as the scene knows them, part of the autograd graph."""
+
+
+@runtime_checkable
 class Splatting(Protocol):
     """A scene of Gaussians."""
 

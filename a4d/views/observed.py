@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
-from a4d.config import Config, Number, Schedule, value_at
+from a4d.config import Config, Number, Schedule, value_at, within
 from a4d.errors import ConfigError, MissingInputError
 from a4d.frame_order import FrameOrder
-from a4d.geometry.cameras import concatenate
+from a4d.geometry.cameras import Cameras, concatenate
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
+from a4d.scenes.protocols import Lensed
 from a4d.views.batch import ViewBatch
 from a4d.views.frames import Frames
 from a4d.views.view_set import LAST_STEP, Views
 
 SIZE_STEP = 32
 """Pixels by which a size that changes over the steps grows."""
+
+LEAST_REDUCED = 256
+"""Pixels of the longer side below which an image is not reduced."""
 
 LEAST_SHARE = 0.02
 """Of a cycle, so that there is a frame at least wherever the pose was taken from one."""
@@ -58,6 +63,11 @@ class ObservedViews(Views):
     kind: Literal["observed"] = "observed"
     split: Literal["train", "test", "all", "proxy"] = "train"
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
+    reduce: Annotated[Number, AfterValidator(within(1, 1024))] = Field(
+        default=1.0,
+        description="times as wide as an image's pixels that those are which are seen, down to "
+        f"{LEAST_REDUCED} along the longer side",
+    )
     patch: int | None = Field(
         default=None, ge=8, le=8192, description="side of a square drawn anew each step; None: all"
     )
@@ -85,6 +95,8 @@ class ObservedViews(Views):
             raise ValueError("frames around a pose are neither pairs nor runs")
         if self.patch is not None and self.pixels is not None:
             raise ValueError("patch and pixels are two ways to see a part of an image; give one")
+        if self.size is not None and self.reduce != 1.0:
+            raise ValueError("size and reduce both say how many pixels are seen; give one")
         if PARTNER_FLOW in self.channels and self.pairs is None:
             raise ValueError("the channel flow leads to the other frame of a pair; name flow_forward_N, or give pairs")
         return self
@@ -148,6 +160,10 @@ class ObservedViews(Views):
         whole = self._batch(frames, chosen, self.backgrounds(step, seed), step, flows)
         return self._part(self.jittered(whole, seed, self.split, step), step, seed)
 
+    def placed(self, batch: ViewBatch, scene: object) -> ViewBatch:
+        """The cameras with the lens that the scene has learnt, where it learns one."""
+        return replace(batch, cameras=scene.seen_from(batch.cameras)) if isinstance(scene, Lensed) else batch
+
     def _pairs(self, frames: Frames, indices: list[int], step: int, seed: int) -> tuple[list[int], list[str]]:
         """Both frames of each pair of a step, and the flow that leads from each to the other."""
         assert self.pairs is not None
@@ -182,15 +198,20 @@ class ObservedViews(Views):
         frames, indices = self._frames(frames)
         return self._batch(frames, indices[:1], self.backgrounds(0, 0)[:1])
 
-    def finest_pixel(self, frames: Frames | None) -> float:
-        """Of the frames of the split, at the last size."""
+    def finest_pixel(self, frames: Frames | None, step: int) -> float:
+        """Of the frames of the split, at the last size, or as far as they are reduced at a step."""
         frames, indices = self._frames(frames)
         cameras = [frames.cameras[index] for index in indices]
-        sizes = [self._size(LAST_STEP) or max(camera.width, camera.height) for camera in cameras]
+        seen = LAST_STEP if self.reduce == 1.0 else step
+        sizes = [self._size(camera, seen) or max(camera.width, camera.height) for camera in cameras]
         return min(
             float(pixel_sizes(camera)) * max(1.0, max(camera.width, camera.height) / size)
             for camera, size in zip(cameras, sizes, strict=True)
         )
+
+    def refines(self, step: int) -> bool:
+        """Where images are reduced less than in the step before."""
+        return value_at(self.reduce, step) < value_at(self.reduce, max(step - 1, 0))
 
     def pixels_per_step(self, frames: Frames | None) -> int:
         """Those of as many of the smallest frames; 0 where their size changes over the steps."""
@@ -221,13 +242,16 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
-    def _size(self, step: int) -> int | None:
-        """Pixels of the longer side at a step."""
+    def _size(self, camera: Cameras, step: int) -> int | None:
+        """Pixels of the longer side of what a camera shows at a step; None keeps its own."""
+        times = value_at(self.reduce, step)
+        if times > 1:
+            own = max(camera.width, camera.height)
+            return max(_stepped(own / times), min(own, LEAST_REDUCED))
         if self.size is None:
             return None
         size = value_at(self.size, step)
-        # Few sizes, each of which is made once.
-        return SIZE_STEP * max(1, round(size / SIZE_STEP)) if isinstance(self.size, Schedule) else round(size)
+        return _stepped(size) if isinstance(self.size, Schedule) else round(size)
 
     def _batch(
         self,
@@ -238,12 +262,12 @@ class ObservedViews(Views):
         flows: Sequence[str] = (),
     ) -> ViewBatch:
         """Some frames at the size of a step, or at the last size; channels where they belong to a step."""
-        size = self._size(LAST_STEP if step is None else step)
-        parts = [frames.reduced(i, size) for i in indices]
+        sizes = [self._size(frames.cameras[i], LAST_STEP if step is None else step) for i in indices]
+        parts = [frames.reduced(i, size) for i, size in zip(indices, sizes, strict=True)]
         if len({tuple(rgba.shape) for rgba, _ in parts}) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")
         channels = {} if step is None else {
-            name: _stacked(_channels(frames, name, indices, flows, size)) for name in self.channels
+            name: _stacked(_channels(frames, name, indices, flows, sizes[0])) for name in self.channels
         }  # fmt: skip
         is_timed = frames.times is not None
         return ViewBatch(
@@ -256,6 +280,11 @@ class ObservedViews(Views):
             channels,
             clip=self.run if is_timed and self.run > 1 else None,
         )
+
+
+def _stepped(size: float) -> int:
+    """Few sizes, each of which is made once."""
+    return SIZE_STEP * max(1, round(size / SIZE_STEP))
 
 
 def _stacked(images: Sequence[Tensor]) -> Tensor:

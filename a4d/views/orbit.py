@@ -217,7 +217,7 @@ class OrbitViews(Views):
             return ViewBatch(cameras, None, self.backgrounds(0, 0)[:1])
         return ViewBatch(cameras, half, self.backgrounds(0, 0)[:1], moments=torch.zeros(1, dtype=torch.int64))
 
-    def finest_pixel(self, frames: Frames | None) -> float:
+    def finest_pixel(self, frames: Frames | None, step: int) -> float:
         """From the nearest and narrowest cameras, at the end.
 
         Raises:

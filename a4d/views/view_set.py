@@ -78,11 +78,19 @@ class Views(Config, ABC):
         """The one view that shows progress best."""
 
     @abstractmethod
-    def finest_pixel(self, frames: Frames | None) -> float:
+    def finest_pixel(self, frames: Frames | None, step: int) -> float:
         """Metres that the smallest pixel is wide at the subject; see `a4d.render.footprint.pixel_sizes`.
 
         Infinite where it goes by the subject's own size.
+
+        Args:
+            frames: that observed views choose from.
+            step: from which on pixels are of this size, until `refines` tells of finer ones.
         """
+
+    def refines(self, step: int) -> bool:
+        """Whether pixels are finer from this step on; by default they never are."""
+        return False
 
     def pixels_per_step(self, frames: Frames | None) -> int:
         """How many pixels one step shows at the least; 0 where that is not known before it is sampled.

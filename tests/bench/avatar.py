@@ -149,7 +149,7 @@ class Bench:
     def optimised(self, scene: AvatarScene, spec: dict[str, Any]) -> None:
         """Fit a scene to the film in place."""
         views = build_views(spec["views"])
-        scene.see_pixels(min(each.finest_pixel(self.frames) for each in views.values()))
+        scene.see_pixels(min(each.finest_pixel(self.frames, 0) for each in views.values()))
         problem = Problem(scene, views, build_objectives(spec["objectives"]), self.frames)
         loop = LoopConfig(
             iterations=spec["iterations"], optimiser=spec["optimiser"], checkpoint_seconds=1e9, preview_seconds=1e9

@@ -16,7 +16,7 @@ from a4d.geometry.cameras import orbit
 COARSE = (Effort(24, 24, 16, 5, 3),)
 
 
-def found_in(rgba: np.ndarray, lens: np.ndarray, azimuth: float = 0.0, elevation: float = 0.0) -> ObjectCameras:
+def found_in(rgba: np.ndarray, lens: np.ndarray, azimuth: float = 0.0, elevation: float | None = None) -> ObjectCameras:
     return find_cameras(
         rgba, lens, np.array([0.0, 0, *rgba.shape[2:0:-1]]), azimuth, elevation, lambda share: None, COARSE
     )

@@ -10,7 +10,8 @@ import trimesh
 from gltf_validator import errors, installed_validator
 from loose_scene import Loose
 
-from a4d.export.subject import Moments, Subject, SurfaceOptions
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject, SurfaceOptions
 from a4d.export.surfaces import write_glb
 from a4d.geometry.assets.file_frames import frame_of_files
 from a4d.geometry.assets.posing import deform

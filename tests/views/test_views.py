@@ -240,6 +240,6 @@ def test_what_view_sets_say_they_read_is_loaded_and_hashed(tmp_path, kind, reads
 
 def test_view_sets_know_their_finest_pixel() -> None:
     orbit = views(kind="orbit", radius=[2.0, 4.0], fov=[20.0, 40.0], size=64)
-    assert orbit.finest_pixel(None) == pytest.approx(2.0 * 2 * math.tan(math.radians(10)) / 64, rel=1e-4)
+    assert orbit.finest_pixel(None, 0) == pytest.approx(2.0 * 2 * math.tan(math.radians(10)) / 64, rel=1e-4)
     relative = views(kind="orbit", radius=[0.8, 1.0], relative=True, fov=[15.0, 60.0])
-    assert relative.finest_pixel(None) == pytest.approx(1.6 / 128, rel=1e-4)
+    assert relative.finest_pixel(None, 0) == pytest.approx(1.6 / 128, rel=1e-4)

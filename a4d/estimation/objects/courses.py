@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -124,14 +124,19 @@ def view_weights(
     return np.asarray(1 / np.exp(-0.5 * (apart / SAME_VIEW) ** 2).sum(1))
 
 
-def plain_courses(count: int) -> Iterator[Course]:
-    """Courses of so many frames at one height and distance: around at one speed, to and fro, or for a while."""
+def plain_courses(count: int, elevations: Sequence[float] = ELEVATIONS) -> Iterator[Course]:
+    """Courses at one height and distance: around at one speed, to and fro, or for a while.
+
+    Args:
+        count: of frames.
+        elevations: degrees of the heights, at each of which all courses are.
+    """
     time, level = np.linspace(0, 1, count), np.zeros(count)
     turning = [turn * time for turn in TURNS]
     swinging = [size * np.sin(2 * np.pi * often * time + np.radians(phase)) for size, often, phase in SWINGS]
     passing = [size * _eased((time - begin) / (end - begin)) for size, (begin, end) in ARCS]
     for azimuth in (*turning, *swinging, *passing):
-        for elevation in ELEVATIONS:
+        for elevation in elevations:
             yield Course(azimuth, level + elevation, level)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, label
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
@@ -52,17 +54,33 @@ class Occupancy:
 
         Beyond the box they grow by the distance to it.
         """
-        solid = np.pad(self.values.cpu().numpy(), 1)
-        distances = distance_transform_edt(~solid) - distance_transform_edt(solid)
-        # Between the centres of a full and an empty voxel the distances go from -1 to 1 where they should by 1 in all.
-        distances = distances - 0.5 * np.sign(distances)
-        volume = torch.from_numpy(distances).to(points)[None, None] * self.spacing
-        low, counts = self.low.to(points) - self.spacing, points.new_tensor(solid.shape)
+        volume = self._distances.to(points)[None, None]
+        counts = points.new_tensor(self._distances.shape)
+        low = self.low.to(points) - self.spacing
         nearest = points.clamp(low, low + counts * self.spacing)
         # Of the volume's axes, sampling takes the last one first.
         unit = ((nearest - low) / (counts * self.spacing) * 2 - 1).flip(-1)
         sampled = grid_sample(volume, unit[None, None, None], padding_mode="border", align_corners=False)
         return sampled[0, 0, 0, 0] + (points - nearest).norm(dim=-1)
+
+    @cached_property
+    def _distances(self) -> Tensor:
+        """(X + 2, Y + 2, Z + 2) metres at the voxels' centres, those of a border of empty ones included."""
+        solid = np.pad(self.values.cpu().numpy(), 1)
+        distances = distance_transform_edt(~solid) - distance_transform_edt(solid)
+        # Between the centres of a full and an empty voxel the distances go from -1 to 1 where they should by 1 in all.
+        return torch.from_numpy(distances - 0.5 * np.sign(distances)).float() * self.spacing
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 3) places spread evenly over all that is full, world, metres.
+
+        Args:
+            count: number of places.
+            generator: source of randomness, on the CPU.
+        """
+        full = self.values.nonzero()
+        chosen = full[torch.randint(len(full), (count,), generator=generator)]
+        return self.low + (chosen + torch.rand(count, 3, generator=generator)) * self.spacing
 
     def surface(self) -> tuple[Tensor, Tensor]:
         """(P, 3) centres of the full voxels with an empty neighbour, and their (P, 3) unit outward normals."""
@@ -124,7 +142,7 @@ def surface_colours(
     cameras: Cameras | Sequence[Cameras],  # B views, single ones where sizes differ
     spacing: float,  # metres between neighbouring points
 ) -> Tensor:
-    """(P, 3) colours averaged over the views that see a point; grey where none does.
+    """(P, 3) colours averaged over the views that see a point, else those of the nearest point that is seen, or grey.
 
     Each view's points are drawn as small discs into a z-buffer, which tells what hides what.
     """
@@ -138,8 +156,11 @@ def surface_colours(
         nearest = np.full(picture.shape[:2], np.inf)
         hull_kernels.splat_depth(arrays[0], pose, lens, spacing, nearest)
         hull_kernels.gather_colours(arrays[0], arrays[1], pose, lens, 2 * spacing, nearest, picture, total)
-    colours = np.where(total[:, 3:] > 0, total[:, :3] / np.maximum(total[:, 3:], 1e-9), 0.5)
-    return torch.from_numpy(colours).to(points)
+    is_seen = total[:, 3] > 0
+    if not is_seen.any():
+        return torch.full_like(points, 0.5)
+    nearest_seen = cKDTree(arrays[0][is_seen]).query(arrays[0])[1]
+    return torch.from_numpy((total[is_seen, :3] / total[is_seen, 3:])[nearest_seen]).to(points)
 
 
 def warm_up() -> None:

@@ -92,3 +92,13 @@ def test_views_of_several_sizes_carve_the_shape_that_one_size_does():
         visual_hull(masks, [views[1], views[0], *views[2:]], BOUNDS)
     with pytest.raises(InvalidInputError, match="24 masks"):
         visual_hull(masks, views[:-1], BOUNDS)
+
+
+def test_points_that_no_view_sees_take_the_colour_of_the_nearest_that_is_seen():
+    points = torch.tensor([[-0.4, 0.0, 0.3], [0.4, 0.0, 0.3], [0.39, 0.0, -0.3], [-0.39, 0.0, -0.3]])
+    normals = torch.nn.functional.normalize(points * torch.tensor([0.0, 0.0, 1.0]), dim=-1)
+    picture = torch.zeros(1, 32, 32, 3)
+    picture[:, :, :16, 0], picture[:, :, 16:, 2] = 1.0, 1.0
+    colours = surface_colours(points, normals, picture, turntable(1, 0.0, 3.0, 40.0, 32), 0.05)
+    red, blue = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
+    torch.testing.assert_close(colours, torch.tensor([red, blue, blue, red]))
