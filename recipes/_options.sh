@@ -8,6 +8,7 @@ read_options() {
   local own=()
   while [ "$1" != -- ]; do own+=("$1"); shift; done
   shift
+  require_own_names
   profile="" weights="" accept="" positional=()
   local name argument
   for name in ${own[@]+"${own[@]}"}; do printf -v "${name//-/_}" ''; done
@@ -28,6 +29,16 @@ read_options() {
         ;;
       *) positional+=("$argument") ;;
     esac
+  done
+}
+
+# What a run is called and goes on from links the stages of a recipe, so what the user adds to them says neither.
+require_own_names() {
+  local variable
+  for variable in "${!A4D_@}"; do
+    [[ " ${!variable} " =~ [[:space:]](--name|--from|--stem)[[:space:]=] ]] || continue
+    echo "$variable says ${BASH_REMATCH[1]}, and the recipe names what its stages make itself; leave it out" >&2
+    exit 2
   done
 }
 

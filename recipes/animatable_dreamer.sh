@@ -10,9 +10,12 @@
 # mvdream-2.1`); --subject says in words what the film shows. With --generate "a squirrel" the same bones then carry what that text
 # says, which needs paper. --motion gives either another motion: a BVH file, the clip of a GLB, or another workspace, of whose
 # joints --joints says which moves which where their names do not.
-# A film that the model misses ends the recipe with exit code 7, its result kept; --accept goes on with it.
+# The recipe ends with exit code 7, what was made kept, where the subject's mask is in doubt in three of ten frames
+# (preprocess), no camera makes one shape of them or several do (estimate-pose), the model misses the film (fit-dynamic,
+# distill) or its skeleton the model (export). --accept goes on with all of these, each of them said.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
-# A4D_ESTIMATE_POSE, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name.
+# A4D_ESTIMATE_POSE, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, A4D_EXPORT to both exports where
+# --motion gives two. --name, --from and --stem are the recipe's own there.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
@@ -44,7 +47,7 @@ method="--method object" channels=""
 [ -z "$cameras" ] || method=""
 [ ! -d "$film" ] || method="" channels="--set flow=null"
 run a4d preprocess "$film" --config "$settings" ${masks:+--masks "$masks"} ${weights:+--weights "$weights"} $channels \
-  ${A4D_PREPROCESS:-}
+  $accept ${A4D_PREPROCESS:-}
 stage estimate-pose ${cameras:+--cameras "$cameras" --moving} $method $accept
 followed=""
 [ -d "$name/flow" ] || followed="--set without=[flow]"
@@ -55,9 +58,9 @@ if [ -n "$generate" ]; then
   model="$(python -m a4d.naming text "$generate")"
   fit distill --name "$model" --from "$scene" --prompt "$generate"
 fi
-stage export --name "export-$model" --from "$model" --stem "$model"
+stage export --name "export-$model" --from "$model" --stem "$model" $accept
 [ -z "$motion" ] ||
-  stage export --name "export-$model-driven" --from "$model" --stem "$model-driven" --motion "$motion" ${joints:+--joints "$joints"}
+  stage export --name "export-$model-driven" --from "$model" --stem "$model-driven" --motion "$motion" ${joints:+--joints "$joints"} $accept
 echo "Done. Open these:" >&2
 ls -1d "$name/exports/$model"* >&2
 # The scene, for whoever goes on with it.

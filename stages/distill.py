@@ -36,6 +36,10 @@ GATES = (
         "the outlines of the shape and of the prior's views overlap by {value:.0%} alone",
         at_least=True,
     ),
+    Gate(
+        "words_understood", 0.01, 0.01, "the prior knows no word of the prompt, and what it drew may be anything",
+        at_least=True,
+    ),
     Gate("colour_lead", 0.0, -0.3, "another colour than the one that is named leads by {value:.0%}", at_least=True),
 )  # fmt: skip
 """When it is doubted that a scene is what words and sampled views say, and when nobody goes on with it unasked."""
@@ -116,7 +120,7 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
     if config.sample is not None:
         assert frames is not None
         assert config.prompt is not None
-        metrics |= figures_of_words(scene, frames, config.prompt)
+        metrics |= figures_of_words(scene, frames, config.prompt, config.sample.prior)
         judge(work, metrics, GATES)
     return metrics
 

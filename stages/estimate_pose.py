@@ -22,6 +22,8 @@ APPLIES = {
     "gender": ("body",),
     "age": ("body",),
     "azimuth": ("object",),
+    "elevation": ("canonical", "object"),
+    "radius": ("canonical",),
     "moving": ("import", "colmap"),
 }
 """What only some methods hear; `people` are a data set's own poses."""
@@ -30,6 +32,8 @@ REMEDIES = {
     "cameras": "Leave one of them out; a source that brings cameras of its own keeps those",
     "tracks": "Leave one of them out",
     "azimuth": "Place the canonical camera by --elevation, or imported ones in their own program",
+    "elevation": "Imported cameras and a body's tell it themselves",
+    "radius": "What other methods find has a distance of its own",
     "moving": "Cameras of other methods have times wherever the subject may move",
     "person": "Of several people in a film `a4d preprocess FILM --matting person --person 2` chooses one",
 }

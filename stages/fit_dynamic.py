@@ -13,7 +13,7 @@ from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
 from a4d.fitting.pace import Pace, paced
-from a4d.fitting.repetition import Unrepeated, may_repeat
+from a4d.fitting.repetition import Otherwise, may_repeat
 from a4d.fitting.sample_settings import BACKGROUNDS, SampleConfig
 from a4d.fitting.seed_settings import SeedConfig
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
@@ -87,7 +87,10 @@ class FitDynamic(Fitting):
     cycles: float | None = Field(
         default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
     )
-    unrepeated: Unrepeated = Field(default=Unrepeated(), description="what is different where it does not repeat")
+    unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
+    one_sided: Otherwise = Field(
+        default=Otherwise(), description="what is different where the film, or each pose, is of one side"
+    )
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
         default=16, ge=2, le=10_000, description="of the clip, by which these schedules go; those that it has"
@@ -202,8 +205,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     kind = None if config.from_scene else config.seed
     if kind is not None:
         frames = observed_clip(work.workspace, config.clip)
-        repeating = of_its_cycles(config, kind, config.unrepeated, frames, runtime.console)
-        facts = repeating.facts | {"seen_degrees": degrees_around(frames)}
+        repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
+        seen = frames.subset(frames.select("train"))
+        facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
@@ -215,7 +219,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
             frames = sampled_frames(work, scene, config.sample, config.prompt or "", place, runtime)
     metrics = facts | fit(work, config, scene, frames, runtime)
     metrics |= figures_of_motion(
-        scene, frames, None if config.sample is None else BACKGROUNDS[config.sample.background]
+        scene, frames.seen_by(scene), None if config.sample is None else BACKGROUNDS[config.sample.background]
     )
     judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
     return metrics

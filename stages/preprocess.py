@@ -25,7 +25,7 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from a4d.intake.cutting import Cutter
+    from a4d.intake.cutting import SubjectCutter
     from a4d.intake.person_cutter import PersonCutter
 
 SETTINGS: dict[str, tuple[type[Config], ...]] = {
@@ -113,7 +113,7 @@ def _take_video(work: Transaction, config: Config, runtime: Runtime) -> dict[str
     return take_video(work, part_of(config, VideoSettings), _cutter(work, config, runtime), _person(work, config))
 
 
-def _cutter(work: Transaction, config: Config, runtime: Runtime) -> Cutter:
+def _cutter(work: Transaction, config: Config, runtime: Runtime) -> SubjectCutter:
     """What cuts subjects out that are no people."""
     from a4d.intake.cutting import subject_cutter
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -137,6 +138,7 @@ def evaluate(
     if shapes.protocol == "banmo" and compare in ("views", "turntable"):
         raise UsageError("--protocol banmo is about shapes", f"Leave it or --compare {compare} out")
     if compare == "turntable":
+        _require_unsaid({"against": against, "against_scene": against_scene}, views, shapes)
         (print_json if json else _print)(_turn_around(target, scene, views, place))
         return
     own, given = _workspace(target), _workspace(against or target)
@@ -215,6 +217,7 @@ def _compare_views(
     if truth.metadata.asset is not None and frames.times is not None and not is_moving(scene):
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
+    frames = frames.seen_by(scene)
     scene, facts = _posed(scene, own, truth, options.poses)
     if options.refine_poses:
         refine_poses(scene, frames, chosen_frames(frames, options.split)[1], options.refine_poses)
@@ -223,6 +226,26 @@ def _compare_views(
     named = {f"{family}_model": name for family, name in names.items()}
     compared = compare_views(scene, frames, options.split, level, judges)
     return {**named, **facts, "background": options.background, **compared}
+
+
+OF_TURNTABLES = ("background", "judges", "text", "weights")
+"""The options that a turntable hears besides the scene."""
+
+
+def _require_unsaid(comparison: Mapping[str, object], *parts: ViewOptions | ShapeOptions) -> None:
+    """Refuse what a turntable, which is compared with nothing, would not hear.
+
+    Raises:
+        UsageError: an option is said that is about frames or shapes.
+    """
+    said = [name for name, value in comparison.items() if value is not None]
+    for part in parts:
+        told = {each.name: (getattr(part, each.name), each.default) for each in fields(part)}
+        said += [name for name, (value, default) in told.items() if name not in OF_TURNTABLES and value != default]
+    if said:
+        raise UsageError(
+            f"a turntable does not hear --{said[0].replace('_', '-')}", "Leave it or --compare turntable out"
+        )
 
 
 def _turn_around(target: Path, name: str | None, options: ViewOptions, device: str) -> dict[str, Any]:

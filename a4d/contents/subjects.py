@@ -14,7 +14,8 @@ from a4d.contents.frames import training_cameras
 from a4d.contents.front_picture import front_picture
 from a4d.errors import InvalidInputError
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject
 from a4d.export.surface_options import TEXTURED_FACES, SurfaceOptions
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files

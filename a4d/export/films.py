@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from a4d.errors import QualityError
-from a4d.export.subject import Ball, Subject
+from a4d.export.subject import Subject
+from a4d.export.viewing import Ball
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.io.films.video import read_video, write_video
 from a4d.io.pictures.images import read_image, write_image
@@ -67,7 +68,7 @@ def pictures(film: Film, subject: Subject, shot: Shot) -> Iterator[Picture]:
     """
     times = subject.moments.times
     chosen = np.linspace(0, len(times) - 1, min(len(times), SAMPLED_EXTENTS)).astype(int)
-    ball = subject.ball_around([times[index] for index in chosen])
+    ball = subject.viewing.ball_around([times[index] for index in chosen])
     if film in TURNS:
         period = 1 if film == "turntable" else _period(subject)
         azimuths = [shot.azimuth + 360.0 * index / shot.frames for index in range(shot.frames)]
@@ -137,5 +138,5 @@ def _cameras(azimuths: list[float], ball: Ball, shot: Shot) -> Cameras:
 
 
 def _picture(subject: Subject, camera: Cameras, time: float) -> Picture:
-    picture: Picture = subject.picture(camera, time).numpy()
+    picture: Picture = subject.viewing.picture(camera, time).numpy()
     return picture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,64 +11,30 @@ from torch import Tensor
 
 from a4d.errors import UsageError
 from a4d.export.given_asset import GivenAsset
+from a4d.export.made_surface import MadeSurface
+from a4d.export.moments import Moments
 from a4d.export.surface_options import SurfaceOptions
-from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size, textured_rig
-from a4d.geometry.assets.animating import animated_asset
+from a4d.export.texturing import FrontPicture, textured_rig
+from a4d.export.viewing import Viewing
 from a4d.geometry.assets.animation import Clip
-from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, frame_of_files, move_gaussians
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import PosedMesh, deform
 from a4d.geometry.cameras import Cameras
-from a4d.geometry.deformation.registration import Registration, register
+from a4d.geometry.deformation.registration import Registration
 from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.decimation import decimated
-from a4d.geometry.surfaces.unwrapping import unwrap
-from a4d.render.asset import AssetRenderer
-from a4d.scenes.extraction import extent, extract_surface
 from a4d.scenes.protocols import (
     Articulated,
     AssetOptions,
     Baking,
-    Deforming,
     Posable,
     Skinned,
     SkinnedGaussians,
     Splatting,
-    has_mesh,
 )
 from a4d.scenes.scene import Scene
-
-
-@dataclass(frozen=True)
-class Moments:
-    """When a moving subject is looked at.
-
-    Args:
-        times: (T,) increasing in [0, 1] of the clip.
-        seconds_per_frame: between two of them.
-        is_periodic: whether the last is the first again.
-    """
-
-    times: tuple[float, ...] = (0.0,)
-    seconds_per_frame: float = 1 / 24
-    is_periodic: bool = False
-
-
-@dataclass(frozen=True)
-class Ball:
-    """A ball in the frame of cameras.
-
-    Args:
-        centre: (3,) metres.
-        radius: metres.
-    """
-
-    centre: Tensor
-    radius: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +71,7 @@ class Subject:
     name: str
     scene: Scene | None
     given: GivenAsset | None = None
-    moments: Moments = Moments()
+    moments: Moments = field(default_factory=Moments)
     surface_options: SurfaceOptions = field(default_factory=SurfaceOptions)
     frame_from_world: Tensor | None = None
     up: UpAxis | None = None
@@ -153,44 +119,40 @@ class Subject:
         return None if torch.equal(matrix, torch.eye(4, dtype=matrix.dtype)) else matrix
 
     @cached_property
+    def made(self) -> MadeSurface | None:
+        """The surface that is made here; None where the asset is given, or made by a scene that knows better."""
+        if self.given is not None or self._own_asset is not None:
+            return None
+        return MadeSurface(
+            self.name, self.require_scene(), self.moments, self.surface_options, self.front_picture, self.seen_from
+        )
+
+    @cached_property
     def asset(self) -> Asset:
         """The subject with materials and motion, in the frame of the files; still where nothing can be followed.
 
         Raises:
             UsageError: fewer faces, or another way to make it, are asked for of a surface that is not made here.
         """
-        if self.surface_options.reconstruction != "fused" and not self._is_extracted:
+        made = self.made
+        if self.surface_options.reconstruction != "fused" and (made is None or made.own is not None):
             raise UsageError(
                 "--surface says how a surface is made of what a scene shows, and there is one", "Leave it out"
             )
-        if self.surface_options.faces is not None and (not self.is_assembled or self._moves_vertices):
+        if self.surface_options.faces is not None and (made is None or (self.is_moving and made.own is not None)):
             raise UsageError(
                 "--faces simplifies surfaces that are made here, and this one's are its own", "Leave it out"
             )
         if self.given is not None:
             return self.given.in_file
-        asset = self._assembled() if self._own_asset is None else self._own_asset
+        asset = self._own_asset if made is None else made.asset()
+        assert asset is not None
         return asset if self.mesh_from_world is None else placed(asset, self.mesh_from_world)
-
-    @property
-    def _is_extracted(self) -> bool:
-        """Whether the surface is made of what the scene shows."""
-        return self.is_assembled and self._first_mesh is None
-
-    @property
-    def _moves_vertices(self) -> bool:
-        """Whether a mesh of the scene's own moves, by vertices that have to stay."""
-        return self.is_moving and self._first_mesh is not None
-
-    @property
-    def is_assembled(self) -> bool:
-        """Whether the asset was made here, of a mesh and the scene's looks, rather than by those who know better."""
-        return self.given is None and self._own_asset is None
 
     @property
     def is_likeness(self) -> bool:
         """Whether the asset was made of what the scene shows, and may look less like it than one could wish."""
-        return self.is_assembled or self._is_rigged
+        return self.made is not None or self._is_rigged
 
     @property
     def clip(self) -> Clip | None:
@@ -201,18 +163,13 @@ class Subject:
 
     @cached_property
     def has_fixed_topology(self) -> bool:
-        """Whether the scene's own faces are the same at all moments."""
-        if not self.is_moving or (not self.is_assembled and self.clip is not None):
-            return True
-        return self._trajectories is not None
+        """Whether the faces are the same at all moments."""
+        return not self.is_moving or self.made is None or self.made.trajectories is not None
 
-    @cached_property
+    @property
     def registration(self) -> Registration | None:
         """One mesh on the surfaces of all moments, of a scene whose own faces change; else None."""
-        if not self.is_assembled or self.has_fixed_topology or self._first_mesh is None:
-            return None
-        later = [mesh for time in self.moments.times[1:] if (mesh := self._own_mesh(time)) is not None]
-        return register([self._first_mesh, *later])
+        return None if self.made is None else self.made.registration
 
     def surfaces(self) -> Iterator[Surface]:
         """The surface at every moment, in the frame of the files."""
@@ -260,46 +217,15 @@ class Subject:
             gaussians = move_gaussians(gaussians, self.frame_from_world)
         return SkinnedGaussians(gaussians, skinned.weights.cpu())
 
-    def radius_at(self, time: float) -> float:
-        """Of a ball around the world's origin that holds the subject at a time, metres."""
-        vertices = self._surface_vertices(time)
-        return extent(self.require_scene(), time) if vertices is None else float(vertices.norm(dim=1).max())
-
-    def ball_around(self, times: Sequence[float]) -> Ball:
-        """A small ball that holds the subject at several times; around the origin where no surface is at hand."""
-        clouds = [vertices for time in times if (vertices := self._surface_vertices(time)) is not None]
-        if not clouds:
-            return Ball(torch.zeros(3), max(self.radius_at(time) for time in times))
-        low, high = (torch.stack([pick(cloud, 0) for cloud in clouds]) for pick in (torch.amin, torch.amax))
-        centre = (low.amin(0) + high.amax(0)) / 2
-        return Ball(centre, max(float((cloud - centre).norm(dim=1).max()) for cloud in clouds))
-
-    @torch.no_grad()
-    def picture(self, camera: Cameras, time: float) -> Tensor:
-        """(H, W, 4) sRGB and straight alpha in [0, 1], seen by a single camera of the world."""
-        if self._shown is not None:
-            return self._renderer.render(self._shown_at(self._shown, time), camera).rgba
-        scene = self.require_scene()
-        device = next(scene.parameters()).device
-        render = scene.render(camera.to(device), torch.full((1,), time, device=device))
-        straight = render.rgb / render.alpha.clamp_min(1e-3)
-        return torch.cat([straight, render.alpha], dim=-1)[0].clamp(0, 1).cpu()
-
     @cached_property
-    def _shown(self) -> Asset | None:
-        """What pictures show in the frame of cameras: a given asset, or the one that a scene moves along with it."""
+    def viewing(self) -> Viewing:
+        """What cameras of the world see of it."""
+        own = self._own_asset if self.given is None else None
+        shown = own if self.is_moving and isinstance(self.scene, Baking) and not self._is_rigged else None
         if self.given is not None:
-            return self.given.in_world
-        is_shown = self.is_moving and isinstance(self.scene, Baking) and not self._is_rigged
-        return self._own_asset if is_shown else None
-
-    def _surface_vertices(self, time: float) -> Tensor | None:
-        """(V, 3) of what pictures show at a time, in the frame of cameras; None where no surface is at hand."""
-        if self._shown is not None:
-            return self._shown_at(self._shown, time).vertices
-        if isinstance(self.scene, Articulated) and self._own_asset is not None:
-            return self._shown_at(self._own_asset, time).vertices
-        return self.scene.mesh(time).vertices.detach().cpu() if isinstance(self.scene, Skinned) else None
+            shown = self.given.in_world
+        outline = own if isinstance(self.scene, Articulated) else shown
+        return Viewing(self.scene, shown, outline, self.clip if shown or outline else None)
 
     @property
     def _is_rigged(self) -> bool:
@@ -307,15 +233,6 @@ class Subject:
         return isinstance(self.scene, Skinned) or (
             isinstance(self.scene, Articulated) and isinstance(self.scene, Baking)
         )
-
-    def _shown_at(self, asset: Asset, time: float) -> PosedMesh:
-        clip = self.clip
-        return deform(asset, clip, time * (clip.duration if clip else 0.0))
-
-    @cached_property
-    def _renderer(self) -> AssetRenderer:
-        assert self._shown is not None
-        return AssetRenderer(self._shown, "shaded")
 
     @cached_property
     def _own_asset(self) -> Asset | None:
@@ -333,68 +250,3 @@ class Subject:
         if own is None or not isinstance(scene, Articulated) or self.surface_options.texture is None:
             return own
         return textured_rig(own, scene, self.moments.times[0], self.surface_options.texture)
-
-    @cached_property
-    def _mesh(self) -> Mesh:
-        """The scene's own mesh at the first moment, or one extracted from its renders."""
-        options, mesh = self.surface_options, self._first_mesh
-        if mesh is None:
-            scene, first = self.require_scene(), self.moments.times[0]
-            mesh = extract_surface(scene, first, options.cells, options.reconstruction).to("cpu")
-        return mesh if options.faces is None else decimated(mesh, options.faces)
-
-    @cached_property
-    def _first_mesh(self) -> Mesh | None:
-        return self._own_mesh(self.moments.times[0])
-
-    def _own_mesh(self, time: float) -> Mesh | None:
-        """The scene's own mesh at a time, or None where it has none."""
-        scene = self.require_scene()
-        if not has_mesh(scene):
-            return None
-        own = scene.mesh(time)
-        colours = None if own.colours is None else own.colours.detach()
-        return replace(own.with_vertices(own.vertices.detach()), colours=colours).to("cpu")
-
-    @cached_property
-    def _trajectories(self) -> Tensor | None:
-        """(T, V, 3) of the mesh, its own or what was extracted at the first moment and moves as the scene does.
-
-        None where its faces change from moment to moment.
-        """
-        scene, frames = self.require_scene(), [self._mesh.vertices]
-        if self.is_moving and isinstance(scene, Deforming) and not has_mesh(scene):
-            return self._carried(scene)
-        for time in self.moments.times[1:]:
-            mesh = self._own_mesh(time)
-            if mesh is None or not torch.equal(mesh.faces, self._mesh.faces):
-                return None
-            frames.append(mesh.vertices)
-        return torch.stack(frames)
-
-    @torch.no_grad()
-    def _carried(self, scene: Deforming) -> Tensor:
-        """(T, V, 3) of a surface that was extracted at rest and goes where the scene takes it."""
-        device = next(self.require_scene().parameters()).device
-        return scene.carried_points(self._mesh.vertices.to(device), self.moments.times).cpu()
-
-    def _assembled(self) -> Asset:
-        """An asset of the scene's mesh, moving where it keeps its faces or was registered to all moments."""
-        mesh, frames = self._mesh, self._trajectories
-        if self.registration is not None:
-            mesh, frames = self.registration.first, self.registration.trajectories
-        elif frames is None:
-            frames = mesh.vertices[None]
-        options, seconds = self.surface_options, self.moments.seconds_per_frame
-        if not options.has_picture:
-            return animated_asset(self.name, primitive_from_mesh(mesh), frames, seconds, options.animation, PLAIN)
-        size = options.texture
-        if size is None:
-            assert options.texel is not None
-            size = texture_size(mesh, options.texel)
-        unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture, self.seen_from)
-        material = bake_scene(self.require_scene(), unwrapped, self.moments.times[0], looks)
-        positions, normals = unwrapped.follow(frames)
-        return animated_asset(
-            self.name, unwrapped.primitive(), positions, seconds, options.animation, material, normals
-        )

@@ -69,9 +69,9 @@ def _likeness(path: Path, subject: Subject) -> float:
     if subject.mesh_from_world is not None:
         asset = placed(asset, torch.linalg.inv(subject.mesh_from_world))
     renderer, surface = AssetRenderer(asset), deform(asset, asset.clips[0] if asset.clips else None)
-    cameras = turntable_cameras(subject.radius_at(time), 4, 15.0, LIKENESS_SIZE)
+    cameras = turntable_cameras(subject.viewing.radius_at(time), 4, 15.0, LIKENESS_SIZE)
     pairs = [
-        (renderer.render(surface, cameras[index]).rgba, subject.picture(cameras[index], time))
+        (renderer.render(surface, cameras[index]).rgba, subject.viewing.picture(cameras[index], time))
         for index in range(len(cameras))
     ]
     shown, truth = (torch.stack([rgba[..., :3] * rgba[..., 3:] for rgba in side]) for side in zip(*pairs, strict=True))

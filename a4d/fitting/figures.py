@@ -15,7 +15,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import deformation_energy
 from a4d.io.pictures.images import read_image
 from a4d.render.shading import decode_srgb
-from a4d.scenes.protocols import Deforming, has_mesh, is_moving
+from a4d.scenes.protocols import Deforming, Lensed, has_mesh, is_moving
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
 from a4d.workspace.workspace import Workspace
@@ -94,3 +94,11 @@ def rigidity(scene: Scene, frames: Frames | None) -> dict[str, float]:
     with torch.no_grad():
         paths = scene.moved_points("vertices" if has_mesh(scene) else "gaussians", times)
     return {"arap_energy": deformation_energy(paths, scene.mesh().faces if has_mesh(scene) else None)}
+
+
+def lens(scene: Scene, frames: Frames | None) -> dict[str, float]:
+    """How many times as long a scene found the lens of its frames as their cameras say; empty where it is the same."""
+    if frames is None or not isinstance(scene, Lensed):
+        return {}
+    found, said = (float(each.cameras[0].intrinsics[0, 0]) for each in (frames.seen_by(scene), frames))
+    return {} if found == said else {"focal_scale": found / said}

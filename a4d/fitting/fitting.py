@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
-from a4d.fitting.figures import rigidity
+from a4d.fitting.figures import lens, rigidity
 from a4d.fitting.files import ADAPTERS, placement
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
@@ -64,7 +64,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         for name, trainable in learning.items():
             (adapters / name).mkdir()
             trainable.save(adapters / name)
-    return metrics | rigidity(scene, frames)
+    return metrics | rigidity(scene, frames) | lens(scene, frames)
 
 
 def _frozen(work: Transaction, names: list[str], device: str) -> dict[str, Scene]:

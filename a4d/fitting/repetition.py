@@ -1,8 +1,9 @@
-"""What a fit makes of a film's repetition: a scene that may repeat does, and one that must not is held more firmly."""
+"""What a fit makes of a film's repetition: what may repeat does, and poses from one side are held more firmly."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
+from a4d.fitting.seeds import SIDES_APART, degrees_around
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
@@ -19,12 +21,14 @@ CYCLES = "cycles"
 """The setting of scenes that may repeat."""
 
 
-class Unrepeated(Config):
-    """What is different where a motion does not repeat: every pose is then seen from one side alone."""
+class Otherwise(Config):
+    """Settings in place of others, for films that say less than they might."""
 
-    seed: Spec = Field(default={}, description="settings of the first guess of the shape in place of the others")
-    scene: Spec = Field(default={}, description="settings of the scene in place of the others")
-    weights: dict[str, Number] = Field(default={}, description="of objectives, by their kinds")
+    seed: Spec = Field(default={}, description="of the first guess of the shape")
+    scene: Spec = Field(default={}, description="of the scene")
+    weights: dict[str, Number] = Field(
+        default={}, description="of objectives, by kind, or kind/of where there are several"
+    )
 
 
 def may_repeat(scene: Spec) -> bool:
@@ -55,17 +59,18 @@ class Repeating:
 
 
 def of_its_cycles(
-    config: Fitting, seed: SeedConfig, unrepeated: Unrepeated, frames: Frames, console: Console
+    config: Fitting, seed: SeedConfig, unrepeated: Otherwise, one_sided: Otherwise, frames: Frames, console: Console
 ) -> Repeating:
     """The settings for a film whose motion repeats so often, which is found where they do not say it.
 
-    Where it repeats, the first guess is the shape of one pose, which is seen from several sides. Where it does not, it
-    is made of all frames.
+    Where it repeats, the first guess is the shape of one pose, which is seen from several sides if the camera went
+    around. Where it does not, it is made of all frames.
 
     Args:
         config: complete.
         seed: how the first guess of the shape is made.
         unrepeated: what is different where the motion does not repeat.
+        one_sided: what is different where the frames of which the shape is made are not from sides far apart.
         frames: of the film.
         console: is told what was found.
 
@@ -73,37 +78,59 @@ def of_its_cycles(
         ConfigError: a weight is given of an objective that is not there.
     """
     scene, facts = config.scene or {}, dict[str, Any]()
+    fitted = Repeating(scene, config.views, config.objectives, seed, frames, facts)
     if not may_repeat(scene):
-        return Repeating(scene, config.views, config.objectives, seed, frames, facts)
+        return fitted
     facts[CYCLES] = scene.get(CYCLES)
     if facts[CYCLES] is None:
         found = find_cycles(frames, seed.radius)
-        facts = {CYCLES: found.cycles, "cycles_lead": found.lead}
+        facts |= {CYCLES: found.cycles, "cycles_lead": found.lead}
         console.print(
             f"The motion repeats {found.cycles:.3g} times in the clip; --cycles N says otherwise."
             if found.cycles
             else "No repetition of the motion was found: every pose counts as seen once; --cycles N says otherwise."
         )
-    scene = {**scene, CYCLES: facts[CYCLES]}
-    if not facts[CYCLES]:
-        held = parse(SeedConfig, overlaid(plain(seed), unrepeated.seed), "unrepeated.seed")
-        scene, objectives = overlaid(scene, unrepeated.scene), _weighted(config, unrepeated)
-        return Repeating(scene, config.views, objectives, held, frames, facts)
-    time, chosen = frames_of_one_pose(frames, facts[CYCLES], seed.radius)
-    begun = {"time": time, CYCLES: facts[CYCLES]}
+    fitted = replace(fitted, scene={**scene, CYCLES: facts[CYCLES]})
+    if facts[CYCLES]:
+        fitted = _begun_at_one_pose(fitted, facts[CYCLES])
+    else:
+        fitted = _otherwise(fitted, unrepeated, "unrepeated")
+    seen = fitted.frames.subset(fitted.frames.select("train"))
+    return fitted if degrees_around(seen) >= SIDES_APART else _otherwise(fitted, one_sided, "one_sided")
+
+
+def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
+    """The same with a first guess, and frames to begin with, of the pose that the silhouettes tell best."""
+    time, chosen = frames_of_one_pose(fitted.frames, cycles, fitted.seed.radius)
+    begun = {"time": time, CYCLES: cycles}
     views = {
         name: {**spec, "around": {**spec["around"], **begun}} if spec.get("around") else spec
-        for name, spec in config.views.items()
+        for name, spec in fitted.views.items()
     }
-    return Repeating(scene, views, config.objectives, seed, frames.subset(chosen), facts)
+    return replace(fitted, views=views, frames=fitted.frames.subset(chosen))
 
 
-def _weighted(config: Fitting, unrepeated: Unrepeated) -> list[Spec]:
-    """The objectives with the weights of a motion that does not repeat."""
-    weights, kinds = unrepeated.weights, {str(spec.get("kind")) for spec in config.objectives}
-    for name in weights:
-        if name not in kinds:
-            raise unknown_key(f"unrepeated.weights.{name}", name, kinds)
-    return [
-        {**spec, "weight": weights[spec["kind"]]} if spec["kind"] in weights else spec for spec in config.objectives
-    ]
+def _otherwise(fitted: Repeating, others: Otherwise, name: str) -> Repeating:
+    """The same with other settings in place of its own, which a user knows by a name."""
+    known = {label for spec in fitted.objectives for label in _labels(spec)}
+    for label in others.weights:
+        if label not in known:
+            raise unknown_key(f"{name}.weights.{label}", label, known)
+    return replace(
+        fitted,
+        seed=parse(SeedConfig, overlaid(plain(fitted.seed), others.seed), f"{name}.seed"),
+        scene=overlaid(fitted.scene, others.scene),
+        objectives=[_weighted(spec, others.weights) for spec in fitted.objectives],
+    )
+
+
+def _weighted(spec: Spec, weights: Mapping[str, Number]) -> Spec:
+    """An objective's settings with the weight that is given under the last of its names."""
+    given = [weights[label] for label in _labels(spec) if label in weights]
+    return {**spec, "weight": given[-1]} if given else spec
+
+
+def _labels(spec: Spec) -> list[str]:
+    """What an objective is called: by its kind, and by what of the scene it reads."""
+    kind = str(spec.get("kind"))
+    return [kind, f"{kind}/{spec['of']}"] if "of" in spec else [kind]

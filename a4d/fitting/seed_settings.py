@@ -20,7 +20,12 @@ class SeedConfig(Config):
     kind: Literal["inflation", "capture", "points", "visual-hull", "film", "mesh", "ball", "file", "image-to-shape"] = (
         "ball"
     )
-    thickness: float = Field(default=0.82, ge=0, le=2, description="depth of an inflated silhouette over its size")
+    thickness: float | None = Field(
+        default=None,
+        ge=0,
+        le=2,
+        description="depth of an inflated silhouette over its size; the outline tells if not given",
+    )
     resolution: int = Field(default=96, ge=16, le=512, description="cells along the visual hull's side")
     radius: float = Field(default=1.0, gt=0, description="metres; extent of the ball and of the hull")
     tolerated: float = Field(

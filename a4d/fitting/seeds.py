@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,8 +38,12 @@ from a4d.views import Frames
 from a4d.views.recent import Made
 from a4d.workspace.workspace import Workspace
 
-SIDES_APART = 40.0
-"""Degrees between two directions at the least, from which a film bounds a shape in depth."""
+SIDES_APART = 100.0
+"""Degrees between two directions at the least, from which a film bounds a shape in depth.
+
+Of a running fox that a camera sees while it swings by 45 degrees to either side, the hull of the frames of one pose has
+15 % of the diagonal to the truth, and the inflated outline of one of them 3.4 %.
+"""
 
 
 OUTLINE = 1024
@@ -83,9 +87,14 @@ def _captured(known: Known) -> Seed:
 
 
 def _inflated(known: Known) -> Seed:
-    rgba, camera = known.frames.rgba[0], known.frames.cameras[0]
+    return _blown_up(known, 0)
+
+
+def _blown_up(known: Known, index: int) -> Seed:
+    """The outline of one of the frames, inflated."""
+    rgba, camera = known.frames.rgba[index], known.frames.cameras[index]
     settings = InflationSettings(thickness=known.config.thickness)
-    mesh = inflate(rgba[..., 3], camera, load_depth(known.workspace, known.frames.names[0]), settings)
+    mesh = inflate(rgba[..., 3], camera, load_depth(known.workspace, known.frames.names[index]), settings)
     return Seed(mesh=colour_from_view(mesh, rgba, camera))
 
 
@@ -134,12 +143,16 @@ def _painted(hull: Occupancy, train: Frames, radius: float) -> Seed:
 
 
 def _filmed(known: Known) -> Seed:
-    """The hull in one piece, where cameras saw the subject from different sides; else the first outline, inflated."""
+    """The hull in one piece, where cameras saw the subject from different sides; else the widest outline, inflated.
+
+    What looks widest is seen from its broad side, along which it is least deep.
+    """
     train = known.frames.subset(known.frames.select("train"))
     if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
     if degrees_around(train) < SIDES_APART:
-        return _inflated(known)
+        areas = [float(rgba[..., 3].mean()) for rgba in train.rgba]
+        return _blown_up(replace(known, frames=train), areas.index(max(areas)))
     config = known.config
     hull = _hull(train, config.radius, config.resolution, config.tolerated)
     return _painted(hull.largest_part(), train, config.radius)

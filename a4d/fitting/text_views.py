@@ -15,7 +15,8 @@ from a4d.fitting.sampled_views import without_background
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.io.pictures.images import read_image, write_image
 from a4d.metrics import mask_iou
-from a4d.priors.catalogue import load_prior
+from a4d.priors.catalogue import find, load_prior
+from a4d.priors.compact.words import share_understood
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Prior, Query
 from a4d.priors.sampling import sample
@@ -106,13 +107,22 @@ def agreement(
 
 
 @torch.no_grad()
-def figures_of_words(scene: Scene, frames: Frames, prompt: str) -> dict[str, float]:
-    """How far a scene is what was drawn, and has the colour that is named.
+def figures_of_words(scene: Scene, frames: Frames, prompt: str, prior: str) -> dict[str, float]:
+    """How far a scene is what was drawn, has the colour that is named, and how far the prior understood the words.
+
+    Args:
+        scene: that was fitted.
+        frames: that were drawn.
+        prompt: what they should show.
+        prior: that drew them, in the catalogue.
 
     Returns:
-        `sampled_iou` of its outlines and those drawn, in [0, 1], and where a colour is named `colour_lead`, see there.
+        `sampled_iou` of its outlines and those drawn, in [0, 1]; where a colour is named `colour_lead`, see there; and
+        of a prior of few words `words_understood`, the share of those of the prompt.
     """
     figures = {"sampled_iou": float(compare_views(scene, frames, "train")["iou"])}
+    if find(prior).kind == "compact":
+        figures["words_understood"] = share_understood(prompt)
     colour, device = main_colour(prompt), next(scene.parameters()).device
     if colour is None:
         return figures

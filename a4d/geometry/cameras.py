@@ -105,6 +105,18 @@ class Cameras:
         lens = torch.stack([fx * (1 + z), fy * (1 + z), cx - x * fx, cy - y * fy], dim=-1)
         return Cameras(pose, lens, self.width, self.height)
 
+    def dollied(
+        self,
+        factor: Tensor,  # ()
+    ) -> Cameras:
+        """The same cameras with lenses so many times as long, as much farther from the origin.
+
+        What is near the origin keeps its size in their images, and changes in perspective alone.
+        """
+        intrinsics = torch.cat([self.intrinsics[:, :2] * factor, self.intrinsics[:, 2:]], dim=1)
+        pose = rigid_from_parts(self.world_from_camera[:, :3, :3], self.positions * factor)
+        return Cameras(pose, intrinsics, self.width, self.height)
+
     def through(self, pixels: Tensor) -> Cameras:
         """A camera of its own for each of some pixels (B, K, 2), columns and rows: B K of a single pixel."""
         each = torch.arange(len(self), device=self.intrinsics.device).repeat_interleave(pixels.shape[1])

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from a4d.console import progress
 from a4d.errors import UsageError
+from a4d.estimation.dense_sift import DenseSift
 from a4d.estimation.depth import load_depth_estimator
-from a4d.estimation.features import load_feature_extractor, principal_components
-from a4d.estimation.flow import film_flows
+from a4d.estimation.features import FeatureExtractor, load_feature_extractor, principal_components
+from a4d.estimation.flow import Estimator, film_flows, inverse_search
 from a4d.estimation.person.estimators import load_film_estimator
 from a4d.estimation.person.litert import PERSON_MODEL
+from a4d.estimation.raft.estimator import load_raft
 from a4d.intake.keypoints import imported_keypoints
 from a4d.intake.person_cutter import write_found
 from a4d.intake.settings import ChannelSettings
@@ -89,10 +91,9 @@ def make_channels(work: Transaction, config: ChannelSettings, runtime: Runtime) 
     if config.depth_model is not None:
         _write_depth(work, frames, _weights(work, config, config.depth_model, runtime), runtime)
     if config.flow is not None:
-        facts["flow_valid"] = _write_flow(work, frames, config.flow_strides, runtime)
+        facts["flow_valid"] = _write_flow(work, frames, config, runtime)
     if config.features is not None:
-        folder = _weights(work, config, config.features, runtime)
-        facts["features_explained"] = _write_features(work, frames, folder, config, runtime)
+        facts["features_explained"] = _write_features(work, frames, config, runtime)
     # Who cut the person out has seen more of each frame than is left of it.
     if config.keypoints is not None and not (
         config.keypoints == PERSON_MODEL and work.output(KEYPOINTS_FILE).is_file()
@@ -116,18 +117,27 @@ def _write_depth(work: Transaction, frames: StagedFrames, weights: WeightsFolder
         write_depth(folder / frames.files[index].name, nearness(values, is_subject, estimator.larger))
 
 
-def _write_flow(work: Transaction, frames: StagedFrames, strides: Sequence[int], runtime: Runtime) -> float:
+def _flow_estimator(work: Transaction, config: ChannelSettings, runtime: Runtime) -> Estimator:
+    """What finds the flow between two frames."""
+    if config.flow_model is None:
+        return inverse_search
+    return load_raft(_weights(work, config, config.flow_model, runtime))
+
+
+def _write_flow(work: Transaction, frames: StagedFrames, config: ChannelSettings, runtime: Runtime) -> float:
     """The flow of each film at every stride that it is long enough for; the share of the subject where it is known."""
+    strides = config.flow_strides
     films = [StagedFrames([frames.files[index] for index in film]) for film in _films(work, len(frames))]
     if not any(len(film) > min(strides) for film in films):
         raise UsageError(
             "--flow is found between the frames of a film by one camera, and there are no two so far apart",
-            "Give a video, or leave it out",
+            "Give a film of more frames, or leave it out: `--set flow=null`",
         )
+    estimator = _flow_estimator(work, config, runtime)
     folder, known, shown = work.replace("flow"), 0, 0
     for film in films:
         total = 2 * sum(max(len(film) - stride, 0) for stride in strides)
-        for found in _counted("flow", film_flows(film, strides), runtime, total):
+        for found in _counted("flow", film_flows(film, strides, estimator), runtime, total):
             direction = "forward" if found.step > 0 else "backward"
             file = folder / f"{direction}_{abs(found.step)}" / f"{film.files[found.start].stem}.npz"
             file.parent.mkdir(exist_ok=True)
@@ -161,12 +171,16 @@ def _films(work: Transaction, count: int) -> list[list[int]]:
     return list(films.values())
 
 
-def _write_features(
-    work: Transaction, frames: StagedFrames, weights: WeightsFolder, config: ChannelSettings, runtime: Runtime
-) -> float:
+def _feature_extractor(work: Transaction, config: ChannelSettings, runtime: Runtime) -> FeatureExtractor | DenseSift:
+    """What tells features of a picture's patches."""
+    if config.feature_model is None:
+        return DenseSift()
+    return load_feature_extractor(_weights(work, config, config.feature_model, runtime))
+
+
+def _write_features(work: Transaction, frames: StagedFrames, config: ChannelSettings, runtime: Runtime) -> float:
     """The features of each frame in their principal components; the share of the variance that is kept."""
-    assert config.features is not None
-    extractor, folder = load_feature_extractor(weights), work.replace(f"features/{config.features}")
+    extractor, folder = _feature_extractor(work, config, runtime), work.replace(f"features/{config.features}")
     chosen = sorted({round(place * (len(frames) - 1) / MOST_SAMPLES) for place in range(MOST_SAMPLES + 1)})
     samples = (extractor(frames.on_white(index)).flatten(0, 1) for index in _counted("components", chosen, runtime))
     components = principal_components(samples, config.feature_channels)

@@ -82,8 +82,10 @@ def estimate_object(work: Transaction, config: PoseSettings, runtime: Runtime) -
         up_axis="+y",
     )
     write_transforms(
-        work.output("transforms.json"), with_splits(placed, config.test_every, torch.from_numpy(found.is_seen))
+        work.output("transforms.json"), with_splits(placed, config.test_every, torch.from_numpy(found.is_whole))
     )
+    if said := _cut_off(found):
+        work.warn(said)
     figures = _figures(found)
     judge(work, figures, GATES)
     if found.is_still:
@@ -148,6 +150,17 @@ def _told(runtime: Runtime) -> Iterator[Callable[[float], None]]:
     with progress(runtime.console) as bar:
         task = bar.add_task("find cameras", total=100)
         yield lambda share: bar.update(task, completed=round(100 * share))
+
+
+def _cut_off(found: ObjectCameras) -> str:
+    """What becomes of frames whose border cuts the subject off: what lies beyond it would count as background."""
+    cut_off = np.flatnonzero(found.is_seen & ~found.is_whole)
+    if not len(cut_off):
+        return ""
+    return (
+        f"The border cuts the subject off in {len(cut_off)} of {len(found.is_seen)} frames, the first of them "
+        f"{cut_off[0]:05d}: their cameras are filled in, and nothing is fitted to them"
+    )
 
 
 def _figures(found: ObjectCameras) -> dict[str, Any]:

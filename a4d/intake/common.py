@@ -61,7 +61,10 @@ def same_size(values: Array, shape: tuple[int, ...], path: Path) -> Array:
         UsageError: it is of another aspect ratio.
     """
     if abs(values.shape[0] * shape[1] / (values.shape[1] * shape[0]) - 1) > 0.02:
-        raise UsageError(f"{path} is {values.shape[1]}x{values.shape[0]}, but its image {shape[1]}x{shape[0]}")
+        raise UsageError(
+            f"{path} is {values.shape[1]}x{values.shape[0]}, but its image {shape[1]}x{shape[0]}",
+            "Give one of the whole picture; it may be smaller, in the same proportions",
+        )
     if values.shape == shape:
         return values
     return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR).astype(np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from a4d.intake.settings import Matting
 from a4d.matting.matte import Matte, matte, nothing_of
@@ -12,11 +13,33 @@ from a4d.running.weights import located_weights, weight_overrides
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
 
+if TYPE_CHECKING:
+    from a4d.estimation.subjects import FilmFollower
+
 Cutter = Callable[[Array], Matte]
 """The subject of a picture (H, W, 3) or (H, W, 4), sRGB in [0, 1]."""
 
 
-def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Runtime) -> Cutter:
+@dataclass(frozen=True)
+class SubjectCutter:
+    """What cuts subjects out.
+
+    Args:
+        name: of the method or the network.
+        alone: cuts the subject out of one picture.
+        follow: finds it in all frames of a film together; None where that is not what it does.
+    """
+
+    name: str
+    alone: Cutter
+    follow: FilmFollower | None = None
+
+    def __call__(self, picture: Array) -> Matte:
+        """The subject of a picture (H, W, 3) or (H, W, 4), sRGB in [0, 1]."""
+        return self.alone(picture)
+
+
+def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Runtime) -> SubjectCutter:
     """What cuts subjects out by the method that is chosen.
 
     Args:
@@ -30,11 +53,11 @@ def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Ru
     """
     method = config.method
     if method is not None:
-        return lambda picture: matte(picture, method)
+        return SubjectCutter(method, lambda picture: matte(picture, method))
     # Looking needs no torch.
     import torch
 
-    from a4d.estimation.subjects import load_subject_finder
+    from a4d.estimation.subjects import film_follower, load_subject_finder
     from a4d.priors.placement import Placement
 
     name = config.matting
@@ -47,4 +70,4 @@ def subject_cutter(work: Transaction, config: Matting, weights: str, runtime: Ru
             return Matte(nothing_of(picture), name)
         return replace(matte(picture, mask=alpha), method=name)
 
-    return cut_out
+    return SubjectCutter(name, cut_out, film_follower(find))

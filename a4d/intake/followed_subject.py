@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.estimation.flow import Carrier
+from a4d.intake.cutting import SubjectCutter
 from a4d.io.pictures.images import read_image, write_image
 from a4d.matting.grabcut import OUTLINE_SIZE
 from a4d.matting.matte import Matte, nothing_of, outlined
-from a4d.matting.propagation import follow_subject
+from a4d.matting.propagation import FollowedMask, follow_subject
 from a4d.pixels import SOLID, Array, shrink
 from a4d.running.quality import Gate
+
+FOLLOWED_SIZE = 1024
+"""Pixels of the longer side of a frame that a network is shown."""
 
 HELD_FRAMES = 4
 """Reduced frames that are kept in memory."""
@@ -33,15 +37,16 @@ GATES = (
 
 
 class ReducedFrames(Sequence["Array"]):
-    """Frames (H, W, 3) of a film at the size at which outlines are found, read when they are asked for.
+    """Frames (H, W, 3) of a film at a size at which outlines are found, read when they are asked for.
 
     Args:
         files: of the frames.
+        size: pixels of the longer side at most.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-        self._read = lru_cache(HELD_FRAMES)(lambda index: shrink(read_image(files[index])[..., :3], OUTLINE_SIZE))
+    def __init__(self, files: Sequence[Path], size: int = OUTLINE_SIZE) -> None:
+        self._files, self._size = files, size
+        self._read = lru_cache(HELD_FRAMES)(lambda index: shrink(read_image(files[index])[..., :3], size))
 
     def __len__(self) -> int:
         return len(self._files)
@@ -53,32 +58,43 @@ class ReducedFrames(Sequence["Array"]):
     def __getitem__(self, index: slice) -> ReducedFrames: ...
 
     def __getitem__(self, index: int | slice) -> Array | ReducedFrames:
-        return ReducedFrames(self._files[index]) if isinstance(index, slice) else self._read(index)
+        return ReducedFrames(self._files[index], self._size) if isinstance(index, slice) else self._read(index)
 
 
-def cut_out_together(files: Sequence[Path], waiting: Collection[int]) -> Iterator[tuple[int, Matte, bool]]:
-    """Cut the subject out of frames in which neither alpha nor a plain backdrop tells it.
+def cut_out_together(
+    files: Sequence[Path], waiting: Collection[int], network: SubjectCutter
+) -> Iterator[tuple[int, Matte, bool]]:
+    """Cut the subject out of frames that do not tell it each by itself.
 
     Args:
         files: of all frames; those that wait as they were filmed, the others cut out.
         waiting: places of the frames that are cut out here, and replaced.
+        network: follows the subject, if it can; else its colours and the flow do.
 
     Yields:
         the place of such a frame, what is cut out, and whether its mask is sure.
     """
+    if network.follow is None:
+        followed, method = _followed_by_colour(files, waiting), "grabcut"
+    else:
+        followed, method = network.follow(ReducedFrames(files, FOLLOWED_SIZE)), network.name
+    for index in waiting:
+        rgb = read_image(files[index])[..., :3]
+        subject = _enlarged(followed[index].subject, rgb)
+        rgba = outlined(rgb, subject) if subject.any() else nothing_of(rgb)
+        write_image(files[index], rgba)
+        yield index, Matte(rgba, method), followed[index].is_sure
+
+
+def _followed_by_colour(files: Sequence[Path], waiting: Collection[int]) -> list[FollowedMask]:
+    """The subject by its colours and the flow, from the frames in which alpha or a plain backdrop tells it."""
     film = ReducedFrames(files)
     known = {
         index: shrink(read_image(file), OUTLINE_SIZE)[..., 3] > SOLID
         for index, file in enumerate(files)
         if index not in waiting
     }
-    followed = follow_subject(film, Carrier(film), known)
-    for index in waiting:
-        rgb = read_image(files[index])[..., :3]
-        subject = _enlarged(followed[index].subject, rgb)
-        rgba = outlined(rgb, subject) if subject.any() else nothing_of(rgb)
-        write_image(files[index], rgba)
-        yield index, Matte(rgba, "grabcut"), followed[index].is_sure
+    return follow_subject(film, Carrier(film), known)
 
 
 def _enlarged(mask: NDArray[np.bool_], image: Array) -> NDArray[np.bool_]:

@@ -32,7 +32,12 @@ class PoseSettings(Config):
         le=360,
         description="degrees from the front of the first view, of --method object",
     )
-    elevation: float = Field(default=0.0, ge=-90, le=90, description="degrees that the camera is above the subject")
+    elevation: float | None = Field(
+        default=None,
+        ge=-90,
+        le=90,
+        description="degrees that the camera is above the subject: 0 if not given, but where one that turns is found",
+    )
     moving: bool = Field(
         default=False, description="the film's subject moves, so frames whose --cameras tell no time get one"
     )

@@ -33,7 +33,7 @@ def place_canonical(work: Transaction, config: PoseSettings) -> dict[str, Any]:
     """One camera at the front for all frames: a single image, or a video from a fixed camera."""
     images = taken_images(work.workspace)
     sizes = [image_size(image) for image in images]
-    place = torch.zeros(1), torch.tensor([config.elevation]), config.radius, config.fov
+    place = torch.zeros(1), torch.tensor([config.elevation or 0.0]), config.radius, config.fov
     seen = {size: orbit(*place, *size) for size in set(sizes)}
     count = len(images)
     capture = PosedCapture(

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 AxisName = Literal["+x", "-x", "+y", "-y", "+z", "-z", "x", "y", "z"]
 
+DENSE_SIFT = "sift"
+"""The features that ask no model."""
+
 MATTING_MODELS = "matting"
 """What the catalogue calls models that cut subjects out."""
+
+INVERSE_SEARCH = "dis"
+"""The flow that asks no model."""
 
 CamerasFrame = Literal["mesh", "world"]
 
@@ -193,11 +199,15 @@ class ChannelSettings(Config):
     """What is estimated from the frames, and by what."""
 
     depth_model: str | None = Field(default=None, description="the model that tells the depth of each frame")
-    flow: Literal["dis"] | None = Field(default=None, description="how the optical flow of a film is found")
+    flow: str | None = Field(
+        default=None, description="how the optical flow of a film is found: dis, dense inverse search, or by a model"
+    )
     flow_strides: list[Annotated[int, Field(ge=1, le=9999)]] = Field(
         default=[1, 2, 4, 8], min_length=1, max_length=32, description="how many frames apart flow is found"
     )
-    features: str | None = Field(default=None, description="the model that tells features of each frame")
+    features: str | None = Field(
+        default=None, description="features of each frame: sift, histograms of gradients, or by a model"
+    )
     feature_channels: int = Field(
         default=16, ge=1, le=4096, description="principal components that are kept of the features"
     )
@@ -212,13 +222,28 @@ class ChannelSettings(Config):
     @property
     def models(self) -> dict[str, str]:
         """Names of the catalogue by kind."""
-        named = {"depth": self.depth_model, "features": self.features, "keypoints": self.keypoint_model}
+        named = {
+            "depth": self.depth_model,
+            "flow": self.flow_model,
+            "features": self.feature_model,
+            "keypoints": self.keypoint_model,
+        }
         return {kind: name for kind, name in named.items() if name is not None}
 
     @property
     def is_any_wanted(self) -> bool:
         """Whether there is anything to estimate."""
-        return bool(self.models) or self.flow is not None or self.keypoints is not None
+        return bool(self.models) or any(each is not None for each in (self.flow, self.features, self.keypoints))
+
+    @property
+    def feature_model(self) -> str | None:
+        """The model that tells features, where dense SIFT does not."""
+        return None if self.features == DENSE_SIFT else self.features
+
+    @property
+    def flow_model(self) -> str | None:
+        """The model that finds flow, where dense inverse search does not."""
+        return None if self.flow == INVERSE_SEARCH else self.flow
 
     @property
     def keypoint_model(self) -> str | None:

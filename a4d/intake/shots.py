@@ -59,7 +59,8 @@ def chosen_shot(path: Path, config: VideoSettings, warn: Callable[[str], None]) 
     count = shots[-1].stop
     if config.shot is not None:
         if config.shot > len(shots):
-            raise UsageError(f"the film has {len(shots)} shots: {_named(shots)}", "Choose one of them with --shot")
+            count_said = "1 shot" if len(shots) == 1 else f"{len(shots)} shots"
+            raise UsageError(f"the film has {count_said}: {_named(shots)}", "Choose one of them with --shot")
         return shots[config.shot - 1], count
     longest = max(shots, key=len)
     if len(shots) > 1:

@@ -46,7 +46,8 @@ def with_splits(
     Args:
         capture: of N frames; splits that it brought are kept.
         test_every: of so many frames one is held out for tests, from the middle of the first so many.
-        is_seen: whether a frame shows the subject; the others are `unseen`, which neither fits nor tests look at.
+        is_seen: whether a frame shows enough of the subject; the others are `unseen`, which neither fits nor tests look
+            at.
     """
     splits = capture.splits
     if splits is None and test_every is not None:

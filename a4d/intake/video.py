@@ -14,7 +14,7 @@ from a4d.config import plain
 from a4d.errors import InvalidInputError
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_filmed, naming, write_filmed
-from a4d.intake.cutting import Cutter
+from a4d.intake.cutting import Cutter, SubjectCutter
 from a4d.intake.followed_subject import GATES, cut_out_together
 from a4d.intake.given_masks import GivenMasks
 from a4d.intake.person_cutter import PersonCutter
@@ -67,7 +67,7 @@ class _CutFrames:
 
 
 def take_video(
-    work: Transaction, config: VideoSettings, subject: Cutter, person: PersonCutter | None = None
+    work: Transaction, config: VideoSettings, subject: SubjectCutter, person: PersonCutter | None = None
 ) -> dict[str, Any]:
     """Write every frame in one common crop, so that the subject's motion stays.
 
@@ -77,7 +77,7 @@ def take_video(
     Args:
         work: takes the frames.
         config: which frames are taken, and how.
-        subject: cuts it out of a frame by itself, where a model is to.
+        subject: cuts it out of a frame by itself, or follows it through all, where a model is to.
         person: cuts the subject out in place of what the settings say.
 
     Raises:
@@ -90,13 +90,14 @@ def take_video(
         work.warn(message.replace(str(path), path.name))
 
     shot, count = chosen_shot(path, config, warn)
-    cut_out = _cutter(path, config, person or subject, shot, count)
+    together = subject.follow is not None and person is None
+    cut_out = _cutter(path, config, None if together else person or subject, shot, count)
     video = read_video(path, config.start, config.end, config.fps, 2 * config.size)
     # A film that breaks off says so after its last frame.
     stop = None if shot.stop == count else shot.stop
     frames = islice(video.sound_frames(config.strict, warn), shot.start, stop)
     taken = _cut_out(work, path, frames, video, cut_out)
-    figures = _follow(work, taken)
+    figures = _follow(work, taken, subject)
     assert taken.union is not None
     with naming(path):
         if person is not None:
@@ -118,11 +119,13 @@ def take_video(
     return {"frames": len(taken.files), "fps": video.fps, "matting": ", ".join(sorted(taken.methods)), **figures}
 
 
-def _cutter(path: Path, config: VideoSettings, by_itself: Cutter, shot: range, count: int) -> CutOut:
-    """What cuts one frame out."""
+def _cutter(path: Path, config: VideoSettings, by_itself: Cutter | None, shot: range, count: int) -> CutOut:
+    """What cuts one frame out; without `by_itself`, all frames wait for what follows their subject."""
     if config.masks is not None:
         return GivenMasks(config.masks, source_frames(path, count, config.start, config.end, config.fps).tolist(), shot)
     method = config.method
+    if by_itself is None:
+        return lambda _, __: None
     if method is None or method == "person":
         return lambda frame, _: by_itself(frame)
     if method == "rembg":
@@ -148,12 +151,12 @@ def _cut_out(work: Transaction, path: Path, frames: Iterator[Array], video: Vide
     return taken
 
 
-def _follow(work: Transaction, taken: _CutFrames) -> dict[str, float]:
+def _follow(work: Transaction, taken: _CutFrames, subject: SubjectCutter) -> dict[str, float]:
     """Cut the frames out that wait for it; the share of them whose masks are in doubt."""
     if not taken.waiting:
         return {}
     doubtful = []
-    for index, found, is_sure in cut_out_together(taken.files, taken.waiting):
+    for index, found, is_sure in cut_out_together(taken.files, taken.waiting, subject):
         taken.add(index, found)
         doubtful += [] if is_sure else [index]
     figures = {"masks_doubtful": len(doubtful) / len(taken.waiting)}

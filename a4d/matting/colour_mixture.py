@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -57,6 +57,21 @@ class ColourMixture:
         with np.errstate(divide="ignore"):
             heights = np.log(self.weights) - 0.5 * np.log(np.linalg.det(self.covariances))
         return heights[:, None] - 0.5 * distances
+
+    def nearest(
+        self,
+        pixels: Pixels,  # (N, 3)
+    ) -> NDArray[np.int64]:
+        """(N,) which Gaussian has the largest share in the density."""
+        return self.log_densities(pixels).argmax(0)
+
+    def without(
+        self,
+        is_dropped: NDArray[np.bool_],  # (5,)
+    ) -> ColourMixture:
+        """The mixture of the other Gaussians."""
+        weights = np.where(is_dropped, 0.0, self.weights)
+        return replace(self, weights=weights / weights.sum())
 
     def relearnt(
         self,

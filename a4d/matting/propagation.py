@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
@@ -44,6 +45,18 @@ GROWTH = 1.6
 
 AGREEMENT = 0.5
 """Overlap of a cut with what was carried to it, below which it is another thing."""
+
+SHARED = 0.7
+"""Pixels right beside a subject that have one of its colours, per pixel of it, above which the colour is a shadow's."""
+
+TRUSTED = 0.5
+"""Certainty from which a look is begun from whatever has been carried to it: limbs that were lost on the way return."""
+
+HEARD = 0.25
+"""Certainty from which a look that shows something else puts what has been carried to it in doubt."""
+
+MET = 0.7
+"""Overlap below which neither of two masks of one frame is believed."""
 
 PURITY = 0.7
 """Mean share of the pixels within and around a cut whose colours say so, below which it has gone astray."""
@@ -86,9 +99,10 @@ def follow_subject(
 ) -> list[FollowedMask]:
     """The most prominent thing of a film in every frame.
 
-    Some frames are looked at for themselves, and their colours are pooled. From the frame whose own cut is clearest and
-    has the colours of the others, the mask goes from frame to frame both ways, until it disagrees with the flow or with
-    those colours; then from the next best frame. What nobody reaches so is filled from both sides and not sure.
+    Some frames are looked at for themselves, and their colours are pooled. From the frames whose own cuts are clear and
+    have the colours of the others, the mask goes from frame to frame to the middle between two, where both have to
+    agree, and beyond the outermost until it disagrees with the flow or with those colours; then from the next best
+    frames. What nobody reaches so is filled from both sides and not sure.
 
     Args:
         film: read again when a frame is asked for again.
@@ -99,11 +113,14 @@ def follow_subject(
         one per frame.
     """
     found = {index: FollowedMask(mask, is_sure=True) for index, mask in (known or {}).items()}
-    looks = _looks(film, [index for index in range(len(film)) if index not in found])
-    model = _common_colours(film, looks)
-    rated = {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
+    model, rated = _rated_looks(film, [index for index in range(len(film)) if index not in found])
     follower = _Follower(film, carry, model)
     follower.spread(found, list(found))
+    trusted = [index for index in rated if index not in found and rated[index].certainty >= TRUSTED]
+    found.update({index: FollowedMask(follower.recut(index, rated[index].subject), is_sure=True) for index in trusted})
+    for one, other in pairwise(sorted(found)):
+        found.update(follower.joined(found, one, other))
+    follower.spread(found, trusted)
     for index in sorted(rated, key=lambda index: -rated[index].certainty):
         is_usable = rated[index].certainty >= USABLE
         if index in found or (found and not is_usable):
@@ -115,7 +132,36 @@ def follow_subject(
             found[index] = replace(found[index], is_sure=False)
     for gap in _gaps(found, len(film)):
         found.update(_filled(follower, found, gap))
+    for index in _contradicted(found, rated):
+        if index not in (known or {}):
+            found[index] = replace(found[index], is_sure=False)
     return [found[index] for index in range(len(film))]
+
+
+def clearest_cut(
+    film: Sequence[Array],  # (H, W, 3) sRGB in [0, 1] each, of one size
+) -> tuple[int, Mask]:
+    """The frame that shows the most prominent thing of a film most clearly, and (H, W) where it is there."""
+    _, rated = _rated_looks(film, range(len(film)))
+    index = max(rated, key=lambda each: rated[each].certainty)
+    return index, rated[index].subject
+
+
+def _rated_looks(film: Sequence[Array], frames: Sequence[int]) -> tuple[ColourModel, dict[int, _Look]]:
+    """The colours that looks at some of the frames have in common, and these looks by how much they have them."""
+    looks = _looks(film, frames)
+    model = _common_colours(film, looks)
+    return model, {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
+
+
+def _contradicted(found: Mapping[int, FollowedMask], looks: Mapping[int, _Look]) -> list[int]:
+    """The frames whose nearest look shows something else than what is found of the subject there."""
+    others = {
+        index
+        for index, look in looks.items()
+        if look.certainty >= HEARD and _overlap(look.subject, found[index].subject) < MET
+    }
+    return [index for index in found if others and min(looks, key=lambda place: abs(place - index)) in others]
 
 
 def _looks(film: Sequence[Array], frames: Sequence[int]) -> dict[int, _Look]:
@@ -133,12 +179,26 @@ def _common_colours(film: Sequence[Array], looks: Mapping[int, _Look]) -> Colour
         inside, outside = (np.concatenate(each) for each in zip(*pools, strict=True))
         if not len(inside) or not len(outside):
             break
-        model = learn_colours(inside, outside)
+        model = _without_shadows(learn_colours(inside, outside), film, trusted)
         trusted = {index: _rated(look, model, _samples(film[index])) for index, look in looks.items()}
     if model is None:
         plain = np.zeros((1, 3), np.uint8)
         return learn_colours(plain, plain)
     return model
+
+
+def _without_shadows(model: ColourModel, film: Sequence[Array], looks: Mapping[int, _Look]) -> ColourModel:
+    """The same without colours of the subject that lie as much beside it, where a shadow goes on and a paw does not."""
+    counts = np.zeros((2, len(model.subject.weights)))
+    for index, look in looks.items():
+        rgb = _samples(film[index])
+        nearest = model.subject.nearest(rgb.reshape(-1, 3)).reshape(rgb.shape[:2])
+        is_own = model.preference(rgb) > -1
+        beside = _dilated(look.subject, max(3, round(OUTSIDE * np.sqrt(look.subject.sum())))) & ~look.subject
+        for row, where in enumerate((look.subject, beside)):
+            counts[row] += look.certainty * np.bincount(nearest[where & is_own], minlength=counts.shape[1])
+    is_kept = counts[1] <= SHARED * counts[0]
+    return replace(model, subject=model.subject.without(~is_kept)) if is_kept.any() else model
 
 
 def _drawn(rgb: Pixels, look: _Look) -> tuple[Pixels, Pixels]:
@@ -188,6 +248,21 @@ class _Follower:
         for start in starts:
             for way in (1, -1):
                 found.update(self.sweep(start, way, found, until_doubt=True))
+
+    def joined(self, found: Mapping[int, FollowedMask], one: int, other: int) -> dict[int, FollowedMask]:
+        """The frames between two known ones, each from the nearer; not sure where these disagree on the middle."""
+        middle = (one + other) // 2
+        known = {place: found[place] for place in (one, other)}
+        first = islice(self.sweep(one, 1, known, until_doubt=True), middle - one)
+        between = dict(first)
+        second = self.sweep(other, -1, {**known, **between}, until_doubt=True)
+        between.update(second)
+        if middle not in between or middle + 1 not in between:
+            return between
+        carried, _ = self._step(between[middle + 1].subject, self._model, middle + 1, middle)
+        if _overlap(carried.subject, between[middle].subject) < MET:
+            return {index: replace(each, is_sure=False) for index, each in between.items()}
+        return between
 
     def sweep(
         self, start: int, way: int, found: Mapping[int, FollowedMask], *, until_doubt: bool
@@ -241,7 +316,7 @@ class _Follower:
             is_whole
             and resemblance >= RESEMBLANCE[0]
             and 1 / GROWTH < cut.sum() / carried.sum() < GROWTH
-            and (cut & near).sum() >= AGREEMENT * (cut | near).sum()
+            and _overlap(cut, near) >= AGREEMENT
             and _purity(preferences[0], cut, ring) >= PURITY
         )
         whole = np.zeros_like(last)
@@ -278,6 +353,11 @@ def _filled(follower: _Follower, found: Mapping[int, FollowedMask], gap: range) 
                     break
                 filled[index] = mask
     return filled
+
+
+def _overlap(one: Mask, other: Mask) -> float:
+    """Shared pixels by those of either; 0 of two empty masks."""
+    return float((one & other).sum() / max((one | other).sum(), 1))
 
 
 def touches_border(

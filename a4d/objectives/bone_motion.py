@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from torch import Tensor
 from torch.nn.functional import relu
 
@@ -13,6 +14,8 @@ from a4d.geometry.deformation.bone_pairs import BonePairs, RelativeMotion, neigh
 from a4d.objectives.objective import Objective, Step
 from a4d.randomness import generator
 from a4d.scenes.protocols import Articulated
+
+Made = TypeVar("Made")
 
 
 class BoneMotion(Objective):
@@ -25,6 +28,7 @@ class BoneMotion(Objective):
     frozen: str = Field(description="scene of the workspace whose motion is the measure, or `start`")
     neighbours: int = Field(default=4, ge=1, le=64, description="nearest bones of each that it is paired with")
     moments: int = Field(default=8, ge=1, le=4096, description="of the clip, drawn anew each step")
+    _found: dict[str, tuple[Articulated, Any]] = PrivateAttr(default_factory=dict)
 
     @property
     def scenes_shown(self) -> tuple[str, ...]:
@@ -48,14 +52,22 @@ class BoneMotion(Objective):
         assert isinstance(scene, Articulated)
         return scene
 
-    def pairs(self, step: Step) -> BonePairs:
-        """Neighbours of the scene that stays, found once a step."""
+    def once(self, step: Step, name: str, find: Callable[[Articulated], Made]) -> Made:
+        """What is found of the scene that stays, which is looked at once a run."""
         scene = self.measure(step)
-        centres = scene.bones().world_from_bone[:, :3, 3]
-        return step.once(
-            ("bone pairs", self.frozen, self.neighbours),
-            lambda: neighbouring_bones(centres, scene.skinning_weights, self.neighbours),
-        )
+        if name not in self._found or self._found[name][0] is not scene:
+            self._found[name] = scene, find(scene)
+        found: Made = self._found[name][1]
+        return found
+
+    def pairs(self, step: Step) -> BonePairs:
+        """Neighbours of the scene that stays."""
+
+        def find(scene: Articulated) -> BonePairs:
+            centres = scene.bones().world_from_bone[:, :3, 3]
+            return neighbouring_bones(centres, scene.skinning_weights, self.neighbours)
+
+        return self.once(step, "pairs", find)
 
     def motion(self, step: Step, times: list[float]) -> RelativeMotion:
         """How the scene's own bones move against each other."""
@@ -113,9 +125,7 @@ class SkeletonRange(BoneMotion):
 
     def _ranges(self, step: Step) -> RelativeMotion:
         moments = torch.linspace(0, 1, self.over).tolist()
-        return step.once(
-            ("skeleton ranges", self.frozen, self.neighbours, self.over), lambda: self.measured(step, moments)
-        )
+        return self.once(step, "ranges", lambda _: self.measured(step, moments))
 
     def _beyond(self, values: Tensor, known: Tensor) -> Tensor:
         """(T, P) how far values (T, P) are outside of the ranges of those that are known (M, P)."""

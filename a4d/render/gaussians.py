@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +14,9 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import rotation_from_quaternion
 from a4d.render import backends
+from a4d.render.camera_gradients import carrying, detached, is_learnt
 from a4d.render.gaussians_reference import DILATION, SIGNALS
-from a4d.render.render import Channel, Render, Wants, joined_signals, per_view, split_signals
+from a4d.render.render import Channel, Render, Wants, concatenated, joined_signals, per_view, split_signals
 
 RENDERED_GAUSSIAN = 160
 """Bytes of a Gaussian while one image is drawn, at the least: what it is on the screen, and the gradients of that."""
@@ -62,8 +64,8 @@ def render_gaussians(
     - Normals are the shortest axes, turned toward the camera, summed by weight. So are signals, whatever they are:
       features, flow, bone weights, positions. All are blended together, by weights that are computed once.
 
-    Gradients reach every tensor of the Gaussians, also through the viewing direction, and the signals; none reach
-    cameras or background.
+    Gradients reach every tensor of the Gaussians, also through the viewing direction, and the signals; and cameras that
+    are part of a graph, as `a4d.render.camera_gradients` says. None reach the background.
 
     Args:
         gaussians: N may be 0.
@@ -86,6 +88,9 @@ def render_gaussians(
     """
     device = gaussians.means.device
     draw, cameras = _backend(backend, device), cameras.to(device)
+    if is_learnt(cameras) and torch.is_grad_enabled():
+        told = {"backend": backend, "wants": wants, "sh_degree": sh_degree}
+        return _camera_by_camera(gaussians, cameras, background, signals or {}, screen_probe, dilations, told)
     degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
     colour = gaussians.means.new_zeros(3) if background is None else background.to(gaussians.means)
     shown = per_view(signals or {}, len(cameras), gaussians.means) | _wanted_signals(gaussians, cameras, wants)
@@ -94,6 +99,38 @@ def render_gaussians(
     colours = colour.expand(len(cameras), 3)
     drawn = draw(gaussians, cameras, colours, joined_signals(shown), degree, screen_probe, dilations)
     return replace(drawn, channels=split_signals(drawn.channels[SIGNALS], shown)) if shown else drawn
+
+
+def _camera_by_camera(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Tensor | None,
+    signals: Mapping[str, Tensor],
+    screen_probe: Tensor | None,
+    dilations: Tensor | None,
+    told: Mapping[str, Any],
+) -> Render:
+    """What each camera of a graph sees, drawn alone of Gaussians that carry its gradients."""
+
+    def part(values: Any, index: int, dimensions: int) -> Any:
+        """What of a tensor by camera belongs to one; all of a tensor that is the same for each, and of None."""
+        return values if values is None or values.dim() < dimensions else values[index : index + 1]
+
+    drawn = []
+    for index in range(len(cameras)):
+        shown = {name: part(each, index, 3) for name, each in signals.items()}
+        drawn.append(
+            render_gaussians(
+                carrying(gaussians, cameras[index]),
+                detached(cameras[index]),
+                part(background, index, 2),
+                signals=shown,
+                screen_probe=part(screen_probe, index, 3),
+                dilations=part(dilations, index, 1),
+                **told,
+            )
+        )
+    return concatenated(drawn)
 
 
 def _backend(name: str, device: torch.device) -> Callable[..., Render]:

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from a4d.config import Config, Spec, overlaid, parse, plain
+from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.asset import Asset, Primitive
@@ -26,11 +26,12 @@ from a4d.render.baking import charts_are_sound
 from a4d.render.grid_layout import grid_layout
 from a4d.render.mesh_gradients import view_mesh
 from a4d.render.render import Render, Shading, Wants
-from a4d.render.shaded_mesh import MATERIAL_CHANNELS, CornerNormals, SurfacePoints, render_material
-from a4d.render.shading import SurfaceMaterial, encode_srgb
+from a4d.render.shaded_mesh import CornerNormals, render_material
+from a4d.render.shading import encode_srgb
 from a4d.scenes.carried_surface import CarriedSurface
-from a4d.scenes.lighting import LightConfig, Lighting
-from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_material
+from a4d.scenes.lighting import Lighting
+from a4d.scenes.material_field import MaterialField, baked_material
+from a4d.scenes.material_scene import MaterialScene, MaterialSceneConfig
 from a4d.scenes.protocols import AssetOptions, has_mesh
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
@@ -44,16 +45,13 @@ MARGIN = 1.01
 """Half the side of the material's cube over the farthest coordinate of the surface."""
 
 
-class FixedMeshConfig(Config):
+class FixedMeshConfig(MaterialSceneConfig):
     """What is on the surface, and what lights it."""
 
     kind: Literal["fixed_mesh"] = "fixed_mesh"
-    material: MaterialConfig = MaterialConfig()
-    light: LightConfig = LightConfig()
-    shading: Shading = "shaded"
 
 
-class FixedMeshScene(Scene):
+class FixedMeshScene(MaterialScene):
     """The user's or another scene's mesh, whose vertices, faces and texture coordinates never change.
 
     Args:
@@ -64,8 +62,6 @@ class FixedMeshScene(Scene):
     kind = "fixed_mesh"
     config_class = FixedMeshConfig
     config: FixedMeshConfig
-    shadings = get_args(Shading)
-    offers = MATERIAL_CHANNELS
     vertices: Tensor
     faces: Tensor
     normals: Tensor
@@ -86,12 +82,6 @@ class FixedMeshScene(Scene):
     def memory(cls, config: FixedMeshConfig) -> int:  # type: ignore[override]
         """Bytes of the grid of features that tells the material."""
         return TRAINED_NUMBER * grid_layout(config.material.encoding).parameters
-
-    @classmethod
-    def files_read(cls, config: Config) -> list[Path]:
-        """The picture of the environment."""
-        assert isinstance(config, FixedMeshConfig)
-        return config.light.files
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> FixedMeshScene:
@@ -152,40 +142,19 @@ class FixedMeshScene(Scene):
         """The surface on the scene's device, whole across the seams of pictures."""
         return Mesh(self.vertices, self.faces)
 
-    def material_channels(
-        self,
-        points: Tensor,  # (N, 3) world, metres
-    ) -> Tensor:
-        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
-        channels: Tensor = self.material(points)
-        return channels
-
-    def render(
-        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
-    ) -> Render:
-        """Rasterise the surface in the configured shading; `times` do not matter to a static scene."""
-        return self.render_shaded(cameras, times, background, self.config.shading, wants)
-
-    def render_shaded(
+    def rasterised(
         self,
         cameras: Cameras,
-        times: Tensor | None,  # (B,), not read
         background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading | None,
-        wants: Wants = (),
+        shading: Shading,
+        wants: Wants,
     ) -> Render:
-        """Like `render`, in another shading; see `render_material`."""
-        shading = shading or self.config.shading
-        self.require_shading(shading)
-        self.require_channels(wants)
+        """The surface with the normals of its file."""
         view = view_mesh(self.vertices, self.faces, cameras)
         normals = CornerNormals(self.normals, self.corners)
         return render_material(
-            view, self.surface_mesh(), self._material_at, self.lighting, shading, None, background, wants, normals
+            view, self.surface_mesh(), self.material_at, self.lighting, shading, None, background, wants, normals
         )
-
-    def _material_at(self, points: SurfacePoints) -> SurfaceMaterial:
-        return self.material.at(points.positions)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Those of the material and the light; a light that is held has none."""
@@ -204,11 +173,6 @@ class FixedMeshScene(Scene):
         """Take over a checkpoint's state."""
         super().restore(state, step)
         self.lighting.forget()
-
-    @property
-    def has_mesh(self) -> bool:
-        """Always."""
-        return True
 
     @torch.no_grad()
     def mesh(self, time: float = 0.0) -> Mesh:

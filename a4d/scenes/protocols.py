@@ -44,6 +44,14 @@ def is_moving(scene: object) -> bool:
 
 
 @runtime_checkable
+class Lensed(Protocol):
+    """A scene that learns through which lens the frames that show it were taken."""
+
+    def seen_from(self, cameras: Cameras) -> Cameras:
+        """The cameras of frames as the scene knows them, part of the autograd graph."""
+
+
+@runtime_checkable
 class Splatting(Protocol):
     """A scene of Gaussians."""
 
@@ -369,6 +377,9 @@ class Featured(Protocol):
         times: Tensor,  # (B,) in [0, 1]
     ) -> Render:
         """B views over black with the channel `features`, (B, H, W, C), times alpha."""
+
+    def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(T, N, 3) where up to so many drawn points of the shape are at times, and (N, C) the features of each."""
 
 
 @runtime_checkable

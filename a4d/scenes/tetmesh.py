@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.config import Config, Number, Spec, parse, value_at
+from a4d.config import Number, Spec, parse, value_at
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
@@ -21,13 +21,13 @@ from a4d.render.encoding import progressive_level_weights
 from a4d.render.grid_layout import grid_layout
 from a4d.render.mesh_gradients import view_mesh
 from a4d.render.render import Render, Shading, Wants
-from a4d.render.shaded_mesh import MATERIAL_CHANNELS, SurfacePoints, render_material
+from a4d.render.shaded_mesh import SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
 from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
-from a4d.scenes.lighting import LightConfig, Lighting
-from a4d.scenes.material_field import MaterialConfig, MaterialField, baked_asset
+from a4d.scenes.lighting import Lighting
+from a4d.scenes.material_field import MaterialField, baked_asset
+from a4d.scenes.material_scene import MaterialScene, MaterialSceneConfig
 from a4d.scenes.protocols import AssetOptions
-from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 from a4d.trainable import learning_parameters
@@ -48,7 +48,7 @@ MARGIN = 1.15
 """The cube's side over the subject's."""
 
 
-class TetmeshSceneConfig(Config):
+class TetmeshSceneConfig(MaterialSceneConfig):
     """What a scene is made of besides its tensors."""
 
     kind: Literal["tetmesh"] = "tetmesh"
@@ -60,19 +60,14 @@ class TetmeshSceneConfig(Config):
     active_levels: Number | None = Field(
         default=None, description="levels of the geometry's encoding that take part, by step; null is all"
     )
-    material: MaterialConfig = MaterialConfig()
-    light: LightConfig = LightConfig()
-    shading: Shading = "shaded"
 
 
-class TetmeshScene(Scene):
+class TetmeshScene(MaterialScene):
     """A closed surface that a fit can change in shape and topology, and that every program can show."""
 
     kind = "tetmesh"
     config_class = TetmeshSceneConfig
     config: TetmeshSceneConfig
-    shadings = get_args(Shading)
-    offers = MATERIAL_CHANNELS
     steps_done: Tensor
 
     def __init__(self, config: TetmeshSceneConfig, step: int = 0) -> None:
@@ -105,12 +100,6 @@ class TetmeshScene(Scene):
         scene.lighting.initialise()
         return scene
 
-    @classmethod
-    def files_read(cls, config: Config) -> list[Path]:
-        """The picture of the environment."""
-        assert isinstance(config, TetmeshSceneConfig)
-        return config.light.files
-
     @property
     def level_weights(self) -> tuple[float, ...] | None:
         """How much each level of the geometry's encoding takes part at this step; None for a table."""
@@ -142,14 +131,6 @@ class TetmeshScene(Scene):
         """Metres along a side of the cells of the grid."""
         return self.surface.cell
 
-    def material_channels(
-        self,
-        points: Tensor,  # (N, 3) world, metres
-    ) -> Tensor:
-        """(N, 8) albedo in sRGB, roughness, metalness, and an offset of the normal along the world's axes."""
-        channels: Tensor = self.material(points)
-        return channels
-
     def _forget(self) -> None:
         self._extracted = None
         self.lighting.forget()
@@ -160,32 +141,19 @@ class TetmeshScene(Scene):
         learns = any(parameter.requires_grad for parameter in self.surface.parameters())
         return not learns and self.config.active_levels is None
 
-    def render(
-        self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
-    ) -> Render:
-        """Rasterise the surface in the configured shading; `times` do not matter to a static scene."""
-        return self.render_shaded(cameras, times, background, self.config.shading, wants)
-
-    def render_shaded(
+    def rasterised(
         self,
         cameras: Cameras,
-        times: Tensor | None,  # (B,), not read
         background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading | None,
-        wants: Wants = (),
+        shading: Shading,
+        wants: Wants,
     ) -> Render:
-        """Like `render`, in another shading; see `render_material`."""
-        shading = shading or self.config.shading
-        self.require_shading(shading)
-        self.require_channels(wants)
+        """The surface as it stands; its material is asked for only where it is shown."""
         mesh = self.extracted().mesh
         view = view_mesh(mesh.vertices, mesh.faces, cameras)
         is_plain = shading in ("normal", "textureless") and not self.config.material.bump
-        material = _unseen if is_plain else self._material_at
+        material = _unseen if is_plain else self.material_at
         return render_material(view, mesh, material, self.lighting, shading, None, background, wants)
-
-    def _material_at(self, points: SurfacePoints) -> SurfaceMaterial:
-        return self.material.at(points.positions)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Those of the shape, its material and the light; what the configuration does without is empty."""
@@ -247,11 +215,6 @@ class TetmeshScene(Scene):
     def facts(self) -> dict[str, float]:
         """Faces of the surface and cells along the grid's side."""
         return {"faces": len(self.extracted().mesh.faces), "resolution": self.surface.resolution}
-
-    @property
-    def has_mesh(self) -> bool:
-        """Always."""
-        return True
 
     @torch.no_grad()
     def mesh(self, time: float = 0.0) -> Mesh:

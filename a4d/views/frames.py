@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from a4d.errors import MissingInputError
 from a4d.geometry.cameras import Cameras
 from a4d.io.frame_channels import option_for
+from a4d.scenes.protocols import Lensed
 from a4d.views.recent import Chosen, Recent
 
 FLOW, TRACKS, FEATURES = "flow_", "tracks", "features_"
@@ -72,6 +73,14 @@ class Frames:
             MissingInputError: the frames have no times.
         """
         return self._moments[1]
+
+    def seen_by(self, scene: object) -> Frames:
+        """These frames with the lens that a scene has learnt of them, where it learns one."""
+        if not isinstance(scene, Lensed):
+            return self
+        with torch.no_grad():
+            cameras = [scene.seen_from(camera).to(camera.intrinsics.device) for camera in self.cameras]
+        return replace(self, cameras=cameras)
 
     def extended(self, other: Frames) -> Frames:
         """These frames followed by others of the same kind, of which channels are left out."""

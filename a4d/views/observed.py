@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -15,6 +16,7 @@ from a4d.frame_order import FrameOrder
 from a4d.geometry.cameras import Cameras, concatenate
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
+from a4d.scenes.protocols import Lensed
 from a4d.views.batch import ViewBatch
 from a4d.views.frames import Frames
 from a4d.views.view_set import LAST_STEP, Views
@@ -157,6 +159,10 @@ class ObservedViews(Views):
             chosen, flows = self._pairs(frames, indices, step, seed)
         whole = self._batch(frames, chosen, self.backgrounds(step, seed), step, flows)
         return self._part(self.jittered(whole, seed, self.split, step), step, seed)
+
+    def placed(self, batch: ViewBatch, scene: object) -> ViewBatch:
+        """The cameras with the lens that the scene has learnt, where it learns one."""
+        return replace(batch, cameras=scene.seen_from(batch.cameras)) if isinstance(scene, Lensed) else batch
 
     def _pairs(self, frames: Frames, indices: list[int], step: int, seed: int) -> tuple[list[int], list[str]]:
         """Both frames of each pair of a step, and the flow that leads from each to the other."""

@@ -1,10 +1,13 @@
 """Animals from one orbiting camera: how near an articulated scene comes to the rig that it has never seen.
 
-python tests/bench/articulated.py DATA [fox horse shark] [--cycles 5] [--turns 2] [--films FOLDER] [--set KEY=VALUE]...
+python tests/bench/articulated.py DATA [fox horse shark] [--cycles 5] [--turns 2] [--swing DEGREES] [--azimuth DEGREES]
+    [--films FOLDER] [--set KEY=VALUE]...
 
 DATA holds the rigged animals. Every film has masks and cameras; the number of cycles is not told. Figures of the
 truth's own first frame held still, and of the best rigid copy of it in each frame, stand beside those of the fit.
-`--turns 0` is a camera that stands still, of which the surface that it sees is scored alone.
+`--turns 0` is a camera that stands still, and `--swing 45` one that goes so far to either side, `--turns` times.
+What such a camera sees, and what it never sees, is scored apart; of one that stands still also after the one change of
+size about the camera that its pictures do not tell.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.assets.posing import PosedMesh, deform  # noqa: E402
 from a4d.geometry.cameras import Cameras, orbit  # noqa: E402
 from a4d.geometry.mesh import Mesh, sample_surface  # noqa: E402
+from a4d.geometry.reconstruction.inflation import InflationSettings, inflate  # noqa: E402
 from a4d.geometry.surfaces.signed_distance import distance_to_mesh  # noqa: E402
 from a4d.geometry.transforms import transform_points  # noqa: E402
 from a4d.io.assets.asset_reader import read_asset  # noqa: E402
@@ -39,9 +43,10 @@ from a4d.io.captures.transforms_json import read_transforms, write_transforms  #
 from a4d.io.pictures.images import write_image  # noqa: E402
 from a4d.metrics import surface_distances  # noqa: E402
 from a4d.render.asset import AssetRenderer  # noqa: E402
-from a4d.render.mesh import rasterise  # noqa: E402
+from a4d.render.mesh import rasterise, render_mesh  # noqa: E402
 from a4d.scenes import load_scene  # noqa: E402
 from a4d.scenes.articulated.gaussians import ArticulatedGaussians  # noqa: E402
+from a4d.views import Frames  # noqa: E402
 from a4d.workspace.workspace import Workspace  # noqa: E402
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "animatable_dreamer" / "compact.yaml"
@@ -64,6 +69,35 @@ REFERENCES = 4
 
 
 @dataclass(frozen=True)
+class Way:
+    """The camera's, about the animal.
+
+    Args:
+        turns: whole ones, or how often it swings.
+        swing: degrees to either side, in place of whole turns.
+        azimuth: degrees, where it begins.
+    """
+
+    turns: float
+    swing: float = 0.0
+    azimuth: float = 0.0
+
+    def azimuths(self, times: Tensor) -> Tensor:
+        """(F,) degrees at times (F,) in [0, 1]."""
+        turned = self.turns * times
+        return self.azimuth + (self.swing * (2 * torch.pi * turned).sin() if self.swing else 360 * turned)
+
+    @property
+    def is_around(self) -> bool:
+        """Whether it comes to all sides."""
+        return self.turns >= 1 and not self.swing
+
+    def __str__(self) -> str:
+        swing, azimuth = f"_swing{self.swing:g}" if self.swing else "", f"_from{self.azimuth:g}" if self.azimuth else ""
+        return f"{self.turns:g}{swing}{azimuth}"
+
+
+@dataclass(frozen=True)
 class Film:
     """A folder of masked pictures with cameras, and what they show.
 
@@ -74,7 +108,7 @@ class Film:
         faces: (T, 3).
         is_seen: (F, V) whether the film's camera sees a vertex in a frame.
         cycles: of the motion.
-        turns: of the camera.
+        way: of the camera.
     """
 
     folder: Path
@@ -83,7 +117,7 @@ class Film:
     faces: Tensor
     is_seen: Tensor
     cycles: float
-    turns: float
+    way: Way
 
     @property
     def diagonal(self) -> float:
@@ -100,16 +134,16 @@ class Film:
         return Mesh(self.vertices[frame], self.faces)
 
 
-def filmed(data: Path, animal: str, folder: Path, cycles: float, turns: float) -> Film:
+def filmed(data: Path, animal: str, folder: Path, cycles: float, way: Way) -> Film:
     """Pictures of an animal that repeats its clip while the camera goes around it, and of held-out cameras."""
     truth = folder / "truth.npz"
     if not truth.is_file():
-        _film(data, animal, folder, cycles, turns)
+        _film(data, animal, folder, cycles, way)
     stored = {name: torch.from_numpy(value) for name, value in np.load(truth).items()}
-    return Film(folder, stored["times"], stored["vertices"], stored["faces"], stored["is_seen"], cycles, turns)
+    return Film(folder, stored["times"], stored["vertices"], stored["faces"], stored["is_seen"], cycles, way)
 
 
-def _film(data: Path, animal: str, folder: Path, cycles: float, turns: float) -> None:
+def _film(data: Path, animal: str, folder: Path, cycles: float, way: Way) -> None:
     name, clip_name = ANIMALS[animal]
     asset = read_asset(data / name)
     clip = next(clip for clip in asset.clips if clip.name.endswith(clip_name))
@@ -119,9 +153,9 @@ def _film(data: Path, animal: str, folder: Path, cycles: float, turns: float) ->
     middle = (corners.amax(0) + corners.amin(0)) / 2
     scale = 0.9 / float((corners - middle).norm(dim=1).max())
     surfaces = [_placed(each, middle, scale) for each in posed]
-    around = orbit(360 * turns * times, torch.full((FRAMES,), ELEVATION), DISTANCE, FOV, SIZE, SIZE)
+    around = orbit(way.azimuths(times), torch.full((FRAMES,), ELEVATION), DISTANCE, FOV, SIZE, SIZE)
     held = torch.arange(0, FRAMES, HELD_EVERY)
-    aside = orbit(360 * turns * times[held] + 75, 10.0 + 20 * (torch.arange(len(held)) % 3), DISTANCE, FOV, SIZE, SIZE)
+    aside = orbit(way.azimuths(times[held]) + 75, 10.0 + 20 * (torch.arange(len(held)) % 3), DISTANCE, FOV, SIZE, SIZE)
     renderer, shots = AssetRenderer(asset), []
     folder.mkdir(parents=True, exist_ok=True)
     for split, cameras, frames in (("train", around, range(FRAMES)), ("test", aside, held.tolist())):
@@ -192,13 +226,40 @@ def chamfer(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
     return f"Chamfer {distance:5.2f} %, F@1% {100 * sum(each.f_score for each in found) / len(found):3.0f}"
 
 
-def seen_alone(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
-    """The mean distance of the true points that the film's camera sees, in percent of the diagonal."""
-    found = [
-        distance_to_mesh(film.vertices[frame][film.is_seen[frame]], Mesh(vertices[place], faces)).abs().mean()
-        for place, frame in enumerate(SCORED)
-    ]
-    return f"seen points {100 * float(torch.stack(found).mean()) / film.diagonal:5.2f} % away"
+def by_sight(film: Film, vertices: Sequence[Tensor], faces: Tensor) -> str:
+    """The mean distance of the true points that the film's camera sees, and of those it never sees, in percent."""
+    never = ~film.is_seen.any(dim=0)
+    found = torch.zeros(2)
+    for place, frame in enumerate(SCORED):
+        away = distance_to_mesh(film.vertices[frame], Mesh(vertices[place], faces)).abs()
+        found += torch.stack([away[film.is_seen[frame]].mean(), away[never].mean()])
+    seen, unseen = (100 * found / len(SCORED) / film.diagonal).tolist()
+    return f"points in sight {seen:5.2f} % away, never in sight {unseen:5.2f} %"
+
+
+def resized_about_camera(film: Film, camera: Cameras, vertices: Sequence[Tensor], faces: Tensor) -> list[Tensor]:
+    """Surfaces as large, and as far from a camera at rest, as the truth: its pictures do not tell."""
+    ratios = []
+    for place, frame in enumerate(SCORED):
+        true, ours = (render_mesh(each, camera) for each in (film.mesh(frame), Mesh(vertices[place], faces)))
+        ratios.append((true.depth / ours.depth)[(true.alpha > 0.5) & (ours.alpha > 0.5)])
+    middle = camera.positions[0]
+    return [middle + torch.cat(ratios).median() * (each - middle) for each in vertices]
+
+
+def rows_by_sight(film: Film, frames: Frames, meshes: Sequence[Mesh]) -> dict[str, str]:
+    """Of a film from one side: ours, and the first outline, inflated and held still."""
+    rgba, camera = frames.rgba[frames.select("train")[0]], frames.cameras[frames.select("train")[0]]
+    blown_up = inflate(rgba[..., 3], camera, settings=InflationSettings(thickness=0))
+    shapes = {
+        "ours": ([mesh.vertices for mesh in meshes], meshes[0].faces),
+        "outline inflated": ([blown_up.vertices] * len(SCORED), blown_up.faces),
+    }
+    rows = {name: by_sight(film, *shape) for name, shape in shapes.items()}
+    if not film.way.turns:
+        resized = {name: (resized_about_camera(film, camera, *shape), shape[1]) for name, shape in shapes.items()}
+        rows |= {f"  {name}, resized": by_sight(film, *shape) for name, shape in resized.items()}
+    return rows
 
 
 @torch.no_grad()
@@ -219,12 +280,14 @@ def report(film: Film, workspace: Workspace, name: str) -> str:
     assert isinstance(scene, ArticulatedGaussians)
     times = film.times.tolist()
     meshes = [scene.mesh(times[frame]) for frame in SCORED]
-    measure, copies = chamfer if film.turns else seen_alone, best_rigid(film)
+    copies = best_rigid(film)
     lines = {
-        "ours": measure(film, [mesh.vertices for mesh in meshes], meshes[0].faces),
-        "frame 0 held": measure(film, [film.vertices[0]] * len(SCORED), film.faces),
-        "best rigid copy": measure(film, [copies[frame] for frame in SCORED], film.faces),
+        "ours": chamfer(film, [mesh.vertices for mesh in meshes], meshes[0].faces),
+        "frame 0 held": chamfer(film, [film.vertices[0]] * len(SCORED), film.faces),
+        "best rigid copy": chamfer(film, [copies[frame] for frame in SCORED], film.faces),
     }
+    if not film.way.is_around:
+        lines |= {f"by sight, {name}": figures for name, figures in rows_by_sight(film, frames, meshes).items()}
     pairs = [material_error(scene, film, frame) for frame in film.references]
     error, still = (sum(each) / len(each) for each in zip(*pairs, strict=True))
     shares = [100 * found / held for found, held in pairs]
@@ -232,7 +295,7 @@ def report(film: Film, workspace: Workspace, name: str) -> str:
     bias = torch.stack([distance_to_mesh(each, film.mesh(SCORED[place])).mean() for place, each in enumerate(points)])
     views = compare_views(scene, frames, "test")
     cycles = workspace.read_records()[name].metrics["cycles"]
-    rows = [f"  {label:16s} {figures}" for label, figures in lines.items()]
+    rows = [f"  {label:36s} {figures}" for label, figures in lines.items()]
     return "\n".join(
         [
             f"  {cycles:.2f} cycles were found",
@@ -267,13 +330,16 @@ def main() -> None:
     parser.add_argument("animals", nargs="*", default=list(ANIMALS))
     parser.add_argument("--cycles", type=float, default=5)
     parser.add_argument("--turns", type=float, default=2)
+    parser.add_argument("--swing", type=float, default=0, help="degrees to either side, in place of whole turns")
+    parser.add_argument("--azimuth", type=float, default=0, help="degrees, where the camera begins")
     parser.add_argument("--films", type=Path, default=None, help="keep the films there")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     options = parser.parse_args()
+    way = Way(options.turns, options.swing, options.azimuth)
     with tempfile.TemporaryDirectory() as temporary:
         for animal in options.animals:
-            home = (options.films or Path(temporary)).resolve() / f"{animal}_{options.cycles:g}_{options.turns:g}"
-            film = filmed(options.data, animal, home / "film", options.cycles, options.turns)
+            home = (options.films or Path(temporary)).resolve() / f"{animal}_{options.cycles:g}_{way}"
+            film = filmed(options.data, animal, home / "film", options.cycles, way)
             workspace = home / "film.a4d"
             if not workspace.is_dir():
                 os.chdir(home)
@@ -283,7 +349,7 @@ def main() -> None:
             run("fit-dynamic", workspace, "--config", RECIPE, *settings, "--force", "-q")
             seconds = time.process_time() - began
             opened = Workspace.open(workspace)
-            print(f"{animal}: {options.cycles:g} cycles in {options.turns:g} turns, {seconds:.0f} s of processor time")
+            print(f"{animal}: {options.cycles:g} cycles, camera {way}, {seconds:.0f} s of processor time")
             print(report(into_workspace(film, opened), opened, "fit-dynamic"), flush=True)
 
 

@@ -80,7 +80,7 @@ def line(film: NDArray[np.float32], cameras: Cameras) -> str:
     began = time.process_time()
     lens, filmed_box = cameras.intrinsics[0].double().numpy(), np.array([0.0, 0.0, cameras.width, cameras.height])
     try:
-        found = find_cameras(film, lens, filmed_box, 0.0, 15.0, lambda share: None)
+        found = find_cameras(film, lens, filmed_box, 0.0, None, lambda share: None)
     except QualityError as error:
         return str(error)
     turned = "still" if found.is_still else f"{found.turn:.0f} degrees around"

@@ -9,7 +9,8 @@ from a4d.errors import QualityError
 from a4d.export import films
 from a4d.export.films import Shot, pictures, write_film, write_pictures
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.primitives import icosphere

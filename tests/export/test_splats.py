@@ -3,8 +3,9 @@ import torch
 from waving import Waving
 
 from a4d.errors import UsageError
+from a4d.export.moments import Moments
 from a4d.export.splats import write_gaussian_file, write_gaussian_files
-from a4d.export.subject import Moments, Subject
+from a4d.export.subject import Subject
 from a4d.geometry.assets.file_frames import move_gaussians
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.geometry.gaussians import Gaussians

@@ -8,7 +8,8 @@ from waving import Waving
 
 from a4d.errors import QualityError, UsageError
 from a4d.export import surfaces
-from a4d.export.subject import Moments, Subject
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject
 from a4d.export.surface_options import SurfaceOptions
 from a4d.export.surfaces import write_glb, write_obj_file, write_sequence
 from a4d.geometry.assets.animating import AnimationOptions

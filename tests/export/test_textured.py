@@ -12,7 +12,8 @@ from showing import Showing
 
 from a4d.export import texturing
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject, Surface
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject, Surface
 from a4d.export.surface_options import PHOTOGRAPHED_FACES, SurfaceOptions
 from a4d.export.surfaces import coloured, write_glb, write_obj_file
 from a4d.export.texturing import FILLED, FrontPicture, Looks, bake_scene, texture_size

@@ -13,7 +13,8 @@ from test_surfaces import waving
 from test_textured import ring
 
 from a4d.export.given_asset import GivenAsset
-from a4d.export.subject import Moments, Subject
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject
 from a4d.export.surfaces import write_glb
 from a4d.geometry.assets.file_frames import frame_of_files
 from a4d.io.assets.gltf.reader import read_gltf

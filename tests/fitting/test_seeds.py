@@ -22,7 +22,7 @@ def test_every_kind_that_can_be_asked_for_is_made():
     assert set(get_args(SeedConfig.model_fields["kind"].annotation)) == seeds.KINDS.keys()
 
 
-@pytest.mark.parametrize(("turn", "is_solid"), [(300.0, True), (10.0, False)])
+@pytest.mark.parametrize(("turn", "is_solid"), [(300.0, True), (90.0, False), (10.0, False)])
 def test_a_film_from_one_side_is_inflated_and_one_from_around_is_carved(tmp_path, turn: float, is_solid: bool):
     ball = icosphere(0.5)
     cameras = orbit(torch.linspace(0, turn, 6), torch.zeros(6), 3.0, 40.0, 48, 48)
@@ -36,6 +36,19 @@ def test_a_film_from_one_side_is_inflated_and_one_from_around_is_carved(tmp_path
     assert (seed.solid is not None, seed.mesh is not None) == (is_solid, not is_solid)
     depth = (seed.points if is_solid else seed.mesh.vertices)[:, 2]
     assert float(depth.max() - depth.min()) == pytest.approx(0.9, abs=0.25)
+
+
+def test_a_film_from_one_side_begins_as_what_looks_widest(tmp_path):
+    slab = Mesh(icosphere(0.5).vertices * torch.tensor([0.3, 0.4, 1.0]), icosphere(0.5).faces)
+    cameras = orbit(torch.tensor([0.0, 45.0, 90.0]), torch.zeros(3), 3.0, 40.0, 48, 48)
+    alpha = render_mesh(slab, cameras).alpha
+    pictures = list(torch.cat([alpha.expand(-1, -1, -1, 3), alpha], dim=-1))
+    frames = Frames(pictures, [cameras[index] for index in range(3)], None, ["0", "1", "2"], ["train"] * 3)
+    config = SeedConfig(kind="film", thickness=0)
+    mesh = seeds.KINDS["film"](seeds.Known(SimpleNamespace(path=tmp_path), frames, config, None)).mesh
+    extents = mesh.vertices.amax(0) - mesh.vertices.amin(0)
+    # Seen from its end it would be as long as it is wide; a long strip is blown up to more than its width.
+    assert extents.tolist() == pytest.approx([0.5, 0.4, 1.0], abs=0.1)
 
 
 def test_a_film_without_outlines_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from a4d.datasets.procedural.named_colours import colour_lead, main_colour, nearest_colours
+from a4d.datasets.procedural.named_colours import colour_lead, colour_named, main_colour, nearest_colours
 from a4d.datasets.procedural.vocabulary import COLOURS
 from a4d.fitting import text_views
 from a4d.fitting.sample_settings import ViewSampleConfig
@@ -63,6 +63,10 @@ def drawn(monkeypatch) -> None:
 def test_the_colour_of_the_subject_is_the_first_that_is_not_a_part_s() -> None:
     assert main_colour("a striped red robot with blue legs") == "red"
     assert main_colour("a robot with blue legs") is None
+    assert main_colour("a crimson horse") == main_colour("a firebrick horse") == "red"
+    assert main_colour("a dark green tower") == "green"
+    assert main_colour("a golden robot with turquoise legs") == "yellow"
+    assert [colour_named(word) for word in ("teal", "indigo", "gainsboro", "tower")] == ["teal", "purple", "grey", None]
     assert main_colour("a totem with pink arms and teal body") is None
     for brightness in (1.0, 0.6):
         names = list(COLOURS)
@@ -116,7 +120,9 @@ def test_a_scene_is_held_against_the_outlines_and_the_colour(monkeypatch, tmp_pa
     scene = FixedMeshScene.begin(spec, Seed(mesh=box((1.0, 1.0, 1.0))), generator(0, "begin"))
     monkeypatch.setattr(text_views, "load_prior", lambda name, placement: Drawing(*[views("red")] * 3))
     sampled_text_views(SimpleNamespace(previews=tmp_path), CONFIG, "a red block", Placement(), RUNTIME)
-    figures = figures_of_words(scene, read_text_views(tmp_path / "sampled", CONFIG), "a grey block")
+    figures = figures_of_words(scene, read_text_views(tmp_path / "sampled", CONFIG), "a grey block", "compact")
     assert 0.2 < figures["sampled_iou"] < 0.9
     assert figures["colour_lead"] == 1.0
-    assert figures_of_words(scene, read_text_views(tmp_path / "sampled", CONFIG), "a block").keys() == {"sampled_iou"}
+    assert figures_of_words(scene, read_text_views(tmp_path / "sampled", CONFIG), "a block", "mvdream-2.1").keys() == {
+        "sampled_iou"
+    }

@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 
 from a4d.estimation.flow import Carrier
-from a4d.matting.colour_mixture import learn_colours
-from a4d.matting.propagation import follow_subject, touches_border
+from a4d.matting.colour_mixture import ColourModel, learn_colours
+from a4d.matting.propagation import (
+    FollowedMask,
+    _contradicted,
+    _Follower,
+    _Look,
+    _without_shadows,
+    follow_subject,
+    touches_border,
+)
 
 HEIGHT, WIDTH, COUNT = 96, 128, 12
 
@@ -73,6 +81,47 @@ def test_a_mask_that_is_told_stays_and_leads_the_others() -> None:
 def test_a_film_of_which_nothing_stands_out_is_in_doubt() -> None:
     film = [np.random.default_rng(moment).random((HEIGHT, WIDTH, 3)).astype(np.float32) for moment in range(4)]
     assert not any(each.is_sure for each in follow_subject(film, Carrier(film)))
+
+
+def pooled(film: list[np.ndarray], mask: np.ndarray) -> ColourModel:
+    pixels = np.concatenate([np.rint(255 * each).astype(np.uint8) for each in film])
+    inside = np.tile(mask, (len(film), 1))
+    return learn_colours(pixels[inside], pixels[~inside])
+
+
+def test_a_shadow_that_a_look_took_for_a_part_is_none_and_dark_spots_are() -> None:
+    picture, y, x = frame(0), *np.mgrid[:HEIGHT, :WIDTH]
+    body, shadow = masked(0), (y > 62) & (y < 74) & (x > 10) & (x < 70)
+    spots = np.hypot(x - 35, y - 50) < 5
+    picture[shadow & ~body], picture[spots] = (0.12, 0.1, 0.08), (0.1, 0.1, 0.6)
+    taken = body | (shadow & (y < 66) & (x > 24) & (x < 56))
+    model = pooled([picture], taken)
+    cleaned = _without_shadows(model, [picture], {0: _Look(taken, 1.0)})
+    dark, blue = (np.array([[colour]], np.uint8) for colour in ((31, 26, 20), (26, 26, 153)))
+    assert model.preference(dark) > 0 > cleaned.preference(dark)
+    assert cleaned.preference(blue) > 0
+    assert cleaned.subject.weights.sum() == pytest.approx(1)
+
+
+def test_masks_that_meet_share_the_frames_between_them_or_are_in_doubt() -> None:
+    film = [frame(moment) for moment in range(COUNT)]
+    follower = _Follower(film, Carrier(film), pooled(film[:1], masked(0)))
+    found = {0: FollowedMask(masked(0), is_sure=True), COUNT - 1: FollowedMask(masked(COUNT - 1), is_sure=True)}
+    between = follower.joined(found, 0, COUNT - 1)
+    assert sorted(between) == list(range(1, COUNT - 1))
+    assert all(each.is_sure and overlap(each.subject, masked(moment)) > 0.9 for moment, each in between.items())
+    lacking = FollowedMask(masked(3) & (np.arange(WIDTH) < 40), is_sure=True)
+    torn = follower.joined({0: found[0], 3: lacking}, 0, 3)
+    assert sorted(torn) == [1, 2]
+    assert not any(each.is_sure for each in torn.values())
+
+
+def test_frames_near_a_look_that_shows_something_else_are_contradicted() -> None:
+    found = {moment: FollowedMask(masked(moment), is_sure=True) for moment in range(COUNT)}
+    half = masked(8) & (np.arange(WIDTH) < 50)
+    assert _contradicted(found, {2: _Look(masked(2), 0.9), 8: _Look(half, 0.3)}) == list(range(6, COUNT))
+    assert _contradicted(found, {2: _Look(masked(2), 0.9), 8: _Look(half, 0.1)}) == []
+    assert _contradicted(found, {}) == []
 
 
 def test_colours_are_told_apart_and_change_slowly() -> None:

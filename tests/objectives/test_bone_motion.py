@@ -89,6 +89,18 @@ def test_what_moves_as_it_did_costs_nothing_and_every_other_motion_does() -> Non
         assert float(each.model_copy(update={"tolerance": 9.0, "margin": 9.0})(step_of(changed, fit))) < small
 
 
+def test_the_scene_that_stays_is_looked_at_once(monkeypatch) -> None:
+    fit, scene, ranges = moving(), moving(), objective("skeleton-range")
+    asked = []
+    look = fit.bone_transforms
+    monkeypatch.setattr(fit, "bone_transforms", lambda times: asked.append(len(times)) or look(times))
+    values = [float(ranges(step_of(scene, fit, index)).detach()) for index in range(3)]
+    assert asked == [64]
+    assert float(ranges(step_of(scene, fit, 2)).detach()) == values[2]
+    other = bend(moving(), 2.0)
+    assert not torch.equal(ranges(step_of(scene, other)), ranges(step_of(scene, fit)))
+
+
 @pytest.mark.parametrize("kind", ["bone-displacement", "skeleton-range"])
 def test_its_gradient_is_that_of_its_value_and_brings_bones_back(kind: str) -> None:
     fit, scene = moving(), bend(moving(), 1.5, 0.3)

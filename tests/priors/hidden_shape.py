@@ -22,16 +22,16 @@ from a4d.scenes.scene import Scene
 RADIUS, FOV = 2.8, 40.0
 """Of the camera that a single picture is taken to come from."""
 
+MARGIN = 0.1
+"""Free part of a picture's frame on each side."""
+
 STEEPNESS = 40.0
 """By how much the logarithm of the density falls per unit of distance."""
 
 
 def subject() -> Mesh:
-    """A painted animal that is as tall as a picture of it in its frame, whatever its azimuth."""
-    mesh = clustered(paint(creature()), 90)
-    centre = (mesh.vertices.amin(0) + mesh.vertices.amax(0)) / 2
-    vertices = mesh.vertices - centre
-    return mesh.with_vertices(1.6 * vertices / (2 * vertices[:, 1].max()))
+    """A painted animal."""
+    return clustered(paint(creature()), 90)
 
 
 def clustered(mesh: Mesh, cells: int) -> Mesh:
@@ -98,9 +98,21 @@ class HiddenModel:
 
 
 def in_front(mesh: Mesh, azimuth: float) -> Mesh:
-    """A mesh turned so that the side seen from an azimuth looks to +Z, its box in the middle of the world."""
-    turned = mesh.vertices @ about_up(-azimuth).T
-    return mesh.with_vertices(turned - (turned.amin(0) + turned.amax(0)) / 2)
+    """A mesh turned so that the side seen from an azimuth looks to +Z, and which fills the frame of a picture.
+
+    The middle of its depth is that of the world. Were its picture framed anew, no similarity would lead from the mesh
+    to what the new picture shows.
+    """
+    vertices = mesh.vertices @ about_up(-azimuth).T
+    camera = orbit(torch.zeros(1), torch.zeros(1), RADIUS, FOV, 1, 1)
+    for _ in range(10):
+        vertices = vertices - (vertices.amin(0) + vertices.amax(0)) / 2 * torch.tensor([0.0, 0.0, 1.0])
+        pixels = camera.project(vertices)[0][0]
+        low, high = pixels.amin(0), pixels.amax(0)
+        aside = (0.5 - (low + high) / 2) * RADIUS / camera.intrinsics[0, 0]
+        vertices = vertices + torch.stack([aside[0], -aside[1], aside.new_zeros(())])
+        vertices = vertices * (1 - 2 * MARGIN) / (high - low).max()
+    return mesh.with_vertices(vertices)
 
 
 def side_views(scene: Scene, mesh: Mesh, size: int) -> float:

@@ -134,6 +134,7 @@ def test_extraction_learns_shape_bones_and_features(site) -> None:
     assert float(scene.bone_transforms([0.1, 0.9]).detach().diff(dim=0).abs().max()) > 0
     metrics = json.loads((folder / "bar.a4d/stages/fit-dynamic/record.json").read_text())["metrics"]
     asked = {"score-distillation/mvdream-2.1/around", "flow/pairs", "feature-match/pairs", "eikonal", "warp-cycle/film"}
+    asked |= {"feature-reprojection/pairs", "focal_scale"}
     assert asked <= metrics.keys()
     assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
 
@@ -214,12 +215,14 @@ def test_given_cameras_see_what_moves_and_joints_are_paired_for_the_motion_alone
     for name in ("cat.mp4", "cameras.json", "walk.bvh", "pairs.yaml"):
         (tmp_path / name).touch()
     path = os.pathsep.join(map(str, (program.parent, Path(sys.executable).parent, os.environ["PATH"])))
-    options = ("--profile", "compact", "--cameras", "cameras.json", "--motion", "walk.bvh", "--joints", "pairs.yaml")
+    given = ("--cameras", "cameras.json", "--motion", "walk.bvh", "--joints", "pairs.yaml")
+    options = ("--profile", "compact", "--accept", *given)
     done = run_recipe(RECIPE, "cat.mp4", *options, PATH=path)
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["preprocess", "estimate-pose", "fit-dynamic", "export", "export"]
-    assert calls[1].endswith("--cameras cameras.json --moving")
+    assert "--cameras cameras.json --moving" in calls[1]
+    assert all(call.split().count("--accept") == 1 for call in calls)
     assert ["--joints pairs.yaml" in call for call in calls[3:]] == [False, True]
 
 
@@ -246,6 +249,15 @@ def test_what_is_no_call_of_it_says_so(run_recipe, tmp_path: Path, arguments: li
     done = run_recipe(RECIPE, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("added", ["--formats ply --stem cat", "--name=mine", "--from other"])
+def test_what_its_stages_are_called_is_said_before_anything_is_run(run_recipe, tmp_path: Path, added: str) -> None:
+    (tmp_path / "film.mp4").touch()
+    done = run_recipe(RECIPE, "film.mp4", A4D_EXPORT=added)
+    assert done.returncode == 2
+    assert done.stderr.startswith("A4D_EXPORT says --")
+    assert done.stderr.count("\n") == 1
 
 
 def test_files_that_are_not_there_are_one_line(run_recipe, tmp_path: Path) -> None:

@@ -253,3 +253,10 @@ def test_what_is_held_in_appearance_stays_bit_for_bit(a4d, weights: str) -> None
     assert "room.hdr does not exist" in absent.err
     cv2.imwrite("room.hdr", np.full((8, 16, 3), 0.5, np.float32))
     assert str(Path("room.hdr").absolute()) in a4d(*relit, *light).json["inputs"]
+
+
+def test_a_text_without_a_word_that_the_prior_knows_ends_with_7(a4d) -> None:
+    settings = ("--config", FILES / "compact.yaml", "--name", "geometry", "--iterations", 0)
+    foreign = a4d("distill", "a zyzzyva", *settings, "--set", "sample.draws=1", "--set", "sample.steps=2")
+    assert foreign.code == 7
+    assert "knows no word of the prompt" in foreign.err

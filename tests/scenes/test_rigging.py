@@ -10,7 +10,8 @@ import trimesh
 from gltf_validator import errors, installed_validator
 from loose_scene import Loose
 
-from a4d.export.subject import Moments, Subject, SurfaceOptions
+from a4d.export.moments import Moments
+from a4d.export.subject import Subject, SurfaceOptions
 from a4d.export.surfaces import write_glb
 from a4d.geometry.assets.file_frames import frame_of_files
 from a4d.geometry.assets.posing import deform
@@ -88,6 +89,7 @@ def test_a_picture_takes_the_place_of_vertex_colours(subject: Subject, tmp_path:
     assert primitive.colours is None
     assert asset.materials[0].base_colour_map.image.shape[:2] == (64, 64)
     assert facts["rig_p99"] <= 0.015
+    assert facts["glb_psnr"] > 25
 
 
 @pytest.mark.slow

@@ -12,6 +12,9 @@ import yaml
 from a4d.stages.preprocess import STAGE
 from analytic_clips import picture, true_flow
 from PIL import Image
+from tiny_raft import TINY as TINY_RAFT
+from tiny_raft import save_tiny as save_raft
+from tiny_raft import steady_network
 
 from a4d.contents.frames import load_frames
 from a4d.errors import MissingInputError
@@ -53,6 +56,17 @@ def test_a_network_tells_depth_and_features_of_an_image(a4d, photo: Path, tmp_pa
     assert {(item["id"], len(item["sha256"])) for item in record("bar.a4d")["weights"]} == {(DEPTH, 64), (FEATURES, 64)}
     assert a4d("validate", "bar.a4d").code == 0
     assert a4d(*asked, "--weights", weights, "--json").json["status"] == "up to date"
+
+
+def test_features_without_weights_are_told_of_every_patch(a4d, photo: Path) -> None:
+    made = a4d("preprocess", photo, "--size", 64, "--features", "sift", "--feature-channels", 6, "--json")
+    assert made.code == 0, made.err
+    assert 0.3 < made.json["metrics"]["features_explained"] < 1
+    features = read_features(Path("bar.a4d/features/sift/00000.npz"))
+    assert features.shape == (64, 64, 6)
+    assert features.std((0, 1)).min() > 0.01
+    assert record("bar.a4d")["weights"] == []
+    assert a4d("validate", "bar.a4d").code == 0
 
 
 def test_a_depth_map_is_given_as_picture_or_numbers_near_or_far(a4d, photo: Path) -> None:
@@ -102,6 +116,23 @@ def test_flow_and_what_was_filmed_of_a_video(a4d) -> None:
     assert "forward_1/00001.npz" in a4d("validate", "bar.a4d").out
 
 
+def test_flow_by_a_network_that_is_named_and_recorded(a4d, tmp_path: Path) -> None:
+    film = [Image.fromarray(np.rint(255 * picture(moment)).astype(np.uint8)) for moment in range(3)]
+    film[0].save("bar.webp", save_all=True, append_images=film[1:], lossless=True, exact=True, duration=100)
+    refused = a4d("preprocess", "bar.webp", "--size", 64, "--flow", "raft")
+    assert (refused.code, len(refused.err.splitlines())) == (5, 1), refused.err
+    folder = save_raft(tmp_path / "raft", steady_network(TINY_RAFT, (0.003, 0)))
+    asked = ("--flow", "raft", "--set", "flow_strides=[1]", "--weights", f"raft={folder}")
+    made = a4d("preprocess", "bar.webp", "--size", 64, *asked)
+    assert made.code == 0, made.err
+    flow = read_flow(Path("bar.a4d/flow/forward_1/00001.npz"))
+    known = flow[..., 2] > 0
+    assert known.mean() > 0.05
+    np.testing.assert_allclose(flow[known][:, :2], np.tile([0.288, 0], (known.sum(), 1)), atol=2e-3)
+    record = json.loads(Path("bar.a4d/stages/preprocess/record.json").read_text())
+    assert [weights["id"] for weights in record["weights"]] == ["raft"]
+
+
 def test_normals_and_followed_points_of_a_mesh_are_exact(a4d) -> None:
     trimesh.creation.icosphere(subdivisions=3).export("ball.glb")
     asked = ("--size", 64, "--views", 1, "--test-views", 1, "--lighting", "unlit", "--normal", "--tracks", 200)
@@ -129,6 +160,7 @@ def test_normals_and_followed_points_of_a_mesh_are_exact(a4d) -> None:
     [
         ("a red ball", ("--flow", "dis"), "--flow applies to a source of kind image or"),
         ("bar.png", ("--flow", "dis"), "--flow is found between the frames of a film"),
+        ("bar.png", ("--flow", "dinov2-small"), "is of kind features, not flow"),
         ("bar.png", ("--tracks", 5), "--tracks applies to a source of kind mesh"),
         ("bar.png", ("--normal",), "--normal applies to a source of kind mesh"),
         ("a red ball", ("--visibility",), "--visibility applies to a source of kind image or video"),

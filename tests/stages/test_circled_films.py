@@ -62,11 +62,30 @@ def test_cameras_that_others_rival_are_kept_but_not_gone_on_with(
     assert len(read_transforms(tmp_path / "film.a4d/transforms.json")) == 24
 
 
+def test_frames_whose_border_cuts_the_subject_off_are_said_and_left_out(
+    a4d, tmp_path: Path, film: CircledCreature
+) -> None:
+    path = tmp_path / "film.a4d/images/00012.png"
+    picture = np.array(Image.open(path))
+    picture[0] = 255
+    Image.fromarray(picture).save(path)
+    result = a4d("estimate-pose", "film.a4d", "--method", "object", "--fov", 35, "--elevation", 40, "--json")
+    assert result.code == 0, result.err
+    assert "cuts the subject off in 2 of 24 frames, the first of them 00007" in result.err
+    cameras = read_transforms(tmp_path / "film.a4d/transforms.json")
+    assert [index for index, split in enumerate(cameras.splits) if split == "unseen"] == [7, 12]
+    assert result.json["metrics"]["turns"]
+    assert result.json["metrics"]["elevation_degrees"] == pytest.approx(40)
+
+
 def test_what_cannot_be_circled_is_refused(a4d, tmp_path: Path, film: CircledCreature) -> None:
     assert a4d("estimate-pose", "film.a4d", "--azimuth", 30).code == 2
     both = a4d("estimate-pose", "film.a4d", "--method", "object", "--cameras", "film")
     assert both.code == 2
     assert "--cameras" in both.err
+    for option in ("--elevation", "--radius"):
+        refused = a4d("estimate-pose", "film.a4d", "--method", "colmap", option, 20)
+        assert (refused.code, option in refused.err) == (2, True)
     for path in sorted((tmp_path / "film.a4d/images").glob("*.png"))[6:]:
         path.unlink()
     refused = a4d("estimate-pose", "film.a4d", "--method", "object")

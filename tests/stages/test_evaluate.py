@@ -151,6 +151,9 @@ def test_a_turntable_is_judged_by_what_the_workspace_says_that_it_shows(a4d, tmp
     [
         (("arm.glb",), 2, "--against"),
         (("arm.glb", "--compare", "turntable"), 2, "no workspace with a scene"),
+        (("arm.a4d", "--compare", "turntable", "--split", "test"), 2, "a turntable does not hear --split"),
+        (("arm.a4d", "--compare", "turntable", "--align", "rigid"), 2, "a turntable does not hear --align"),
+        (("arm.a4d", "--compare", "turntable", "--against", "arm.glb"), 2, "a turntable does not hear --against"),
         (("arm.glb", "--against", "arm.a4d", "--clip", "run"), 4, "no clip 'run'"),
         (("arm.glb", "--against", "arm.a4d", "--compare", "views"), 2, "views are those of"),
         (("arm.glb", "--against", "arm.a4d", "--judges", "clip"), 2, "views are those of"),

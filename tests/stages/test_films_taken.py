@@ -66,6 +66,8 @@ def test_the_longest_shot_is_taken_or_the_one_that_is_named(a4d) -> None:
     assert film_frames(Workspace.open(Path("film.a4d")), 8).tolist() == list(range(8))
     refused = a4d("preprocess", "film.a4d", "--size", 64, "--shot", 3, "--force")
     assert (refused.code, "has 2 shots: 0-7, 8-19" in refused.err) == (2, True)
+    refused = a4d("preprocess", "film.a4d", "--size", 64, "--end", 8, "--shot", 3, "--force")
+    assert (refused.code, "has 1 shot: 0-7" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,9 @@ def test_masks_are_matched_by_order_or_by_the_films_frames(a4d) -> None:
     Path("masks/cut_0004.png").unlink()
     refused = a4d(*asked, "--fps", 3)
     assert (refused.code, "holds 8 masks, and 3 frames are taken" in refused.err) == (3, True)
+    write_image(Path("masks/cut_0004.png"), mask(4)[:, : WIDTH // 2])
+    refused = a4d(*asked, "--fps", 3)
+    assert (refused.code, "in the same proportions" in refused.err) == (2, True)
 
 
 def test_cameras_of_the_film_see_through_its_crop_where_the_subject_is(a4d) -> None:

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import torch
+from PIL import ImageColor
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from a4d.datasets.procedural.vocabulary import COLOURS, PARTS
 
+SYNONYMS = {
+    "crimson": "red", "scarlet": "red", "golden": "yellow", "gold": "yellow", "blond": "yellow", "lime": "green",
+    "cyan": "teal", "turquoise": "teal", "aqua": "teal", "navy": "blue", "azure": "blue", "violet": "purple",
+    "magenta": "pink", "rose": "pink", "beige": "brown", "tan": "brown", "wooden": "brown", "gray": "grey",
+    "silver": "grey", "white": "grey", "metallic": "grey", "dark": "black",
+}  # fmt: skip
+"""Colours as people mean them, by the nearest that the vocabulary has; those of style sheets come after them."""
+
+
+@lru_cache(maxsize=1024)
+def colour_named(word: str) -> str | None:
+    """The colour of the vocabulary that a lower-case word is or comes nearest to; None where it names none."""
+    if word in COLOURS:
+        return word
+    if word in SYNONYMS or word not in ImageColor.colormap:
+        return SYNONYMS.get(word)
+    red, green, blue, *_ = ImageColor.getrgb(word)
+    (place,) = nearest_colours(torch.tensor([[red, green, blue]]) / 255).tolist()
+    return list(COLOURS)[place]
+
 
 def main_colour(text: str) -> str | None:
-    """The colour of the subject itself: the first that the text names, unless of a part such as legs; None if none."""
+    """The colour of the subject itself: the first that the text names, unless of a part such as legs; None if none.
+
+    Of several colours in a row the last counts: a dark green horse is green.
+    """
     words = re.findall(r"[a-z]+", text.lower())
     pairs = zip(words, [*words[1:], ""], strict=True)
-    return next((word for word, following in pairs if word in COLOURS and following not in PARTS), None)
+    own = (word for word, following in pairs if following not in PARTS and colour_named(following) is None)
+    return next(filter(None, map(colour_named, own)), None)
 
 
 def nearest_colours(

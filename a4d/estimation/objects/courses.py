@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,9 +34,6 @@ ELEVATIONS = (0, 15, 30)
 
 COMPARED = 48
 """Frames, at most, of which all pairs are looked at."""
-
-SAME_VIEW = 25.0
-"""Degrees: frames that are seen from less than that apart count as one view."""
 
 STILL = 20.0
 """Degrees of azimuth and of elevation over which a camera that does not turn may stray."""
@@ -115,23 +112,19 @@ def angles(
     return np.degrees(np.arccos(((np.trace(rotations, axis1=-2, axis2=-1) - 1) / 2).clip(-1, 1)))
 
 
-def view_weights(
-    poses: Array,  # (F, 3, 4) camera_from_object
-) -> Array:
-    """(F,) of frames, by which each view counts the same for however long the camera stays at it."""
-    axes = poses[:, 2, :3]
-    apart = np.degrees(np.arccos((axes @ axes.T).clip(-1, 1)))
-    return np.asarray(1 / np.exp(-0.5 * (apart / SAME_VIEW) ** 2).sum(1))
+def plain_courses(count: int, elevations: Sequence[float] = ELEVATIONS) -> Iterator[Course]:
+    """Courses at one height and distance: around at one speed, to and fro, or for a while.
 
-
-def plain_courses(count: int) -> Iterator[Course]:
-    """Courses of so many frames at one height and distance: around at one speed, to and fro, or for a while."""
+    Args:
+        count: of frames.
+        elevations: degrees of the heights, at each of which all courses are.
+    """
     time, level = np.linspace(0, 1, count), np.zeros(count)
     turning = [turn * time for turn in TURNS]
     swinging = [size * np.sin(2 * np.pi * often * time + np.radians(phase)) for size, often, phase in SWINGS]
     passing = [size * _eased((time - begin) / (end - begin)) for size, (begin, end) in ARCS]
     for azimuth in (*turning, *swinging, *passing):
-        for elevation in ELEVATIONS:
+        for elevation in elevations:
             yield Course(azimuth, level + elevation, level)
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from a4d.errors import QualityError
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Array, Course, view_weights
+from a4d.estimation.objects.courses import Array, Course
 from a4d.estimation.objects.crops import FILLED, Crops, look_at_subject
 from a4d.estimation.objects.search import EFFORTS, TOLERATED, Effort, Search, find_course
+from a4d.geometry.reconstruction.visual_hull import view_weights
 from a4d.pixels import Array as Picture
 
 FEWEST = 8
@@ -62,7 +63,7 @@ def find_cameras(
     lens: Array,  # (4,) fx, fy, cx, cy in pixels
     filmed: Array,  # (4,) left, top, right, bottom in pixels
     azimuth: float,  # degrees from the front of the first view
-    elevation: float,  # degrees of the view, where it stays the same and nothing tells
+    elevation: float | None,  # degrees above the horizon; None where it is to be found
     told: Callable[[float], None],
     efforts: Sequence[Effort] = EFFORTS,
 ) -> ObjectCameras:
@@ -73,7 +74,7 @@ def find_cameras(
         lens: of all frames.
         filmed: what of the frames was filmed, which a crop may reach beyond.
         azimuth: of the first view.
-        elevation: of a camera that stands still.
+        elevation: of all views; what is not told is 0 of a camera that stands still, which nothing else tells of.
         told: is told of the share that has been done.
         efforts: of the search.
 
@@ -83,7 +84,7 @@ def find_cameras(
     crops = look_at_subject(film, lens, filmed)
     if (seen := int(crops.is_whole.sum())) < FEWEST:
         raise QualityError(f"only {seen} of {len(film)} frames show the whole subject, of {FEWEST} at least", REMEDY)
-    search = find_course(crops, told, efforts)
+    search = find_course(crops, told, efforts, elevation)
     course = _facing(search, azimuth, elevation)
     looking = course.camera_from_object
     poses = _centred(crops, looking, _carved(crops, looking))
@@ -104,13 +105,13 @@ def find_cameras(
     )
 
 
-def _facing(search: Search, azimuth: float, elevation: float) -> Course:
+def _facing(search: Search, azimuth: float, elevation: float | None) -> Course:
     """The course with its first view where it is said to be; one and the same view where the camera stands still."""
     course = search.best.course
     if not course.is_still:
         return replace(course, azimuth=course.azimuth - course.azimuth[0] + azimuth)
     level = np.zeros(len(course.azimuth))
-    return replace(course, azimuth=level + azimuth, elevation=level + elevation)
+    return replace(course, azimuth=level + azimuth, elevation=level + (elevation or 0.0))
 
 
 def _carved(crops: Crops, poses: Array, frames: slice = slice(None)) -> Array:

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import STILL, Change, Course, changes, plain_courses, view_weights
+from a4d.estimation.objects.courses import ELEVATIONS, STILL, Change, Course, changes, plain_courses
 from a4d.estimation.objects.crops import Crops
+from a4d.geometry.reconstruction.visual_hull import view_weights
 from a4d.pixels import Array as Picture
 
 COLOUR = 0.7
@@ -124,19 +125,24 @@ class Search:
     likelihood: float
 
 
-def find_course(crops: Crops, told: Callable[[float], None], efforts: Sequence[Effort] = EFFORTS) -> Search:
+def find_course(
+    crops: Crops, told: Callable[[float], None], efforts: Sequence[Effort] = EFFORTS, elevation: float | None = None
+) -> Search:
     """Try plain courses, and change the best of them for the better.
 
     Args:
         crops: of a film; at least two are whole.
         told: is told of the share that has been done.
         efforts: one after another.
+        elevation: degrees, of a camera whose height is known and stays; None looks for it.
     """
     count, flows = len(crops.rgba), crops.flows()
     first = Appraiser(crops, flows, efforts[0])
-    rated = [Rated(course, first(course)) for course in plain_courses(count)]
+    courses = plain_courses(count, ELEVATIONS if elevation is None else (elevation,))
+    rated = [Rated(course, first(course)) for course in courses]
     for place, effort in enumerate(efforts):
-        appraiser, ways = Appraiser(crops, flows, effort), changes(count, effort.knots)
+        appraiser = Appraiser(crops, flows, effort)
+        ways = [way for way in changes(count, effort.knots) if elevation is None or way.part != "elevation"]
         kept = _distinct(rated, effort.kept)
         rated = []
         for done, each in enumerate(kept):

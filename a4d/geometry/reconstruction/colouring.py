@@ -26,7 +26,11 @@ FACING = (0.2, 0.5)
 """Cosines between a surface and the way to the camera from which and up to which a picture takes over its colour."""
 
 BLURS = (0.0, 0.01, 0.025, 0.06, 0.12)
-"""Standard deviations of the softened pictures as fractions of the subject's size, from the outline to the far back."""
+"""Standard deviations of the softened pictures as fractions of the subject's size, from the front to the far back."""
+
+SOFTENED = ((0.4, 0.0), (0.0, 3.0), (-1.0, 4.0))
+"""Cosines between a surface and the way to the camera, and which of the `BLURS` counts there: a pixel on a side covers
+so much of it that its own colour would streak."""
 
 
 def colour_from_view(
@@ -38,9 +42,9 @@ def colour_from_view(
     """Paint a mesh with the picture of one view.
 
     Vertices that the camera sees take the colour of their pixel; along the outline they take it from a few pixels
-    further in, and where something hides them from the nearest vertex that is seen. Those that face away take it from
-    the same pixel as well, from a picture that is the softer the more they face away: nothing changes abruptly at the
-    outline and a face does not look out of the back of a head.
+    further in, and where something hides them from the nearest vertex that is seen. Sides and what faces away take it
+    from the same pixel as well, from a picture that is the softer the more they face away: sides fade into the back
+    without streaks, and a face does not look out of the back of a head.
 
     Args:
         mesh: wound outward.
@@ -67,7 +71,7 @@ def colour_from_view(
     pixels, depths = camera.project(mesh.vertices.detach())
     toward_camera = normalize(camera.positions - mesh.vertices.detach(), dim=-1)
     facing = (mesh.vertex_normals.detach() * toward_camera).sum(-1)
-    level = (-facing).clamp(0, 1) * (len(BLURS) - 1)
+    level = _softness(facing)
     below = level.floor().long().clamp(max=len(BLURS) - 2)
     stack = torch.stack([_sample(layer, pixels[0], "bilinear").T for layer in softened])
     every = torch.arange(len(level), device=level.device)
@@ -76,6 +80,12 @@ def colour_from_view(
         is_hidden = (facing > 0) & _is_behind(pixels[0], depths[0], depth, camera)
         colours = _from_neighbours(colours, mesh.vertices.detach(), is_hidden, (facing > 0) & ~is_hidden)
     return replace(mesh, colours=colours)
+
+
+def _softness(facing: Tensor) -> Tensor:
+    """(N,) which of the `BLURS` colours surfaces of such cosines (N,); between two of them for what lies between."""
+    cosines, levels = np.array(SOFTENED[::-1]).T
+    return torch.from_numpy(np.interp(facing.cpu().numpy(), cosines, levels)).to(facing)
 
 
 def colour_over(

@@ -19,6 +19,12 @@ HULL_RESOLUTION = 40
 MOVING = 0.5
 """Share of the images of a film that may see past what moves, which is not always where it is at times."""
 
+SIDES_APART = 40.0
+"""Degrees between two directions at the least, from which outlines bound a subject in depth."""
+
+SIDES_APART_OF_FILMS = 150.0
+"""The same where half of the images may be wrong: those from one end of a way bound nothing without the others."""
+
 
 @dataclass(frozen=True)
 class _Ball:
@@ -34,14 +40,15 @@ def canonical_frame(
 
     The up axis is that of the capture's format, else the mean of the cameras', with the first image as the front. The
     ball is that of the visual hull where three masks or more are given, else of the points in the common field of view,
-    else of that field of view itself.
+    else of that field of view itself. Masks from one side alone, whose hull is a cone without an end, say how large the
+    subject is across, at the distance of the middle of the field of view.
 
     Returns:
         (4, 4) world_from_source, to be applied by `transform_capture` and undone by its inverse.
     """
     ball = _field_of_view(capture)
     if masks is not None and len(masks) == len(capture) >= 3:
-        ball = _hull(capture, masks, ball) or ball
+        ball = (_hull if _is_bounded(capture, ball.centre) else _across)(capture, masks, ball) or ball
     elif capture.points is not None:
         ball = _points(capture.points, ball) or ball
     rotation = _rotation(capture, ball.centre)
@@ -119,6 +126,36 @@ def _hull(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball
     return ball
 
 
+def _across(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball) -> _Ball | None:
+    """The ball around the outlines, as far away as the middle of what is seen."""
+    corners = []
+    for pose, (fx, fy, cx, cy), mask in zip(capture.world_from_camera, capture.intrinsics, masks, strict=True):
+        rows, columns = mask.nonzero()
+        depth = float((seen.centre - pose[:3, 3]) @ pose[:3, 2])
+        if len(rows) and depth > 0:
+            x, y = np.meshgrid([columns.min(), columns.max() + 1], [rows.min(), rows.max() + 1])
+            rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones(x.shape)], axis=-1).reshape(-1, 3)
+            corners.append(depth * rays @ pose[:3, :3].T + pose[:3, 3])
+    if not corners:
+        return None
+    points = np.concatenate(corners)
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    return _Ball(centre, float(np.linalg.norm(points - centre, axis=1).max()))
+
+
+def _is_bounded(capture: PosedCapture, middle: NDArray[np.float64]) -> bool:
+    """Whether the images, those held out apart, are taken from different sides of a place."""
+    apart = SIDES_APART_OF_FILMS if _is_film(capture) else SIDES_APART
+    is_held = np.array(capture.splits or ["train"] * len(capture)) != "train"
+    directions = capture.world_from_camera[~is_held, :3, 3] - middle
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True).clip(1e-12)
+    return bool((unit @ unit.T).min(initial=1.0) <= np.cos(np.radians(apart)))
+
+
+def _is_film(capture: PosedCapture) -> bool:
+    return capture.times is not None and bool(np.ptp(capture.times) > 0)
+
+
 def _is_inside(
     grid: NDArray[np.float64],  # (M, 3) in the world of the capture
     capture: PosedCapture,
@@ -128,7 +165,6 @@ def _is_inside(
 
     Of a film a few may see past it.
     """
-    is_film = capture.times is not None and np.ptp(capture.times) > 0
     passed_by, seen_by = np.zeros(len(grid), int), np.zeros(len(grid), int)
     for pose, (fx, fy, cx, cy), mask in zip(capture.world_from_camera, capture.intrinsics, masks, strict=True):
         in_camera = (grid - pose[:3, 3]) @ pose[:3, :3]
@@ -140,7 +176,7 @@ def _is_inside(
         column, row = x.clip(0, width - 1).astype(int), y.clip(0, height - 1).astype(int)
         passed_by += is_seen & ~mask[row, column]
         seen_by += is_seen
-    return (passed_by <= (MOVING if is_film else 0) * seen_by) & (2 * seen_by >= len(masks))
+    return (passed_by <= (MOVING if _is_film(capture) else 0) * seen_by) & (2 * seen_by >= len(masks))
 
 
 def _rotation(capture: PosedCapture, centre: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,16 +9,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from a4d.datasets.procedural.named_colours import colour_named
 from a4d.datasets.procedural.vocabulary import MOTIONS, SILENT, words
 
 log = logging.getLogger(__name__)
 
 SYNONYMS: dict[str, str] = {
-    # colours
-    "crimson": "red", "scarlet": "red", "golden": "yellow", "gold": "yellow", "blond": "yellow", "lime": "green",
-    "cyan": "teal", "turquoise": "teal", "aqua": "teal", "navy": "blue", "azure": "blue", "violet": "purple",
-    "magenta": "pink", "rose": "pink", "beige": "brown", "tan": "brown", "wooden": "brown", "gray": "grey",
-    "silver": "grey", "white": "grey", "metallic": "grey", "dark": "black",
     # things
     "man": "person", "woman": "person", "boy": "person", "girl": "person", "child": "person", "human": "person",
     "character": "figure", "toy": "doll", "android": "robot", "knight": "figure", "monster": "figure",
@@ -90,7 +86,7 @@ def encode_prompts(
     rows = torch.full((len(prompts), length), NOTHING, dtype=torch.int64)
     foreign: list[str] = []
     for row, prompt in zip(rows, prompts, strict=True):
-        spoken = [word for word in re.findall(r"[a-z]+", prompt.lower()) if word not in SILENT]
+        spoken = _spoken(prompt)
         known = [understood(word) for word in spoken]
         foreign += [word for word, meant in zip(spoken, known, strict=True) if not meant or word in _NEAREST]
         ids = [_ROWS[word] for word in known if word][:length]
@@ -101,7 +97,18 @@ def encode_prompts(
 
 def understood(word: str) -> str:
     """The word of the vocabulary that a lower-case word is taken for; empty where there is none."""
-    return word if word in _ROWS else SYNONYMS.get(word) or _NEAREST.get(word, "")
+    return word if word in _ROWS else SYNONYMS.get(word) or _NEAREST.get(word) or colour_named(word) or ""
+
+
+def share_understood(prompt: str) -> float:
+    """Share of a prompt's words that are taken for one of the vocabulary, of those that say something; 0 of none."""
+    spoken = _spoken(prompt)
+    return sum(map(bool, map(understood, spoken))) / max(len(spoken), 1)
+
+
+def _spoken(prompt: str) -> list[str]:
+    """The words that say something."""
+    return [word for word in re.findall(r"[a-z]+", prompt.lower()) if word not in SILENT]
 
 
 def names_a_motion(prompt: str) -> bool:

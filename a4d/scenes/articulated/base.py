@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from a4d.config import Spec, overlaid, parse, plain
 from a4d.errors import ConfigError
 from a4d.geometry.assets.asset import Asset
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.mesh import Mesh
@@ -28,6 +29,9 @@ from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.subject import Placement
 
 MOMENTS_AT_ONCE = 8
+
+LENS = "log_focal"
+"""The tensor that scenes lack which were saved before lenses were learnt."""
 
 
 class ArticulatedScene(Scene):
@@ -54,6 +58,7 @@ class ArticulatedScene(Scene):
         self.bag.initialise(draws)
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
+        self.log_focal = nn.Parameter(torch.zeros(()))
 
     @classmethod
     def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> Scene:
@@ -79,13 +84,18 @@ class ArticulatedScene(Scene):
         return scene
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Of the bones at rest, of their motion, of that of the whole, and of the network of the weights."""
+        """Of the bones at rest, of their motion, of that of the whole, of the network of weights, and of the lens."""
         return {
             "bones": [self.bag.centres, self.bag.quaternions, self.bag.log_radii],
             "articulation": list(self.articulation.parameters()),
             "root": list(self.root.parameters()),
             "skinning": self.bag.network_parameters(),
+            "focal": [self.log_focal],
         }
+
+    def seen_from(self, cameras: Cameras) -> Cameras:
+        """The film's cameras with the focal length that was learnt, as much farther away as it is longer."""
+        return cameras.to(self.log_focal.device).dollied(self.log_focal.exp())
 
     @property
     def is_moving(self) -> bool:

@@ -22,7 +22,7 @@ from a4d.optimisers import Optimisers
 from a4d.render.field import RAY_CHANNELS, Marching, SamplingConfig, render_field
 from a4d.render.occupancy import CELL_BYTES, MarkedSpace, OccupancyConfig, OccupancyGrid, marked_space
 from a4d.render.render import Channel, Render, Wants, concatenated
-from a4d.scenes.articulated.base import ArticulatedScene
+from a4d.scenes.articulated.base import LENS, ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.canonical_field import CanonicalField, CanonicalFieldConfig
 from a4d.scenes.articulated.config import ArticulatedConfig
@@ -169,9 +169,23 @@ class ArticulatedField(ArticulatedScene):
         Raises:
             ConfigError: the field has none.
         """
+        self._require_features()
+        return self._marched(cameras, times, None, {FEATURES})
+
+    def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Middles of occupied cells, and the features there.
+
+        Raises:
+            ConfigError: the field has none.
+        """
+        self._require_features()
+        places = self._occupied_places()
+        chosen = places[torch.randperm(len(places), generator=draws)[:count].to(places.device)]
+        return self.warped(chosen, times), self.canonical.features(chosen, self.detail)
+
+    def _require_features(self) -> None:
         if self.canonical.semantic is None:
             raise ConfigError("this scene learns no features", "Set scene.canonical.features")
-        return self._marched(cameras, times, None, {FEATURES})
 
     def _marched(
         self,
@@ -243,7 +257,7 @@ class ArticulatedField(ArticulatedScene):
         """Read what `save` wrote."""
         config, tensors = read_scene(folder, ArticulatedFieldConfig, device)
         scene = cls(config, tensors["bag.centres"], tensors["bag.log_radii"][:, 0].exp())
-        scene.load_state_dict(tensors)
+        scene.load_state_dict({LENS: torch.zeros(()), **tensors})
         return scene.to(device)
 
 

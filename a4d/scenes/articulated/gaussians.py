@@ -27,7 +27,7 @@ from a4d.optimisers import Optimisers
 from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
 from a4d.render.render import Render, Wants
-from a4d.scenes.articulated.base import ArticulatedScene
+from a4d.scenes.articulated.base import LENS, ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.articulated.start import discs_of
@@ -222,11 +222,24 @@ class ArticulatedGaussians(ArticulatedScene):
         Raises:
             ConfigError: the Gaussians have none.
         """
+        return self._render_signals(cameras, times, {FEATURES: self._features()})
+
+    def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Some of the Gaussians, and their features.
+
+        Raises:
+            ConfigError: the Gaussians have none.
+        """
+        chosen = torch.randperm(len(self.means), generator=draws)[:count].to(self.means.device)
+        return self.warped(self.means[chosen], times), self._features()[chosen]
+
+    def _features(self) -> Tensor:
+        """(N, C) of the Gaussians."""
         if not self.feature_table:
             raise ConfigError(
                 "this scene learns no features", "Set scene.features to the number of the frames' channels"
             )
-        return self._render_signals(cameras, times, {FEATURES: self.feature_table[0]})
+        return self.feature_table[0]
 
     def shape_points(self) -> Tensor:
         """(N, 3) the Gaussians at rest."""
@@ -334,5 +347,5 @@ class ArticulatedGaussians(ArticulatedScene):
         start = Gaussians(*(tensors[name] for name in PARAMETERS))
         radii = tensors["bag.log_radii"].exp()[:, 0]
         scene = cls(config, start, tensors["bag.centres"], radii, surface=Mesh(**parts)).to(device)
-        scene.load_state_dict(tensors)
+        scene.load_state_dict({LENS: torch.zeros(()), **tensors})
         return scene

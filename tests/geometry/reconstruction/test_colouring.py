@@ -6,7 +6,7 @@ from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
-from a4d.geometry.reconstruction.inflation import inflate
+from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
 from a4d.metrics import psnr
 from a4d.render.mesh import rasterise, render_mesh
 
@@ -51,6 +51,22 @@ def test_the_back_is_softer_and_meets_the_front_without_a_step():
     along = depth[a].abs() + depth[b].abs() > 0.3
     steps = (mesh.colours[a] - mesh.colours[b]).abs().amax(1)
     assert steps[across].mean() < 2 * steps[along & (depth[a] > 0)].mean()
+
+
+def test_sides_fade_instead_of_streaking():
+    """A pixel beside the outline would be a stripe as long as the side is deep."""
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    stripes = (torch.sin(y / 3.0) * 0.5 + 0.5)[..., None].expand(-1, -1, 3)
+    alpha = (70 - torch.hypot(x - 127.5, y - 127.5) + 0.5).clamp(0, 1)
+    picture = torch.cat([stripes, alpha[..., None]], dim=-1)
+    mesh = colour_from_view(inflate(alpha, CAMERA, settings=InflationSettings(thickness=1.5)), picture, CAMERA)
+    side = orbit(torch.tensor([90.0]), torch.zeros(1), 2.4, 35.0, SIZE, SIZE)
+    seen = render_mesh(mesh, side, shaded=False)
+    middle = seen.rgb[0, SIZE // 2 - 40 : SIZE // 2 + 40, SIZE // 2]
+    assert float(middle.std(dim=0).max()) < 0.03
+    assert float(middle.mean()) == pytest.approx(0.5, abs=0.05)
+    front = render_mesh(mesh, CAMERA, shaded=False).rgb[0, SIZE // 2 - 40 : SIZE // 2 + 40, SIZE // 2]
+    assert float(front.std(dim=0).max()) > 0.25
 
 
 def test_hidden_parts_do_not_take_what_is_in_front_of_them():

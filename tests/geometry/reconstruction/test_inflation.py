@@ -7,7 +7,7 @@ import torch
 from a4d.errors import InvalidInputError
 from a4d.geometry.cameras import orbit
 from a4d.geometry.primitives import creature
-from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
+from a4d.geometry.reconstruction.inflation import DEPTH, LYING, InflationSettings, inflate
 from a4d.metrics import mask_iou
 from a4d.render.mesh import rasterise, render_mesh
 
@@ -32,7 +32,7 @@ def iou_at_the_reference(mesh, alpha, camera=CAMERA) -> float:
 
 def test_a_disc_becomes_a_ball():
     radius = 60 * metres_per_pixel(FAR)
-    mesh = inflate(disc(96, 96, 60), FAR)
+    mesh = inflate(disc(96, 96, 60), FAR, settings=ROUND)
     assert mesh.is_closed
     assert mesh.volume == pytest.approx(4 / 3 * math.pi * radius**3, rel=0.02)
     torch.testing.assert_close(mesh.vertices.norm(dim=-1), torch.full((len(mesh.vertices),), radius), rtol=0.02, atol=0)
@@ -54,6 +54,26 @@ def test_a_compact_upright_shape_is_as_deep_as_the_settings_say():
         mesh = inflate(alpha, FAR, settings=InflationSettings(thickness=thickness))
         depth, height = np.ptp(mesh.vertices[:, 2].numpy()), np.ptp(mesh.vertices[:, 1].numpy())
         assert depth == pytest.approx(thickness * height, rel=0.03)
+
+
+def depth_of(alpha: torch.Tensor) -> float:
+    """Of what is inflated without being told how deep it is, in pixels."""
+    return float(np.ptp(inflate(alpha, FAR).vertices[:, 2].numpy())) / metres_per_pixel(FAR)
+
+
+def test_the_depth_follows_the_area_and_what_lies_is_deeper():
+    square, upright = (((X - 96).abs() < 30) & ((Y - 96).abs() < half) for half in (30, 60))
+    ball = 2 * math.sqrt(3600 / math.pi)
+    assert depth_of(square.float()) == pytest.approx(DEPTH * ball, rel=0.03)
+    assert depth_of(upright.float()) == pytest.approx(DEPTH * math.sqrt(2) * ball, rel=0.03)
+    assert depth_of(upright.T.float()) == pytest.approx(2**LYING * depth_of(upright.float()), rel=0.03)
+
+
+def test_limbs_are_about_as_deep_as_they_are_wide():
+    trunk, limb = disc(96, 70, 45), ((X - 96).abs() < 6) & (Y > 70) & (Y < 180)
+    mesh = inflate(torch.maximum(trunk, limb.float()), FAR)
+    low = mesh.vertices[mesh.vertices[:, 1] < -50 * metres_per_pixel(FAR)]
+    assert float(np.ptp(low[:, 2].numpy())) == pytest.approx(12 * metres_per_pixel(FAR), rel=0.2)
 
 
 MASKS = {

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.cameras import concatenate, turntable
+from a4d.geometry.cameras import concatenate, orbit, turntable
 from a4d.geometry.primitives import icosphere
 from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
 from a4d.render.mesh import render_mesh
@@ -92,3 +92,21 @@ def test_views_of_several_sizes_carve_the_shape_that_one_size_does():
         visual_hull(masks, [views[1], views[0], *views[2:]], BOUNDS)
     with pytest.raises(InvalidInputError, match="24 masks"):
         visual_hull(masks, views[:-1], BOUNDS)
+
+
+def test_many_frames_from_one_side_do_not_outvote_the_few_from_another() -> None:
+    ways = torch.tensor([0.0] * 30 + [90.0] * 4)
+    cameras = orbit(ways + torch.linspace(-2, 2, len(ways)), torch.zeros(len(ways)), 3.0, 40.0, 64, 64)
+    hull = visual_hull(masks_of(cameras), cameras, BOUNDS, 48, tolerated=0.2)
+    once = concatenate([cameras[15], cameras[32]])
+    assert hull.volume == pytest.approx(visual_hull(masks_of(once), once, BOUNDS, 48).volume, rel=0.1)
+
+
+def test_points_that_no_view_sees_take_the_colour_of_the_nearest_that_is_seen():
+    points = torch.tensor([[-0.4, 0.0, 0.3], [0.4, 0.0, 0.3], [0.39, 0.0, -0.3], [-0.39, 0.0, -0.3]])
+    normals = torch.nn.functional.normalize(points * torch.tensor([0.0, 0.0, 1.0]), dim=-1)
+    picture = torch.zeros(1, 32, 32, 3)
+    picture[:, :, :16, 0], picture[:, :, 16:, 2] = 1.0, 1.0
+    colours = surface_colours(points, normals, picture, turntable(1, 0.0, 3.0, 40.0, 32), 0.05)
+    red, blue = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
+    torch.testing.assert_close(colours, torch.tensor([red, blue, blue, red]))

@@ -112,3 +112,23 @@ def test_masks_of_a_film_find_all_that_moves():
     # What all frames share is smaller than the ball, and would leave it outside of the unit ball.
     assert still > 1.2
     assert 0.5 < moving < 1.0
+
+
+@pytest.mark.parametrize("swing", [0.0, 45.0])
+def test_a_film_from_one_side_frames_its_subject_as_large_as_it_looks(swing):
+    times = np.arange(12) / 12
+    azimuth = torch.cat([torch.from_numpy(swing * np.sin(2 * np.pi * times)), torch.tensor([120.0, 240.0])]).float()
+    cameras = orbit(azimuth, torch.full((14,), 15.0), 2.8, 40.0, 64, 64)
+    capture = PosedCapture(
+        images=tuple(Path(f"{i}.png") for i in range(14)),
+        world_from_camera=cameras.world_from_camera.double().numpy(),
+        intrinsics=cameras.intrinsics.double().numpy(),
+        sizes=np.array([[64, 64]] * 14),
+        splits=("train",) * 12 + ("test",) * 2,
+        times=np.append(times, [0.0, 0.5]),
+        up_axis="+y",
+    )
+    world_from_source = canonical_frame(capture, masks_of_ball(capture, np.zeros(3), 0.6))
+    # The hull of such masks is as long as the box that it is looked for in.
+    np.testing.assert_allclose(world_from_source[:3, 3], 0, atol=0.1)
+    assert 0.6 * world_from_source[0, 0] == pytest.approx(0.75, abs=0.1)

@@ -102,6 +102,22 @@ TRANSPARENT = {
 }
 
 
+def test_frames_at_an_uneven_rate_are_shown_when_they_are_due(tmp_path: Path) -> None:
+    for index in range(8):
+        Image.new("RGB", (32, 32), (30 * index,) * 3).save(tmp_path / f"{index}.png")
+    due = [0.0, 0.1, 0.2, 0.3, 0.7, 1.1, 1.5, 1.6]
+    slower = "setpts='(N+3*clip(N-3,0,3))/10/TB'"
+    numbered = ("-framerate", 10, "-i", tmp_path / "%d.png", "-vf", slower, "-fps_mode", "vfr")
+    ffmpeg(*numbered, "-pix_fmt", "yuv444p", "-qp", 0, tmp_path / "uneven.mp4")
+    video = read_video(tmp_path / "uneven.mp4")
+    shown = [round(float(frame.mean()) * 255 / 30) for frame in video.frames]
+    assert shown == sorted(shown)
+    for index, number in enumerate(shown):
+        later = due[number + 1] if number < 7 else 2.0
+        assert due[number] - 0.5 / video.fps <= index / video.fps <= later + 0.5 / video.fps
+    assert shown.count(4) >= 2
+
+
 @pytest.mark.parametrize("name", TRANSPARENT)
 def test_transparency_of_films(tmp_path: Path, name: str) -> None:
     picture = np.zeros((64, 96, 4), np.uint8)
