@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,9 @@ class Otherwise(Config):
 
     seed: Spec = Field(default={}, description="of the first guess of the shape")
     scene: Spec = Field(default={}, description="of the scene")
-    weights: dict[str, Number] = Field(default={}, description="of objectives, by their kinds")
+    weights: dict[str, Number] = Field(
+        default={}, description="of objectives, by kind, or kind/of where there are several"
+    )
 
 
 def may_repeat(scene: Spec) -> bool:
@@ -109,16 +112,25 @@ def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
 
 def _otherwise(fitted: Repeating, others: Otherwise, name: str) -> Repeating:
     """The same with other settings in place of its own, which a user knows by a name."""
-    weights, kinds = others.weights, {str(spec.get("kind")) for spec in fitted.objectives}
-    for kind in weights:
-        if kind not in kinds:
-            raise unknown_key(f"{name}.weights.{kind}", kind, kinds)
-    objectives = [
-        {**spec, "weight": weights[spec["kind"]]} if spec["kind"] in weights else spec for spec in fitted.objectives
-    ]
+    known = {label for spec in fitted.objectives for label in _labels(spec)}
+    for label in others.weights:
+        if label not in known:
+            raise unknown_key(f"{name}.weights.{label}", label, known)
     return replace(
         fitted,
         seed=parse(SeedConfig, overlaid(plain(fitted.seed), others.seed), f"{name}.seed"),
         scene=overlaid(fitted.scene, others.scene),
-        objectives=objectives,
+        objectives=[_weighted(spec, others.weights) for spec in fitted.objectives],
     )
+
+
+def _weighted(spec: Spec, weights: Mapping[str, Number]) -> Spec:
+    """An objective's settings with the weight that is given under the last of its names."""
+    given = [weights[label] for label in _labels(spec) if label in weights]
+    return {**spec, "weight": given[-1]} if given else spec
+
+
+def _labels(spec: Spec) -> list[str]:
+    """What an objective is called: by its kind, and by what of the scene it reads."""
+    kind = str(spec.get("kind"))
+    return [kind, f"{kind}/{spec['of']}"] if "of" in spec else [kind]

@@ -15,7 +15,11 @@ from a4d.render.mesh import render_mesh
 from a4d.views import Frames
 
 COUNT = 24
-OBJECTIVES: list[Spec] = [{"kind": "arap", "weight": 1.0}, {"kind": "mask", "weight": 4.0}]
+OBJECTIVES: list[Spec] = [
+    {"kind": "arap", "weight": 1.0},
+    {"kind": "surface-laplacian", "of": "offsets", "weight": 5.0},
+    {"kind": "surface-laplacian", "of": "colours", "weight": 0.0},
+]
 
 
 def fitted(cycles: float, turns: float) -> Repeating:
@@ -30,7 +34,12 @@ def fitted(cycles: float, turns: float) -> Repeating:
     config = SimpleNamespace(scene={"kind": "articulated", "cycles": cycles}, views={}, objectives=OBJECTIVES)
     slower = Otherwise(scene={"motion": {"harmonics": 2}}, seed={"tolerated": 0.5})
     return of_its_cycles(
-        config, SeedConfig(kind="film"), slower, Otherwise(weights={"arap": 3.0}), frames, Console(quiet=True)
+        config,
+        SeedConfig(kind="film"),
+        slower,
+        Otherwise(weights={"arap": 3.0, "surface-laplacian/colours": 2.0}),
+        frames,
+        Console(quiet=True),
     )
 
 
@@ -46,7 +55,7 @@ def fitted(cycles: float, turns: float) -> Repeating:
 )
 def test_one_side_makes_it_stiffer_and_no_repetition_slower(cycles, turns, is_slower, is_stiffer):
     found = fitted(cycles, turns)
-    assert [spec["weight"] for spec in found.objectives] == [3.0 if is_stiffer else 1.0, 4.0]
+    assert [spec["weight"] for spec in found.objectives] == ([3.0, 5.0, 2.0] if is_stiffer else [1.0, 5.0, 0.0])
     assert found.seed.tolerated == (0.5 if is_slower else 0.0)
     assert ("motion" in found.scene) == is_slower
     assert found.scene["cycles"] == cycles

@@ -96,8 +96,7 @@ def test_every_group_learns_from_a_picture() -> None:
 
 def test_what_no_picture_shows_keeps_its_colours() -> None:
     """By the weights of the profile: a hidden Gaussian shines through, and its steps are as long as any other's."""
-    objectives = yaml.safe_load(PROFILE.read_text())["objectives"]
-    smoothness = next(each["weight"] for each in objectives if each.get("of") == "colours")
+    smoothness = yaml.safe_load(PROFILE.read_text())["one_sided"]["weights"]["surface-laplacian/colours"]
     scene = articulated()
     camera = CAMERAS[:1]
     target = torch.rand(1, 48, 48, 3, generator=torch.Generator().manual_seed(0))
