@@ -85,7 +85,12 @@ class Export(Config):
         max_length=100,
         description="name of the files without a suffix; the workspace's if not given",
     )
-    resolution: int = Field(default=160, ge=16, le=512, description="cells along a side when a mesh is extracted")
+    resolution: int | None = Field(
+        default=None,
+        ge=16,
+        le=512,
+        description="cells along a side when a mesh is extracted; unset, 160, or as fine as photographs, to 256",
+    )
     surface: Literal["fused", "poisson"] = Field(default="fused", description="how a mesh is made; poisson by Open3D")
     faces: int | None = Field(default=None, ge=16, le=2_000_000, description="at most, of a mesh that is made here")
     texture: int | None = Field(
@@ -395,5 +400,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=6,
+    code_version=7,
 )

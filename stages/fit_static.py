@@ -34,11 +34,22 @@ GATES = (
         "the outline of the shape and the picture's overlap by {value:.0%} alone: it may be another thing, or deformed",
         at_least=True,
     ),
+    Gate(
+        "degrees_unseen", 75, math.inf,
+        "one side of the subject is {value:.0f} degrees away from all photographs: what it looks like there is made up",
+    ),
+    Gate(
+        "exposure_spread", 0.1, math.inf,
+        "the photographs differ in brightness by {value:.0%}: take them with one exposure, or even them out",
+    ),
 )  # fmt: skip
-"""When it is doubted that the subject was found, or that a shape is the subject's."""
+"""When it is doubted that the subject was found, that a shape is its own, or that photographs tell enough of it."""
 
 MODELS = "image-to-shape"
 """What the catalogue calls models that make shapes of pictures, as does the seed that is made by one."""
+
+PHOTOGRAPHED = ("images", "capture")
+"""Kinds of sources that show a subject from several sides, as it really is."""
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
 
@@ -146,7 +157,7 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
         UsageError: the scene would take its own place.
     """
     from a4d.contents.frames import load_frames
-    from a4d.fitting.figures import score_picture
+    from a4d.fitting.figures import figures_of_photographs, score_picture
     from a4d.fitting.fitting import fit
     from a4d.fitting.proxies import render_proxies
     from a4d.fitting.seeds import make_seed
@@ -170,6 +181,8 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     source = work.workspace.metadata.source
     if source is not None and source.kind == "image":
         metrics |= score_picture(work.workspace, scene, frames)
+    elif source is not None and source.kind in PHOTOGRAPHED and len(frames.select("train")) > 1:
+        metrics |= figures_of_photographs(scene, frames)
     if seed is not None and seed.outline_iou is not None:
         metrics["shape_iou"] = seed.outline_iou
     judge(work, metrics, GATES)

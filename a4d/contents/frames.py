@@ -12,7 +12,7 @@ from a4d.contents.channels import read_channels
 from a4d.contents.stored_pictures import StoredPictures
 from a4d.errors import InvalidInputError, MissingInputError
 from a4d.geometry.cameras import Cameras
-from a4d.io.captures.capture import UNSEEN, PosedCapture
+from a4d.io.captures.capture import UNSEEN, CaptureChoice, PosedCapture
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.io.pictures.images import read_depth
 from a4d.views import Frames
@@ -45,13 +45,35 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
         width, height = capture.sizes[index].tolist()
         if rgba.sizes[index] != (width, height):
             raise InvalidInputError(f"{image} is not {width}x{height} pixels as its camera in {path}")
-        pose = torch.from_numpy(capture.world_from_camera[index : index + 1]).float()
-        intrinsics = torch.from_numpy(capture.intrinsics[index : index + 1]).float()
-        cameras.append(Cameras(pose, intrinsics, width, height))
+        cameras.append(_camera(capture, index))
         names.append(image.stem)
     splits = [split if split in ("test", UNSEEN) else "train" for split in capture.splits or [""] * len(capture)]
     times = None if capture.times is None else torch.from_numpy(capture.times).float()
     return Frames(rgba, cameras, times, names, splits, read_channels(workspace, capture, indices), recent)
+
+
+def training_cameras(workspace: Workspace, most: int) -> tuple[Cameras, ...]:
+    """Single cameras of frames that scenes are fitted to, as many as are there; none where there are no cameras yet.
+
+    Args:
+        workspace: whose pictures need not be there any more.
+        most: of many, as many of them, evenly chosen in their order.
+    """
+    path = workspace.path / "transforms.json"
+    if not path.is_file():
+        return ()
+    capture = read_transforms(path, CaptureChoice(skip_missing=True))
+    splits = capture.splits or ("train",) * len(capture)
+    training = [index for index, split in enumerate(splits) if split not in ("test", UNSEEN)]
+    chosen = np.unique(np.linspace(0, len(training) - 1, min(most, len(training))).round().astype(int)).tolist()
+    return tuple(_camera(capture, training[index]) for index in chosen)
+
+
+def _camera(capture: PosedCapture, index: int) -> Cameras:
+    pose = torch.from_numpy(capture.world_from_camera[index : index + 1]).float()
+    intrinsics = torch.from_numpy(capture.intrinsics[index : index + 1]).float()
+    width, height = capture.sizes[index].tolist()
+    return Cameras(pose, intrinsics, width, height)
 
 
 def count_moments(workspace: Workspace, clip: str | None = None) -> int | None:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from a4d.contents.assets import load_asset, world_from_source
+from a4d.contents.frames import training_cameras
 from a4d.contents.front_picture import front_picture
 from a4d.errors import InvalidInputError
 from a4d.export.given_asset import GivenAsset
 from a4d.export.moments import Moments
 from a4d.export.subject import Subject
 from a4d.export.surface_options import TEXTURED_FACES, SurfaceOptions
-from a4d.export.texturing import FrontPicture
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
@@ -29,12 +29,16 @@ from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.render.footprint import pixel_sizes
 from a4d.scenes import load_scene
+from a4d.scenes.extraction import extent
 from a4d.scenes.protocols import Articulated, Moving, Posable, Skinned, Splatting, has_mesh
 from a4d.scenes.scene import Scene
 from a4d.workspace.workspace import Workspace
 
 PHOTOGRAPHED = ("images", "capture")
 """Kinds of sources whose scenes are fitted to pictures from several sides."""
+
+SEEN_FROM = 32
+"""Cameras of photographs, at most, from which a scene's colours are taken."""
 
 FPS = 24.0
 MOMENTS = 24
@@ -131,18 +135,15 @@ def _textured(workspace: Workspace, request: SubjectRequest, subject: Subject) -
     if not (request.is_textured or surface.texture):
         return subject
     picture = front_picture(workspace)
-    texel = _texel(workspace, scene, picture) if request.is_textured else None
-    if texel is not None:
-        surface = replace(surface, texel=texel, faces=surface.faces or TEXTURED_FACES)
-    return replace(subject, surface_options=surface, front_picture=picture)
-
-
-def _texel(workspace: Workspace, scene: Splatting, picture: FrontPicture | None) -> float | None:
-    """Metres that a pixel was wide of the pictures that a scene was fitted to; None where it was fitted to none."""
-    if picture is not None:
-        return float(pixel_sizes(picture.camera))
     source = workspace.metadata.source
-    return scene.footprint if source is not None and source.kind in PHOTOGRAPHED else None
+    is_photographed = source is not None and source.kind in PHOTOGRAPHED
+    if request.is_textured and picture is not None:
+        texel = float(pixel_sizes(picture.camera))
+        surface = replace(surface, texel=texel, faces=surface.faces or TEXTURED_FACES)
+    elif request.is_textured and is_photographed and scene.footprint is not None:
+        surface = surface.as_fine_as_photographs(scene.footprint, extent(scene))
+    cameras = training_cameras(workspace, SEEN_FROM) if is_photographed else ()
+    return replace(subject, surface_options=surface, front_picture=picture, seen_from=cameras)
 
 
 def _driven(subject: Subject, workspace: Workspace, request: SubjectRequest) -> Subject:

@@ -14,6 +14,7 @@ from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size
 from a4d.geometry.assets.animating import animated_asset
 from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
 from a4d.geometry.assets.asset import Asset
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.registration import Registration, register
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.decimation import decimated
@@ -33,6 +34,7 @@ class MadeSurface:
         moments: of a moving scene; a still one has one.
         options: how it becomes a surface.
         front_picture: that the scene was fitted to.
+        seen_from: single cameras of the photographs that the scene was fitted to.
     """
 
     name: str
@@ -40,6 +42,7 @@ class MadeSurface:
     moments: Moments
     options: SurfaceOptions
     front_picture: FrontPicture | None = None
+    seen_from: tuple[Cameras, ...] = ()
 
     @cached_property
     def own(self) -> Mesh | None:
@@ -92,7 +95,7 @@ class MadeSurface:
         if size is None:
             assert options.texel is not None
             size = texture_size(mesh, options.texel)
-        unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture)
+        unwrapped, looks = unwrap(mesh, size), Looks(size, options.texel, self.front_picture, self.seen_from)
         material = bake_scene(self.scene, unwrapped, self.moments.times[0], looks)
         positions, normals = unwrapped.follow(frames)
         return animated_asset(

@@ -22,6 +22,7 @@ from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, frame_of_files, m
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.registration import Registration
 from a4d.geometry.gaussians import Gaussians
 from a4d.scenes.protocols import (
@@ -64,6 +65,7 @@ class Subject:
         up: axis of the files that points up where the frame has +Y; None is the custom of each format.
         left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
         front_picture: that the scene was fitted to.
+        seen_from: single cameras of the photographs that the scene was fitted to.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Subject:
     up: UpAxis | None = None
     left_out: tuple[str, ...] = ()
     front_picture: FrontPicture | None = None
+    seen_from: tuple[Cameras, ...] = ()
 
     @property
     def is_moving(self) -> bool:
@@ -120,7 +123,9 @@ class Subject:
         """The surface that is made here; None where the asset is given, or made by a scene that knows better."""
         if self.given is not None or self._own_asset is not None:
             return None
-        return MadeSurface(self.name, self.require_scene(), self.moments, self.surface_options, self.front_picture)
+        return MadeSurface(
+            self.name, self.require_scene(), self.moments, self.surface_options, self.front_picture, self.seen_from
+        )
 
     @cached_property
     def asset(self) -> Asset:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 from a4d.geometry.assets.animating import AnimationOptions
 from a4d.scenes.extraction import Reconstruction
@@ -14,13 +15,23 @@ hundred thousand of a finer one takes minutes."""
 TEXTURED_FACES = 30_000
 """Of a fine surface that carries a picture, which holds the detail."""
 
+PHOTOGRAPHED_FACES = 60_000
+"""Of one that photographs from several sides tell, which know more of its shape."""
+
+USUAL_CELLS = 160
+"""Along a side of a surface that is extracted where nothing says how fine it is known."""
+
+MOST_CELLS = 256
+"""Along a side of a surface that is as fine as photographs tell: more would take minutes."""
+
 
 @dataclass(frozen=True)
 class SurfaceOptions:
     """How a subject becomes a surface.
 
     Args:
-        resolution: cells along a side where a surface has to be extracted.
+        resolution: cells along a side where a surface has to be extracted; None is `USUAL_CELLS`, or as many as
+            photographs tell of.
         texture: pixels along either side of baked pictures; None bakes only what the scene bakes by itself.
         texel: metres of a picture's pixel that decide its size in place of `texture`.
         reconstruction: how a surface is extracted.
@@ -28,7 +39,7 @@ class SurfaceOptions:
         animation: how a motion is stored.
     """
 
-    resolution: int = 160
+    resolution: int | None = None
     texture: int | None = None
     texel: float | None = None
     reconstruction: Reconstruction = "fused"
@@ -43,4 +54,15 @@ class SurfaceOptions:
     @property
     def cells(self) -> int:
         """Along a side of a surface that is extracted; see `FINEST_TEXTURED`."""
-        return min(self.resolution, FINEST_TEXTURED) if self.has_picture and not self.faces else self.resolution
+        wanted = self.resolution or USUAL_CELLS
+        return min(wanted, FINEST_TEXTURED) if self.has_picture and not self.faces else wanted
+
+    def as_fine_as_photographs(self, pixel: float, radius: float) -> SurfaceOptions:
+        """What is not decided yet, such that a surface holds what photographs from several sides tell.
+
+        Args:
+            pixel: metres that theirs are wide.
+            radius: of the subject, metres.
+        """
+        cells = min(max(math.ceil(2 * radius / pixel), USUAL_CELLS), MOST_CELLS)
+        return replace(self, texel=pixel, faces=self.faces or PHOTOGRAPHED_FACES, resolution=self.resolution or cells)

@@ -25,6 +25,9 @@ from a4d.scenes.scene import Scene
 VIEW_SIZE = 512
 """Pixels of a side of the renders that a texture is made of, at most."""
 
+LARGEST_VIEW = 800
+"""Pixels of the longer side of renders from where a scene was seen."""
+
 VIEWS_PER_RING = 10
 
 FRONTALITY = 6.0
@@ -88,11 +91,13 @@ class Looks:
         size: pixels of a side.
         texel: metres that a pixel of the scene's renders need not be finer than; None takes the largest renders.
         picture: what it shows is taken from there.
+        cameras: single ones from which the scene was seen, and is rendered; empty takes all sides.
     """
 
     size: int
     texel: float | None = None
     picture: FrontPicture | None = None
+    cameras: tuple[Cameras, ...] = ()
 
 
 def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, looks: Looks) -> Material:
@@ -115,7 +120,7 @@ def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, looks: Looks
         if isinstance(scene, Coloured):
             image = bake_texture(unwrapped, _over(known, seen), looks.size)
         else:
-            photographs = _Photographs(scene, time, unwrapped, looks.texel)
+            photographs = _Photographs(scene, time, unwrapped, looks)
             # Renders are as smooth as their pixels: more samples per texel would show no more.
             image = bake_texture(unwrapped, _over(photographs, seen), looks.size, samples=1)
     return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
@@ -152,22 +157,35 @@ def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
     return replace(asset, meshes=(replace(asset.meshes[0], primitives=(primitive,)),), materials=(material,))
 
 
-class _Photographs:
-    """Renders from all sides, projected onto the surface."""
+def _bounded(camera: Cameras) -> Cameras:
+    """The same view with no more than `LARGEST_VIEW` pixels along a side."""
+    share = min(1.0, LARGEST_VIEW / max(camera.width, camera.height))
+    return camera.resized(round(camera.width * share), round(camera.height * share))
 
-    def __init__(self, scene: Scene, time: float, unwrapped: UnwrappedMesh, texel: float | None) -> None:
+
+class _Photographs:
+    """Renders from where a scene was seen, or from all sides, projected onto the surface.
+
+    From elsewhere a scene has the colours that nobody has checked: what its harmonics happen to be there.
+    """
+
+    def __init__(self, scene: Scene, time: float, unwrapped: UnwrappedMesh, looks: Looks) -> None:
         device = next(scene.parameters()).device
         self.radius = extent(scene, time)
-        size = VIEW_SIZE if texel is None else min(VIEW_SIZE, math.ceil(2 * self.radius / texel))
-        self.cameras: Cameras = cameras_around(self.radius, size, VIEWS_PER_RING)
+        self.cameras = [_bounded(camera) for camera in looks.cameras] or self._all_around(looks.texel)
         self.fallback = unwrapped.mesh.colours
         self.views = []
         with torch.no_grad():
-            for index in range(len(self.cameras)):
-                render = render_surface(scene, self.cameras[index].to(device), torch.full((1,), time, device=device))
+            for camera in self.cameras:
+                render = render_surface(scene, camera.to(device), torch.full((1,), time, device=device))
                 straight = render.rgb / render.alpha.clamp_min(1e-3)
                 layers = torch.cat([straight.clamp(0, 1), render.alpha, render.depth], dim=-1)
                 self.views.append(layers[0].permute(2, 0, 1).cpu().half())
+
+    def _all_around(self, texel: float | None) -> list[Cameras]:
+        size = VIEW_SIZE if texel is None else min(VIEW_SIZE, math.ceil(2 * self.radius / texel))
+        cameras = cameras_around(self.radius, size, VIEWS_PER_RING)
+        return [cameras[index] for index in range(len(cameras))]
 
     def __call__(self, points: SurfacePoints) -> Tensor:
         """(N, 3) sRGB: the mean of the views that see a point, those that face it most of all."""

@@ -1,18 +1,29 @@
-"""What is measured of a scene when it has been fitted: how like its picture it is, and how far it kept its shape."""
+"""What is measured of a fitted scene: likeness to a picture, what photographs lack, and how far it kept its shape."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 from a4d.evaluation.picture import figures_of_picture
 from a4d.evaluation.views import compare_views
 from a4d.framing import Crop
+from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import deformation_energy
 from a4d.io.pictures.images import read_image
+from a4d.render.shading import decode_srgb
 from a4d.scenes.protocols import Deforming, Lensed, has_mesh, is_moving
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
 from a4d.workspace.workspace import Workspace
+
+COMPARED_PHOTOGRAPHS = 12
+"""Of many, evenly chosen, whose brightness is compared."""
+
+OPAQUE = 0.95
 
 REPORTED_MOMENTS = 16
 """Of a scene without frames, at which its energy is taken."""
@@ -27,6 +38,46 @@ def score_picture(workspace: Workspace, scene: Scene, frames: Frames) -> dict[st
     rgba = torch.cat([straight.clamp(0, 1), render.alpha], dim=-1)[0].cpu().numpy()
     picture = read_image(workspace.source_path(), max_size=4 * crop.size)
     return {"iou": compare_views(scene, frames.only(0))["iou"], **figures_of_picture(rgba, crop, picture)}
+
+
+def figures_of_photographs(scene: Scene, frames: Frames) -> dict[str, float]:
+    """What may be wrong with photographs from several sides, which a good likeness to each of them does not tell.
+
+    Args:
+        scene: fitted to those of the split `train`.
+        frames: at least two of that split.
+
+    Returns:
+        `degrees_unseen`, the largest angle in [0, 180] at the origin between a level direction and the nearest
+        photograph; and `exposure_spread`, the standard deviation of their brightness over the scene's, as a share.
+    """
+    train = frames.select("train")
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), COMPARED_PHOTOGRAPHS)).round().astype(int))
+    ratios = torch.tensor([_brightness(scene, frames, train[index]) for index in chosen.tolist()])
+    return {
+        "degrees_unseen": degrees_unseen([frames.cameras[index] for index in train]),
+        "exposure_spread": float(ratios.log().std()),
+    }
+
+
+def degrees_unseen(cameras: Sequence[Cameras]) -> float:
+    """The largest angle in [0, 180] at the origin between a level direction and the nearest of single cameras."""
+    seen = normalize(torch.cat([camera.positions for camera in cameras]).double(), dim=-1)
+    around = torch.deg2rad(torch.arange(0, 360, 2, dtype=torch.float64))
+    level = torch.stack([around.sin(), torch.zeros_like(around), around.cos()], dim=-1)
+    nearest = (level @ seen.T).amax(dim=1).clamp(-1, 1)
+    return float(torch.rad2deg(torch.acos(nearest)).max())
+
+
+def _brightness(scene: Scene, frames: Frames, index: int) -> float:
+    """Linear light of a photograph over that of the scene, where both show the subject; 1 where nowhere both do."""
+    rgba, camera = frames.rgba[index], frames.cameras[index]
+    with torch.no_grad():
+        render = scene.render(camera.to(next(scene.parameters()).device))
+    shown = (render.rgb / render.alpha.clamp_min(1e-3))[0].clamp(0, 1).cpu()
+    is_both = (render.alpha[0, ..., 0].cpu() > OPAQUE) & (rgba[..., 3] > OPAQUE)
+    light = [float(decode_srgb(image[is_both]).sum()) for image in (rgba[..., :3], shown)]
+    return light[0] / light[1] if min(light) > 0 else 1.0
 
 
 def rigidity(scene: Scene, frames: Frames | None) -> dict[str, float]:

@@ -46,6 +46,10 @@ Of a running fox that a camera sees while it swings by 45 degrees to either side
 """
 
 
+OUTLINE = 1024
+"""Pixels of the longer side of outlines that carve a hull, which are all held at once: a cell is wider than theirs."""
+
+
 @dataclass(frozen=True)
 class Known:
     """Of what a seed is made.
@@ -125,9 +129,10 @@ def hull_seed(train: Frames, radius: float, resolution: int, tolerated: float = 
 
 
 def _hull(train: Frames, radius: float, resolution: int, tolerated: float) -> Occupancy:
-    masks = Made(len(train), lambda index: train.rgba[index][..., 3])
+    masks = Made(len(train), lambda index: train.reduced(index, OUTLINE)[0][..., 3])
+    cameras = [train.reduced(index, OUTLINE)[1] for index in range(len(train))]
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    return visual_hull(masks, train.cameras, bounds, resolution, tolerated)
+    return visual_hull(masks, cameras, bounds, resolution, tolerated)
 
 
 def _painted(hull: Occupancy, train: Frames, radius: float) -> Seed:

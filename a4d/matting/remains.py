@@ -1,4 +1,4 @@
-"""What keying leaves that is no subject: shadows on the ground, and fragments."""
+"""What keying leaves that is no subject: the ground with its shadows and slabs, and fragments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ LOWER_PART = 0.6
 """Share of the subject's height, from the top, above which nothing is a shadow."""
 
 FLAT = 1.5
-"""Times as wide as high is a shadow on the ground, at the least."""
+"""Times as wide as high is what lies on the ground, at the least."""
+
+BRIGHTEST = 1.25
+"""Times as bright as the backdrop is a floor at the most."""
+
+LEVEL = 0.08
+"""Of the subject's height, by which a floor may end above its lowest row."""
+
+STICKING_OUT = 0.05
+"""Of a slab's width, by which it is seen beside what stands on it, at the least; the sole of a shoe is less."""
 
 SMALL = 1e-3
 """Share of the largest part below which another is a speck."""
@@ -41,14 +50,15 @@ NEAR = 0.01
 """Share of the longer side across which parts hang together."""
 
 
-def with_shadows(
+def with_ground(
     rgb: Array,  # (H, W, 3)
     backdrop: Array,  # (H, W, 3)
     outside: Mask,  # (H, W)
 ) -> Mask:
-    """(H, W) the outside, and the shadows that fade into it below the subject.
+    """(H, W) the outside, the shadows that fade into it below the subject, and floors with an edge.
 
-    A shadow is the backdrop with less light: darker, of no other tint, and without an edge on the way to the backdrop.
+    Ground has the tint of the backdrop and no edges within. A shadow is darker, and without an edge on the way to the
+    backdrop. A slab sticks out on both sides of what stands on it, or lies between feet, as low as these.
     """
     rows = np.flatnonzero((~outside).any(1))
     if not len(rows):
@@ -57,17 +67,64 @@ def with_shadows(
     tint = np.linalg.norm(rgb - light[..., None] * backdrop, axis=-1)
     if float((tint[~outside] > TINT).mean()) < COLOURLESS:
         return outside
-    smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)
-    steps = [np.abs(np.diff(smooth, axis=axis, append=np.take(smooth, [-1], axis))).max(-1) for axis in (0, 1)]
-    soft = np.maximum(*steps) < SOFT * 512 / max(rgb.shape[:2])
-    may_be = (light > DARKEST) & (light < 1.02) & (tint < TINT) & soft
-    may_be[: round(rows[0] + LOWER_PART * (rows[-1] - rows[0]))] = False
-    _, labels = cv2.connectedComponents((may_be | outside).astype(np.uint8), connectivity=4)
-    reached = np.unique(labels[outside])
-    found = _flat_parts(np.isin(labels, reached[reached > 0]) & may_be & ~outside)
-    # The seam between a shadow and the subject is as steep as an outline: what is left of it is thin.
+    plain = (light > DARKEST) & (tint < TINT) & _is_soft(rgb)
+    highest = round(rows[0] + LOWER_PART * (rows[-1] - rows[0]))
+    found = _shadows(plain & (light < 1.02), outside, highest)
+    found |= _slabs(plain & (light < BRIGHTEST), outside | found, highest)
+    # The seam between ground and the subject is as steep as an outline: what is left of it is thin.
     opened = cv2.morphologyEx((~(outside | found)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return outside | found | (_beside(found) & (opened == 0) & (tint < TINT))
+
+
+def _is_soft(rgb: Array) -> Mask:
+    """(H, W) where neighbours differ no more than in what fades."""
+    smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    # Pixels on both sides of a step belong to it: else what is beyond it would reach the outside.
+    steps = np.maximum(cv2.dilate(smooth, cross) - smooth, smooth - cv2.erode(smooth, cross))
+    return np.asarray(steps.max(-1) < SOFT * 512 / max(rgb.shape[:2]))
+
+
+def _shadows(plain: Mask, outside: Mask, highest: int) -> Mask:
+    """What hangs together with the outside without an edge, below a row, and lies flat."""
+    may_be = plain.copy()
+    may_be[:highest] = False
+    _, labels = cv2.connectedComponents((may_be | outside).astype(np.uint8), connectivity=4)
+    reached = np.unique(labels[outside])
+    return _flat_parts(np.isin(labels, reached[reached > 0]) & may_be & ~outside)
+
+
+def _slabs(plain: Mask, outside: Mask, highest: int) -> Mask:
+    """Plain parts, each all below a row and as low as the subject, that stick out from under it or lie between feet."""
+    subject, found = ~outside, np.zeros_like(outside)
+    rows = np.flatnonzero(subject.any(1))
+    if not len(rows):
+        return found
+    reach, level = max(2, round(NEAR * max(outside.shape))), round(LEVEL * (rows[-1] + 1 - rows[0]))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((plain & subject).astype(np.uint8), connectivity=4)
+    _, top, width, tall, area = stats.T
+    is_low = (top >= highest) & (top + tall > rows[-1] - level)
+    is_candidate = is_low & (area > SMALL * subject.sum()) & (width >= FLAT * tall)
+    for label in np.flatnonzero(is_candidate[1:]) + 1:
+        part = labels == label
+        rest = subject & ~_beside(part, reach)
+        beside, below = (rest[max(0, row) :] for row in (top[label] - level, top[label] + tall[label] - level))
+        if _sticks_out(part, beside) or _lies_between(part, below, reach):
+            found |= part
+    return found
+
+
+def _sticks_out(part: Mask, others: Mask) -> bool:
+    """Whether a part reaches farther than all others both left and right."""
+    own, taken = np.flatnonzero(part.any(0)), np.flatnonzero(others.any(0))
+    least = STICKING_OUT * (own[-1] + 1 - own[0])
+    return len(taken) > 0 and bool(min(taken[0] - own[0], own[-1] - taken[-1]) > least)
+
+
+def _lies_between(part: Mask, others: Mask, reach: int) -> bool:
+    """Whether there are others both left and right of a part."""
+    own, taken = np.flatnonzero(part.any(0)), np.flatnonzero(others.any(0))
+    return len(taken) > 0 and bool(taken[0] < own[0] - reach and taken[-1] > own[-1] + reach)
 
 
 def without_fragments(
@@ -76,8 +133,7 @@ def without_fragments(
     certain: Mask,  # (H, W) where it differs from the backdrop beyond doubt
 ) -> Mask:
     """(H, W) the largest part, what nearly touches it, and other parts that are large and of its colours."""
-    reach = max(1, round(NEAR * max(subject.shape)))
-    joined = cv2.dilate(subject.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    joined = _beside(subject, max(1, round(NEAR * max(subject.shape)))).astype(np.uint8)
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     labels = np.where(subject, labels, 0)
     if count <= 1:
@@ -114,8 +170,9 @@ def _flat_parts(mask: Mask) -> Mask:
     return np.asarray(is_flat[labels])
 
 
-def _beside(mask: Mask) -> Mask:
-    return cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+def _beside(mask: Mask, reach: int = 2) -> Mask:
+    """A mask and what is so many pixels from it along either axis."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
 def _without_specks(subject: Mask, certain: Mask) -> Mask:

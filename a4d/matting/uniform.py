@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from a4d.matting.remains import with_shadows, without_fragments
+from a4d.matting.remains import with_ground, without_fragments
 from a4d.pixels import Array
 
 Mask = NDArray[np.bool_]
@@ -76,7 +76,7 @@ def key(
 ) -> Mask:
     """(H, W) where the subject is, at least in part.
 
-    All that differs from the backdrop, without its shadows, without specks, and without what shows through holes.
+    All that differs from the backdrop, without the ground, specks, and what shows through holes.
     """
     away = distance(rgb, backdrop)
     limit = threshold(backdrop)
@@ -92,7 +92,7 @@ def key(
         touches = bool((cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & outside).any())
         if (is_large or touches) and np.median(away[region]) < max(2 * backdrop.noise, 0.008):
             outside |= region
-    outside = with_shadows(rgb, backdrop.colours, outside)
+    outside = with_ground(rgb, backdrop.colours, outside)
     return without_fragments(rgb, ~outside, away > 2 * limit)
 
 

@@ -20,6 +20,7 @@ KINDS = {
     "eikonal": "a4d.objectives.eikonal:Eikonal",
     "feature-magnitude": "a4d.objectives.surface_bound:FeatureMagnitude",
     "feature-match": "a4d.objectives.features:FeatureMatch",
+    "feature-reprojection": "a4d.objectives.feature_reprojection:FeatureReprojection",
     "flow": "a4d.objectives.flow:Flow",
     "joint-gap": "a4d.objectives.bones:JointGap",
     "laplacian-smoothness": "a4d.objectives.surface:LaplacianSmoothness",

@@ -48,7 +48,7 @@ def adapt(
     generator: torch.Generator,
     is_outside: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Clone small and split large Gaussians where the gradient is high, then remove transparent, huge and misplaced ones.
+    """Clone small and split large Gaussians where the gradient is high; remove transparent, huge and misplaced ones.
 
     Args:
         parameters: `means` (N, 3), `quaternions` (N, 4), `log_scales` (N, 3), `opacity_logits` (N,), and others of

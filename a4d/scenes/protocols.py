@@ -378,6 +378,9 @@ class Featured(Protocol):
     ) -> Render:
         """B views over black with the channel `features`, (B, H, W, C), times alpha."""
 
+    def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(T, N, 3) where up to so many drawn points of the shape are at times, and (N, C) the features of each."""
+
 
 @runtime_checkable
 class Embodied(Protocol):

@@ -19,7 +19,7 @@ from pathlib import Path
 import articulated
 import numpy as np
 import torch
-from articulated import RECIPE, Film, best_rigid, chamfer, filmed, material_error, run
+from articulated import RECIPE, Film, Way, best_rigid, chamfer, filmed, material_error, run
 from object_pose import compared
 from PIL import Image
 from torch import Tensor
@@ -144,7 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for animal in options.animals:
             home = (options.films or Path(temporary)).resolve() / f"{animal}_{options.cycles:g}_{options.turns:g}"
-            film = filmed(options.data, animal, home / "film", options.cycles, options.turns)
+            film = filmed(options.data, animal, home / "film", options.cycles, Way(options.turns))
             os.chdir(home)
             as_picture(film, home / "untold.png")
             began = time.process_time()

@@ -7,11 +7,12 @@ from circled_creatures import circled_creature, turned_apart
 
 from a4d.errors import QualityError
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Course, view_weights
+from a4d.estimation.objects.courses import Course
 from a4d.estimation.objects.crops import look_at_subject
 from a4d.estimation.objects.fit import ObjectCameras, find_cameras
 from a4d.estimation.objects.search import Effort
 from a4d.geometry.cameras import orbit
+from a4d.geometry.reconstruction.visual_hull import view_weights
 
 COARSE = (Effort(24, 24, 16, 5, 3),)
 

@@ -14,7 +14,7 @@ from a4d.export import texturing
 from a4d.export.given_asset import GivenAsset
 from a4d.export.moments import Moments
 from a4d.export.subject import Subject, Surface
-from a4d.export.surface_options import SurfaceOptions
+from a4d.export.surface_options import PHOTOGRAPHED_FACES, SurfaceOptions
 from a4d.export.surfaces import coloured, write_glb, write_obj_file
 from a4d.export.texturing import FILLED, FrontPicture, Looks, bake_scene, texture_size
 from a4d.geometry.assets.assembly import static_asset
@@ -22,7 +22,7 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.placement import Orientation, normalising, placed
 from a4d.geometry.assets.posing import deform
-from a4d.geometry.cameras import turntable
+from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.primitives import torus
 from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.io.assets.asset_reader import read_asset
@@ -30,6 +30,7 @@ from a4d.io.assets.gltf.reader import read_gltf
 from a4d.metrics import psnr
 from a4d.render.asset import AssetRenderer
 from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, texture_map
+from a4d.render.render import Render
 
 
 def striped(points: SurfacePoints) -> torch.Tensor:
@@ -115,6 +116,41 @@ def test_a_scene_is_textured_from_its_renders(tmp_path: Path, monkeypatch: pytes
     subject = Subject("ring", scene, None, Moments(), SurfaceOptions(texture=512))
     facts = write_glb(tmp_path / "ring.glb", subject)
     assert facts["glb_psnr"] > 33
+
+
+class Changing(Showing):
+    """Blue, as soon as it is seen from below, where no photograph was taken."""
+
+    def render(self, cameras: Cameras, *others: object, **more: object) -> Render:
+        render = super().render(cameras, *others, **more)
+        is_below = (cameras.positions[:, 1] < 0).float()[:, None, None, None]
+        blue = render.alpha * torch.tensor([0.0, 0.0, 1.0])
+        return replace(render, rgb=torch.lerp(render.rgb, blue, is_below))
+
+
+def test_colours_are_those_that_are_seen_from_where_the_photographs_were_taken() -> None:
+    unwrapped = unwrap(torus(sections=32), 256)
+    grey = static_asset("ring", unwrapped.primitive(), Material(base_colour=(0.5, 0.5, 0.5, 1.0)))
+    above = turntable(8, 35.0, 4.0, 40.0, 160)
+    cameras = tuple(above[index] for index in range(8))
+    blueness = {}
+    for name, seen_from in (("all sides", ()), ("photographs", cameras)):
+        material = bake_scene(Changing(grey), unwrapped, 0.0, Looks(256, 0.02, None, seen_from))
+        made = static_asset("ring", unwrapped.primitive(), material)
+        rgba = AssetRenderer(made).render(deform(made), cameras[3]).rgba
+        inside = rgba[..., 3] > 0.99
+        blueness[name] = float((rgba[..., 2] - rgba[..., 0])[inside].mean())
+    assert blueness["photographs"] == pytest.approx(0, abs=0.01)
+    assert blueness["all sides"] > 0.03
+
+
+def test_a_surface_is_as_fine_as_photographs_within_bounds() -> None:
+    fine = SurfaceOptions().as_fine_as_photographs(0.01, 1.0)
+    assert (fine.cells, fine.texel, fine.faces) == (200, 0.01, PHOTOGRAPHED_FACES)
+    assert [SurfaceOptions().as_fine_as_photographs(pixel, 1.0).cells for pixel in (0.1, 0.001)] == [160, 256]
+    asked = SurfaceOptions(resolution=64, faces=500).as_fine_as_photographs(0.01, 1.0)
+    assert (asked.cells, asked.faces) == (64, 500)
+    assert SurfaceOptions().cells == 160
 
 
 def test_what_the_picture_shows_is_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:

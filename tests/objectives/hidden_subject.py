@@ -58,9 +58,9 @@ def known_subject() -> Moving:
 
 
 def other_subject() -> Moving:
-    """A stouter animal in other colours, which sways alike."""
+    """An animal twice as stout in other colours, which sways alike."""
     stouter = [
-        (centre, (1.5 * x, 1.3 * y, z), tuple(1 - each for each in colour)) for centre, (x, y, z), colour in CREATURE
+        (centre, (2.0 * x, 1.3 * y, z), tuple(1 - each for each in colour)) for centre, (x, y, z), colour in CREATURE
     ]
     return swaying(creature(stouter, resolution=20))
 

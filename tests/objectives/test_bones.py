@@ -173,9 +173,50 @@ def test_features_are_learnt_where_they_are_seen() -> None:
         asked(step_of(articulated(features=2), frames, channels=["features_x"]))
 
 
+def landmarks(scene: ArticulatedGaussians) -> Frames:
+    """A film whose every pixel says by its features which place at rest it shows."""
+    with torch.no_grad():
+        (table,) = scene.feature_table
+        table.copy_(torch.nn.functional.normalize(torch.cat([scene.means, torch.ones(len(table), 1)], dim=1), dim=1))
+        shown = [scene.render_features(view, time[None]) for view, time in zip(cameras(), MOMENTS, strict=True)]
+    whole, features = film(scene), [each.channels["features"][0] for each in shown]
+    return Frames(whole.rgba, whole.cameras, whole.times, whole.names, whole.splits, {"features_x": features})
+
+
+def test_what_looks_like_a_point_is_looked_for_where_the_point_is() -> None:
+    scene = articulated(1500, moving=True, features=4)
+    frames = landmarks(scene)
+    asked = objective("feature-reprojection", channel="features_x", sharpness=4000.0)
+    step = step_of(scene, frames, channels=["features_x"])
+    right = asked(step)
+    assert float(right.detach()) < 0.03, "less than the points are apart"
+    bias = scene.root.network[-1].bias
+    with torch.no_grad():
+        bias[7] += 0.1
+    wrong = asked(step_of(scene, frames, channels=["features_x"]))
+    lens = float(frames.cameras[0].intrinsics[0, 0])
+    assert float(wrong.detach()) == pytest.approx(0.1 * lens / 2.6 / SIZE, rel=0.2)
+    wrong.backward()
+    # Downward, back to where it is seen; and features are told apart by it.
+    assert bias.grad[7] > 0
+    assert scene.feature_table[0].grad.any()
+    with pytest.raises(ConfigError, match=r"scene\.features to 4|4"):
+        asked(step_of(articulated(features=2), frames, channels=["features_x"]))
+
+
+def test_reprojection_counts_nothing_where_no_frame_shows_the_subject() -> None:
+    scene = articulated(50, features=4)
+    frames = landmarks(scene)
+    empty = Frames(
+        [0 * each for each in frames.rgba], frames.cameras, MOMENTS, frames.names, frames.splits, frames.channels
+    )
+    asked = objective("feature-reprojection", channel="features_x")
+    assert float(asked(step_of(scene, empty, channels=["features_x"]))) == 0
+
+
 def test_the_objectives_ask_for_a_scene_of_bones() -> None:
     still = GaussianScene(GaussianSceneConfig(), articulated().rest.detach())
-    for kind in ("joint-gap", "flow", "feature-match", "warp-cycle"):
-        asked = objective(kind, **({"channel": "features_x"} if kind == "feature-match" else {}))
+    for kind in ("joint-gap", "flow", "feature-match", "feature-reprojection", "warp-cycle"):
+        asked = objective(kind, **({"channel": "features_x"} if kind.startswith("feature") else {}))
         with pytest.raises(ConfigError, match="does not apply"):
             asked.require(still)

@@ -134,6 +134,7 @@ def test_extraction_learns_shape_bones_and_features(site) -> None:
     assert float(scene.bone_transforms([0.1, 0.9]).detach().diff(dim=0).abs().max()) > 0
     metrics = json.loads((folder / "bar.a4d/stages/fit-dynamic/record.json").read_text())["metrics"]
     asked = {"score-distillation/mvdream-2.1/around", "flow/pairs", "feature-match/pairs", "eikonal", "warp-cycle/film"}
+    asked |= {"feature-reprojection/pairs", "focal_scale"}
     assert asked <= metrics.keys()
     assert all(math.isfinite(value) for value in metrics.values() if isinstance(value, float))
 

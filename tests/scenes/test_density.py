@@ -60,6 +60,15 @@ def test_transparent_and_huge_gaussians_are_removed_but_never_all() -> None:
     assert origin.tolist() == [1]
 
 
+def test_misplaced_gaussians_are_removed_but_never_all() -> None:
+    values = parameters([0.01] * 3, [0.5] * 3)
+    draws = torch.Generator().manual_seed(0)
+    _, origin = adapt(values, torch.zeros(3), CONTROL, draws, lambda means: means[:, 0] < 2)
+    assert origin.tolist() == [1, 2]
+    _, origin = adapt(values, torch.zeros(3), CONTROL, draws, lambda means: means[:, 0] < 99)
+    assert origin.tolist() == [0]
+
+
 def test_growth_stops_at_the_limit_and_prefers_the_strongest_gradients() -> None:
     control = CONTROL.model_copy(update={"most": 4})
     _, _, origin = run([0.01] * 3, [0.5] * 3, [2.0, 9.0, 3.0], control)

@@ -89,6 +89,7 @@ def test_a_picture_takes_the_place_of_vertex_colours(subject: Subject, tmp_path:
     assert primitive.colours is None
     assert asset.materials[0].base_colour_map.image.shape[:2] == (64, 64)
     assert facts["rig_p99"] <= 0.015
+    assert facts["glb_psnr"] > 25
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from painting import gallery
 
 from a4d.errors import ConfigError, MissingInputError
 from a4d.fitting.files import fit_inputs
-from a4d.views import Frames, build_views, frames_of_split
+from a4d.views import Frames, build_views, frames_of_split, observed
 from a4d.workspace.workspace import Metadata, Workspace
 
 
@@ -243,3 +243,19 @@ def test_view_sets_know_their_finest_pixel() -> None:
     assert orbit.finest_pixel(None, 0) == pytest.approx(2.0 * 2 * math.tan(math.radians(10)) / 64, rel=1e-4)
     relative = views(kind="orbit", radius=[0.8, 1.0], relative=True, fov=[15.0, 60.0])
     assert relative.finest_pixel(None, 0) == pytest.approx(1.6 / 128, rel=1e-4)
+
+
+def test_pictures_are_reduced_for_some_steps_but_never_to_a_few_pixels(monkeypatch) -> None:
+    monkeypatch.setattr(observed, "LEAST_REDUCED", 48)
+    reduce = {"from": 2.0, "to": 2.0, "steps": 5, "then": {"from": 1.0, "to": 1.0, "steps": 1}}
+    large, small = gallery(2, size=128), gallery(2, size=64)
+    seen = views(kind="observed", reduce=reduce)
+    widths = {step: [seen.sample(step, 0, each).cameras.width for each in (large, small)] for step in (0, 4, 5, 9)}
+    assert widths == {0: [64, 48], 4: [64, 48], 5: [128, 64], 9: [128, 64]}
+    assert seen.preview(large).cameras.width == 128
+    assert [step for step in range(10) if seen.refines(step)] == [5]
+    assert seen.finest_pixel(large, 0) == pytest.approx(2 * seen.finest_pixel(large, 5))
+    whole, half = (seen.sample(step, 0, large).rgba for step in (5, 4))
+    assert float(half.mean()) == pytest.approx(float(whole.mean()), abs=0.01)
+    with pytest.raises(ConfigError, match="give one"):
+        views(kind="observed", reduce=2.0, size=64)

@@ -35,9 +35,6 @@ ELEVATIONS = (0, 15, 30)
 COMPARED = 48
 """Frames, at most, of which all pairs are looked at."""
 
-SAME_VIEW = 25.0
-"""Degrees: frames that are seen from less than that apart count as one view."""
-
 STILL = 20.0
 """Degrees of azimuth and of elevation over which a camera that does not turn may stray."""
 
@@ -113,15 +110,6 @@ def angles(
 ) -> Array:
     """(...) degrees by which rotations turn."""
     return np.degrees(np.arccos(((np.trace(rotations, axis1=-2, axis2=-1) - 1) / 2).clip(-1, 1)))
-
-
-def view_weights(
-    poses: Array,  # (F, 3, 4) camera_from_object
-) -> Array:
-    """(F,) of frames, by which each view counts the same for however long the camera stays at it."""
-    axes = poses[:, 2, :3]
-    apart = np.degrees(np.arccos((axes @ axes.T).clip(-1, 1)))
-    return np.asarray(1 / np.exp(-0.5 * (apart / SAME_VIEW) ** 2).sum(1))
 
 
 def plain_courses(count: int, elevations: Sequence[float] = ELEVATIONS) -> Iterator[Course]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from a4d.errors import QualityError
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Array, Course, view_weights
+from a4d.estimation.objects.courses import Array, Course
 from a4d.estimation.objects.crops import FILLED, Crops, look_at_subject
 from a4d.estimation.objects.search import EFFORTS, TOLERATED, Effort, Search, find_course
+from a4d.geometry.reconstruction.visual_hull import view_weights
 from a4d.pixels import Array as Picture
 
 FEWEST = 8

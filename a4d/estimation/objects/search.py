@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import ELEVATIONS, STILL, Change, Course, changes, plain_courses, view_weights
+from a4d.estimation.objects.courses import ELEVATIONS, STILL, Change, Course, changes, plain_courses
 from a4d.estimation.objects.crops import Crops
+from a4d.geometry.reconstruction.visual_hull import view_weights
 from a4d.pixels import Array as Picture
 
 COLOUR = 0.7

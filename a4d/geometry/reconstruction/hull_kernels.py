@@ -16,7 +16,7 @@ def _project(pose, lens, x, y, z) -> tuple[float, float, float]:
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def carve(masks, sizes, poses, lenses, start, spacing, tolerated, values) -> None:
+def carve(masks, sizes, poses, lenses, start, spacing, tolerated, weights, values) -> None:
     """Decide which voxels are full.
 
     Args:
@@ -26,26 +26,27 @@ def carve(masks, sizes, poses, lenses, start, spacing, tolerated, values) -> Non
         lenses: (B, 4) float64 intrinsics.
         start: (3,) world position of the first voxel's centre.
         spacing: metres.
-        tolerated: share of the views that may show background where a full voxel is.
+        tolerated: share of the views' weight that may show background where a full voxel is.
+        weights: (B,) float64 of the views.
         values: (X, Y, Z) bool, filled.
     """
-    views = len(masks)
+    views, whole = len(masks), weights.sum()
     for i in prange(values.shape[0]):
         for j in range(values.shape[1]):
             for k in range(values.shape[2]):
-                seen, missed = 0, 0
+                seen, missed = 0.0, 0.0
                 for n in range(views):
                     x, y, z = start[0] + i * spacing, start[1] + j * spacing, start[2] + k * spacing
                     u, v, depth = _project(poses[n], lenses[n], x, y, z)
                     height, width = sizes[n, 0], sizes[n, 1]
                     if depth <= 0 or not (0 <= u < width and 0 <= v < height):
                         continue
-                    seen += 1
+                    seen += weights[n]
                     x0, y0 = max(int(np.floor(u - 0.5)), 0), max(int(np.floor(v - 0.5)), 0)
                     x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
                     if not (masks[n, y0, x0] or masks[n, y0, x1] or masks[n, y1, x0] or masks[n, y1, x1]):
-                        missed += 1
-                        if missed > tolerated * views:
+                        missed += weights[n]
+                        if missed > tolerated * whole:
                             break
                 values[i, j, k] = seen > 0 and missed <= tolerated * seen
 

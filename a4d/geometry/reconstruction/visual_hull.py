@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -16,6 +17,9 @@ from torch.nn.functional import grid_sample, normalize
 from a4d.errors import InvalidInputError
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.reconstruction import hull_kernels
+
+SAME_VIEW = 25.0
+"""Degrees: frames that are seen from less than that apart count as one view."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,15 @@ class Occupancy:
         return self.low + (index + 0.5) * self.spacing, normals
 
 
+def view_weights(
+    poses: NDArray[np.float64],  # (F, 3 or 4, 4) camera_from_world
+) -> NDArray[np.float64]:
+    """(F,) of frames, by which each view counts the same for however long the camera stays at it."""
+    axes = poses[:, 2, :3]
+    apart = np.degrees(np.arccos((axes @ axes.T).clip(-1, 1)))
+    return np.asarray(1 / np.exp(-0.5 * (apart / SAME_VIEW) ** 2).sum(1))
+
+
 def visual_hull(
     masks: Tensor | Sequence[Tensor],  # B of (H, W) coverage in [0, 1], of any sizes
     cameras: Cameras | Sequence[Cameras],  # B views, single ones where sizes differ
@@ -105,7 +118,8 @@ def visual_hull(
     """Carve a box by masks.
 
     A voxel stays where all views that have it in their frame, but for the tolerated share of them, show foreground in
-    one of the four pixels around its centre; it must be in the frame of at least one view.
+    one of the four pixels around its centre; it must be in the frame of at least one view. Many frames from one side
+    outvote the few from another no more than one would.
 
     Raises:
         InvalidInputError: the numbers of masks and cameras, or their sizes, differ, or nothing is left.
@@ -129,7 +143,9 @@ def visual_hull(
         np.concatenate([part.double().cpu().numpy() for part in parts])
         for parts in zip(*[(view.camera_from_world, view.intrinsics) for view in views], strict=True)
     )
-    hull_kernels.carve(foreground, sizes, poses, lenses, (low + spacing / 2).numpy(), spacing, tolerated, values)
+    weights = view_weights(poses)
+    first = (low + spacing / 2).numpy()
+    hull_kernels.carve(foreground, sizes, poses, lenses, first, spacing, tolerated, weights, values)
     if not values.any():
         raise InvalidInputError("the masks have no common volume inside the bounds", "Check the cameras and masks")
     return Occupancy(torch.from_numpy(values), low.float(), spacing)

@@ -169,9 +169,23 @@ class ArticulatedField(ArticulatedScene):
         Raises:
             ConfigError: the field has none.
         """
+        self._require_features()
+        return self._marched(cameras, times, None, {FEATURES})
+
+    def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Middles of occupied cells, and the features there.
+
+        Raises:
+            ConfigError: the field has none.
+        """
+        self._require_features()
+        places = self._occupied_places()
+        chosen = places[torch.randperm(len(places), generator=draws)[:count].to(places.device)]
+        return self.warped(chosen, times), self.canonical.features(chosen, self.detail)
+
+    def _require_features(self) -> None:
         if self.canonical.semantic is None:
             raise ConfigError("this scene learns no features", "Set scene.canonical.features")
-        return self._marched(cameras, times, None, {FEATURES})
 
     def _marched(
         self,

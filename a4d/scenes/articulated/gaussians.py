@@ -222,11 +222,24 @@ class ArticulatedGaussians(ArticulatedScene):
         Raises:
             ConfigError: the Gaussians have none.
         """
+        return self._render_signals(cameras, times, {FEATURES: self._features()})
+
+    def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Some of the Gaussians, and their features.
+
+        Raises:
+            ConfigError: the Gaussians have none.
+        """
+        chosen = torch.randperm(len(self.means), generator=draws)[:count].to(self.means.device)
+        return self.warped(self.means[chosen], times), self._features()[chosen]
+
+    def _features(self) -> Tensor:
+        """(N, C) of the Gaussians."""
         if not self.feature_table:
             raise ConfigError(
                 "this scene learns no features", "Set scene.features to the number of the frames' channels"
             )
-        return self._render_signals(cameras, times, {FEATURES: self.feature_table[0]})
+        return self.feature_table[0]
 
     def shape_points(self) -> Tensor:
         """(N, 3) the Gaussians at rest."""

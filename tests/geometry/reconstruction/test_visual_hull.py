@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.cameras import concatenate, turntable
+from a4d.geometry.cameras import concatenate, orbit, turntable
 from a4d.geometry.primitives import icosphere
 from a4d.geometry.reconstruction.visual_hull import surface_colours, visual_hull
 from a4d.render.mesh import render_mesh
@@ -92,6 +92,14 @@ def test_views_of_several_sizes_carve_the_shape_that_one_size_does():
         visual_hull(masks, [views[1], views[0], *views[2:]], BOUNDS)
     with pytest.raises(InvalidInputError, match="24 masks"):
         visual_hull(masks, views[:-1], BOUNDS)
+
+
+def test_many_frames_from_one_side_do_not_outvote_the_few_from_another() -> None:
+    ways = torch.tensor([0.0] * 30 + [90.0] * 4)
+    cameras = orbit(ways + torch.linspace(-2, 2, len(ways)), torch.zeros(len(ways)), 3.0, 40.0, 64, 64)
+    hull = visual_hull(masks_of(cameras), cameras, BOUNDS, 48, tolerated=0.2)
+    once = concatenate([cameras[15], cameras[32]])
+    assert hull.volume == pytest.approx(visual_hull(masks_of(once), once, BOUNDS, 48).volume, rel=0.1)
 
 
 def test_points_that_no_view_sees_take_the_colour_of_the_nearest_that_is_seen():
