@@ -63,7 +63,7 @@ def figures_of_photographs(scene: Scene, frames: Frames) -> dict[str, float]:
 def degrees_unseen(cameras: Sequence[Cameras]) -> float:
     """The largest angle in [0, 180] at the origin between a level direction and the nearest of single cameras."""
     seen = normalize(torch.cat([camera.positions for camera in cameras]).double(), dim=-1)
-    around = torch.deg2rad(torch.arange(0, 360, 2, dtype=torch.float64))
+    around = torch.deg2rad(torch.arange(360, dtype=torch.float64))
     level = torch.stack([around.sin(), torch.zeros_like(around), around.cos()], dim=-1)
     nearest = (level @ seen.T).amax(dim=1).clamp(-1, 1)
     return float(torch.rad2deg(torch.acos(nearest)).max())
