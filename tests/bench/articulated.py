@@ -258,7 +258,7 @@ def rows_by_sight(film: Film, frames: Frames, meshes: Sequence[Mesh]) -> dict[st
     rows = {name: by_sight(film, *shape) for name, shape in shapes.items()}
     if not film.way.turns:
         resized = {name: (resized_about_camera(film, camera, *shape), shape[1]) for name, shape in shapes.items()}
-        rows |= {f"  {name}, resized": by_sight(film, *shape) for name, shape in resized.items()}
+        rows |= {f"{name}, resized": by_sight(film, *shape) for name, shape in resized.items()}
     return rows
 
 

@@ -47,7 +47,9 @@ def make_checkpoint(path: Path) -> None:
         state = TripoSRNetwork(TripoSRConfig()).state_dict()
     for name, tensor in state.items():
         is_scale = "norm" in name and name.endswith("weight")
-        state[name] = torch.ones(tensor.shape) if is_scale else 0.02 * torch.randn(tensor.shape, generator=draws)
+        # Weights smaller than these leave nothing of the position after the decoder's ten layers.
+        spread = (2 / tensor[0].numel()) ** 0.5 if tensor.ndim == 2 else 0.02
+        state[name] = torch.ones(tensor.shape) if is_scale else spread * torch.randn(tensor.shape, generator=draws)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
 
