@@ -110,7 +110,8 @@ def test_what_few_views_have_in_their_frame_is_no_part_of_a_subject_that_all_of_
         return float(hull.surface()[0].norm(dim=-1).max())
 
     assert farthest(0.0) > 2.0
-    assert farthest(0.5) < 1.2
+    # Cones about the ball from cameras 60 degrees apart meet no farther than 1.43 away, on the side that neither is on.
+    assert farthest(0.5) < 1.45
 
 
 def test_points_that_no_view_sees_take_the_colour_of_the_nearest_that_is_seen():
