@@ -49,6 +49,9 @@ Of a running fox that a camera sees while it swings by 45 degrees to either side
 OUTLINE = 1024
 """Pixels of the longer side of outlines that carve a hull, which are all held at once: a cell is wider than theirs."""
 
+FRAMED = 0.5
+"""Share of a film's views that have each part of its subject in their frame: frames that cut it off are left out."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -128,11 +131,11 @@ def hull_seed(train: Frames, radius: float, resolution: int, tolerated: float = 
     return _painted(_hull(train, radius, resolution, tolerated), train, radius)
 
 
-def _hull(train: Frames, radius: float, resolution: int, tolerated: float) -> Occupancy:
+def _hull(train: Frames, radius: float, resolution: int, tolerated: float, framed: float = 0.0) -> Occupancy:
     masks = Made(len(train), lambda index: train.reduced(index, OUTLINE)[0][..., 3])
     cameras = [train.reduced(index, OUTLINE)[1] for index in range(len(train))]
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
-    return visual_hull(masks, cameras, bounds, resolution, tolerated)
+    return visual_hull(masks, cameras, bounds, resolution, tolerated, framed)
 
 
 def _painted(hull: Occupancy, train: Frames, radius: float) -> Seed:
@@ -154,7 +157,7 @@ def _filmed(known: Known) -> Seed:
         areas = [float(rgba[..., 3].mean()) for rgba in train.rgba]
         return _blown_up(replace(known, frames=train), areas.index(max(areas)))
     config = known.config
-    hull = _hull(train, config.radius, config.resolution, config.tolerated)
+    hull = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED)
     return _painted(hull.largest_part(), train, config.radius)
 
 

@@ -16,7 +16,7 @@ def _project(pose, lens, x, y, z) -> tuple[float, float, float]:
 
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-def carve(masks, sizes, poses, lenses, start, spacing, tolerated, weights, values) -> None:
+def carve(masks, sizes, poses, lenses, start, spacing, tolerated, framed, weights, values) -> None:
     """Decide which voxels are full.
 
     Args:
@@ -27,6 +27,7 @@ def carve(masks, sizes, poses, lenses, start, spacing, tolerated, weights, value
         start: (3,) world position of the first voxel's centre.
         spacing: metres.
         tolerated: share of the views' weight that may show background where a full voxel is.
+        framed: share of the views' weight that must have a full voxel in their frame.
         weights: (B,) float64 of the views.
         values: (X, Y, Z) bool, filled.
     """
@@ -48,7 +49,7 @@ def carve(masks, sizes, poses, lenses, start, spacing, tolerated, weights, value
                         missed += weights[n]
                         if missed > tolerated * whole:
                             break
-                values[i, j, k] = seen > 0 and missed <= tolerated * seen
+                values[i, j, k] = seen > 0 and seen >= framed * whole and missed <= tolerated * seen
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

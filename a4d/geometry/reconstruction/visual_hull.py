@@ -114,11 +114,13 @@ def visual_hull(
     bounds: Tensor,  # (2, 3) lowest and highest corner, world, metres
     resolution: int = 96,  # voxels along the longest side
     tolerated: float = 0.0,  # share of the views that may be wrong about a voxel
+    framed: float = 0.0,  # share of the views that must have a voxel in their frame
 ) -> Occupancy:
     """Carve a box by masks.
 
     A voxel stays where all views that have it in their frame, but for the tolerated share of them, show foreground in
-    one of the four pixels around its centre; it must be in the frame of at least one view. Many frames from one side
+    one of the four pixels around its centre; it must be in the frame of at least one view. Where frames show all of
+    a subject, what most of them do not reach is none of it, and nothing else carves it away. Many frames from one side
     outvote the few from another no more than one would.
 
     Raises:
@@ -145,7 +147,7 @@ def visual_hull(
     )
     weights = view_weights(poses)
     first = (low + spacing / 2).numpy()
-    hull_kernels.carve(foreground, sizes, poses, lenses, first, spacing, tolerated, weights, values)
+    hull_kernels.carve(foreground, sizes, poses, lenses, first, spacing, tolerated, framed, weights, values)
     if not values.any():
         raise InvalidInputError("the masks have no common volume inside the bounds", "Check the cameras and masks")
     return Occupancy(torch.from_numpy(values), low.float(), spacing)

@@ -102,6 +102,18 @@ def test_many_frames_from_one_side_do_not_outvote_the_few_from_another() -> None
     assert hull.volume == pytest.approx(visual_hull(masks_of(once), once, BOUNDS, 48).volume, rel=0.1)
 
 
+def test_what_few_views_have_in_their_frame_is_no_part_of_a_subject_that_all_of_them_show() -> None:
+    cameras = orbit(torch.tensor([0.0, 60.0, 120.0]), torch.zeros(3), 3.0, 24.0, 64, 64)
+
+    def farthest(framed: float) -> float:
+        hull = visual_hull(masks_of(cameras), cameras, 3 * BOUNDS, 64, framed=framed)
+        return float(hull.surface()[0].norm(dim=-1).max())
+
+    assert farthest(0.0) > 2.0
+    # Cones about the ball from cameras 60 degrees apart meet no farther than 1.43 away, on the side that neither is on.
+    assert farthest(0.5) < 1.45
+
+
 def test_points_that_no_view_sees_take_the_colour_of_the_nearest_that_is_seen():
     points = torch.tensor([[-0.4, 0.0, 0.3], [0.4, 0.0, 0.3], [0.39, 0.0, -0.3], [-0.39, 0.0, -0.3]])
     normals = torch.nn.functional.normalize(points * torch.tensor([0.0, 0.0, 1.0]), dim=-1)
