@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
 from a4d.fitting.figures import lens, rigidity
@@ -16,6 +18,7 @@ from a4d.runtime import Runtime
 from a4d.scenes import load_scene
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
+from a4d.views.view_set import LAST_STEP, Views
 from a4d.workspace.transaction import Transaction
 
 
@@ -43,9 +46,11 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
     record_weights(work, parts.weight_folders(place.overrides), place.overrides)
     for warning in [warning for objective in parts.objectives for warning in objective.warnings]:
         work.warn(warning)
+    assert config.iterations is not None
+    for name in _still_reduced(parts.views, frames, config.iterations):
+        work.warn(f"views.{name}: the fit ends before it sees images as large as they are; give it more --iterations")
     frozen = _frozen(work, parts.scenes_shown, runtime.device)
     priors = build_priors(parts.priors, frames, place, work.workspace.path / ADAPTERS)
-    assert config.iterations is not None
     loop = LoopConfig(
         iterations=config.iterations,
         optimiser=parts.optimiser,
@@ -65,6 +70,17 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
             (adapters / name).mkdir()
             trainable.save(adapters / name)
     return metrics | rigidity(scene, frames) | lens(scene, frames)
+
+
+def _still_reduced(views: Mapping[str, Views], frames: Frames | None, iterations: int) -> list[str]:
+    """The view sets whose images the last step sees smaller than a later one would."""
+    if iterations == 0:
+        return []
+    return [
+        name
+        for name, each in views.items()
+        if each.finest_pixel(frames, iterations - 1) > each.finest_pixel(frames, LAST_STEP)
+    ]
 
 
 def _frozen(work: Transaction, names: list[str], device: str) -> dict[str, Scene]:

@@ -13,6 +13,7 @@ from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.extraction import extract_surface
+from a4d.views import observed
 
 QUICK = ("--iterations", 400, "--set", "scene.count=4000", "--set", "scene.density=null", "--set", "scene.sh_degree=0")
 
@@ -73,6 +74,15 @@ def test_a_surface_with_a_texture_predicts_held_out_views(a4d, creature_capture:
     (surface,) = exported.geometry.values()
     assert len(surface.faces) == scene.facts()["faces"]
     assert surface.visual.material.baseColorTexture.size == (1024, 1024)
+
+
+def test_a_fit_that_ends_before_it_sees_whole_pictures_says_so(a4d, creature_capture: Path, monkeypatch) -> None:
+    monkeypatch.setattr(observed, "LEAST_REDUCED", 32)
+    said = "photographs: the fit ends before it sees images as large as they are"
+    quick = ("fit-static", creature_capture, "--set", "scene.count=100", "--set", "scene.density=null", "--force")
+    assert said in a4d(*quick, "--iterations", 2).err
+    reduce = "views.photographs.reduce={from: 2.0, to: 2.0, steps: 1, then: {from: 1.0, to: 1.0, steps: 1}}"
+    assert said not in a4d(*quick, "--iterations", 2, "--set", reduce).err
 
 
 def test_an_environment_that_does_not_exist_is_named(a4d, creature_capture: Path) -> None:
