@@ -5,10 +5,6 @@ moment shows is told by others of the same pose: the visual hull of their masks 
 against the hull of the frames that would be in its phase, in other cycles, if the motion repeated so many times. How
 well a few frames bound a shape depends on where they were taken from, too; this is known from a shape that stands still
 in the same cameras, and taken off.
-
-Cameras that were found from the film are some degrees off, by which hulls lose their limbs, and a number at which
-partners happen to look from good sides then seems to explain the frames. Hulls of frames out of phase tell it apart:
-they do so as well at such a number, and worse at the motion's own.
 """
 
 from __future__ import annotations
@@ -51,9 +47,6 @@ CLEAR, AHEAD, LEAST = 2.5, 1.5, 0.02
 """By how many deviations a number must be better than others usually are, by how many times as much as any other
 number, and by which share of the silhouettes. Of five cycles in two turns, a fox, a horse and a shark have 4.3, 4.5
 and 3.6 deviations and are 2.4, 2.1 and 2.2 times ahead; a single cycle of the fox has 1.9, and is 1.1 times ahead."""
-
-OUT_OF_PHASE = (0.25, 0.5, 0.75)
-"""Cycles, by which the frames of other hulls are later."""
 
 AS_GOOD = 0.8
 """Of the best one's lead: of two such numbers, of which one is a multiple, the larger is meant."""
@@ -106,20 +99,15 @@ class _Silhouettes:
         inside = np.stack([mask[pixel] for mask, pixel in zip(masks, self.pixel, strict=True)])
         return replace(self, inside=inside, masks=masks[:, :-1])
 
-    def error(self, cycles: float, later: float = 0.0) -> float:
-        """The mean area of hull and silhouette that the other does not share, over the silhouette's.
-
-        Args:
-            cycles: of the motion.
-            later: cycles by which the frames of a hull are later in phase than the silhouette.
-        """
-        errors = self.errors(cycles, later)
+    def error(self, cycles: float) -> float:
+        """The mean area of hull and silhouette that the other does not share, over the silhouette's."""
+        errors = self.errors(cycles)
         return float(errors[np.isfinite(errors)].mean())
 
-    def errors(self, cycles: float, later: float = 0.0) -> NDArray[np.float64]:
+    def errors(self, cycles: float) -> NDArray[np.float64]:
         """(F,) the same of each frame; infinite of one that shows nothing."""
         apart = (self.times[None] - self.times[:, None]) * cycles
-        distance = np.abs(apart - later - np.round(apart - later))
+        distance = np.abs(apart - np.round(apart))
         # Frames of the same cycle look alike in any case.
         distance[np.abs(apart) < 0.5] = np.inf
         rows = [np.argsort(row, kind="stable")[:PARTNERS] for row in distance]
@@ -156,7 +144,6 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
     others = gains[[not any(abs(each - share * best) <= 2 * FINEST for share in (0.5, 1, 2)) for each in tried]]
     is_clear = lead >= CLEAR and gains.max() >= max(AHEAD * others.max(initial=0.0), LEAST)
     as_good = [float(each) for each in tried[gains >= AS_GOOD * gains.max()] if _is_multiple(each, best)]
-    is_clear = is_clear and _is_of_phase(seen, still, tried, errors, best)
     cycles = _refined(seen, max(as_good)) if is_clear else 0.0
     return Repetition(cycles, lead, tuple(tried.tolist()), tuple(errors.tolist()))
 
@@ -177,22 +164,6 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[fl
     apart = (seen.times - time) * cycles
     nearest = np.argsort(np.abs(apart - np.round(apart)), kind="stable")[: 2 * PARTNERS]
     return time, [indices[place] for place in sorted(nearest.tolist())]
-
-
-def _is_of_phase(
-    seen: _Silhouettes,
-    still: _Silhouettes,
-    tried: NDArray[np.float64],
-    errors: NDArray[np.float64],  # of frames in phase
-    best: float,
-) -> bool:
-    """Whether frames in phase are ahead of those out of phase at the best number, and nowhere else by more."""
-    others = [
-        np.mean([seen.error(cycles, later) - still.error(cycles, later) for later in OUT_OF_PHASE])
-        for cycles in tried.tolist()
-    ]
-    ahead = np.array(others) - errors
-    return bool(ahead.max() >= LEAST and abs(tried[ahead.argmax()] - best) <= FINEST)
 
 
 def _is_multiple(cycles: float, base: float) -> bool:

@@ -68,11 +68,3 @@ def test_the_frames_of_a_pose_show_it_from_several_sides() -> None:
     assert len(chosen) == 12
     assert float(apart.abs().max()) < 0.15
     assert len({int(4.5 * index / COUNT) for index in chosen}) >= 4
-
-
-def test_frames_out_of_phase_explain_a_silhouette_worse_at_the_number_of_the_motion_alone() -> None:
-    moving = film(5.0, 2.0)
-    seen = repetition._silhouettes(moving, range(COUNT), 1.3)
-    later = {cycles: seen.error(cycles, 0.5) / seen.error(cycles) for cycles in (5.0, 5.5)}
-    assert later[5.0] > 1.3
-    assert later[5.5] < later[5.0] - 0.2
