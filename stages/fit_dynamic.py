@@ -208,6 +208,11 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
         seen = frames.subset(frames.select("train"))
         facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
+        if facts.get("cycles") and "cycles_lead" in facts and _are_cameras_found(work.workspace):
+            work.warn(
+                f"the motion seems to repeat {facts['cycles']:.3g} times, which is often wrong with cameras that were "
+                "found; say --cycles N, or --cycles 0 where it does not repeat"
+            )
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
@@ -223,6 +228,12 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     )
     judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
     return metrics
+
+
+def _are_cameras_found(workspace: Workspace) -> bool:
+    """Whether the cameras were found by the subject itself, some degrees off."""
+    posed = workspace.read_records().get("estimate-pose")
+    return posed is not None and posed.config.get("method") == "object"
 
 
 def _choice(config: FitDynamic) -> SceneChoice:
