@@ -27,6 +27,9 @@ MATTING_MODELS = "matting"
 INVERSE_SEARCH = "dis"
 """The flow that asks no model."""
 
+WITHOUT_MODEL = {"flow": (INVERSE_SEARCH,), "features": (DENSE_SIFT,)}
+"""What asks no model, by the kind of models that do the same."""
+
 CamerasFrame = Literal["mesh", "world"]
 
 
@@ -264,7 +267,7 @@ class ChannelSettings(Config):
         """
         overrides = weight_overrides(self.weights)
         for kind, name in self.models.items():
-            require_kind(name, kind)
+            require_kind(name, kind, WITHOUT_MODEL.get(kind, ()))
             locate(name, overrides)
 
     def require_people(self, *, are_cut_out: bool) -> None:

@@ -20,6 +20,9 @@ from a4d.pixels import SOLID, Array, extend_colours
 MIN_SIDE = 8
 """Pixels below which a picture shows nothing that could be told from its background."""
 
+FLOOR = "What lies flat under the subject counts as the floor and is left out: if it is a part of it, give a mask"
+"""What is said of a foot or a plinth, which may look like a floor."""
+
 SURE = 0.7
 """How sure GrabCut must be of a photo's subject: below, the user is told to look."""
 
@@ -93,8 +96,9 @@ def plain_matte(image: Array, method: Method) -> Matte | None:
         raise InvalidInputError(f"the image is {width}x{height} pixels, too small to find a subject in", "Give a mask")
     backdrop = None if method == "grabcut" else find_backdrop(rgb)
     if backdrop is not None:
-        alpha = soft_edges(rgb, key(rgb, backdrop), _edge_radius(rgb), backdrop.colours, backdrop.noise)
-        return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform")
+        subject, has_floor = key(rgb, backdrop)
+        alpha = soft_edges(rgb, subject, _edge_radius(rgb), backdrop.colours, backdrop.noise)
+        return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", (FLOOR,) if has_floor else ())
     if method == "uniform":
         raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
     return None

@@ -54,26 +54,27 @@ def with_ground(
     rgb: Array,  # (H, W, 3)
     backdrop: Array,  # (H, W, 3)
     outside: Mask,  # (H, W)
-) -> Mask:
-    """(H, W) the outside, the shadows that fade into it below the subject, and floors with an edge.
+) -> tuple[Mask, bool]:
+    """(H, W) the outside, the shadows that fade into it below the subject, and floors with an edge; are there such?
 
     Ground has the tint of the backdrop and no edges within. A shadow is darker, and without an edge on the way to the
     backdrop. A slab sticks out on both sides of what stands on it, or lies between feet, as low as these.
     """
     rows = np.flatnonzero((~outside).any(1))
     if not len(rows):
-        return outside
+        return outside, False
     light = (rgb * backdrop).sum(-1) / np.maximum((backdrop**2).sum(-1), 1e-6)
     tint = np.linalg.norm(rgb - light[..., None] * backdrop, axis=-1)
     if float((tint[~outside] > TINT).mean()) < COLOURLESS:
-        return outside
+        return outside, False
     plain = (light > DARKEST) & (tint < TINT) & _is_soft(rgb)
     highest = round(rows[0] + LOWER_PART * (rows[-1] - rows[0]))
     found = _shadows(plain & (light < 1.02), outside, highest)
-    found |= _slabs(plain & (light < BRIGHTEST), outside | found, highest)
+    slabs = _slabs(plain & (light < BRIGHTEST), outside | found, highest)
+    found |= slabs
     # The seam between ground and the subject is as steep as an outline: what is left of it is thin.
     opened = cv2.morphologyEx((~(outside | found)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return outside | found | (_beside(found) & (opened == 0) & (tint < TINT))
+    return outside | found | (_beside(found) & (opened == 0) & (tint < TINT)), bool(slabs.any())
 
 
 def _is_soft(rgb: Array) -> Mask:

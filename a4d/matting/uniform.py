@@ -73,8 +73,8 @@ def threshold(backdrop: Backdrop) -> float:
 def key(
     rgb: Array,  # (H, W, 3)
     backdrop: Backdrop,
-) -> Mask:
-    """(H, W) where the subject is, at least in part.
+) -> tuple[Mask, bool]:
+    """(H, W) where the subject is, at least in part, and whether something flat under it was taken for the floor.
 
     All that differs from the backdrop, without the ground, specks, and what shows through holes.
     """
@@ -92,8 +92,8 @@ def key(
         touches = bool((cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & outside).any())
         if (is_large or touches) and np.median(away[region]) < max(2 * backdrop.noise, 0.008):
             outside |= region
-    outside = with_ground(rgb, backdrop.colours, outside)
-    return without_fragments(rgb, ~outside, away > 2 * limit)
+    outside, has_floor = with_ground(rgb, backdrop.colours, outside)
+    return without_fragments(rgb, ~outside, away > 2 * limit), has_floor
 
 
 def _flooded(plain: Mask, open_: Mask) -> Mask:

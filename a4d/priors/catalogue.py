@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,15 +96,22 @@ USES = {
 """What the kinds of entries are for that are no priors."""
 
 
-def require_kind(name: str, kind: str) -> Entry:
+def require_kind(name: str, kind: str, beside: Collection[str] = ()) -> Entry:
     """One entry of a kind.
+
+    Args:
+        name: of the entry.
+        kind: that it must be of.
+        beside: what could have been named in place of an entry.
 
     Raises:
         ConfigError: there is none of that name, or it is of another kind.
     """
+    known = sorted([*beside, *(each for each, other in catalogue().items() if other.kind == kind)])
+    if name not in catalogue():
+        raise unknown_key(f"{kind}: {name}", name, known)
     entry = find(name)
     if entry.kind != kind:
-        known = sorted(each for each, other in catalogue().items() if other.kind == kind)
         raise ConfigError(f"{name} is of kind {entry.kind}, not {kind}", f"Choose {' or '.join(known)}")
     return entry
 

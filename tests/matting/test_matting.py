@@ -112,6 +112,14 @@ def test_the_sole_of_a_shoe_and_a_white_belly_are_the_subjects():
     assert matte(animal).rgba[..., 3][belly].mean() > 0.95
 
 
+def test_whoever_wants_a_plinth_hears_that_it_counts_as_the_floor():
+    y, x = (np.mgrid[:192, :192] + 0.5) / 192
+    picture = np.ones((192, 192, 3), np.float32)
+    picture[(np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.8) < 0.05)] = 0.75
+    picture[(np.abs(x - 0.5) < 0.1) & (np.abs(y - 0.45) < 0.3)] = 0.8, 0.15, 0.1
+    assert "floor" in matte(picture).notes[0]
+
+
 def test_a_pale_outline_does_not_let_the_background_in():
     y, x = (np.mgrid[:192, :192] + 0.5) / 192
     away = np.hypot(x - 0.5, y - 0.5) / 0.35

@@ -160,6 +160,8 @@ def test_normals_and_followed_points_of_a_mesh_are_exact(a4d) -> None:
     [
         ("a red ball", ("--flow", "dis"), "--flow applies to a source of kind image or"),
         ("bar.png", ("--flow", "dis"), "--flow is found between the frames of a film"),
+        ("bar.png", ("--features", "sfit"), "Did you mean 'sift'?"),
+        ("bar.png", ("--flow", "diss"), "Did you mean 'dis'?"),
         ("bar.png", ("--flow", "dinov2-small"), "is of kind features, not flow"),
         ("bar.png", ("--tracks", 5), "--tracks applies to a source of kind mesh"),
         ("bar.png", ("--normal",), "--normal applies to a source of kind mesh"),
