@@ -217,7 +217,9 @@ def _compare_views(
     if truth.metadata.asset is not None and frames.times is not None and not is_moving(scene):
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
-    frames = frames.seen_by(scene)
+    if own.path.resolve() == truth.path.resolve():
+        # What lens a scene has learnt is that of its own film.
+        frames = frames.seen_by(scene)
     scene, facts = _posed(scene, own, truth, options.poses)
     if options.refine_poses:
         refine_poses(scene, frames, chosen_frames(frames, options.split)[1], options.refine_poses)
