@@ -41,7 +41,7 @@ SMALL = 1e-3
 """Share of the largest part below which another is a speck."""
 
 LARGE = 0.02
-"""Share of the largest part from which another may be the subject's."""
+"""Share of the largest part from which another may be the subject's, and of the subject from which a slab may."""
 
 ALIKE = 0.5
 """Share of a part's pixels whose colours the largest part must have, too."""
@@ -55,7 +55,7 @@ def with_ground(
     backdrop: Array,  # (H, W, 3)
     outside: Mask,  # (H, W)
 ) -> tuple[Mask, bool]:
-    """(H, W) the outside, the shadows that fade into it below the subject, and floors with an edge; are there such?
+    """(H, W) the outside, the shadows that fade into it below the subject, and floors with an edge; are these large?
 
     Ground has the tint of the backdrop and no edges within. A shadow is darker, and without an edge on the way to the
     backdrop. A slab sticks out on both sides of what stands on it, or lies between feet, as low as these.
@@ -74,7 +74,9 @@ def with_ground(
     found |= slabs
     # The seam between ground and the subject is as steep as an outline: what is left of it is thin.
     opened = cv2.morphologyEx((~(outside | found)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return outside | found | (_beside(found) & (opened == 0) & (tint < TINT)), bool(slabs.any())
+    return outside | found | (_beside(found) & (opened == 0) & (tint < TINT)), bool(
+        slabs.sum() > LARGE * (~outside).sum()
+    )
 
 
 def _is_soft(rgb: Array) -> Mask:

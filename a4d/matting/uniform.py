@@ -74,7 +74,7 @@ def key(
     rgb: Array,  # (H, W, 3)
     backdrop: Backdrop,
 ) -> tuple[Mask, bool]:
-    """(H, W) where the subject is, at least in part, and whether something flat under it was taken for the floor.
+    """(H, W) where the subject is, at least in part, and whether anything large and flat under it counts as floor.
 
     All that differs from the backdrop, without the ground, specks, and what shows through holes.
     """
