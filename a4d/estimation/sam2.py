@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from a4d.matting.following import FollowedMask
 from a4d.matting.grabcut import OUTLINE_SIZE, find_subject
-from a4d.matting.propagation import FollowedMask, Mask, clearest_cut, touches_border
+from a4d.matting.masks import Mask, touches_border
+from a4d.matting.propagation import clearest_cut
 from a4d.pixels import Array, shrink
 from a4d.priors.weights_folder import WeightsFolder
 
