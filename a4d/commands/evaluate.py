@@ -359,7 +359,8 @@ def _print(facts: dict[str, Any]) -> None:
         rows = [[format_value(view[column]) for column in columns] for view in views]
         mean = ["mean", *(format_value(facts.pop(column)) for column in columns[1:])]
         split, background = facts.pop("split"), facts.pop("background")
-        print_result(f"scene {facts['scene']} against the {split} frames of {facts['against']} over {background}")
+        of_split = "all" if split == "all" else f"the {split}"
+        print_result(f"scene {facts['scene']} against {of_split} frames of {facts['against']} over {background}")
         if steps := facts.pop("refine_poses", 0):
             print_result(f"its poses were fitted to these very frames before, by {steps} steps each")
         print_table(columns, [*rows, mean])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -165,5 +164,4 @@ def load_sam2(folder: WeightsFolder) -> Sam2:
     from transformers import Sam2VideoModel
 
     # What is written into its memory is held against zero: half precision would move outlines.
-    precise = replace(folder, placement=replace(folder.placement, dtype=torch.float32, offload="none"))
-    return Sam2(precise.model("", Sam2VideoModel, {"model_type": "sam2_video"}))
+    return Sam2(folder.in_single_precision().model("", Sam2VideoModel, {"model_type": "sam2_video"}))

@@ -50,6 +50,9 @@ class Lensed(Protocol):
     def seen_from(self, cameras: Cameras) -> Cameras:
         """The cameras of frames as the scene knows them, part of the autograd graph."""
 
+    def forget_lens(self) -> None:
+        """Know no more than the cameras of frames say."""
+
 
 @runtime_checkable
 class Splatting(Protocol):

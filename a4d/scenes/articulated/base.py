@@ -97,6 +97,11 @@ class ArticulatedScene(Scene):
         """The film's cameras with the focal length that was learnt, as much farther away as it is longer."""
         return cameras.to(self.log_focal.device).dollied(self.log_focal.exp())
 
+    @torch.no_grad()
+    def forget_lens(self) -> None:
+        """Take the cameras of another film as they are."""
+        self.log_focal.zero_()
+
     @property
     def is_moving(self) -> bool:
         """Always."""
