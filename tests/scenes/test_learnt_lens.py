@@ -11,6 +11,8 @@ from articulated_ball import articulated
 from rich.console import Console
 from torch import Tensor
 
+from a4d.fitting.settings import Fitting
+from a4d.fitting.start import start
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.geometry.primitives import creature, paint
 from a4d.objectives import build_objectives
@@ -22,6 +24,7 @@ from a4d.runtime import Runtime
 from a4d.scenes.articulated.gaussians import ArticulatedGaussians
 from a4d.scenes.seed import Seed
 from a4d.views import Frames, build_views
+from a4d.workspace.workspace import Metadata, Workspace
 
 TOO_LONG = 1.15
 """How many times as long the lens is told to be as it is."""
@@ -194,6 +197,18 @@ def test_what_is_near_the_origin_keeps_its_size_through_a_longer_lens() -> None:
     for mine, other in zip(cameras.project(points)[0], longer.project(points)[0], strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-3)
     assert torch.equal(longer.positions, cameras.positions * 1.3)
+
+
+@pytest.mark.parametrize(("film_of", "learnt"), [("same", 0.1), ("other", 0.0)])
+def test_a_scene_brings_no_lens_to_another_film(tmp_path: Path, film_of: str, learnt: float) -> None:
+    scene, folder = painted_creature(50, 1.0, 16), tmp_path / "same.a4d/scenes/fitted"
+    workspace = Workspace.create(tmp_path / f"{film_of}.a4d", Metadata(name=film_of))
+    folder.mkdir(parents=True)
+    scene.log_focal.data.fill_(0.1)
+    scene.save(folder)
+    config = Fitting.model_construct(from_scene=str(folder), scene=None)
+    begun = start(workspace, config, None, Runtime(console=Console(quiet=True)))
+    assert begun.log_focal.item() == pytest.approx(learnt)
 
 
 def test_a_lens_without_a_rate_stays(tmp_path: Path) -> None:

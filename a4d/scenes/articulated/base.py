@@ -115,6 +115,11 @@ class ArticulatedScene(Scene):
         strayed = self.course.parent_from_joint(self._moments(times))[:, 0]
         return replace(seen, world_from_camera=strayed @ seen.world_from_camera)
 
+    @torch.no_grad()
+    def forget_lens(self) -> None:
+        """Take the cameras of another film as they are."""
+        self.log_focal.zero_()
+
     @property
     def is_moving(self) -> bool:
         """Always."""
