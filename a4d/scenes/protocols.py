@@ -50,7 +50,7 @@ class Lensed(Protocol):
     def seen_from(self, cameras: Cameras, times: Sequence[float] | None) -> Cameras:
         """The cameras of frames, at times in [0, 1] if they have any, as the scene knows them; part of the graph."""
 
-    def forget_lens(self) -> None:
+    def forget_cameras(self) -> None:
         """Know no more than the cameras of frames say."""
 
 

@@ -200,15 +200,17 @@ def test_what_is_near_the_origin_keeps_its_size_through_a_longer_lens() -> None:
 
 
 @pytest.mark.parametrize(("film_of", "learnt"), [("same", 0.1), ("other", 0.0)])
-def test_a_scene_brings_no_lens_to_another_film(tmp_path: Path, film_of: str, learnt: float) -> None:
+def test_a_scene_brings_neither_lens_nor_course_to_another_film(tmp_path: Path, film_of: str, learnt: float) -> None:
     scene, folder = painted_creature(50, 1.0, 16), tmp_path / "same.a4d/scenes/fitted"
     workspace = Workspace.create(tmp_path / f"{film_of}.a4d", Metadata(name=film_of))
     folder.mkdir(parents=True)
-    scene.log_focal.data.fill_(0.1)
+    for parameter in (scene.log_focal, *scene.course.parameters()):
+        parameter.data.fill_(0.1)
     scene.save(folder)
     config = Fitting.model_construct(from_scene=str(folder), scene=None)
     begun = start(workspace, config, None, Runtime(console=Console(quiet=True)))
-    assert begun.log_focal.item() == pytest.approx(learnt)
+    for parameter in (begun.log_focal, *begun.course.parameters()):
+        assert parameter.unique().tolist() == pytest.approx([learnt])
 
 
 def test_a_lens_without_a_rate_stays(tmp_path: Path) -> None:

@@ -69,8 +69,6 @@ class ArticulatedScene(Scene):
     def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> Scene:
         """The same shape and bones with other settings; poses that are another function of time begin anew.
 
-        So does the camera's course with them, as that of another film.
-
         Raises:
             ConfigError: the other is of another kind, or the settings are those of another shape or of other bones.
         """
@@ -88,7 +86,6 @@ class ArticulatedScene(Scene):
             device = scene.bag.centres.device
             scene.articulation = PoseNetwork(_loose(len(scene.bag)), config.paced, generator).to(device)
             scene.root = PoseNetwork(_loose(1), config.paced, generator).to(device)
-            scene.course = _steady().to(device)
         return scene
 
     def take(self, tensors: Mapping[str, Tensor]) -> None:
@@ -116,9 +113,10 @@ class ArticulatedScene(Scene):
         return replace(seen, world_from_camera=strayed @ seen.world_from_camera)
 
     @torch.no_grad()
-    def forget_lens(self) -> None:
+    def forget_cameras(self) -> None:
         """Take the cameras of another film as they are."""
-        self.log_focal.zero_()
+        for parameter in (self.log_focal, *self.course.parameters()):
+            parameter.zero_()
 
     @property
     def is_moving(self) -> bool:
