@@ -109,7 +109,7 @@ class ArticulatedScene(Scene):
         seen = cameras.to(self.log_focal.device).dollied(self.log_focal.exp())
         if times is None:
             return seen
-        strayed = self.course.parent_from_joint(self._moments(times))[:, 0]
+        strayed = self.course.parent_from_joint(self._moments(times))[:, 0].to(seen.world_from_camera)
         return replace(seen, world_from_camera=strayed @ seen.world_from_camera)
 
     @torch.no_grad()
