@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec
+from a4d.config import Spec, overlaid
 from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
@@ -90,6 +90,9 @@ class FitDynamic(Fitting):
     unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
     one_sided: Otherwise = Field(
         default=Otherwise(), description="what is different where the film, or each pose, is of one side"
+    )
+    strayed: Spec = Field(
+        default={}, description="what of the optimiser is different where cameras were found by the subject alone"
     )
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
@@ -208,12 +211,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
         seen = frames.subset(frames.select("train"))
         facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
-        if facts.get("cycles") and "cycles_lead" in facts and _are_cameras_found(work.workspace):
-            work.warn(
-                f"the motion seems to repeat {facts['cycles']:.3g} times, which is often wrong with cameras that were "
-                "found; say --cycles N, or --cycles 0 where it does not repeat"
-            )
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
+        if _are_cameras_found(work.workspace):
+            config = config.changed(optimiser=overlaid(config.optimiser, config.strayed))
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
         seed = seed_at_rest(work.workspace, config.from_scene, config.clip)

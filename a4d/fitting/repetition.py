@@ -12,10 +12,13 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
-from a4d.fitting.seeds import SIDES_APART, degrees_around
+from a4d.fitting.seeds import degrees_around, is_bounded
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
+
+SIDES_APART = 100.0
+"""Degrees between two directions at the least, from which little of a subject is never seen."""
 
 CYCLES = "cycles"
 """The setting of scenes that may repeat."""
@@ -46,8 +49,8 @@ class Repeating:
         objectives: theirs.
         seed: how the first guess of the shape is made.
         frames: of which it is made.
-        facts: `cycles`, and where they were looked for `cycles_lead`, the deviations by which they explain the
-            silhouettes better than other numbers; none of a scene that cannot repeat.
+        facts: `cycles`, and where they were looked for `cycles_evidence`, as `Repetition` has it; none of a scene that
+            cannot repeat.
     """
 
     scene: Spec
@@ -84,7 +87,7 @@ def of_its_cycles(
     facts[CYCLES] = scene.get(CYCLES)
     if facts[CYCLES] is None:
         found = find_cycles(frames, seed.radius)
-        facts |= {CYCLES: found.cycles, "cycles_lead": found.lead}
+        facts |= {CYCLES: found.cycles, "cycles_evidence": found.evidence}
         console.print(
             f"The motion repeats {found.cycles:.3g} times in the clip; --cycles N says otherwise."
             if found.cycles
@@ -96,7 +99,8 @@ def of_its_cycles(
     else:
         fitted = _otherwise(fitted, unrepeated, "unrepeated")
     seen = fitted.frames.subset(fitted.frames.select("train"))
-    return fitted if degrees_around(seen) >= SIDES_APART else _otherwise(fitted, one_sided, "one_sided")
+    is_enough = degrees_around(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
+    return fitted if is_enough else _otherwise(fitted, one_sided, "one_sided")
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:

@@ -43,8 +43,8 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
         folder = workspace.scene(config.from_scene)
         scene = begin_from(load_scene(folder), config.scene, draws)
         if isinstance(scene, Lensed) and not folder.resolve().is_relative_to(workspace.path.resolve()):
-            # The lens that it has learnt is that of another film.
-            scene.forget_lens()
+            # What it has learnt of cameras is that of another film.
+            scene.forget_cameras()
         return scene
     choice = config.resolved.scene
     assert choice is not None

@@ -45,12 +45,12 @@ def is_moving(scene: object) -> bool:
 
 @runtime_checkable
 class Lensed(Protocol):
-    """A scene that learns through which lens the frames that show it were taken."""
+    """A scene that learns through which lens, and from where, the frames that show it were taken."""
 
-    def seen_from(self, cameras: Cameras) -> Cameras:
-        """The cameras of frames as the scene knows them, part of the autograd graph."""
+    def seen_from(self, cameras: Cameras, times: Sequence[float] | None) -> Cameras:
+        """The cameras of frames, at times in [0, 1] if they have any, as the scene knows them; part of the graph."""
 
-    def forget_lens(self) -> None:
+    def forget_cameras(self) -> None:
         """Know no more than the cameras of frames say."""
 
 

@@ -159,8 +159,11 @@ class ObservedViews(Views):
         return self._part(self.jittered(whole, seed, self.split, step), step, seed)
 
     def placed(self, batch: ViewBatch, scene: object) -> ViewBatch:
-        """The cameras with the lens that the scene has learnt, where it learns one."""
-        return replace(batch, cameras=scene.seen_from(batch.cameras)) if isinstance(scene, Lensed) else batch
+        """The cameras that the scene has learnt, where it learns any."""
+        if not isinstance(scene, Lensed):
+            return batch
+        times = None if batch.times is None else batch.times.tolist()
+        return replace(batch, cameras=scene.seen_from(batch.cameras, times))
 
     def _pairs(self, frames: Frames, indices: list[int], step: int, seed: int) -> tuple[list[int], list[str]]:
         """Both frames of each pair of a step, and the flow that leads from each to the other."""
