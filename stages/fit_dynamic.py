@@ -232,7 +232,8 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
 
 def _are_cameras_found(workspace: Workspace) -> bool:
     """Whether the cameras were found by the subject itself, some degrees off."""
-    posed = workspace.read_records().get("estimate-pose")
+    records = [record for record in workspace.read_records().values() if record.stage == "estimate-pose"]
+    posed = max(records, key=lambda record: record.finished, default=None)
     return posed is not None and posed.config.get("method") == "object"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,10 +97,10 @@ def of_its_cycles(
     if facts[CYCLES]:
         fitted = _begun_at_one_pose(fitted, facts[CYCLES])
     else:
-        fitted = _otherwise(fitted, unrepeated, "unrepeated")
+        fitted = _otherwise(fitted, unrepeated, "unrepeated", config.without)
     seen = fitted.frames.subset(fitted.frames.select("train"))
     is_enough = degrees_around(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
-    return fitted if is_enough else _otherwise(fitted, one_sided, "one_sided")
+    return fitted if is_enough else _otherwise(fitted, one_sided, "one_sided", config.without)
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
@@ -114,11 +114,14 @@ def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
     return replace(fitted, views=views, frames=fitted.frames.subset(chosen))
 
 
-def _otherwise(fitted: Repeating, others: Otherwise, name: str) -> Repeating:
-    """The same with other settings in place of its own, which a user knows by a name."""
+def _otherwise(fitted: Repeating, others: Otherwise, name: str, left_out: Sequence[str]) -> Repeating:
+    """The same with other settings in place of its own, which a user knows by a name.
+
+    Objectives that are left out need no weight.
+    """
     known = {label for spec in fitted.objectives for label in _labels(spec)}
     for label in others.weights:
-        if label not in known:
+        if label not in known and label.partition("/")[0] not in left_out:
             raise unknown_key(f"{name}.weights.{label}", label, known)
     return replace(
         fitted,

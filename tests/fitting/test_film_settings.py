@@ -1,5 +1,6 @@
 """What a film is fitted with that says less than it might: without repetition, or with poses from one side alone."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +23,7 @@ OBJECTIVES: list[Spec] = [
 ]
 
 
-def fitted(cycles: float, turns: float) -> Repeating:
+def fitted(cycles: float, turns: float, without: Sequence[str] = ()) -> Repeating:
     """The settings for a ball's film that repeats so often while the camera goes around so often."""
     times = torch.arange(COUNT) / COUNT
     cameras = orbit(360 * turns * times, torch.zeros(COUNT), 3.0, 40.0, 16, 16)
@@ -31,7 +32,9 @@ def fitted(cycles: float, turns: float) -> Repeating:
     singles = [cameras[index] for index in range(COUNT)]
     names = [f"{index}" for index in range(COUNT)]
     frames = Frames(pictures, singles, times, names, ["train"] * COUNT)
-    config = SimpleNamespace(scene={"kind": "articulated", "cycles": cycles}, views={}, objectives=OBJECTIVES)
+    kept = [spec for spec in OBJECTIVES if spec["kind"] not in without]
+    scene = {"kind": "articulated", "cycles": cycles}
+    config = SimpleNamespace(scene=scene, views={}, objectives=kept, without=without)
     slower = Otherwise(scene={"motion": {"harmonics": 2}}, seed={"tolerated": 0.5})
     return of_its_cycles(
         config,
@@ -60,3 +63,9 @@ def test_one_side_makes_it_stiffer_and_no_repetition_slower(cycles, turns, is_sl
     assert ("motion" in found.scene) == is_slower
     assert found.scene["cycles"] == cycles
     assert len(found.frames) == (COUNT if is_slower else 12)
+
+
+@pytest.mark.parametrize("without", ["arap", "surface-laplacian"])
+def test_what_is_left_out_needs_no_weight(without):
+    found = fitted(3.0, 0.0, [without])
+    assert {spec["kind"] for spec in found.objectives} == {"arap", "surface-laplacian"} - {without}
