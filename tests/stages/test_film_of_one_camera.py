@@ -85,10 +85,11 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     untold = a4d("evaluate", "waving.a4d", "--protocol", "banmo")
     assert (untold.code, "no shape to compare with" in untold.err) == (4, True)
     assert not any(tensor.any() for tensor in scene.course.parameters()), "these cameras were given"
-    record = Path("waving.a4d/stages/estimate-pose/record.json")
+    record = Path("waving.a4d/stages/poses/record.json")
     record.parent.mkdir(exist_ok=True)
     template = json.loads(Path("waving.a4d/stages/preprocess/record.json").read_text())
-    record.write_text(json.dumps({**template, "name": "estimate-pose", "config": {"method": "object"}, "outputs": []}))
+    posed = {"stage": "estimate-pose", "name": "poses", "outputs": [], "config": {"method": "object"}}
+    record.write_text(json.dumps({**template, **posed}))
     assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--force").code in (0, 7)
     strayed = load_scene(Path("waving.a4d/scenes/fit-dynamic")).course
     assert all(bool(tensor.any()) for tensor in strayed.parameters())
