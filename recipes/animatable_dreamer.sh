@@ -51,6 +51,11 @@ run a4d preprocess "$film" --config "$settings" ${masks:+--masks "$masks"} ${wei
 stage estimate-pose ${cameras:+--cameras "$cameras" --moving} $method $accept
 followed=""
 [ -d "$name/flow" ] || followed="--set without=[flow]"
+if [ -n "$method" ] && has_section coarse; then
+  # Cameras that were found are some degrees off, and so is the hull that the fit begins with.
+  run a4d fit-dynamic "$name" --config "$settings" --name coarse $followed --accept ${A4D_OPTIONS:-}
+  run a4d estimate-pose "$name" --name learnt --from coarse
+fi
 fit fit-dynamic --name "$scene" ${subject:+--prompt "$subject"} $followed
 model="$scene"
 if [ -n "$generate" ]; then

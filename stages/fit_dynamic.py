@@ -231,10 +231,10 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
 
 
 def _are_cameras_found(workspace: Workspace) -> bool:
-    """Whether the cameras were found by the subject itself, some degrees off."""
+    """Whether the cameras were found by the subject itself, some degrees off, or learnt by a scene from such."""
     records = [record for record in workspace.read_records().values() if record.stage == "estimate-pose"]
     posed = max(records, key=lambda record: record.finished, default=None)
-    return posed is not None and posed.config.get("method") == "object"
+    return posed is not None and posed.metrics.get("method") in ("object", "scene")
 
 
 def _choice(config: FitDynamic) -> SceneChoice:

@@ -227,6 +227,7 @@ def _workspace(path: Path) -> Workspace | None:
 def _compare_views(
     judged: tuple[Workspace, str | None], truth: Workspace, options: ViewOptions, device: str
 ) -> dict[str, Any]:
+    from a4d.contents.fitted_cameras import was_fitted_to_present
     from a4d.contents.frames import load_frames
     from a4d.evaluation.judges import chosen_judges, load_judges
     from a4d.evaluation.pose_refinement import refine_poses
@@ -236,12 +237,13 @@ def _compare_views(
     own, name = judged
     names = chosen_judges(options.judges)
     judges = load_judges(names, options.text or (), parse_overrides(options.weights or ()), device)
-    scene, frames = load_scene(own.scene(name), device), load_frames(truth)
+    folder, frames = own.scene(name), load_frames(truth)
+    scene = load_scene(folder, device)
     if truth.metadata.asset is not None and frames.times is not None and not is_moving(scene):
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
-    if own.path.resolve() == truth.path.resolve():
-        # What lens a scene has learnt is that of its own film.
+    if own.path.resolve() == truth.path.resolve() and was_fitted_to_present(own, folder) is not False:
+        # What lens a scene has learnt, and how cameras stray, is that of the cameras that it was fitted to.
         frames = frames.seen_by(scene)
     scene, facts = _posed(scene, own, truth, options.poses)
     if options.refine_poses:

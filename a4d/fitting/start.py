@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from a4d.contents.fitted_cameras import was_fitted_to_present
 from a4d.contents.frames import load_frames
 from a4d.errors import MissingInputError, UsageError
 from a4d.fitting.settings import Fitting
@@ -42,8 +43,8 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
     if config.from_scene:
         folder = workspace.scene(config.from_scene)
         scene = begin_from(load_scene(folder), config.scene, draws)
-        if isinstance(scene, Lensed) and not folder.resolve().is_relative_to(workspace.path.resolve()):
-            # What it has learnt of cameras is that of another film.
+        if isinstance(scene, Lensed) and was_fitted_to_present(workspace, folder) is False:
+            # What it has learnt is how other cameras stray.
             scene.forget_cameras()
         return scene
     choice = config.resolved.scene

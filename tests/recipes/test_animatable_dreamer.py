@@ -206,24 +206,43 @@ def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Pat
     assert read_gltf(tmp_path / "bar.a4d/exports/film.glb").clips[0].duration > 0
 
 
-def test_given_cameras_see_what_moves_and_joints_are_paired_for_the_motion_alone(run_recipe, tmp_path: Path) -> None:
-    program = tmp_path / "programs" / "a4d"
-    program.parent.mkdir()
-    made = '[ "$1" = export ] && mkdir -p "$2/exports/film.glb"'
-    program.write_text(f'#!/bin/sh\necho "$@" >> calls\n{made}\nexit 0\n')
-    program.chmod(0o755)
+@pytest.fixture
+def calls(run_recipe, tmp_path: Path):
+    """What a recipe calls of a4d, which does nothing."""
+
+    def called(*options: str) -> list[str]:
+        program = tmp_path / "programs" / "a4d"
+        program.parent.mkdir(exist_ok=True)
+        made = '[ "$1" = export ] && mkdir -p "$2/exports/film.glb"'
+        program.write_text(f'#!/bin/sh\necho "$@" >> calls\n{made}\nexit 0\n')
+        program.chmod(0o755)
+        path = os.pathsep.join(map(str, (program.parent, Path(sys.executable).parent, os.environ["PATH"])))
+        done = run_recipe(RECIPE, "cat.mp4", "--profile", "compact", "--accept", *options, PATH=path)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "calls").read_text().splitlines()
+
     for name in ("cat.mp4", "cameras.json", "walk.bvh", "pairs.yaml"):
         (tmp_path / name).touch()
-    path = os.pathsep.join(map(str, (program.parent, Path(sys.executable).parent, os.environ["PATH"])))
+    return called
+
+
+def test_given_cameras_see_what_moves_and_joints_are_paired_for_the_motion_alone(calls) -> None:
     given = ("--cameras", "cameras.json", "--motion", "walk.bvh", "--joints", "pairs.yaml")
-    options = ("--profile", "compact", "--accept", *given)
-    done = run_recipe(RECIPE, "cat.mp4", *options, PATH=path)
-    assert done.returncode == 0, done.stderr
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert [call.split()[0] for call in calls] == ["preprocess", "estimate-pose", "fit-dynamic", "export", "export"]
-    assert "--cameras cameras.json --moving" in calls[1]
-    assert all(call.split().count("--accept") == 1 for call in calls)
-    assert ["--joints pairs.yaml" in call for call in calls[3:]] == [False, True]
+    called = calls(*given)
+    assert [call.split()[0] for call in called] == ["preprocess", "estimate-pose", "fit-dynamic", "export", "export"]
+    assert "--cameras cameras.json --moving" in called[1]
+    assert all(call.split().count("--accept") == 1 for call in called)
+    assert ["--joints pairs.yaml" in call for call in called[3:]] == [False, True]
+
+
+def test_cameras_that_are_found_are_learnt_by_a_coarse_fit_before_the_fit(calls) -> None:
+    _, found, coarse, learnt, fit, _ = calls()
+    assert found.startswith("estimate-pose ./cat.a4d")
+    assert "--method object" in found
+    assert "fit-dynamic ./cat.a4d" in coarse
+    assert "--name coarse" in coarse
+    assert learnt == "estimate-pose ./cat.a4d --name learnt --from coarse"
+    assert "--name film" in fit
 
 
 def test_noise_levels_fall_over_eight_thousand_steps() -> None:

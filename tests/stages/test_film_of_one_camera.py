@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from a4d.contents.frames import load_frames
 from a4d.estimation import silhouettes
 from a4d.estimation.repetition import ENOUGH
 from a4d.geometry.cameras import orbit
@@ -88,11 +89,45 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     record = Path("waving.a4d/stages/poses/record.json")
     record.parent.mkdir(exist_ok=True)
     template = json.loads(Path("waving.a4d/stages/preprocess/record.json").read_text())
-    posed = {"stage": "estimate-pose", "name": "poses", "outputs": [], "config": {"method": "object"}}
+    posed = {"stage": "estimate-pose", "name": "poses", "outputs": [], "metrics": {"method": "object"}}
     record.write_text(json.dumps({**template, **posed}))
     assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--force").code in (0, 7)
     strayed = load_scene(Path("waving.a4d/scenes/fit-dynamic")).course
     assert all(bool(tensor.any()) for tensor in strayed.parameters())
+
+
+def test_cameras_as_a_scene_has_learnt_them_become_those_of_the_film(a4d, film: Path) -> None:
+    workspace = Path("waving.a4d")
+    still = ("fit-static", "waving.a4d", "--iterations", 0, "--set", "scene.count=50")
+    rough = ("fit-dynamic", "waving.a4d", *QUICK, "--cycles", CYCLES, "--name", "rough")
+    rough = (*rough, "--set", "optimiser.rates.course=1.0e-2", "--iterations", 2)
+    learn = ("estimate-pose", "waving.a4d", "--from", "rough", "--name", "learnt")
+    assert a4d("preprocess", film).code == 0
+    assert a4d(*still).code == 0
+    refused = a4d(*learn[:3], "fit-static")
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "has learnt nothing of its cameras" in refused.err
+    assert a4d(*rough).code in (0, 7)
+    seen, judge = load_frames(Workspace.open(workspace)), ("evaluate", "waving.a4d", "--scene", "rough", "--json")
+    judged = a4d(*judge).json["psnr"]
+    through = seen.seen_by(load_scene(workspace / "scenes/rough"))
+    taken = a4d(*learn, "--json")
+    assert taken.code == 0, taken.err
+    now = load_frames(Workspace.open(workspace))
+    for before, meant, after in zip(seen.cameras, through.cameras, now.cameras, strict=True):
+        assert torch.allclose(after.world_from_camera, meant.world_from_camera, atol=1e-5)
+        assert not torch.allclose(after.world_from_camera, before.world_from_camera, atol=1e-3)
+    assert torch.equal(now.times, seen.times)
+    assert (now.splits, now.names) == (seen.splits, seen.names)
+    assert taken.json["metrics"]["turned_degrees"] > 0.05
+    assert a4d(*judge).json["psnr"] == pytest.approx(judged, abs=0.01), "the scene does not stray a second time"
+    stays = (workspace / "transforms.json").read_bytes()
+    for command in (("preprocess", film), rough, learn):
+        assert "up to date" in a4d(*command).out
+    again = a4d(*learn, "--force")
+    assert (again.code, "was not fitted to the present cameras" in again.err) == (2, True)
+    assert (workspace / "transforms.json").read_bytes() == stays
+    assert a4d(*still, "--dry-run", "--json").json["status"] == "would run", "it was fitted to the former cameras"
 
 
 @pytest.mark.usefixtures("coarse")
