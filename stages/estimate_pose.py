@@ -94,9 +94,9 @@ def _require_applicable(config: PoseSettings, method: str) -> None:
     for name, methods in APPLIES.items():
         if method in methods or getattr(config, name) == PoseSettings.model_fields[name].default:
             continue
-        meant = " or ".join(f"--method {each}" for each in methods if each != "people")
+        option, meant = name.removesuffix("_scene"), " or ".join(f"--method {each}" for each in methods if each != "people")
         raise UsageError(
-            f"--{name.removesuffix('_scene')} applies to {meant}, and the cameras are those of --method {method}", REMEDIES.get(name, FOLLOW)
+            f"--{option} applies to {meant}, and the cameras are those of --method {method}", REMEDIES.get(name, FOLLOW)
         )
 
 
