@@ -94,7 +94,8 @@ def _require_applicable(config: PoseSettings, method: str) -> None:
     for name, methods in APPLIES.items():
         if method in methods or getattr(config, name) == PoseSettings.model_fields[name].default:
             continue
-        option, meant = name.removesuffix("_scene"), " or ".join(f"--method {each}" for each in methods if each != "people")
+        meant = " or ".join(f"--method {each}" for each in methods if each != "people")
+        option = name.removesuffix("_scene")
         raise UsageError(
             f"--{option} applies to {meant}, and the cameras are those of --method {method}", REMEDIES.get(name, FOLLOW)
         )

@@ -1,10 +1,11 @@
 """Animals from one orbiting camera that nobody tells: what `articulated.py` scores, with cameras found from the film.
 
 python tests/bench/articulated_poses.py DATA [fox horse shark] [--cycles 5] [--turns 2] [--frames 60] [--size 160]
-    [--films FOLDER] [--set KEY=VALUE]...
+    [--once] [--films FOLDER] [--set KEY=VALUE]...
 
-The film has masks and its field of view is told. `estimate-pose --method object` finds the cameras, the recipe fits the
-scene, and one similarity brings the truth to it. Printed is also by how many degrees turns between frames are wrong.
+The film has masks and its field of view is told. `estimate-pose --method object` finds the cameras, a coarse fit learns
+how they stray (but for --once), the recipe fits the scene, and one similarity brings the truth to it. Printed is also
+by how many degrees turns between frames are wrong, of cameras that the scene begins with and as it has learnt them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from object_pose import compared
 from PIL import Image
 from torch import Tensor
 
+from a4d.contents.frames import load_frames
 from a4d.contents.stored_pictures import StoredPictures
 from a4d.evaluation.alignment import align
 from a4d.evaluation.views import compare_views
@@ -51,11 +53,10 @@ def as_picture(film: Film, path: Path) -> None:
     first.save(path, format="PNG", save_all=True, append_images=others, duration=40, disposal=1)
 
 
-def turned_apart(film: Film, workspace: Workspace) -> str:
+def turned_apart(film: Film, frames: Frames) -> str:
     """How far the cameras are from those that took the film."""
-    true, found = (read_transforms(folder / "transforms.json") for folder in (film.folder, workspace.path))
-    count = len(found)
-    return compared(found.world_from_camera, true.world_from_camera[:count])
+    true = read_transforms(film.folder / "transforms.json").world_from_camera[: len(frames)]
+    return compared(torch.cat([camera.world_from_camera for camera in frames.cameras]).double().numpy(), true)
 
 
 def in_found_world(film: Film, meshes: list[Mesh], moments: list[int]) -> Tensor:
@@ -104,7 +105,7 @@ def in_found_time() -> float:
 @torch.no_grad()
 def report(film: Film, workspace: Workspace, name: str) -> str:
     """A line per figure."""
-    scene, moments = load_scene(workspace.scene(name)), list(articulated.SCORED)
+    scene, frames, moments = load_scene(workspace.scene(name)), load_frames(workspace), list(articulated.SCORED)
     assert isinstance(scene, ArticulatedGaussians)
     times = film.times * in_found_time()
     meshes = [scene.mesh(float(times[moment])) for moment in moments]
@@ -116,7 +117,8 @@ def report(film: Film, workspace: Workspace, name: str) -> str:
     pairs = [material_error(scene, there, frame) for frame in there.references]
     error, still = (sum(each) / len(each) for each in zip(*pairs, strict=True))
     rows = {
-        "cameras": turned_apart(film, workspace),
+        "cameras": turned_apart(film, frames),
+        "as learnt": turned_apart(film, frames.seen_by(scene)),
         "cycles": f"{workspace.read_records()[name].metrics['cycles']:.2f} were found",
         "ours": chamfer(there, [mesh.vertices for mesh in meshes], meshes[0].faces),
         "frame 0 held": chamfer(there, [there.vertices[0]] * len(moments), film.faces),
@@ -136,6 +138,7 @@ def main() -> None:
     parser.add_argument("--turns", type=float, default=2)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--once", action="store_true", help="fit to the cameras as they were found")
     parser.add_argument("--films", type=Path, default=None, help="keep the films there")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     options = parser.parse_args()
@@ -150,6 +153,9 @@ def main() -> None:
             began = time.process_time()
             run("preprocess", "untold.png", "--config", RECIPE, "--force", "-q")
             run("estimate-pose", "untold.a4d", "--method", "object", "--fov", articulated.FOV, "--force", "-q")
+            if not options.once:
+                run("fit-dynamic", "untold.a4d", "--name", "coarse", "--config", RECIPE, "--force", "-q")
+                run("estimate-pose", "untold.a4d", "--name", "learnt", "--from", "coarse", "--force", "-q")
             settings = [part for each in options.settings for part in ("--set", each)]
             run("fit-dynamic", "untold.a4d", "--config", RECIPE, *settings, "--force", "-q")
             print(f"{animal}: {time.process_time() - began:.0f} s of processor time")
