@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,8 +44,7 @@ def take_learnt(work: Transaction, config: PoseSettings) -> dict[str, Any]:
             f"the scene '{name}' has learnt nothing of its cameras",
             "`a4d fit-dynamic` learns how those stray that --method object found",
         )
-    staged = work.output(CAMERAS_FILE)
-    write_transforms(staged, with_splits(_moved(learnt, workspace.path, staged.parent), config.test_every))
+    write_transforms(work.output(CAMERAS_FILE), with_splits(_staged(work, learnt), config.test_every))
     turned = said.world_from_camera[:, :3, :3].swapaxes(-1, -2) @ learnt.world_from_camera[:, :3, :3]
     return {"cameras": len(said), "method": "scene", "turned_degrees": float(angles(turned).mean())}
 
@@ -70,10 +68,9 @@ def _camera(said: PosedCapture, index: int) -> Cameras:
     return Cameras(pose, intrinsics, width, height)
 
 
-def _moved(capture: PosedCapture, before: Path, after: Path) -> PosedCapture:
-    """The same with its files in another folder."""
-
-    def moved(files: tuple[Path | None, ...] | None) -> tuple[Path | None, ...] | None:
-        return files and tuple(file and after / file.relative_to(before) for file in files)
-
-    return replace(capture, images=moved(capture.images), masks=moved(capture.masks), depths=moved(capture.depths))
+def _staged(work: Transaction, capture: PosedCapture) -> PosedCapture:
+    """The same with its files as `transforms.json` will name them, which is staged beside folders that are not."""
+    root, folder = work.workspace.path, work.output(CAMERAS_FILE).parent
+    images = tuple(folder / image.relative_to(root) for image in capture.images)
+    depths = capture.depths and tuple(file and folder / file.relative_to(root) for file in capture.depths)
+    return replace(capture, images=images, depths=depths)
