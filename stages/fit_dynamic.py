@@ -207,12 +207,13 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     draws, place, facts = generator(runtime.seed, "begin"), placement(config, runtime), dict[str, Any]()
     kind = None if config.from_scene else config.seed
     if kind is not None:
-        frames = observed_clip(work.workspace, config.clip)
+        frames, found = observed_clip(work.workspace, config.clip), _found_cameras(work.workspace)
+        config = _as_learnt(config, found)
         repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
         seen = frames.subset(frames.select("train"))
         facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
-        if _are_cameras_found(work.workspace):
+        if found:
             config = config.changed(optimiser=overlaid(config.optimiser, config.strayed))
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
@@ -230,11 +231,18 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     return metrics
 
 
-def _are_cameras_found(workspace: Workspace) -> bool:
-    """Whether the cameras were found by the subject itself, some degrees off, or learnt by a scene from such."""
+def _found_cameras(workspace: Workspace) -> dict[str, Any]:
+    """What is known of cameras that were found by the subject itself, some degrees off, or learnt from such."""
     records = [record for record in workspace.read_records().values() if record.stage == "estimate-pose"]
     posed = max(records, key=lambda record: record.finished, default=None)
-    return posed is not None and posed.metrics.get("method") in ("object", "scene")
+    return posed.metrics if posed is not None and posed.metrics.get("method") in ("object", "scene") else {}
+
+
+def _as_learnt(config: FitDynamic, found: Mapping[str, Any]) -> FitDynamic:
+    """The settings with as many cycles as the cameras were learnt with, which another number would contradict."""
+    if found.get("cycles") is None or (config.scene or {}).get("cycles", 0) is not None:
+        return config
+    return config.changed(scene={**(config.scene or {}), "cycles": found["cycles"]})
 
 
 def _choice(config: FitDynamic) -> SceneChoice:

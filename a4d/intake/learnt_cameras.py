@@ -46,7 +46,9 @@ def take_learnt(work: Transaction, config: PoseSettings) -> dict[str, Any]:
         )
     write_transforms(work.output(CAMERAS_FILE), with_splits(_staged(work, learnt), config.test_every))
     turned = said.world_from_camera[:, :3, :3].swapaxes(-1, -2) @ learnt.world_from_camera[:, :3, :3]
-    return {"cameras": len(said), "method": "scene", "turned_degrees": float(angles(turned).mean())}
+    facts = {"cameras": len(said), "method": "scene", "turned_degrees": float(angles(turned).mean())}
+    cycles = workspace.read_records()[name].metrics.get("cycles")
+    return facts if cycles is None else {**facts, "cycles": cycles}
 
 
 @torch.no_grad()

@@ -89,11 +89,12 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     record = Path("waving.a4d/stages/poses/record.json")
     record.parent.mkdir(exist_ok=True)
     template = json.loads(Path("waving.a4d/stages/preprocess/record.json").read_text())
-    posed = {"stage": "estimate-pose", "name": "poses", "outputs": [], "metrics": {"method": "object"}}
+    posed = {"stage": "estimate-pose", "name": "poses", "outputs": [], "metrics": {"method": "scene", "cycles": 4.9}}
     record.write_text(json.dumps({**template, **posed}))
     assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--force").code in (0, 7)
-    strayed = load_scene(Path("waving.a4d/scenes/fit-dynamic")).course
-    assert all(bool(tensor.any()) for tensor in strayed.parameters())
+    scene = load_scene(Path("waving.a4d/scenes/fit-dynamic"))
+    assert all(bool(tensor.any()) for tensor in scene.course.parameters())
+    assert scene.config.cycles == 4.9, "with so many the cameras were learnt"
 
 
 def test_cameras_as_a_scene_has_learnt_them_become_those_of_the_film(a4d, film: Path) -> None:
@@ -120,6 +121,7 @@ def test_cameras_as_a_scene_has_learnt_them_become_those_of_the_film(a4d, film: 
     assert torch.equal(now.times, seen.times)
     assert (now.splits, now.names) == (seen.splits, seen.names)
     assert taken.json["metrics"]["turned_degrees"] > 0.05
+    assert taken.json["metrics"]["cycles"] == CYCLES
     assert a4d(*judge).json["psnr"] == pytest.approx(judged, abs=0.01), "the scene does not stray a second time"
     stays = (workspace / "transforms.json").read_bytes()
     for command in (("preprocess", film), rough, learn):
