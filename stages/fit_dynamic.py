@@ -88,6 +88,9 @@ class FitDynamic(Fitting):
         default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
     )
     unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
+    partly_seen: Otherwise = Field(
+        default=Otherwise(), description="what is different where the film never goes to some sides of its subject"
+    )
     one_sided: Otherwise = Field(
         default=Otherwise(), description="what is different where the film, or each pose, is of one side"
     )
@@ -205,7 +208,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     kind = None if config.from_scene else config.seed
     if kind is not None:
         frames = observed_clip(work.workspace, config.clip)
-        repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
+        repeating = of_its_cycles(
+            config, kind, config.unrepeated, config.partly_seen, config.one_sided, frames, runtime.console
+        )
         seen = frames.subset(frames.select("train"))
         facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
         if facts.get("cycles") and "cycles_lead" in facts and _are_cameras_found(work.workspace):

@@ -12,7 +12,7 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
-from a4d.fitting.seeds import SIDES_APART, degrees_around
+from a4d.fitting.seeds import ALL_SIDES, SIDES_APART, degrees_around
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
@@ -59,7 +59,13 @@ class Repeating:
 
 
 def of_its_cycles(
-    config: Fitting, seed: SeedConfig, unrepeated: Otherwise, one_sided: Otherwise, frames: Frames, console: Console
+    config: Fitting,
+    seed: SeedConfig,
+    unrepeated: Otherwise,
+    partly_seen: Otherwise,
+    one_sided: Otherwise,
+    frames: Frames,
+    console: Console,
 ) -> Repeating:
     """The settings for a film whose motion repeats so often, which is found where they do not say it.
 
@@ -70,6 +76,7 @@ def of_its_cycles(
         config: complete.
         seed: how the first guess of the shape is made.
         unrepeated: what is different where the motion does not repeat.
+        partly_seen: what is different where the film never goes to some sides.
         one_sided: what is different where the frames of which the shape is made are not from sides far apart.
         frames: of the film.
         console: is told what was found.
@@ -95,8 +102,13 @@ def of_its_cycles(
         fitted = _begun_at_one_pose(fitted, facts[CYCLES])
     else:
         fitted = _otherwise(fitted, unrepeated, "unrepeated")
-    seen = fitted.frames.subset(fitted.frames.select("train"))
-    return fitted if degrees_around(seen) >= SIDES_APART else _otherwise(fitted, one_sided, "one_sided")
+    if _degrees(frames) < ALL_SIDES:
+        fitted = _otherwise(fitted, partly_seen, "partly_seen")
+    return fitted if _degrees(fitted.frames) >= SIDES_APART else _otherwise(fitted, one_sided, "one_sided")
+
+
+def _degrees(frames: Frames) -> float:
+    return degrees_around(frames.subset(frames.select("train")))
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:

@@ -45,6 +45,11 @@ Of a running fox that a camera sees while it swings by 45 degrees to either side
 15 % of the diagonal to the truth, and the inflated outline of one of them 3.4 %.
 """
 
+ALL_SIDES = 135.0
+"""Degrees between two directions, from which a film counts as one that shows its subject from all sides.
+
+A camera that goes round once comes to 180 less twice its elevation.
+"""
 
 OUTLINE = 1024
 """Pixels of the longer side of outlines that carve a hull, which are all held at once: a cell is wider than theirs."""

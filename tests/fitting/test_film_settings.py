@@ -37,10 +37,18 @@ def fitted(cycles: float, turns: float) -> Repeating:
         config,
         SeedConfig(kind="film"),
         slower,
+        Otherwise(weights={"surface-laplacian/colours": 1.0}),
         Otherwise(weights={"arap": 3.0, "surface-laplacian/colours": 2.0}),
         frames,
         Console(quiet=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("turns", "weights"), [(0.4, [1.0, 5.0, 0.0]), (0.32, [1.0, 5.0, 1.0]), (0.2, [3.0, 5.0, 2.0])]
+)
+def test_colours_follow_their_neighbours_where_a_film_never_goes_to_some_sides(turns, weights):
+    assert [spec["weight"] for spec in fitted(0.0, turns).objectives] == weights
 
 
 @pytest.mark.parametrize(
