@@ -216,8 +216,11 @@ def _of_a_file(known: Known) -> Seed:
 
 def _of_a_model(known: Known) -> Seed:
     """What a model makes of the first picture."""
-    model = load_image_to_shape(shape_model(known.config), known.placement, known.config.options)
-    return _placed(surface_of(model.shape(known.frames.rgba[0])), known.frames, is_oriented=True)
+    # The model is gone before its surface is sought: either may take gigabytes.
+    field = load_image_to_shape(shape_model(known.config), known.placement, known.config.options).shape(
+        known.frames.rgba[0]
+    )
+    return _placed(surface_of(field), known.frames, is_oriented=True)
 
 
 def _placed(mesh: Mesh, frames: Frames, is_oriented: bool) -> Seed:

@@ -179,8 +179,15 @@ def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: P
 
 
 @pytest.mark.usefixtures("fitted")
+def test_an_exported_surface_looks_like_its_scene(a4d) -> None:
+    result = a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64, "--json")
+    assert result.json["metrics"]["glb_psnr"] > 28, "24 as it is fused"
+
+
+@pytest.mark.usefixtures("fitted")
 def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d) -> None:
-    assert a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64).code == 0
+    as_fused = ("--formats", "glb", "--resolution", 64, "--texture", 0)
+    assert a4d("export", "creature.a4d", *as_fused).code == 0
     itself = a4d("evaluate", "creature.a4d", "--against", "creature.a4d/exports/creature.glb", "--json").json
     assert itself["chamfer"] < 0.02
     assert itself["f_score"] > 0.8
