@@ -64,6 +64,9 @@ RIG_GATES = (
 )
 """A surface whose joints tell the motion of loose bones."""
 
+OF_GAUSSIANS = ("canonical", "ply", "splat")
+"""Formats that are refused where there are none, which come first: nothing has been made for nothing then."""
+
 TEXEL_BYTES = 64
 """Of a texture while it is baked, at the least: which face lies there, where on it, and its colours."""
 
@@ -223,7 +226,7 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     if formats == "auto":
         formats = "glb,ply,splat,mp4" if job.subject.has_gaussians else "glb,mp4"
     metrics: dict[str, Any] = {}
-    for name in formats.split(","):
+    for name in sorted(formats.split(","), key=lambda name: name not in OF_GAUSSIANS):
         metrics.update(WRITERS[name](job))
     _warn_of_left_out(job, formats.split(","))
     return metrics

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec
+from a4d.config import Spec, overlaid
 from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
@@ -93,6 +93,9 @@ class FitDynamic(Fitting):
     )
     one_sided: Otherwise = Field(
         default=Otherwise(), description="what is different where the film, or each pose, is of one side"
+    )
+    strayed: Spec = Field(
+        default={}, description="what of the optimiser is different where cameras were found by the subject alone"
     )
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
@@ -213,12 +216,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         )
         seen = frames.subset(frames.select("train"))
         facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
-        if facts.get("cycles") and "cycles_lead" in facts and _are_cameras_found(work.workspace):
-            work.warn(
-                f"the motion seems to repeat {facts['cycles']:.3g} times, which is often wrong with cameras that were "
-                "found; say --cycles N, or --cycles 0 where it does not repeat"
-            )
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
+        if _are_cameras_found(work.workspace):
+            config = config.changed(optimiser=overlaid(config.optimiser, config.strayed))
         scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
     else:
         seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
@@ -237,7 +237,8 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
 
 def _are_cameras_found(workspace: Workspace) -> bool:
     """Whether the cameras were found by the subject itself, some degrees off."""
-    posed = workspace.read_records().get("estimate-pose")
+    records = [record for record in workspace.read_records().values() if record.stage == "estimate-pose"]
+    posed = max(records, key=lambda record: record.finished, default=None)
     return posed is not None and posed.config.get("method") == "object"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a4d.config import Config, part_of, united
 from a4d.errors import MissingInputError, UsageError
+from a4d.estimation.raft.config import correlation_bytes
 from a4d.intake.settings import (
     CaptureSettings,
     ChannelSettings,
@@ -49,8 +50,9 @@ REMEDIES = {
 
 
 def memory(config: Config) -> list[Demand]:
-    """One square picture; what a mesh's clip takes is known when it has been read."""
-    return [Demand("size", PICTURE_PIXEL * part_of(config, ImageSettings).size ** 2)]
+    """One square picture, and all pairs of two where a model finds flow; what a mesh's clip takes is known later."""
+    size, is_paired = part_of(config, ImageSettings).size, part_of(config, ChannelSettings).flow_model is not None
+    return [Demand("size", PICTURE_PIXEL * size**2 + is_paired * correlation_bytes(size))]
 
 
 def run(work: Transaction, config: Config, runtime: Runtime) -> dict[str, Any]:

@@ -88,6 +88,15 @@ class ShapeOptions:
         typer.Option(help="banmo adds its tables' figures, each moment as the workspace's camera sees it."),
     ] = "own"
 
+    def require_compared(self, compare: str) -> None:
+        """Refuse what is about shapes where none are compared.
+
+        Raises:
+            UsageError: BANMo's figures are asked of views.
+        """
+        if self.protocol == "banmo" and compare == "views":
+            raise UsageError("--protocol banmo is about shapes", f"Leave it or --compare {compare} out")
+
 
 def evaluate(
     *,
@@ -135,32 +144,46 @@ def evaluate(
         brought to the truth's depth, turned and shifted; percent is of the truth's longest side
     """
     place = resolve_device(device)
-    if shapes.protocol == "banmo" and compare in ("views", "turntable"):
-        raise UsageError("--protocol banmo is about shapes", f"Leave it or --compare {compare} out")
     if compare == "turntable":
         _require_unsaid({"against": against, "against_scene": against_scene}, views, shapes)
-        (print_json if json else _print)(_turn_around(target, scene, views, place))
-        return
-    own, given = _workspace(target), _workspace(against or target)
-    candidate, reference = _shapes((target, own, scene), (against, given, against_scene), shapes)
-    facts: dict[str, Any] = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
-    facts["against"] = str(against or target)
+        facts = _turn_around(target, scene, views, place)
+    else:
+        shapes.require_compared(compare)
+        own, given = _workspace(target), _workspace(against or target)
+        sources = _shapes((target, own, scene), (against, given, against_scene), shapes)
+        facts = {"workspace": str(target), "scene": own.scene(scene).name} if own else {"mesh": str(target)}
+        facts["against"] = str(against or target)
+        facts |= _compare((own, scene), given, sources, compare, (views, shapes), place)
+    (print_json if json else _print)(facts)
+
+
+def _compare(
+    judged: tuple[Workspace | None, str | None],
+    given: Workspace | None,
+    sources: tuple[ShapeSource, ShapeSource | None],
+    compare: Literal["auto", "views", "shape"],
+    options: tuple[ViewOptions, ShapeOptions],
+    device: str,
+) -> dict[str, Any]:
+    """All that is wanted and that the truth tells, of a scene or a mesh."""
+    (own, scene), (candidate, reference), (views, shapes) = judged, sources, options
     is_known = reference is not None or _has_truth(given)
-    if not is_known and (compare == "shape" or own is None or shapes.protocol == "banmo"):
+    if given is not None and not is_known and (compare == "shape" or own is None or shapes.protocol == "banmo"):
         raise MissingInputError(
-            f"{against or target} holds no shape to compare with",
+            f"{given.path} holds no shape to compare with",
             "Give --against a mesh file or a workspace that was made from a mesh, or --against-scene",
         )
+    facts: dict[str, Any] = {}
     with ExitStack() as stack:
         for workspace in filter(None, (own, given)):
             stack.enter_context(naming_the_run(workspace))
         if own is not None and given is not None and reference is None and compare != "shape":
-            facts |= _compare_views((own, scene), given, views, place)
+            facts |= _compare_views((own, scene), given, views, device)
         elif compare == "views" or views.judges:
             raise UsageError("views are those of a workspace's frames", "Leave --compare, --judges or --against out")
         if is_known and compare != "views":
-            facts |= _compare_shapes(candidate, reference, given, shapes, place)
-    (print_json if json else _print)(facts)
+            facts |= _compare_shapes(candidate, reference, given, shapes, device)
+    return facts
 
 
 def _shapes(
@@ -336,7 +359,8 @@ def _print(facts: dict[str, Any]) -> None:
         rows = [[format_value(view[column]) for column in columns] for view in views]
         mean = ["mean", *(format_value(facts.pop(column)) for column in columns[1:])]
         split, background = facts.pop("split"), facts.pop("background")
-        print_result(f"scene {facts['scene']} against the {split} frames of {facts['against']} over {background}")
+        of_split = "all" if split == "all" else f"the {split}"
+        print_result(f"scene {facts['scene']} against {of_split} frames of {facts['against']} over {background}")
         if steps := facts.pop("refine_poses", 0):
             print_result(f"its poses were fitted to these very frames before, by {steps} steps each")
         print_table(columns, [*rows, mean])

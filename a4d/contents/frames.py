@@ -62,7 +62,7 @@ def training_cameras(workspace: Workspace, most: int) -> tuple[Cameras, ...]:
     path = workspace.path / "transforms.json"
     if not path.is_file():
         return ()
-    capture = read_transforms(path, CaptureChoice(skip_missing=True))
+    capture = read_transforms(path, CaptureChoice(unseen=True))
     splits = capture.splits or ("train",) * len(capture)
     training = [index for index, split in enumerate(splits) if split not in ("test", UNSEEN)]
     chosen = np.unique(np.linspace(0, len(training) - 1, min(most, len(training))).round().astype(int)).tolist()

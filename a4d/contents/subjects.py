@@ -213,7 +213,7 @@ def _scene_moments(workspace: Workspace, request: SubjectRequest, scene: Moving)
         return Moments(_even(count), scene.seconds / max(1, count - 1), scene.is_periodic)
     path = workspace.path / "transforms.json"
     if request.moments is None and path.is_file():
-        stated = read_transforms(path, CaptureChoice(skip_missing=True)).times
+        stated = read_transforms(path, CaptureChoice(unseen=True)).times
         times = () if stated is None else tuple(sorted(set(stated.tolist())))
         if len(times) > 1:
             return Moments(times, 1 / _fps(workspace, request))

@@ -1,58 +1,59 @@
 """How often a motion repeats in a film, by its silhouettes, wherever the camera was.
 
-A camera that moves makes frames of one pose look different, so that frames cannot be compared by themselves. But what a
-moment shows is told by others of the same pose: the visual hull of their masks covers its own. So every frame is held
-against the hull of the frames that would be in its phase, in other cycles, if the motion repeated so many times. How
-well a few frames bound a shape depends on where they were taken from, too; this is known from a shape that stands still
-in the same cameras, and taken off.
+A camera that moves makes frames of one pose look different, so that frames cannot be compared by themselves. But two
+frames of one pose bound each other: each silhouette is covered by the hull of both. How much is left bare, in the mean
+of all pairs that are so far apart in time, falls whenever they are whole cycles apart. One such dip may be the course
+of the camera, or a gesture; a motion that repeats has one after another, at even distances, and pairs that are less
+alike in between. Errors of cameras that were found add to all pairs alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
+from a4d.estimation.silhouettes import PARTNERS, Silhouettes, silhouettes
 from a4d.views import Frames
 
 MOST_FRAMES = 120
 """That are looked at, evenly spread."""
 
-FEWEST = 3.0
-"""Cycles that are looked for at the least."""
-
 FRAMES_OF_CYCLE = 8
-"""At the least: with fewer, partners are too far in phase."""
+"""At the least: with fewer, a dip is not seen between its neighbours."""
 
-GRID, PIXELS = 48, 48
-"""Voxels along the cube and pixels along an image: a voxel is about as wide as a pixel, so that hulls have no holes."""
+FEWEST_DIPS = 2
+"""Of one alone nothing is known to repeat."""
 
-OUTLINE = 0.3
-"""Coverage from which a wide pixel counts as the subject's."""
+LONGEST = 0.93
+"""Of the film: frames that are further apart are too few."""
 
-PARTNERS = 6
-"""Frames whose hull is held against one: with fewer it is too large, with more they are too far in phase."""
+SHORTEST = 0.04
+"""Of the film: frames that are nearer look alike whatever they show."""
 
-STANDING = 0.5
-"""Share of the frames that have a voxel on the subject, of the shape that stands still."""
+LEVEL = 0.01
+"""Of a silhouette: shares left bare are compared by their ratios from there on; below, they are single pixels."""
 
-FINEST = 0.25
-"""Steps, in cycles, between numbers that are tried; half a cycle off, frames of all poses are mixed."""
+SIDES, SHARED = 12, 0.5
+"""Ranges of the angle between two views, and how much of what pairs of each have in common is taken off.
 
-CLEAR, AHEAD, LEAST = 2.5, 1.5, 0.02
-"""By how many deviations a number must be better than others usually are, by how many times as much as any other
-number, and by which share of the silhouettes. Of five cycles in two turns, a fox, a horse and a shark have 4.3, 4.5
-and 3.6 deviations and are 2.4, 2.1 and 2.2 times ahead; a single cycle of the fox has 1.9, and is 1.1 times ahead."""
+Views from opposite sides tell more of each other than others do, and while a camera turns evenly that comes again and
+again. To take all of it off would leave nothing of a motion in step with the turns.
+"""
 
-AS_GOOD = 0.8
-"""Of the best one's lead: of two such numbers, of which one is a multiple, the larger is meant."""
+WIDTH = 0.12
+"""Of a cycle, to both sides, of what counts as a dip or as what is between two."""
 
-SPREAD = 1.4826
-"""Standard deviations in a median absolute deviation, of a normal distribution."""
+STEP, FINER = 0.05, 0.01
+"""Between numbers of cycles that are tried, and by which the best is brought to its place."""
+
+AROUND = 0.25
+"""Cycles by which that place may be off."""
+
+ENOUGH = 0.45
+"""Evidence at the least. A fox and a horse with cameras that were found have 1.8 and 1.1 where they repeat five times
+in two turns, .1 at most where they do not, and .3 where the cameras are wrong altogether."""
 
 
 @dataclass(frozen=True)
@@ -61,91 +62,77 @@ class Repetition:
 
     Args:
         cycles: how often the motion repeats in the clip; 0 where it does not, or too seldom to be told.
-        lead: deviations by which the best number explains the silhouettes better than others usually do.
+        evidence: of the best number, 0 where nothing speaks for any: how deep its dips are, by the logarithm of what is
+            left bare, times how many there are beside the first.
         tried: the numbers of cycles.
-        errors: of each, the area by which hull and silhouette differ over that of the silhouette, on average, less that
-            of a shape that stands still.
+        depths: of each, how deep the dips are: the mean of the least deep one and of all.
     """
 
     cycles: float
-    lead: float
+    evidence: float
     tried: tuple[float, ...]
-    errors: tuple[float, ...]
+    depths: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class _Silhouettes:
-    """F frames, and V voxels as each sees them.
+class Lags:
+    """How unlike frames are by how far apart they are in time.
 
     Args:
-        times: (F,) in [0, 1].
-        inside: (F, V) bool, whether a voxel lies on the subject.
-        pixel: (F, V) int64 the pixel that shows it, or the number of pixels where none does.
-        masks: (F, P) bool.
+        sums: (F + 1,) of the logarithms of what is left bare, of all pairs less than so many Fths of a film apart.
+        counts: (F + 1,) number of these pairs.
     """
 
-    times: NDArray[np.float64]
-    inside: NDArray[np.bool_]
-    pixel: NDArray[np.int64]
-    masks: NDArray[np.bool_]
+    sums: NDArray[np.float64]
+    counts: NDArray[np.float64]
 
-    def of_standing(self) -> _Silhouettes:
-        """The same views of the voxels that are on the subject in many frames, as a shape that stands still."""
-        stands = self.inside.mean(axis=0) >= STANDING
-        masks = np.zeros((len(self.masks), self.masks.shape[1] + 1), bool)
-        for mask, pixel in zip(masks, self.pixel, strict=True):
-            mask[pixel[stands]] = True
-        masks[:, -1] = False
-        inside = np.stack([mask[pixel] for mask, pixel in zip(masks, self.pixel, strict=True)])
-        return replace(self, inside=inside, masks=masks[:, :-1])
+    def mean(self, lag: float, within: float) -> float:
+        """Of pairs about so far apart, in parts of the film; not a number where there are none."""
+        frames = len(self.sums) - 1
+        if lag > LONGEST:
+            return np.nan
+        first = max(int(np.ceil((lag - within) * frames)), 0)
+        end = min(max(int((lag + within) * frames), first) + 1, frames)
+        return float((self.sums[end] - self.sums[first]) / max(self.counts[end] - self.counts[first], 1e-9))
 
-    def error(self, cycles: float) -> float:
-        """The mean area of hull and silhouette that the other does not share, over the silhouette's."""
-        errors = self.errors(cycles)
-        return float(errors[np.isfinite(errors)].mean())
+    def dips(self, cycles: float) -> NDArray[np.float64]:
+        """(K,) by how much more alike pairs of one phase are than those half a cycle nearer, and those further."""
+        halves = np.arange(0.5, cycles * LONGEST, 0.5) / cycles
+        means = np.array([self.mean(lag, max(WIDTH / cycles, 0.6 / len(self.sums))) for lag in halves])
+        before, within, after = means[:-2:2], means[1:-1:2], means[2::2]
+        return np.asarray(np.minimum(before, after) - within)
 
-    def errors(self, cycles: float) -> NDArray[np.float64]:
-        """(F,) the same of each frame; infinite of one that shows nothing."""
-        apart = (self.times[None] - self.times[:, None]) * cycles
-        distance = np.abs(apart - np.round(apart))
-        # Frames of the same cycle look alike in any case.
-        distance[np.abs(apart) < 0.5] = np.inf
-        rows = [np.argsort(row, kind="stable")[:PARTNERS] for row in distance]
-        return np.array([self._apart(frame, partners) for frame, partners in enumerate(rows)])
-
-    def _apart(self, frame: int, partners: NDArray[np.int64]) -> float:
-        if not self.masks[frame].any():
-            return np.inf
-        shown = np.zeros(self.masks.shape[1] + 1, bool)
-        shown[self.pixel[frame, self.inside[partners].all(axis=0)]] = True
-        return float((shown[:-1] ^ self.masks[frame]).sum() / self.masks[frame].sum())
+    def waves(self, cycles: float) -> float:
+        """How well a wave of so many periods follows the means."""
+        lags = np.arange(len(self.sums) - 1) / (len(self.sums) - 1)
+        chosen = (lags > 0.5 / cycles) & (lags < LONGEST)
+        sums, counts = np.diff(self.sums)[chosen], np.diff(self.counts)[chosen]
+        wave = np.cos(2 * np.pi * cycles * lags[chosen])
+        wave -= (wave * counts).sum() / counts.sum()
+        return float(-(wave * sums).sum() / np.sqrt((wave**2 * counts).sum()))
 
 
 def find_cycles(frames: Frames, radius: float) -> Repetition:
     """How often the motion of a film repeats, and how clearly.
 
-    Numbers below `FEWEST` cannot be told: a pose is then seen from two sides alone, of which a hull knows little.
-
     Args:
         frames: of a clip, with masks as alpha; those to train on are looked at.
         radius: metres, of the ball around the origin in which the subject stays.
     """
-    indices = frames.select("train")
+    indices = [index for index in frames.select("train") if (frames.rgba[index][..., 3] > 0.5).any()]
     chosen = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST_FRAMES)).round().astype(int))
-    seen = _silhouettes(frames, [indices[place] for place in chosen.tolist()], radius)
-    if seen.masks.any(axis=1).sum() < FEWEST * FRAMES_OF_CYCLE:
+    fewest = (FEWEST_DIPS + 0.5) / LONGEST
+    tried = np.arange(fewest + STEP / 2, len(chosen) / FRAMES_OF_CYCLE + STEP / 2, STEP)
+    if not len(tried):
         return Repetition(0.0, 0.0, (), ())
-    still = seen.of_standing()
-    tried = np.arange(FEWEST, len(chosen) / FRAMES_OF_CYCLE + FINEST / 2, FINEST)
-    errors = np.array([seen.error(cycles) - still.error(cycles) for cycles in tried.tolist()])
-    gains = np.median(errors) - errors
-    lead = float(gains.max()) / max(SPREAD * float(np.median(np.abs(gains))), LEAST / CLEAR)
-    best = tried[gains.argmax()]
-    others = gains[[not any(abs(each - share * best) <= 2 * FINEST for share in (0.5, 1, 2)) for each in tried]]
-    is_clear = lead >= CLEAR and gains.max() >= max(AHEAD * others.max(initial=0.0), LEAST)
-    as_good = [float(each) for each in tried[gains >= AS_GOOD * gains.max()] if _is_multiple(each, best)]
-    cycles = _refined(seen, max(as_good)) if is_clear else 0.0
-    return Repetition(cycles, lead, tuple(tried.tolist()), tuple(errors.tolist()))
+    lags = _lags(silhouettes(frames, [indices[place] for place in chosen.tolist()], radius))
+    dips = [lags.dips(cycles) for cycles in tried.tolist()]
+    depths = np.array([(each.min() + each.mean()) / 2 for each in dips])
+    best = int(depths.argmax())
+    evidence = max(float(depths[best]), 0.0) * (len(dips[best]) - 1)
+    around = np.arange(tried[best] - AROUND, tried[best] + AROUND, FINER)
+    cycles = float(max(around.tolist(), key=lags.waves)) if evidence >= ENOUGH else 0.0
+    return Repetition(cycles, evidence, tuple(tried.tolist()), tuple(depths.tolist()))
 
 
 def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[float, list[int]]:
@@ -157,7 +144,7 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[fl
         radius: metres, of the ball around the origin in which the subject stays.
     """
     indices = frames.select("train")
-    seen = _silhouettes(frames, indices, radius)
+    seen = silhouettes(frames, indices, radius)
     # Errors of neighbours in time say the same with another noise.
     errors = np.convolve(np.pad(seen.errors(cycles), 1, mode="edge"), np.ones(3) / 3, mode="valid")
     time = float(seen.times[errors.argmin()])
@@ -166,40 +153,26 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[fl
     return time, [indices[place] for place in sorted(nearest.tolist())]
 
 
-def _is_multiple(cycles: float, base: float) -> bool:
-    return cycles >= base and abs(cycles / base - round(cycles / base)) * base <= FINEST
+def _lags(seen: Silhouettes) -> Lags:
+    first, second = np.triu_indices(len(seen), 1)
+    bare = np.log(LEVEL + seen.uncovered()[first, second])
+    lag = np.abs(seen.times[second] - seen.times[first])
+    angles = np.arccos((seen.directions[first] * seen.directions[second]).sum(axis=1).clip(-1, 1))
+    side = np.minimum((angles / np.pi * SIDES).astype(int), SIDES - 1)
+    bare -= SHARED * _means(bare, side, lag > SHORTEST)[side]
+    place = (lag * len(seen)).round().astype(int)
+    return Lags(*(_summed(place, weights, len(seen)) for weights in (bare, np.ones(len(bare)))))
 
 
-def _refined(seen: _Silhouettes, cycles: float) -> float:
-    """The best of the numbers around one, by ever smaller steps."""
-    step = FINEST
-    while step > FINEST / 20:
-        step /= 2
-        around = [cycles - step, cycles, cycles + step]
-        cycles = min(around, key=seen.error)
-    return cycles
-
-
-def _silhouettes(frames: Frames, indices: Sequence[int], radius: float) -> _Silhouettes:
-    axis = (torch.arange(GRID) + 0.5) / GRID * 2 * radius - radius
-    grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    inside, pixel, masks = [], [], []
-    for index in indices:
-        camera = frames.cameras[index].resized(PIXELS, PIXELS)
-        alpha = interpolate(frames.rgba[index][None, None, ..., 3], (PIXELS, PIXELS), mode="area").flatten()
-        places, depth = camera.project(grid)
-        column, row = places[0].floor().long().unbind(-1)
-        is_seen = (column >= 0) & (column < PIXELS) & (row >= 0) & (row < PIXELS) & (depth[0] > 0)
-        shown = torch.where(is_seen, row * PIXELS + column, PIXELS**2)
-        masks.append(alpha > OUTLINE)
-        inside.append(torch.cat([masks[-1], torch.zeros(1, dtype=torch.bool)])[shown])
-        pixel.append(shown)
-    occupied = torch.stack(inside)
-    kept = occupied.any(dim=0)
-    assert frames.times is not None
-    return _Silhouettes(
-        frames.times[list(indices)].double().numpy(),
-        occupied[:, kept].numpy(),
-        torch.stack(pixel)[:, kept].numpy(),
-        torch.stack(masks).numpy(),
+def _means(values: NDArray[np.float64], kind: NDArray[np.int64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(SIDES,) of each kind among those that are counted, less that of all."""
+    sums, counts = (
+        np.bincount(kind[counted], weights, minlength=SIDES) for weights in (values[counted], np.ones(counted.sum()))
     )
+    whole = sums.sum() / max(counts.sum(), 1)
+    return np.asarray(np.where(counts > 0, sums / np.maximum(counts, 1), whole) - whole)
+
+
+def _summed(place: NDArray[np.int64], weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """(count + 1,) the sum of all at lower places."""
+    return np.concatenate([[0.0], np.cumsum(np.bincount(place, weights, minlength=count)[:count])])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from a4d.matting.following import FollowedMask
 from a4d.matting.grabcut import OUTLINE_SIZE, find_subject
-from a4d.matting.propagation import FollowedMask, Mask, clearest_cut, touches_border
+from a4d.matting.masks import Mask, touches_border
+from a4d.matting.propagation import clearest_cut
 from a4d.pixels import Array, shrink
 from a4d.priors.weights_folder import WeightsFolder
 
@@ -163,5 +164,4 @@ def load_sam2(folder: WeightsFolder) -> Sam2:
     from transformers import Sam2VideoModel
 
     # What is written into its memory is held against zero: half precision would move outlines.
-    precise = replace(folder, placement=replace(folder.placement, dtype=torch.float32, offload="none"))
-    return Sam2(precise.model("", Sam2VideoModel, {"model_type": "sam2_video"}))
+    return Sam2(folder.in_single_precision().model("", Sam2VideoModel, {"model_type": "sam2_video"}))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from a4d.estimation.birefnet.finder import load_birefnet
 from a4d.estimation.sam2 import Sam2, load_sam2
-from a4d.matting.propagation import FollowedMask
+from a4d.matting.following import FollowedMask
 from a4d.pixels import Array
 from a4d.priors.catalogue import find, locate
 from a4d.priors.placement import Placement

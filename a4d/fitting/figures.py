@@ -23,6 +23,9 @@ from a4d.workspace.workspace import Workspace
 COMPARED_PHOTOGRAPHS = 12
 """Of many, evenly chosen, whose brightness is compared."""
 
+COMPARED_SIZE = 256
+"""Pixels of their longer sides: more of them would be as bright, and rays through a field take their time."""
+
 OPAQUE = 0.95
 
 REPORTED_MOMENTS = 16
@@ -71,7 +74,7 @@ def degrees_unseen(cameras: Sequence[Cameras]) -> float:
 
 def _brightness(scene: Scene, frames: Frames, index: int) -> float:
     """Linear light of a photograph over that of the scene, where both show the subject; 1 where nowhere both do."""
-    rgba, camera = frames.rgba[index], frames.cameras[index]
+    rgba, camera = frames.reduced(index, COMPARED_SIZE)
     with torch.no_grad():
         render = scene.render(camera.to(next(scene.parameters()).device))
     shown = (render.rgb / render.alpha.clamp_min(1e-3))[0].clamp(0, 1).cpu()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +12,16 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
-from a4d.fitting.seeds import ALL_SIDES, SIDES_APART, degrees_around
+from a4d.fitting.seeds import degrees_around, is_bounded
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
+
+SIDES_APART = 100.0
+"""Degrees between two directions at the least, from which little of a subject is never seen."""
+
+ALL_SIDES = 135.0
+"""Degrees from which no side is never seen: a camera that goes around comes to 180, less twice its elevation."""
 
 CYCLES = "cycles"
 """The setting of scenes that may repeat."""
@@ -46,8 +52,8 @@ class Repeating:
         objectives: theirs.
         seed: how the first guess of the shape is made.
         frames: of which it is made.
-        facts: `cycles`, and where they were looked for `cycles_lead`, the deviations by which they explain the
-            silhouettes better than other numbers; none of a scene that cannot repeat.
+        facts: `cycles`, and where they were looked for `cycles_evidence`, as `Repetition` has it; none of a scene that
+            cannot repeat.
     """
 
     scene: Spec
@@ -91,7 +97,7 @@ def of_its_cycles(
     facts[CYCLES] = scene.get(CYCLES)
     if facts[CYCLES] is None:
         found = find_cycles(frames, seed.radius)
-        facts |= {CYCLES: found.cycles, "cycles_lead": found.lead}
+        facts |= {CYCLES: found.cycles, "cycles_evidence": found.evidence}
         console.print(
             f"The motion repeats {found.cycles:.3g} times in the clip; --cycles N says otherwise."
             if found.cycles
@@ -101,14 +107,12 @@ def of_its_cycles(
     if facts[CYCLES]:
         fitted = _begun_at_one_pose(fitted, facts[CYCLES])
     else:
-        fitted = _otherwise(fitted, unrepeated, "unrepeated")
-    if _degrees(frames) < ALL_SIDES:
-        fitted = _otherwise(fitted, partly_seen, "partly_seen")
-    return fitted if _degrees(fitted.frames) >= SIDES_APART else _otherwise(fitted, one_sided, "one_sided")
-
-
-def _degrees(frames: Frames) -> float:
-    return degrees_around(frames.subset(frames.select("train")))
+        fitted = _otherwise(fitted, unrepeated, "unrepeated", config.without)
+    whole, seen = (each.subset(each.select("train")) for each in (frames, fitted.frames))
+    if degrees_around(whole) < ALL_SIDES:
+        fitted = _otherwise(fitted, partly_seen, "partly_seen", config.without)
+    is_enough = degrees_around(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
+    return fitted if is_enough else _otherwise(fitted, one_sided, "one_sided", config.without)
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
@@ -122,11 +126,14 @@ def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
     return replace(fitted, views=views, frames=fitted.frames.subset(chosen))
 
 
-def _otherwise(fitted: Repeating, others: Otherwise, name: str) -> Repeating:
-    """The same with other settings in place of its own, which a user knows by a name."""
+def _otherwise(fitted: Repeating, others: Otherwise, name: str, left_out: Sequence[str]) -> Repeating:
+    """The same with other settings in place of its own, which a user knows by a name.
+
+    Objectives that are left out need no weight.
+    """
     known = {label for spec in fitted.objectives for label in _labels(spec)}
     for label in others.weights:
-        if label not in known:
+        if label not in known and label.partition("/")[0] not in left_out:
             raise unknown_key(f"{name}.weights.{label}", label, known)
     return replace(
         fitted,

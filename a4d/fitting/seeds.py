@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from a4d.contents.assets import still_asset
 from a4d.contents.bodies import has_tracked_body, load_tracked_body
 from a4d.contents.frames import load_depth
-from a4d.errors import MissingInputError
+from a4d.errors import InvalidInputError, MissingInputError
 from a4d.fitting.seed_settings import SeedConfig, ShapeConfig, shape_model
 from a4d.fitting.shapes import placed_in_picture, read_shape
 from a4d.geometry.assets.placement import normalising
@@ -38,18 +38,21 @@ from a4d.views import Frames
 from a4d.views.recent import Made
 from a4d.workspace.workspace import Workspace
 
-SIDES_APART = 100.0
-"""Degrees between two directions at the least, from which a film bounds a shape in depth.
+AROUND = 150.0
+"""Degrees between two directions from which a film has seen its subject from all sides, which its hull bounds."""
 
-Of a running fox that a camera sees while it swings by 45 degrees to either side, the hull of the frames of one pose has
-15 % of the diagonal to the truth, and the inflated outline of one of them 3.4 %.
+BLOATED = 1.3
+"""Times that a hull may be as large as an outline, blown up, to be believed.
+
+What is not bounded in depth reaches far along the lines of sight. Of a running fox, seen by a camera that swings about
+its side, its front, or in between, by 20 to 120 degrees to either side, or that goes from one to the other, hulls of up
+to 1.3 times the size have at most 4.3 % of the diagonal to the truth, and larger ones up to 15 %; so it is of a horse,
+a shark and another fox. The largest angle between two directions does not tell: a swing by 45 degrees bounds a fox that
+it sees from before by 3 %, and from its side by 13 %.
 """
 
-ALL_SIDES = 135.0
-"""Degrees between two directions, from which a film counts as one that shows its subject from all sides.
-
-A camera that goes round once comes to 180 less twice its elevation.
-"""
+COARSE, WIDE = 64, 128
+"""Cells along the cube, and pixels along the longer side, of the hull and the outline whose sizes are compared."""
 
 OUTLINE = 1024
 """Pixels of the longer side of outlines that carve a hull, which are all held at once: a cell is wider than theirs."""
@@ -158,12 +161,35 @@ def _filmed(known: Known) -> Seed:
     train = known.frames.subset(known.frames.select("train"))
     if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
-    if degrees_around(train) < SIDES_APART:
-        areas = [float(rgba[..., 3].mean()) for rgba in train.rgba]
-        return _blown_up(replace(known, frames=train), areas.index(max(areas)))
     config = known.config
+    if not is_bounded(train, config):
+        return _blown_up(replace(known, frames=train), _widest(train))
     hull = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED)
     return _painted(hull.largest_part(), train, config.radius)
+
+
+def is_bounded(train: Frames, config: SeedConfig) -> bool:
+    """Whether outlines bound their subject in depth: they are from all sides, or their hull is small enough.
+
+    Args:
+        train: the pictures with their cameras.
+        config: how a hull of them is carved, and an outline blown up.
+    """
+    if degrees_around(train) >= AROUND:
+        return True
+    rgba, camera = train.reduced(_widest(train), WIDE)
+    try:
+        outline = inflate(rgba[..., 3], camera, settings=InflationSettings(thickness=config.thickness))
+        hull = _hull(train, config.radius, COARSE, config.tolerated, FRAMED).largest_part()
+    except InvalidInputError:
+        return False
+    return hull.volume <= BLOATED * outline.volume
+
+
+def _widest(train: Frames) -> int:
+    """The frame whose outline takes up most of its picture."""
+    areas = [float(rgba[..., 3].mean()) for rgba in train.rgba]
+    return areas.index(max(areas))
 
 
 def degrees_around(frames: Frames) -> float:
@@ -190,8 +216,11 @@ def _of_a_file(known: Known) -> Seed:
 
 def _of_a_model(known: Known) -> Seed:
     """What a model makes of the first picture."""
-    model = load_image_to_shape(shape_model(known.config), known.placement, known.config.options)
-    return _placed(surface_of(model.shape(known.frames.rgba[0])), known.frames, is_oriented=True)
+    # The model is gone before its surface is sought: either may take gigabytes.
+    field = load_image_to_shape(shape_model(known.config), known.placement, known.config.options).shape(
+        known.frames.rgba[0]
+    )
+    return _placed(surface_of(field), known.frames, is_oriented=True)
 
 
 def _placed(mesh: Mesh, frames: Frames, is_oriented: bool) -> Seed:

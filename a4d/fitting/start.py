@@ -8,6 +8,7 @@ from a4d.fitting.settings import Fitting
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.scenes import begin_from, load_scene
+from a4d.scenes.protocols import Lensed
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames
@@ -39,7 +40,12 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
     """
     draws = generator(runtime.seed, "begin")
     if config.from_scene:
-        return begin_from(load_scene(workspace.scene(config.from_scene)), config.scene, draws)
+        folder = workspace.scene(config.from_scene)
+        scene = begin_from(load_scene(folder), config.scene, draws)
+        if isinstance(scene, Lensed) and not folder.resolve().is_relative_to(workspace.path.resolve()):
+            # What it has learnt of cameras is that of another film.
+            scene.forget_cameras()
+        return scene
     choice = config.resolved.scene
     assert choice is not None
     assert seed is not None

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from a4d.estimation.flow import Carrier
 from a4d.intake.cutting import SubjectCutter
 from a4d.io.pictures.images import read_image, write_image
+from a4d.matting.following import FollowedMask
 from a4d.matting.grabcut import OUTLINE_SIZE
 from a4d.matting.matte import Matte, nothing_of, outlined
-from a4d.matting.propagation import FollowedMask, follow_subject
+from a4d.matting.propagation import follow_subject
 from a4d.pixels import SOLID, Array, shrink
 from a4d.running.quality import Gate
 

@@ -22,8 +22,8 @@ from a4d.intake.settings import VideoSettings
 from a4d.intake.shots import chosen_shot
 from a4d.io.films.video import Video, read_video, source_frames
 from a4d.io.pictures.images import read_image, write_image
+from a4d.matting.masks import touches_border
 from a4d.matting.matte import Matte, matte, plain_matte
-from a4d.matting.propagation import touches_border
 from a4d.pixels import SOLID, Array
 from a4d.running.quality import judge
 from a4d.workspace.disk_space import require_space

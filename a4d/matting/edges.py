@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from a4d.matting.masks import Mask, dilated, disc
 from a4d.pixels import Array, nearest_fill
-
-Mask = NDArray[np.bool_]
 
 CONTRAST = 0.15
 """Distance in sRGB of subject and background from which colour alone tells them apart."""
@@ -41,10 +39,10 @@ def soft_edges(
     """
     inside, reach = _core(subject, radius), radius
     if background is None:
-        outside = ~_dilate(subject, radius)
+        outside = ~dilated(subject, radius)
         background = nearest_fill(_mean_within(rgb, outside, 2), outside)
     else:
-        outside, reach = ~_dilate(subject, 1), 6 * radius
+        outside, reach = ~dilated(subject, 1), 6 * radius
         inside &= ~_ramp(np.linalg.norm(rgb - background, axis=-1), subject, radius, reach)
     foreground = nearest_fill(_mean_within(rgb, inside, 1), inside)
     across = foreground - background
@@ -89,19 +87,11 @@ def decontaminate(
     return np.concatenate([colours, weight], axis=-1).astype(np.float32)
 
 
-def _disc(radius: int) -> NDArray[np.uint8]:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.uint8)
-
-
-def _dilate(mask: Mask, radius: int) -> Mask:
-    return cv2.dilate(mask.astype(np.uint8), _disc(radius)).astype(bool)
-
-
 def _core(subject: Mask, radius: int) -> Mask:
     """What surely is subject: its inside, and the middle of parts too thin to have one."""
     padded = cv2.copyMakeBorder(subject.astype(np.uint8), radius, radius, radius, radius, cv2.BORDER_REPLICATE)
-    inside = cv2.erode(padded, _disc(radius))[radius:-radius, radius:-radius].astype(bool)
-    thin = subject & ~_dilate(inside, radius + 1)
+    inside = cv2.erode(padded, disc(radius))[radius:-radius, radius:-radius].astype(bool)
+    thin = subject & ~dilated(inside, radius + 1)
     depth = cv2.distanceTransform(subject.astype(np.uint8), cv2.DIST_L2, 5)
     ridge = depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8))
     return inside | (thin & ridge)
@@ -117,7 +107,7 @@ def _ramp(contrast: Array, subject: Mask, radius: int, reach: int) -> Mask:
     outline, deep = (np.abs(depth - level) < 1 for level in (radius, reach))
     contrast_there = [nearest_fill(smooth[..., None], ring)[..., 0] for ring in (outline, deep)]
     rises = (contrast_there[0] < FAINT) & (contrast_there[1] > 3 * contrast_there[0])
-    return np.asarray((depth < reach) & _dilate(deep, 2 * reach) & rises & (smooth < 0.6 * contrast_there[1]))
+    return np.asarray((depth < reach) & dilated(deep, 2 * reach) & rises & (smooth < 0.6 * contrast_there[1]))
 
 
 def _mean_within(rgb: Array, mask: Mask, radius: int) -> Array:

@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from a4d.matting.masks import Mask, dilated, disc, eroded
 from a4d.matting.prominence import by_colour, by_connection
 from a4d.pixels import Array, shrink
-
-Mask = NDArray[np.bool_]
 
 VOTING_SIZE = 192
 """Pixels of the longer side at which the subject is found; so coarse, texture does not distract."""
@@ -78,10 +77,9 @@ def _outline(rgb: Array, coarse: Mask) -> Mask:
     """The same subject on a finer grid, free to move its outline by about a pixel of the coarse one."""
     subject = _enlarge(coarse, rgb.shape)
     reach = max(1, round(1.5 * rgb.shape[0] / coarse.shape[0]))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     labels = np.where(subject, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[cv2.erode(subject.astype(np.uint8), disc) > 0] = cv2.GC_FGD
-    labels[cv2.dilate(subject.astype(np.uint8), disc) == 0] = cv2.GC_BGD
+    labels[eroded(subject, reach)] = cv2.GC_FGD
+    labels[~dilated(subject, reach)] = cv2.GC_BGD
     return _cut(_bytes(rgb), labels, iterations=2)
 
 
@@ -103,8 +101,7 @@ def _edge_share(rgb: Array, subject: Mask) -> float:
 
 def _tidy(subject: Mask) -> Mask:
     """The largest component and those that are not small beside it, opened and without small holes."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    opened = cv2.morphologyEx(subject.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    opened = cv2.morphologyEx(subject.astype(np.uint8), cv2.MORPH_OPEN, disc(1))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count <= 1:
         return subject

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from a4d.matting.masks import Mask
 from a4d.pixels import Array
-
-Mask = NDArray[np.bool_]
 
 DARKEST = 0.35
 """Share of the backdrop's brightness that is left in the darkest shadow that counts as one."""

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from a4d.matting.masks import Mask, dilated, disc
 from a4d.matting.remains import with_ground, without_fragments
 from a4d.pixels import Array
-
-Mask = NDArray[np.bool_]
 
 MAX_NOISE = 0.03
 """Standard deviation per channel above which a border is a picture of something rather than a backdrop."""
@@ -99,12 +97,11 @@ def key(
 def _flooded(plain: Mask, open_: Mask) -> Mask:
     """What is reached from the border without squeezing through gaps: an outline may be as pale as the backdrop."""
     radius = max(1, round(GAP * max(plain.shape)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     # Beyond the border there is nothing but backdrop.
     padded = cv2.copyMakeBorder(open_.astype(np.uint8), radius, radius, radius, radius, cv2.BORDER_REPLICATE)
-    wide = cv2.erode(padded, disc)[radius:-radius, radius:-radius].astype(bool)
+    wide = cv2.erode(padded, disc(radius))[radius:-radius, radius:-radius].astype(bool)
     core = _reached_from_border(wide)
-    return plain & cv2.dilate(core.astype(np.uint8), disc).astype(bool)
+    return plain & dilated(core, radius)
 
 
 def _fit(rgb: Array, where: Mask, degree: int) -> tuple[Backdrop, float] | None:

@@ -38,6 +38,10 @@ class WeightsFolder:
         """The folder with its components in host memory, for those that become part of another model."""
         return replace(self, placement=replace(self.placement, device="cpu", offload="none"))
 
+    def in_single_precision(self) -> WeightsFolder:
+        """The folder with its components on the device, in single precision wherever that is."""
+        return replace(self, placement=replace(self.placement, dtype=torch.float32, offload="none"))
+
     def for_encoders(self) -> WeightsFolder:
         """The folder with its components placed as what encodes a condition."""
         return replace(self, placement=self.placement.of_encoders())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians
-from a4d.geometry.transforms import transform_points
+from a4d.geometry.transforms import quaternion_from_rotation, quaternion_product, transform_points
 
 
 def is_learnt(cameras: Cameras) -> bool:
@@ -29,7 +29,7 @@ def detached(cameras: Cameras) -> Cameras:
 def carrying(gaussians: Gaussians, camera: Cameras) -> Gaussians:
     """The same Gaussians, as part of the graph of one camera: they move in the image as its gradients say.
 
-    Centres move exactly, sizes by the lens alone. That a camera which turns or comes nearer sees another side of a
+    Centres move and turn exactly, sizes by the lens alone. That a camera which comes nearer sees another side of a
     Gaussian is left out.
 
     Args:
@@ -46,9 +46,15 @@ def carrying(gaussians: Gaussians, camera: Cameras) -> Gaussians:
     along = (seen[:, :2] * lens + seen[:, 2:] * (centre - held_centre)) / held_lens
     moved = transform_points(held.world_from_camera, torch.cat([along, seen[:, 2:]], dim=1)[None])[0]
     growth = (lens / held_lens).log().mean()
+    turn = quaternion_from_rotation(held.world_from_camera[0, :3, :3] @ camera.camera_from_world[0, :3, :3])
+    turned = quaternion_product(turn, gaussians.quaternions)
     # What is added is nothing, so that images stay the same to the last bit.
-    means = gaussians.means + _gradient_of(moved - gaussians.means)
-    return replace(gaussians, means=means, log_scales=gaussians.log_scales + _gradient_of(growth))
+    return replace(
+        gaussians,
+        means=gaussians.means + _gradient_of(moved - gaussians.means),
+        quaternions=gaussians.quaternions + _gradient_of(turned - gaussians.quaternions),
+        log_scales=gaussians.log_scales + _gradient_of(growth),
+    )
 
 
 def _gradient_of(values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,9 @@ class Gate:
     at_least: bool = False
 
     def is_beyond(self, value: float, limit: float) -> bool:
-        """Whether a value is on the wrong side of a limit."""
+        """Whether a value is on the wrong side of a limit, as one that is no number is of any that can be passed."""
+        if math.isnan(value):
+            return math.isfinite(limit)
         return value < limit if self.at_least else abs(value) > limit
 
 

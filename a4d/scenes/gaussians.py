@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Config, Spec, overlaid, parse, plain
+from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.gaussians import Gaussians, count_numbers
 from a4d.geometry.reconstruction.visual_hull import Occupancy
@@ -111,11 +112,16 @@ class GaussianScene(Scene):
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianScene:
-        """Start on the seed's surface, else at its points, else anywhere in its ball."""
+        """Start on the seed's surface, else at its points, else anywhere in its ball.
+
+        Raises:
+            ConfigError: they are to begin where the seed has nothing.
+        """
         config = parse(GaussianSceneConfig, spec, "scene")
-        if seed.asset is not None and config.place == "vertices":
-            return cls(config, gaussians_at_vertices(seed.asset))
+        _require_place(config, seed)
         if seed.asset is not None:
+            if config.place == "vertices":
+                return cls(config, gaussians_at_vertices(seed.asset))
             return cls(config, gaussians_on_asset(seed.asset, config.count, config.opacity, EXACT_SIZE, generator))
         if seed.mesh is not None:
             return cls(config, gaussians_on_surface(seed.mesh, config.count, config.opacity, generator))
@@ -254,12 +260,22 @@ class GaussianScene(Scene):
         return cls(config, gaussians).to(device)
 
 
+def _require_place(config: GaussianSceneConfig, seed: Seed) -> None:
+    lacking = {
+        "vertices": None if seed.asset is not None else "there is no given mesh whose vertices they could be",
+        "inside": None if seed.solid is not None else "no outlines from several sides say what could be filled",
+    }
+    if reason := lacking.get(config.place):
+        raise ConfigError(f"scene.place: {config.place}: {reason}", "Leave it at surface")
+
+
 def _begun(config: GaussianSceneConfig, seed: Seed, generator: torch.Generator) -> Gaussians:
     """Gaussians of a seed without a surface of faces."""
     if seed.points is None:
         return gaussians_in_ball(config.count, seed.radius, config.opacity, generator)
     colours = torch.full_like(seed.points, 0.5) if seed.colours is None else seed.colours
-    if config.place == "inside" and seed.solid is not None:
+    if config.place == "inside":
+        assert seed.solid is not None
         places = seed.solid.sample(config.count, generator)
         return gaussians_at_points(places, colours[nearest_of(places, seed.points)], config.opacity)
     chosen = torch.randperm(len(seed.points), generator=generator)[: config.count].sort().values

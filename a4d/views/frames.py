@@ -75,11 +75,15 @@ class Frames:
         return self._moments[1]
 
     def seen_by(self, scene: object) -> Frames:
-        """These frames with the lens that a scene has learnt of them, where it learns one."""
+        """These frames with the cameras that a scene has learnt of them, where it learns any."""
         if not isinstance(scene, Lensed):
             return self
+        times = [None] * len(self) if self.times is None else [[time] for time in self.times.tolist()]
         with torch.no_grad():
-            cameras = [scene.seen_from(camera).to(camera.intrinsics.device) for camera in self.cameras]
+            cameras = [
+                scene.seen_from(camera, moment).to(camera.intrinsics.device)
+                for camera, moment in zip(self.cameras, times, strict=True)
+            ]
         return replace(self, cameras=cameras)
 
     def extended(self, other: Frames) -> Frames:

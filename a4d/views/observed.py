@@ -65,7 +65,7 @@ class ObservedViews(Views):
     size: Number | None = Field(default=None, description="pixels of the longer side; None keeps the image's own")
     reduce: Annotated[Number, AfterValidator(within(1, 1024))] = Field(
         default=1.0,
-        description="times as wide as an image's pixels that those are which are seen, down to "
+        description="times as wide as an image's pixels, or those of `size`, that those are which are seen, down to "
         f"{LEAST_REDUCED} along the longer side",
     )
     patch: int | None = Field(
@@ -95,8 +95,6 @@ class ObservedViews(Views):
             raise ValueError("frames around a pose are neither pairs nor runs")
         if self.patch is not None and self.pixels is not None:
             raise ValueError("patch and pixels are two ways to see a part of an image; give one")
-        if self.size is not None and self.reduce != 1.0:
-            raise ValueError("size and reduce both say how many pixels are seen; give one")
         if PARTNER_FLOW in self.channels and self.pairs is None:
             raise ValueError("the channel flow leads to the other frame of a pair; name flow_forward_N, or give pairs")
         return self
@@ -161,8 +159,11 @@ class ObservedViews(Views):
         return self._part(self.jittered(whole, seed, self.split, step), step, seed)
 
     def placed(self, batch: ViewBatch, scene: object) -> ViewBatch:
-        """The cameras with the lens that the scene has learnt, where it learns one."""
-        return replace(batch, cameras=scene.seen_from(batch.cameras)) if isinstance(scene, Lensed) else batch
+        """The cameras that the scene has learnt, where it learns any."""
+        if not isinstance(scene, Lensed):
+            return batch
+        times = None if batch.times is None else batch.times.tolist()
+        return replace(batch, cameras=scene.seen_from(batch.cameras, times))
 
     def _pairs(self, frames: Frames, indices: list[int], step: int, seed: int) -> tuple[list[int], list[str]]:
         """Both frames of each pair of a step, and the flow that leads from each to the other."""
@@ -202,8 +203,8 @@ class ObservedViews(Views):
         """Of the frames of the split, at the last size, or as far as they are reduced at a step."""
         frames, indices = self._frames(frames)
         cameras = [frames.cameras[index] for index in indices]
-        seen = LAST_STEP if self.reduce == 1.0 else step
-        sizes = [self._size(camera, seen) or max(camera.width, camera.height) for camera in cameras]
+        whole = self._whole_size(LAST_STEP)
+        sizes = [self._size(camera, whole, step) or max(camera.width, camera.height) for camera in cameras]
         return min(
             float(pixel_sizes(camera)) * max(1.0, max(camera.width, camera.height) / size)
             for camera, size in zip(cameras, sizes, strict=True)
@@ -242,12 +243,16 @@ class ObservedViews(Views):
             raise MissingInputError(f"there are no frames of split '{self.split}'", "Run `a4d preprocess` on the input")
         return frames, indices
 
-    def _size(self, camera: Cameras, step: int) -> int | None:
-        """Pixels of the longer side of what a camera shows at a step; None keeps its own."""
-        times = value_at(self.reduce, step)
-        if times > 1:
-            own = max(camera.width, camera.height)
-            return max(_stepped(own / times), min(own, LEAST_REDUCED))
+    def _size(self, camera: Cameras, whole: int | None, step: int) -> int | None:
+        """Pixels of the longer side of what a camera shows at a step, `whole` of which are reduced; None is its own."""
+        times, longer = value_at(self.reduce, step), max(camera.width, camera.height)
+        if times == 1:
+            return whole
+        own = longer if whole is None else min(whole, longer)
+        return max(_stepped(own / times), min(own, LEAST_REDUCED))
+
+    def _whole_size(self, step: int) -> int | None:
+        """Pixels of the longer side of what is not reduced; None keeps an image's own."""
         if self.size is None:
             return None
         size = value_at(self.size, step)
@@ -262,7 +267,8 @@ class ObservedViews(Views):
         flows: Sequence[str] = (),
     ) -> ViewBatch:
         """Some frames at the size of a step, or at the last size; channels where they belong to a step."""
-        sizes = [self._size(frames.cameras[i], LAST_STEP if step is None else step) for i in indices]
+        seen = LAST_STEP if step is None else step
+        sizes = [self._size(frames.cameras[i], self._whole_size(seen), seen) for i in indices]
         parts = [frames.reduced(i, size) for i, size in zip(indices, sizes, strict=True)]
         if len({tuple(rgba.shape) for rgba, _ in parts}) > 1:
             raise ConfigError("frames of different sizes cannot share a batch", "Set the view set's batch to 1")

@@ -21,6 +21,9 @@ from a4d.workspace.source import Source, SourceAsset
 FORMAT_VERSION = 1
 SUFFIX = ".a4d"
 
+FIRST_FIT = {"video": "fit-dynamic", "text": "distill"}
+"""The stage that makes the first scene, by the kind of source; of others `fit-static`."""
+
 
 class Metadata(BaseModel):
     """`workspace.yaml`; fields of a newer a4d are kept when it is rewritten.
@@ -168,11 +171,18 @@ class Workspace:
             finished = [record.name for record in records if record.name in scenes]
             name = finished[-1] if finished else next(reversed(scenes), None)
         if name is None:
-            raise MissingInputError(f"{self.path} has no scene yet", f"Run `a4d fit-static {self.argument}` first")
+            raise MissingInputError(f"{self.path} has no scene yet", self._first_fit)
         if name not in scenes:
-            has = f"It has {', '.join(scenes)}" if scenes else f"Run `a4d fit-static {self.argument}` first"
+            has = f"It has {', '.join(scenes)}" if scenes else self._first_fit
             raise MissingInputError(f"{self.path} has no scene '{name}'", has)
         return scenes[name]
+
+    @property
+    def _first_fit(self) -> str:
+        """What makes the first scene of its kind of source."""
+        source = self.metadata.source
+        stage = FIRST_FIT.get(source.kind, "fit-static") if source else "fit-static"
+        return f"Run `a4d {stage} {self.argument}` first"
 
     def read_records(self) -> dict[str, Record]:
         """The records of all finished runs by run name.

@@ -47,13 +47,13 @@ CYCLES, DISTANCE, FOV = 5, 2.8, 40.0
 APART = (1, 4, 16, 48)
 
 
-def filmed(data: Path, animal: str, cameras: Cameras) -> NDArray[np.float32]:
-    """(F, H, W, 4) pictures of an animal that repeats its clip."""
-    name, clip_name = ANIMALS[animal]
+def filmed(data: Path, animal: tuple[str, str], cameras: Cameras, cycles: float = CYCLES) -> NDArray[np.float32]:
+    """(F, H, W, 4) pictures of an animal, a file and a clip's name, that repeats its clip so often."""
+    name, clip_name = animal
     source = read_asset(data / name)
     clip = next(clip for clip in source.clips if clip.name.endswith(clip_name))
     count = len(cameras)
-    seconds = [index * CYCLES / count % 1 * clip.duration for index in range(count)]
+    seconds = [index * cycles / count % 1 * clip.duration for index in range(count)]
     asset = placed(source, normalising(Orientation(), [deform(source, clip, second).vertices for second in seconds]))
     renderer = AssetRenderer(asset)
     pictures = [
@@ -103,7 +103,8 @@ def main() -> None:
     for animal in options.animals:
         for course in options.courses:
             cameras = orbit(*COURSES[course](moments), DISTANCE, FOV, options.size, options.size)
-            print(f"{animal:6s} {course:7s} {line(filmed(options.data, animal, cameras), cameras)}", flush=True)
+            film = filmed(options.data, ANIMALS[animal], cameras)
+            print(f"{animal:6s} {course:7s} {line(film, cameras)}", flush=True)
 
 
 if __name__ == "__main__":

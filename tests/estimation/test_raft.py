@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from a4d.stages.preprocess import Preprocess
+from a4d.stages.preprocess import memory as preprocess_memory
 from tiny_raft import TINY, save_tiny, steady_network
 
 from a4d.errors import BackendUnavailableError
 from a4d.estimation.flow import film_flows
-from a4d.estimation.raft.config import SMALL, RaftConfig
+from a4d.estimation.raft.config import CELL, SMALL, RaftConfig, correlation_bytes
 from a4d.estimation.raft.estimator import UPDATES, RaftFlow, load_raft
-from a4d.estimation.raft.network import CELL, Raft, correlation_pyramid, finer, looked_up
+from a4d.estimation.raft.network import Raft, correlation_pyramid, finer, looked_up
+from a4d.priors.placement import Placement
 from a4d.priors.weights_folder import WeightsFolder
 
 
@@ -106,6 +109,20 @@ def test_long_ways_are_guessed_from_their_steps_and_doubted_where_they_do_not_re
     assert not any(found.valid.any() for found in flows), "what always drifts to the right never returns"
     still = film_flows(film, (1,), RaftFlow(steady_network(TINY, (0, 0))))
     assert all(found.valid.all() for found in still)
+
+
+def test_it_computes_in_single_precision_wherever_it_lies(tmp_path) -> None:
+    folder = WeightsFolder(save_tiny(tmp_path, Raft(TINY)), Placement(dtype=torch.float16))
+    assert {each.dtype for each in load_raft(folder).network.state_dict().values()} <= {torch.float32, torch.int64}
+
+
+def test_all_pairs_take_what_is_asked_for_them() -> None:
+    (finest, *_) = correlation_pyramid(*torch.zeros(2, 1, 4, 16, 16), levels=2)
+    assert correlation_bytes(16 * CELL) == finest.numel() * finest.element_size()
+    small, large = (
+        sum(demand.bytes for demand in preprocess_memory(Preprocess(flow=flow, size=2048))) for flow in ("dis", "raft")
+    )
+    assert large - small == correlation_bytes(2048) > 17 * 10**9
 
 
 def test_the_tensors_tell_the_small_network_from_the_large(tmp_path) -> None:

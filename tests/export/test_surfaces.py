@@ -73,20 +73,20 @@ def test_a_surface_of_changing_faces_is_a_sequence(tmp_path):
         assert torch.equal(torch.tensor(read.faces).long(), truth.faces)
 
 
-@pytest.mark.parametrize("animation", ["morph", "bones"])
+@pytest.mark.parametrize("animation", ["morph", pytest.param("bones", marks=pytest.mark.slow)])
 def test_a_surface_of_changing_faces_is_registered_to_one_mesh_that_moves(tmp_path, animation):
-    moments = Moments(MOMENTS.times[:4], 1 / 12)
+    moments = Moments(MOMENTS.times[:3], 1 / 12)
     subject = replace(waving(animation), scene=Waving(splits=True), moments=moments)
     facts = write_glb(tmp_path / "ring.glb", subject)
     assert facts["registration_p95"] == max(max(fit["covering"], fit["covered"]) for fit in facts["registration"])
-    assert (len(facts["registration"]), facts["registration_flipped"]) == (4, 0)
+    assert (len(facts["registration"]), facts["registration_flipped"]) == (3, 0)
     assert facts["registration_p95"] < 1
     checked_glb((tmp_path / "ring.glb").read_bytes())
     opened = trimesh.load(tmp_path / "ring.glb", force="mesh", process=False)
     assert len(opened.faces) == len(Waving().mesh().faces)
     read = read_gltf(tmp_path / "ring.glb")
     still = Waving().mesh().vertices
-    for frame in (1, 3):
+    for frame in (1, 2):
         truth = Waving().mesh(moments.times[frame]).vertices
         posed = deform(read, read.clips[0], frame / 12)
         error = (posed.vertices - truth).norm(dim=1).mean()

@@ -51,3 +51,19 @@ def test_photographs_that_differ_in_brightness_are_noticed() -> None:
     found = figures_of_photographs(scene, replace(frames, rgba=exposed))
     assert found["exposure_spread"] == pytest.approx(float(gains.log().std()), rel=1e-2)
     assert found["degrees_unseen"] == pytest.approx(49.0, abs=2)
+
+
+def test_the_brightness_of_large_photographs_is_that_of_small_ones(monkeypatch) -> None:
+    gains, seen = torch.tensor([1.0, 0.6]), []
+    camera = orbit(torch.zeros(1), torch.zeros(1), 3.0, 40.0, 400, 300)
+    scene = GaussianScene.begin({"kind": "gaussians", "count": 400}, Seed(radius=0.5), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        render = scene.render(camera)
+    light = decode_srgb((render.rgb / render.alpha.clamp_min(1e-3))[0].clamp(0, 1))
+    pictures = [torch.cat([encode_srgb(gain * light), render.alpha[0]], dim=-1) for gain in gains]
+    monkeypatch.setattr(
+        GaussianScene, "render", lambda *given, draw=GaussianScene.render: seen.append(given[1]) or draw(*given)
+    )
+    found = figures_of_photographs(scene, Frames(pictures, [camera] * 2, None, list("ab"), ["train"] * 2))
+    assert {(each.width, each.height) for each in seen} == {(256, 192)}
+    assert found["exposure_spread"] == pytest.approx(float(gains.log().std()), rel=1e-2)

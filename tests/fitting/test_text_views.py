@@ -65,6 +65,8 @@ def test_the_colour_of_the_subject_is_the_first_that_is_not_a_part_s() -> None:
     assert main_colour("a robot with blue legs") is None
     assert main_colour("a crimson horse") == main_colour("a firebrick horse") == "red"
     assert main_colour("a dark green tower") == "green"
+    assert main_colour("a red rose") == main_colour("a red tomato on a plate") == "red"
+    assert main_colour("a blue salmon coloured robot") == "blue"
     assert main_colour("a golden robot with turquoise legs") == "yellow"
     assert [colour_named(word) for word in ("teal", "indigo", "gainsboro", "tower")] == ["teal", "purple", "grey", None]
     assert main_colour("a totem with pink arms and teal body") is None

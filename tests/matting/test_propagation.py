@@ -6,15 +6,10 @@ import pytest
 
 from a4d.estimation.flow import Carrier
 from a4d.matting.colour_mixture import ColourModel, learn_colours
-from a4d.matting.propagation import (
-    FollowedMask,
-    _contradicted,
-    _Follower,
-    _Look,
-    _without_shadows,
-    follow_subject,
-    touches_border,
-)
+from a4d.matting.following import FollowedMask, Follower
+from a4d.matting.looks import Look, _without_shadows
+from a4d.matting.masks import touches_border
+from a4d.matting.propagation import _contradicted, follow_subject
 
 HEIGHT, WIDTH, COUNT = 96, 128, 12
 
@@ -96,7 +91,7 @@ def test_a_shadow_that_a_look_took_for_a_part_is_none_and_dark_spots_are() -> No
     picture[shadow & ~body], picture[spots] = (0.12, 0.1, 0.08), (0.1, 0.1, 0.6)
     taken = body | (shadow & (y < 66) & (x > 24) & (x < 56))
     model = pooled([picture], taken)
-    cleaned = _without_shadows(model, [picture], {0: _Look(taken, 1.0)})
+    cleaned = _without_shadows(model, [picture], {0: Look(taken, 1.0)})
     dark, blue = (np.array([[colour]], np.uint8) for colour in ((31, 26, 20), (26, 26, 153)))
     assert model.preference(dark) > 0 > cleaned.preference(dark)
     assert cleaned.preference(blue) > 0
@@ -105,7 +100,7 @@ def test_a_shadow_that_a_look_took_for_a_part_is_none_and_dark_spots_are() -> No
 
 def test_masks_that_meet_share_the_frames_between_them_or_are_in_doubt() -> None:
     film = [frame(moment) for moment in range(COUNT)]
-    follower = _Follower(film, Carrier(film), pooled(film[:1], masked(0)))
+    follower = Follower(film, Carrier(film), pooled(film[:1], masked(0)))
     found = {0: FollowedMask(masked(0), is_sure=True), COUNT - 1: FollowedMask(masked(COUNT - 1), is_sure=True)}
     between = follower.joined(found, 0, COUNT - 1)
     assert sorted(between) == list(range(1, COUNT - 1))
@@ -119,8 +114,8 @@ def test_masks_that_meet_share_the_frames_between_them_or_are_in_doubt() -> None
 def test_frames_near_a_look_that_shows_something_else_are_contradicted() -> None:
     found = {moment: FollowedMask(masked(moment), is_sure=True) for moment in range(COUNT)}
     half = masked(8) & (np.arange(WIDTH) < 50)
-    assert _contradicted(found, {2: _Look(masked(2), 0.9), 8: _Look(half, 0.3)}) == list(range(6, COUNT))
-    assert _contradicted(found, {2: _Look(masked(2), 0.9), 8: _Look(half, 0.1)}) == []
+    assert _contradicted(found, {2: Look(masked(2), 0.9), 8: Look(half, 0.3)}) == list(range(6, COUNT))
+    assert _contradicted(found, {2: Look(masked(2), 0.9), 8: Look(half, 0.1)}) == []
     assert _contradicted(found, {}) == []
 
 

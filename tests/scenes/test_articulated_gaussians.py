@@ -87,7 +87,7 @@ def test_points_come_back_to_rest_and_are_carried_from_the_first_moment() -> Non
 def test_every_group_learns_from_a_picture() -> None:
     scene = articulated(moving=True, skinning={"width": 8}, features=4)
     target = torch.rand(2, 48, 48, 3, generator=torch.Generator().manual_seed(0))
-    loss = (scene.render(scene.seen_from(CAMERAS), TIMES).rgb - target).square().mean()
+    loss = (scene.render(scene.seen_from(CAMERAS, TIMES), TIMES).rgb - target).square().mean()
     features = scene.render_features(CAMERAS, TIMES)
     (loss + (features.channels["features"] - 1).square().mean()).backward()
     for name, parameters in scene.groups().items():

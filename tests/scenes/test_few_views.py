@@ -9,7 +9,7 @@ import torch
 import trimesh
 from rich.console import Console
 
-from a4d.errors import Interrupted
+from a4d.errors import ConfigError, Interrupted
 from a4d.evaluation.views import compare_views
 from a4d.fitting.seeds import hull_seed
 from a4d.geometry.cameras import orbit
@@ -151,3 +151,9 @@ def test_a_run_that_stops_before_or_after_finer_pictures_ends_with_the_same_bits
     assert again.footprint == whole.footprint
     for name, parameters in whole.groups().items():
         assert torch.equal(parameters[0], again.groups()[name][0]), name
+
+
+@pytest.mark.parametrize("place", ["inside", "vertices"])
+def test_gaussians_begin_nowhere_else_than_asked(place: str) -> None:
+    with pytest.raises(ConfigError, match=f"scene.place: {place}"):
+        GaussianScene.begin({**HAZE, "place": place}, Seed(mesh=icosphere(1.0)), generator(0, "begin"))

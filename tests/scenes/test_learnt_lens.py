@@ -1,4 +1,4 @@
-"""The focal length of a film is learnt beside its shape: gradients of cameras, and a lens that was told wrongly."""
+"""Cameras of a film are learnt beside its shape: a lens that was told wrongly, a course that strays, gradients."""
 
 import math
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from articulated_ball import articulated
 from rich.console import Console
 from torch import Tensor
 
+from a4d.fitting.settings import Fitting
+from a4d.fitting.start import start
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.geometry.primitives import creature, paint
 from a4d.objectives import build_objectives
@@ -22,6 +24,7 @@ from a4d.runtime import Runtime
 from a4d.scenes.articulated.gaussians import ArticulatedGaussians
 from a4d.scenes.seed import Seed
 from a4d.views import Frames, build_views
+from a4d.workspace.workspace import Metadata, Workspace
 
 TOO_LONG = 1.15
 """How many times as long the lens is told to be as it is."""
@@ -29,9 +32,12 @@ TOO_LONG = 1.15
 FRAMES, RADIUS, FOV = 24, 1.8, 60.0
 
 
+def heights() -> Tensor:
+    return torch.where(torch.arange(FRAMES) % 2 == 0, 10.0, 35.0)
+
+
 def seen_from_around(pixels: int) -> Cameras:
-    heights = torch.where(torch.arange(FRAMES) % 2 == 0, 10.0, 35.0)
-    return orbit(torch.linspace(0, 720, FRAMES + 1)[:-1], heights, RADIUS, FOV, pixels, pixels)
+    return orbit(torch.linspace(0, 720, FRAMES + 1)[:-1], heights(), RADIUS, FOV, pixels, pixels)
 
 
 def painted_creature(count: int, scale: float, pixels: int) -> ArticulatedGaussians:
@@ -49,20 +55,31 @@ def painted_creature(count: int, scale: float, pixels: int) -> ArticulatedGaussi
     return scene
 
 
-def film(show: Callable[[Cameras], Render], pixels: int) -> Frames:
-    """What a lens shows, and cameras that tell of a longer one."""
+def through_a_longer_lens(cameras: Cameras) -> Cameras:
+    return replace(cameras, intrinsics=cameras.intrinsics * torch.tensor([TOO_LONG, TOO_LONG, 1, 1]))
+
+
+def astray(cameras: Cameras) -> Cameras:
+    """Turned about the subject by up to a dozen degrees, to and fro, and lowered by a third of that."""
+    wrong = 12 * torch.linspace(0, 3 * math.pi, FRAMES).sin()
+    away = orbit(torch.linspace(0, 720, FRAMES + 1)[:-1] + wrong, heights() - wrong / 3, RADIUS, FOV, 8, 8)
+    return replace(cameras, world_from_camera=away.world_from_camera)
+
+
+def film(
+    show: Callable[[Cameras], Render], pixels: int, told: Callable[[Cameras], Cameras] = through_a_longer_lens
+) -> Frames:
+    """What cameras show, and what is told of them."""
     cameras = seen_from_around(pixels)
     with torch.no_grad():
         renders = [show(cameras[index]) for index in range(FRAMES)]
     rgba = [torch.cat([each.rgb / each.alpha.clamp_min(1e-3), each.alpha], dim=-1)[0].clamp(0, 1) for each in renders]
-    lens = cameras.intrinsics * torch.tensor([TOO_LONG, TOO_LONG, 1, 1])
-    told = replace(cameras, intrinsics=lens)
-    names = [str(index) for index in range(FRAMES)]
-    return Frames(rgba, [told[i] for i in range(FRAMES)], torch.linspace(0, 1, FRAMES), names, ["train"] * FRAMES)
+    names, said = [str(index) for index in range(FRAMES)], told(cameras)
+    return Frames(rgba, [said[i] for i in range(FRAMES)], torch.linspace(0, 1, FRAMES), names, ["train"] * FRAMES)
 
 
-def fitted_lens(scene: ArticulatedGaussians, frames: Frames, steps: int, rate: float, folder: Path) -> float:
-    """The focal length that is found, over the true one."""
+def fitted(scene: ArticulatedGaussians, frames: Frames, steps: int, rates: dict[str, float], folder: Path) -> Frames:
+    """The frames with the cameras that are found beside the shape."""
     views = build_views({"film": {"kind": "observed", "batch": 4, "background": "random"}})
     objectives = [
         {"kind": "photometric", "views": "film", "ssim": 0, "weight": 4.0},
@@ -70,15 +87,40 @@ def fitted_lens(scene: ArticulatedGaussians, frames: Frames, steps: int, rate: f
         {"kind": "surface-laplacian", "views": "film", "of": "offsets", "weight": 80.0},
     ]
     falling = {"steps": steps, "curve": "exponential"}
-    rates = {
-        "means": {"from": 1.5e-3, "to": 2e-4, **falling}, "log_scales": 4e-3, "quaternions": 2e-3, "focal": rate,
+    shape = {
+        "means": {"from": 1.5e-3, "to": 2e-4, **falling}, "log_scales": 4e-3, "quaternions": 2e-3,
         "opacity_logits": 1e-2, "colours": {"from": 3e-2, "to": 3e-3, **falling},
     }  # fmt: skip
-    loop = {"iterations": steps, "optimiser": {"rates": rates}, "preview_seconds": 1e6}
+    loop = {"iterations": steps, "optimiser": {"rates": {**shape, **rates}}, "preview_seconds": 1e6}
     problem = Problem(scene, views, build_objectives(objectives), frames)
     optimise(problem, LoopConfig.model_validate(loop), folder, Runtime(console=Console(quiet=True), seed=1))
-    seen = frames.seen_by(scene).cameras[0]
+    return frames.seen_by(scene)
+
+
+def fitted_lens(scene: ArticulatedGaussians, frames: Frames, steps: int, rate: float, folder: Path) -> float:
+    """The focal length that is found, over the true one."""
+    seen = fitted(scene, frames, steps, {"focal": rate}, folder).cameras[0]
     return float(seen.intrinsics[0, 0] / seen_from_around(seen.width).intrinsics[0, 0])
+
+
+def degrees_apart(frames: Frames) -> float:
+    """By which turns between two frames are wrong, in the mean of all pairs."""
+    found = torch.cat([camera.world_from_camera[:, :3, :3] for camera in frames.cameras])
+    true = seen_from_around(8).world_from_camera[:, :3, :3]
+    wrong = [(each[:, None].mT @ each).flatten(0, 1) for each in (found, true)]
+    traces = (wrong[0].mT @ wrong[1]).diagonal(dim1=-2, dim2=-1).sum(-1)
+    return math.degrees(float(((traces - 1) / 2).clamp(-1, 1).acos().mean()))
+
+
+def test_a_course_that_strays_is_found_again(tmp_path: Path) -> None:
+    scene = painted_creature(300, 1.0, 32)
+    frames = film(scene.render, 32, astray)
+    assert degrees_apart(frames) > 9
+    found = fitted(scene, frames, 60, {"course": 8e-3}, tmp_path)
+    assert degrees_apart(found) < 4
+    scene.save(tmp_path)
+    again = frames.seen_by(ArticulatedGaussians.load(tmp_path))
+    assert degrees_apart(again) == pytest.approx(degrees_apart(found), abs=1e-3)
 
 
 def test_a_lens_that_was_told_wrongly_is_found_again(tmp_path: Path) -> None:
@@ -100,7 +142,7 @@ def test_a_lens_is_found_of_a_surface_that_no_gaussians_made(tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize("moved", ["lens", "centre", "place"])
+@pytest.mark.parametrize("moved", ["lens", "centre", "place", "turn"])
 def test_gradients_of_cameras_are_those_of_what_they_see(moved: str) -> None:
     gaussians = articulated(60).rest.detach()
     precise = replace(gaussians, **{name: getattr(gaussians, name).double() for name in vars(gaussians)})
@@ -114,6 +156,10 @@ def test_gradients_of_cameras_are_those_of_what_they_see(moved: str) -> None:
             lens = torch.cat([lens[:, :2] * by, lens[:, 2:]], dim=1)
         elif moved == "centre":
             lens = torch.cat([lens[:, :2], lens[:, 2:] * by], dim=1)
+        elif moved == "turn":
+            angle = by - 1
+            turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
+            pose = torch.cat([torch.cat([pose[:, :1], turn @ pose[:, 1:3]], dim=1), pose[:, 3:]], dim=1)
         else:
             pose = torch.cat([pose[..., :3], pose[..., 3:] * torch.stack([by, by, by, by / by])[:, None]], dim=-1)
         seen = Cameras(pose, lens, cameras.width, cameras.height)
@@ -151,6 +197,20 @@ def test_what_is_near_the_origin_keeps_its_size_through_a_longer_lens() -> None:
     for mine, other in zip(cameras.project(points)[0], longer.project(points)[0], strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-3)
     assert torch.equal(longer.positions, cameras.positions * 1.3)
+
+
+@pytest.mark.parametrize(("film_of", "learnt"), [("same", 0.1), ("other", 0.0)])
+def test_a_scene_brings_neither_lens_nor_course_to_another_film(tmp_path: Path, film_of: str, learnt: float) -> None:
+    scene, folder = painted_creature(50, 1.0, 16), tmp_path / "same.a4d/scenes/fitted"
+    workspace = Workspace.create(tmp_path / f"{film_of}.a4d", Metadata(name=film_of))
+    folder.mkdir(parents=True)
+    for parameter in (scene.log_focal, *scene.course.parameters()):
+        parameter.data.fill_(0.1)
+    scene.save(folder)
+    config = Fitting.model_construct(from_scene=str(folder), scene=None)
+    begun = start(workspace, config, None, Runtime(console=Console(quiet=True)))
+    for parameter in (begun.log_focal, *begun.course.parameters()):
+        assert parameter.unique().tolist() == pytest.approx([learnt])
 
 
 def test_a_lens_without_a_rate_stays(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 import torch
 import trimesh
 
+from a4d.contents.frames import training_cameras
 from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.extraction import extract_surface
 from a4d.views import observed
+from a4d.workspace.workspace import Workspace
 
 QUICK = ("--iterations", 400, "--set", "scene.count=4000", "--set", "scene.density=null", "--set", "scene.sh_degree=0")
 
@@ -177,8 +179,15 @@ def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: P
 
 
 @pytest.mark.usefixtures("fitted")
+def test_an_exported_surface_looks_like_its_scene(a4d) -> None:
+    result = a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64, "--json")
+    assert result.json["metrics"]["glb_psnr"] > 28, "24 as it is fused"
+
+
+@pytest.mark.usefixtures("fitted")
 def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d) -> None:
-    assert a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64).code == 0
+    as_fused = ("--formats", "glb", "--resolution", 64, "--texture", 0)
+    assert a4d("export", "creature.a4d", *as_fused).code == 0
     itself = a4d("evaluate", "creature.a4d", "--against", "creature.a4d/exports/creature.glb", "--json").json
     assert itself["chamfer"] < 0.02
     assert itself["f_score"] > 0.8
@@ -188,3 +197,14 @@ def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d) -> 
     assert "mean" in table.out
     assert a4d("evaluate", "creature.a4d", "--split", "tset").code == 2
     assert a4d("evaluate", "creature.a4d", "--against", "missing.obj").code == 4
+
+
+def test_where_a_scene_was_seen_from_is_known_without_the_pictures(four_views: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(four_views, tmp_path / "copy.a4d"))
+    before = training_cameras(Workspace.open(folder), 3)
+    shutil.rmtree(folder / "images")
+    after = training_cameras(Workspace.open(folder), 3)
+    assert len(before) == len(after) == 3
+    for one, other in zip(before, after, strict=True):
+        assert torch.equal(one.world_from_camera, other.world_from_camera)
+        assert (one.width, one.height) == (other.width, other.height)

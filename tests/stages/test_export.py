@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from a4d.stages.export import WRITERS
 from waving import Waving
 
 from a4d import scenes
@@ -104,6 +105,12 @@ def test_what_cannot_be_written_is_one_line(a4d, workspace: Path, options, code,
     assert (result.code, len(result.err.strip().splitlines())) == (code, 1)
     assert message in result.err
     assert not (workspace / "exports").exists()
+
+
+def test_formats_of_gaussians_are_refused_before_others_are_made(a4d, workspace: Path, monkeypatch) -> None:
+    monkeypatch.setitem(WRITERS, "glb", lambda job: pytest.fail("a file is made that is thrown away"))
+    result = a4d("export", workspace, "--formats", "glb,canonical")
+    assert (result.code, "has no Gaussians that hang on joints" in result.err) == (2, True)
 
 
 def test_a_clip_without_moments_of_its_own_is_sampled_all_the_same(a4d, workspace: Path) -> None:

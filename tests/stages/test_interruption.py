@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from counting import tree
+from safetensors import safe_open
 
 ROOT = Path(__file__).parents[2]
 FAST = {"checkpoint_seconds": 0.02, "preview_seconds": 0.5}
@@ -75,10 +76,19 @@ class Site:
         return tree(self.workspace / RESULT)
 
 
-@pytest.fixture(scope="module", params=["image", "capture with density control"])
+PICTURE, CLONING = "image", "capture with density control"
+
+
+def on(first: str, other: str) -> pytest.MarkDecorator:
+    """Ask a fixture for one kind of run, and where there is time for the other."""
+    kinds = [first, pytest.param(other, marks=pytest.mark.slow)]
+    return pytest.mark.parametrize("uninterrupted", kinds, indirect=True)
+
+
+@pytest.fixture(scope="module")
 def uninterrupted(request, tmp_path_factory, creature_picture, creature_capture):
     """A finished run to compare with, how long it took, and how to start the same elsewhere."""
-    source, config = (creature_picture, IMAGE) if request.param == "image" else (creature_capture, CAPTURE)
+    source, config = (creature_picture, IMAGE) if request.param == PICTURE else (creature_capture, CAPTURE)
     site = Site(tmp_path_factory.mktemp("whole") / "site", source, config)
     began = time.monotonic()
     site.finish()
@@ -101,15 +111,18 @@ def kill_and_resume(uninterrupted, folder: Path, kills: int, seed: int) -> None:
     assert broken.result() == whole.result()
 
 
+@on(CLONING, PICTURE)
 def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(uninterrupted, tmp_path) -> None:
     kill_and_resume(uninterrupted, tmp_path / "broken", kills=2, seed=0)
 
 
 @pytest.mark.slow
+@on(CLONING, PICTURE)
 def test_a_run_that_is_killed_twenty_times_ends_with_the_same_bytes(uninterrupted, tmp_path) -> None:
     kill_and_resume(uninterrupted, tmp_path / "broken", kills=20, seed=1)
 
 
+@on(PICTURE, CLONING)
 def test_a_run_that_is_asked_to_stop_says_so_in_one_line_and_goes_on_later(uninterrupted, tmp_path) -> None:
     whole, _, begin = uninterrupted
     stopped = begin(tmp_path / "stopped")
@@ -125,13 +138,11 @@ def test_a_run_that_is_asked_to_stop_says_so_in_one_line_and_goes_on_later(unint
     assert stopped.result() == whole.result()
 
 
+@pytest.mark.parametrize("uninterrupted", [CLONING], indirect=True)
 def test_density_control_had_changed_the_number_by_then(uninterrupted) -> None:
     site, _, _ = uninterrupted
-    if site.arguments[1] == "creature":
-        from safetensors import safe_open
-
-        with safe_open(site.workspace / RESULT / "tensors.safetensors", framework="pt") as file:
-            assert file.get_slice("means").get_shape()[0] != 300
+    with safe_open(site.workspace / RESULT / "tensors.safetensors", framework="pt") as file:
+        assert file.get_slice("means").get_shape()[0] != 300
 
 
 def test_a_second_writer_is_told_of_the_first_and_takes_over_when_that_is_dead(a4d, tmp_path, creature_picture) -> None:

@@ -257,5 +257,7 @@ def test_pictures_are_reduced_for_some_steps_but_never_to_a_few_pixels(monkeypat
     assert seen.finest_pixel(large, 0) == pytest.approx(2 * seen.finest_pixel(large, 5))
     whole, half = (seen.sample(step, 0, large).rgba for step in (5, 4))
     assert float(half.mean()) == pytest.approx(float(whole.mean()), abs=0.01)
-    with pytest.raises(ConfigError, match="give one"):
-        views(kind="observed", reduce=2.0, size=64)
+    smaller = views(kind="observed", reduce=reduce, size=100)
+    widths = {step: [smaller.sample(step, 0, each).cameras.width for each in (large, small)] for step in (0, 5)}
+    assert widths == {0: [64, 48], 5: [100, 64]}
+    assert smaller.finest_pixel(large, 5) == pytest.approx(1.28 * seen.finest_pixel(large, 5))

@@ -1,6 +1,7 @@
 """Results that miss a quality gate: kept, said again each time, and gone on with only if the user says so."""
 
 import json
+import math
 from dataclasses import replace
 
 import counting
@@ -44,6 +45,11 @@ def test_small_sizes_are_missed_where_a_figure_should_be_large():
     assert gate.is_beyond(-3, gate.missed)
     assert not gate.is_beyond(0.3, gate.missed)
     assert gate.is_beyond(0.3, gate.doubted)
+
+
+def test_what_is_no_number_passes_no_gate():
+    assert all(gate.is_beyond(math.nan, limit) for gate in GATES for limit in (gate.doubted, gate.missed))
+    assert not Gate("share", 0.5, math.inf, "never missed").is_beyond(math.nan, math.inf)
 
 
 def test_a_missed_gate_ends_in_7_with_the_result_until_it_is_accepted(picture, judged, capsys):

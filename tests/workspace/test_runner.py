@@ -23,8 +23,8 @@ from a4d.errors import (
     WorkspaceError,
 )
 from a4d.running.runner import Options, resolved_config
-from a4d.workspace.source import recognise
-from a4d.workspace.workspace import Workspace
+from a4d.workspace.source import Source, recognise
+from a4d.workspace.workspace import Metadata, Workspace
 
 
 def test_a_raw_input_becomes_a_workspace_with_what_the_stage_needs(picture, run):
@@ -90,6 +90,15 @@ def test_another_name_keeps_both_and_a_name_belongs_to_its_stage(picture, run):
         run(name="../x")
     with pytest.raises(MissingInputError, match="no scene 'cuont'"):
         workspace.scene("cuont")
+
+
+@pytest.mark.parametrize(("kind", "stage"), [("video", "fit-dynamic"), ("text", "distill"), ("image", "fit-static")])
+def test_the_stage_that_makes_a_first_scene_is_that_of_the_source(tmp_path, kind, stage):
+    workspace = Workspace.create(tmp_path / "it.a4d", Metadata(name="it", source=Source(kind=kind, sha256="0")))
+    for name in (None, "shape"):
+        with pytest.raises(MissingInputError) as caught:
+            workspace.scene(name)
+        assert f"`a4d {stage} " in caught.value.remedy
 
 
 def test_changed_inputs_make_a_result_stale_and_it_runs_again(picture, run):

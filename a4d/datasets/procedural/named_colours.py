@@ -36,12 +36,17 @@ def colour_named(word: str) -> str | None:
 def main_colour(text: str) -> str | None:
     """The colour of the subject itself: the first that the text names, unless of a part such as legs; None if none.
 
-    Of several colours in a row the last counts: a dark green horse is green.
+    Of several colours in a row the last counts, since a dark green horse is green; but a red rose is red.
     """
     words = re.findall(r"[a-z]+", text.lower())
     pairs = zip(words, [*words[1:], ""], strict=True)
-    own = (word for word, following in pairs if following not in PARTS and colour_named(following) is None)
+    own = (word for word, following in pairs if following not in PARTS and not _is_shade(word, following))
     return next(filter(None, map(colour_named, own)), None)
+
+
+def _is_shade(word: str, following: str) -> bool:
+    """Whether a word only says which tone of the colour after it is meant, which may also be a thing of a colour."""
+    return following in COLOURS or (word not in COLOURS and colour_named(following) is not None)
 
 
 def nearest_colours(

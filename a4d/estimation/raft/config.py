@@ -6,6 +6,9 @@ from pydantic import Field
 
 from a4d.config import Config
 
+CELL = 8
+"""Pixels along the side of what one feature stands for."""
+
 
 class EncoderConfig(Config):
     """What makes features of a picture at an eighth of its size."""
@@ -53,3 +56,10 @@ SMALL = RaftConfig(
     is_upsampled=False,
 )
 """The released small model."""
+
+
+def correlation_bytes(
+    side: int,  # pixels
+) -> int:
+    """Of how alike every feature of a square picture is to every feature of another, in single precision."""
+    return 4 * (side // CELL) ** 4

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
-from a4d.estimation.raft.config import SMALL, RaftConfig
-from a4d.estimation.raft.network import CELL, Raft
+from a4d.estimation.raft.config import CELL, SMALL, RaftConfig
+from a4d.estimation.raft.network import Raft
 from a4d.pixels import Array
 from a4d.priors.fitting_weights import require_fit, stated_sizes
 from a4d.priors.weights_folder import WeightsFolder, weight_files
@@ -78,4 +78,5 @@ def load_raft(folder: WeightsFolder) -> RaftFlow:
         network = Raft(sizes)
     require_fit(path, tensors, network.state_dict())
     network.load_state_dict(tensors, assign=True)
-    return RaftFlow(folder.placed(network))
+    # In half precision a place a hundred features to the right is known to a sixteenth, which is half a pixel.
+    return RaftFlow(folder.in_single_precision().placed(network))

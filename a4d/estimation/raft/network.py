@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pixel_shuffle, unfold
 
-from a4d.estimation.raft.config import EncoderConfig, RaftConfig
-
-CELL = 8
-"""Pixels along the side of what one feature stands for."""
+from a4d.estimation.raft.config import CELL, EncoderConfig, RaftConfig
 
 Norm = Callable[[int], nn.Module]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -22,7 +23,7 @@ from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.articulated.extent import placement
 from a4d.scenes.articulated.warp import backward_warp, forward_warp
-from a4d.scenes.articulation import PoseNetwork
+from a4d.scenes.articulation import PoseNetwork, PoseNetworkConfig
 from a4d.scenes.protocols import AssetOptions, BoneRig
 from a4d.scenes.rigging import rigged_asset
 from a4d.scenes.scene import Scene, cannot_become
@@ -30,8 +31,11 @@ from a4d.scenes.subject import Placement
 
 MOMENTS_AT_ONCE = 8
 
-LENS = "log_focal"
-"""The tensor that scenes lack which were saved before lenses were learnt."""
+COURSE = PoseNetworkConfig(shifted="all", layers=0, harmonics=8, falloff=1.0)
+"""How the camera may stray from where the frames say: slowly over the clip, as cameras do that were found."""
+
+OF_CAMERAS = ("log_focal", "course.")
+"""How the names of tensors begin that scenes lack which were saved before they were learnt."""
 
 
 class ArticulatedScene(Scene):
@@ -59,6 +63,7 @@ class ArticulatedScene(Scene):
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
         self.log_focal = nn.Parameter(torch.zeros(()))
+        self.course = _steady()
 
     @classmethod
     def begin_from(cls, start: Scene, over: Spec, generator: torch.Generator) -> Scene:
@@ -83,19 +88,35 @@ class ArticulatedScene(Scene):
             scene.root = PoseNetwork(_loose(1), config.paced, generator).to(device)
         return scene
 
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what was saved; what was learnt of no camera yet stays as it begins."""
+        begun = {name: value for name, value in self.state_dict().items() if name.startswith(OF_CAMERAS)}
+        self.load_state_dict({**begun, **tensors})
+
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Of the bones at rest, of their motion, of that of the whole, of the network of weights, and of the lens."""
+        """Of bones at rest, their motion, that of the whole, the network of weights, and the camera's lens and way."""
         return {
             "bones": [self.bag.centres, self.bag.quaternions, self.bag.log_radii],
             "articulation": list(self.articulation.parameters()),
             "root": list(self.root.parameters()),
             "skinning": self.bag.network_parameters(),
             "focal": [self.log_focal],
+            "course": list(self.course.parameters()),
         }
 
-    def seen_from(self, cameras: Cameras) -> Cameras:
-        """The film's cameras with the focal length that was learnt, as much farther away as it is longer."""
-        return cameras.to(self.log_focal.device).dollied(self.log_focal.exp())
+    def seen_from(self, cameras: Cameras, times: Sequence[float] | None) -> Cameras:
+        """The film's cameras with the lens that was learnt, as much farther away as it is longer, on their course."""
+        seen = cameras.to(self.log_focal.device).dollied(self.log_focal.exp())
+        if times is None:
+            return seen
+        strayed = self.course.parent_from_joint(self._moments(times))[:, 0].to(seen.world_from_camera)
+        return replace(seen, world_from_camera=strayed @ seen.world_from_camera)
+
+    @torch.no_grad()
+    def forget_cameras(self) -> None:
+        """Take the cameras of another film as they are."""
+        for parameter in (self.log_focal, *self.course.parameters()):
+            parameter.zero_()
 
     @property
     def is_moving(self) -> bool:
@@ -191,6 +212,11 @@ class ArticulatedScene(Scene):
     def _moments(self, times: Sequence[float]) -> Tensor:
         """(T,) on the scene's device."""
         return self.bag.centres.new_tensor(list(times))
+
+
+def _steady() -> PoseNetwork:
+    """A camera's course that does not stray."""
+    return PoseNetwork(_loose(1), COURSE, torch.Generator())
 
 
 def _loose(count: int) -> Skeleton:

@@ -22,7 +22,7 @@ from a4d.optimisers import Optimisers
 from a4d.render.field import RAY_CHANNELS, Marching, SamplingConfig, render_field
 from a4d.render.occupancy import CELL_BYTES, MarkedSpace, OccupancyConfig, OccupancyGrid, marked_space
 from a4d.render.render import Channel, Render, Wants, concatenated
-from a4d.scenes.articulated.base import LENS, ArticulatedScene
+from a4d.scenes.articulated.base import ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.canonical_field import CanonicalField, CanonicalFieldConfig
 from a4d.scenes.articulated.config import ArticulatedConfig
@@ -257,7 +257,7 @@ class ArticulatedField(ArticulatedScene):
         """Read what `save` wrote."""
         config, tensors = read_scene(folder, ArticulatedFieldConfig, device)
         scene = cls(config, tensors["bag.centres"], tensors["bag.log_radii"][:, 0].exp())
-        scene.load_state_dict({LENS: torch.zeros(()), **tensors})
+        scene.take(tensors)
         return scene.to(device)
 
 

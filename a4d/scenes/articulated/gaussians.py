@@ -27,7 +27,7 @@ from a4d.optimisers import Optimisers
 from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
 from a4d.render.render import Render, Wants
-from a4d.scenes.articulated.base import LENS, ArticulatedScene
+from a4d.scenes.articulated.base import ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.config import ArticulatedConfig
 from a4d.scenes.articulated.start import discs_of
@@ -347,5 +347,5 @@ class ArticulatedGaussians(ArticulatedScene):
         start = Gaussians(*(tensors[name] for name in PARAMETERS))
         radii = tensors["bag.log_radii"].exp()[:, 0]
         scene = cls(config, start, tensors["bag.centres"], radii, surface=Mesh(**parts)).to(device)
-        scene.load_state_dict({LENS: torch.zeros(()), **tensors})
+        scene.take(tensors)
         return scene

@@ -21,7 +21,7 @@ LIMBS = [
     ((0.4, 0.1, 0.0), (0.8, 0.4, 0.0), 0.08),
 ]
 SWING = (0.0, 1.0, -1.0, 0.6)
-ANGLES = (0.0, 0.25, 0.5, 0.75)
+ANGLES = (0.0, 0.3, 0.6)
 
 
 def turns(angle: float) -> torch.Tensor:
@@ -64,7 +64,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def swinging() -> Case:
-    moments = [body(angle, 40 + index) for index, angle in enumerate(ANGLES)]
+    moments = [body(angle, 30 + index) for index, angle in enumerate(ANGLES)]
     return Case(moments, register(moments))
 
 

@@ -1,0 +1,30 @@
+"""A kernel that holds every silhouette against every other."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a4d.kernel_cache import njit
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def uncovered(
+    inside: NDArray[np.bool_], pixel: NDArray[np.int64], areas: NDArray[np.int64], missed: NDArray[np.float64]
+) -> None:
+    """Say how much of each frame's silhouette the hull of it and of one other frame leaves bare.
+
+    Args:
+        inside: (F, V) bool, whether a voxel lies on the subject.
+        pixel: (F, V) int64 the pixel that shows it, from 0.
+        areas: (F,) int64 pixels of the silhouettes.
+        missed: (F, F) float64, filled: of each frame (row), beside each other (column), a share of its pixels.
+    """
+    last = np.full(pixel.max() + 1, -1)
+    for frame in range(len(inside)):
+        own = np.flatnonzero(inside[frame])
+        for other in range(len(inside)):
+            pair, covered = frame * len(inside) + other, 0
+            for voxel in own:
+                if inside[other, voxel] and last[pixel[frame, voxel]] != pair:
+                    last[pixel[frame, voxel]] = pair
+                    covered += 1
+            missed[frame, other] = 1 - covered / max(areas[frame], 1)
