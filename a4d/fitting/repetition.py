@@ -12,7 +12,7 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
-from a4d.fitting.seeds import degrees_around, is_bounded
+from a4d.fitting.seeds import degrees_seen, is_bounded
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
@@ -21,7 +21,7 @@ SIDES_APART = 100.0
 """Degrees between two directions at the least, from which little of a subject is never seen."""
 
 ALL_SIDES = 135.0
-"""Degrees from which no side is never seen: a camera that goes around comes to 180, less twice its elevation."""
+"""The same, from which each side is seen."""
 
 CYCLES = "cycles"
 """The setting of scenes that may repeat."""
@@ -109,9 +109,9 @@ def of_its_cycles(
     else:
         fitted = _otherwise(fitted, unrepeated, "unrepeated", config.without)
     whole, seen = (each.subset(each.select("train")) for each in (frames, fitted.frames))
-    if degrees_around(whole) < ALL_SIDES:
+    if degrees_seen(whole) < ALL_SIDES:
         fitted = _otherwise(fitted, partly_seen, "partly_seen", config.without)
-    is_enough = degrees_around(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
+    is_enough = degrees_seen(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
     return fitted if is_enough else _otherwise(fitted, one_sided, "one_sided", config.without)
 
 

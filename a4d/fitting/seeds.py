@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from a4d.fitting.seed_settings import SeedConfig, ShapeConfig, shape_model
 from a4d.fitting.shapes import placed_in_picture, read_shape
 from a4d.geometry.assets.placement import normalising
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.directions import degrees_around
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import cylinder, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
@@ -175,7 +175,7 @@ def is_bounded(train: Frames, config: SeedConfig) -> bool:
         train: the pictures with their cameras.
         config: how a hull of them is carved, and an outline blown up.
     """
-    if degrees_around(train) >= AROUND:
+    if degrees_seen(train) >= AROUND:
         return True
     rgba, camera = train.reduced(_widest(train), WIDE)
     try:
@@ -192,10 +192,10 @@ def _widest(train: Frames) -> int:
     return areas.index(max(areas))
 
 
-def degrees_around(frames: Frames) -> float:
-    """The largest angle between two directions from which frames see the world's origin, in [0, 180]."""
+def degrees_seen(frames: Frames) -> float:
+    """Degrees around the world's origin from which frames see it, in [0, 180]; see `degrees_around`."""
     directions = normalize(torch.cat([camera.positions for camera in frames.cameras]), dim=-1)
-    return math.degrees(math.acos(max(-1.0, min(1.0, float((directions @ directions.T).min())))))
+    return degrees_around(directions, directions.new_tensor([0.0, 1.0, 0.0]))
 
 
 def _modelled(known: Known) -> Seed:
