@@ -14,7 +14,7 @@ def uncovered(
 
     Args:
         inside: (F, V) bool, whether a voxel lies on the subject.
-        pixel: (F, V) int32 the pixel that shows it, from 0.
+        pixel: (F, V) int32 the pixel that shows it, or -1 where none does.
         masks: (F, P) bool.
         missed: (F, F) float64, filled: of each frame (row), beside each other (column), a share of its pixels.
     """
