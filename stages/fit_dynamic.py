@@ -88,6 +88,9 @@ class FitDynamic(Fitting):
         default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
     )
     unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
+    partly_seen: Otherwise = Field(
+        default=Otherwise(), description="what is different where the film never goes to some sides of its subject"
+    )
     one_sided: Otherwise = Field(
         default=Otherwise(), description="what is different where the film, or each pose, is of one side"
     )
@@ -212,7 +215,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     kind = None if config.from_scene else config.seed
     if kind is not None:
         frames = observed_clip(work.workspace, config.clip)
-        repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
+        repeating = of_its_cycles(
+            config, kind, config.unrepeated, config.partly_seen, config.one_sided, frames, runtime.console
+        )
         seen = frames.subset(frames.select("train"))
         facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
