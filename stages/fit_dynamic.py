@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec, overlaid
+from a4d.config import Spec, overlaid, parse
 from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
@@ -138,6 +138,8 @@ def complete(config: FitDynamic) -> FitDynamic:
     Raises:
         UsageError: a prior is to make the video, but nobody says of what; or the scene's motion cannot repeat.
     """
+    from a4d.optimisers import OptimiserConfig
+
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
     if config.pace is not None:
@@ -151,7 +153,9 @@ def complete(config: FitDynamic) -> FitDynamic:
                 f"--cycles: the motion of a scene of kind '{config.scene.get('kind')}' is no cycle", "Leave it out"
             )
         config = config.model_copy(update={"scene": {**config.scene, "cycles": config.cycles}})
-    return complete_fitting(_of_its_length(config))
+    config = complete_fitting(_of_its_length(config))
+    parse(OptimiserConfig, overlaid(config.optimiser, config.strayed), "strayed")
+    return config
 
 
 def _of_its_length(config: FitDynamic) -> FitDynamic:
