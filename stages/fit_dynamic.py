@@ -206,7 +206,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     from a4d.fitting.fitting import fit
     from a4d.fitting.repetition import of_its_cycles
     from a4d.fitting.sampled_views import sampled_frames
-    from a4d.fitting.seeds import degrees_seen, make_seed, seed_at_rest
+    from a4d.fitting.seeds import degrees_seen, make_seed, seed_at_rest, shown
     from a4d.fitting.start import observed_clip, require_another_name
     from a4d.randomness import generator
 
@@ -218,8 +218,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         repeating = of_its_cycles(
             config, kind, config.unrepeated, config.partly_seen, config.one_sided, frames, runtime.console
         )
-        seen = frames.subset(frames.select("train"))
-        facts = repeating.facts | {"seen_degrees": degrees_seen(seen)}
+        facts = repeating.facts | {"seen_degrees": degrees_seen(shown(frames))}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         if _are_cameras_found(work.workspace):
             config = config.changed(optimiser=overlaid(config.optimiser, config.strayed))

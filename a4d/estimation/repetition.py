@@ -169,9 +169,8 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[fl
 
 def _showing(frames: Frames) -> list[int]:
     """Those to train on that show something, in the order of their times."""
-    indices = frames.select("train")
-    ordered = [indices[place] for place in np.argsort(_times(frames, indices), kind="stable").tolist()]
-    return [index for index in ordered if (frames.rgba[index][..., 3] > 0.5).any()]
+    indices = frames.showing()
+    return [indices[place] for place in np.argsort(_times(frames, indices), kind="stable").tolist()]
 
 
 def _spread(indices: Sequence[int], most: int) -> list[int]:

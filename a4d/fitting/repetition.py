@@ -12,7 +12,7 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
-from a4d.fitting.seeds import degrees_seen, is_bounded
+from a4d.fitting.seeds import degrees_seen, is_bounded, shown
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
@@ -108,7 +108,7 @@ def of_its_cycles(
         fitted = _begun_at_one_pose(fitted, facts[CYCLES])
     else:
         fitted = _otherwise(fitted, unrepeated, "unrepeated", config.without)
-    whole, seen = (each.subset(each.select("train")) for each in (frames, fitted.frames))
+    whole, seen = shown(frames), shown(fitted.frames)
     if degrees_seen(whole) < ALL_SIDES:
         fitted = _otherwise(fitted, partly_seen, "partly_seen", config.without)
     is_enough = degrees_seen(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)

@@ -158,14 +158,25 @@ def _filmed(known: Known) -> Seed:
 
     What looks widest is seen from its broad side, along which it is least deep.
     """
-    train = known.frames.subset(known.frames.select("train"))
+    train, config = shown(known.frames), known.config
     if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
-    config = known.config
     if not is_bounded(train, config):
         return _blown_up(replace(known, frames=train), _widest(train))
     hull = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED)
     return _painted(hull.largest_part(), train, config.radius)
+
+
+def shown(frames: Frames) -> Frames:
+    """Those to train on that show a film's subject; the others would carve all of it away.
+
+    Raises:
+        MissingInputError: none does.
+    """
+    indices = frames.showing()
+    if not indices:
+        raise MissingInputError("no frame shows the film's subject", "Run `a4d preprocess` with --matting or --mask")
+    return frames.subset(indices)
 
 
 def is_bounded(train: Frames, config: SeedConfig) -> bool:
