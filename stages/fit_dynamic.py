@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec, overlaid
+from a4d.config import Spec, overlaid, parse
 from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
@@ -88,6 +88,9 @@ class FitDynamic(Fitting):
         default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
     )
     unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
+    partly_seen: Otherwise = Field(
+        default=Otherwise(), description="what is different where the film never goes to some sides of its subject"
+    )
     one_sided: Otherwise = Field(
         default=Otherwise(), description="what is different where the film, or each pose, is of one side"
     )
@@ -135,6 +138,8 @@ def complete(config: FitDynamic) -> FitDynamic:
     Raises:
         UsageError: a prior is to make the video, but nobody says of what; or the scene's motion cannot repeat.
     """
+    from a4d.optimisers import OptimiserConfig
+
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
     if config.pace is not None:
@@ -148,7 +153,9 @@ def complete(config: FitDynamic) -> FitDynamic:
                 f"--cycles: the motion of a scene of kind '{config.scene.get('kind')}' is no cycle", "Leave it out"
             )
         config = config.model_copy(update={"scene": {**config.scene, "cycles": config.cycles}})
-    return complete_fitting(_of_its_length(config))
+    config = complete_fitting(_of_its_length(config))
+    parse(OptimiserConfig, overlaid(config.optimiser, config.strayed), "strayed")
+    return config
 
 
 def _of_its_length(config: FitDynamic) -> FitDynamic:
@@ -199,7 +206,7 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     from a4d.fitting.fitting import fit
     from a4d.fitting.repetition import of_its_cycles
     from a4d.fitting.sampled_views import sampled_frames
-    from a4d.fitting.seeds import degrees_around, make_seed, seed_at_rest
+    from a4d.fitting.seeds import degrees_seen, make_seed, seed_at_rest, shown
     from a4d.fitting.start import observed_clip, require_another_name
     from a4d.randomness import generator
 
@@ -209,9 +216,10 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     if kind is not None:
         frames, found = observed_clip(work.workspace, config.clip), _found_cameras(work.workspace)
         config = _as_learnt(config, found)
-        repeating = of_its_cycles(config, kind, config.unrepeated, config.one_sided, frames, runtime.console)
-        seen = frames.subset(frames.select("train"))
-        facts = repeating.facts | {"seen_degrees": degrees_around(seen)}
+        repeating = of_its_cycles(
+            config, kind, config.unrepeated, config.partly_seen, config.one_sided, frames, runtime.console
+        )
+        facts = repeating.facts | {"seen_degrees": degrees_seen(shown(frames))}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         if found:
             config = config.changed(optimiser=overlaid(config.optimiser, config.strayed))

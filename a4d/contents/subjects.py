@@ -137,10 +137,10 @@ def _textured(workspace: Workspace, request: SubjectRequest, subject: Subject) -
     picture = front_picture(workspace)
     source = workspace.metadata.source
     is_photographed = source is not None and source.kind in PHOTOGRAPHED
-    if request.is_textured and picture is not None:
+    if picture is not None:
         texel = float(pixel_sizes(picture.camera))
         surface = replace(surface, texel=texel, faces=surface.faces or TEXTURED_FACES)
-    elif request.is_textured and is_photographed and scene.footprint is not None:
+    elif is_photographed and scene.footprint is not None:
         surface = surface.as_fine_as_photographs(scene.footprint, extent(scene))
     cameras = training_cameras(workspace, SEEN_FROM) if is_photographed else ()
     return replace(subject, surface_options=surface, front_picture=picture, seen_from=cameras)

@@ -9,16 +9,18 @@ alike in between. Errors of cameras that were found add to all pairs alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from a4d.errors import MissingInputError
 from a4d.estimation.silhouettes import PARTNERS, Silhouettes, silhouettes
 from a4d.views import Frames
 
-MOST_FRAMES = 120
-"""That are looked at, evenly spread."""
+MOST_FRAMES, MOST_POSES = 120, 360
+"""Frames that are looked at, evenly spread, to count cycles, and to choose a pose."""
 
 FRAMES_OF_CYCLE = 8
 """At the least: with fewer, a dip is not seen between its neighbours."""
@@ -27,10 +29,10 @@ FEWEST_DIPS = 2
 """Of one alone nothing is known to repeat."""
 
 LONGEST = 0.93
-"""Of the film: frames that are further apart are too few."""
+"""Of the time that the subject is seen: frames that are further apart are too few."""
 
 SHORTEST = 0.04
-"""Of the film: frames that are nearer look alike whatever they show."""
+"""Of this time: frames that are nearer look alike whatever they show."""
 
 LEVEL = 0.01
 """Of a silhouette: shares left bare are compared by their ratios from there on; below, they are single pixels."""
@@ -76,10 +78,10 @@ class Repetition:
 
 @dataclass(frozen=True)
 class Lags:
-    """How unlike frames are by how far apart they are in time.
+    """How unlike frames are by how far apart they are, in parts of the time between the first and the last.
 
     Args:
-        sums: (F + 1,) of the logarithms of what is left bare, of all pairs less than so many Fths of a film apart.
+        sums: (F + 1,) of the logarithms of what is left bare, of all pairs less than so many Fths of it apart.
         counts: (F + 1,) number of these pairs.
     """
 
@@ -87,20 +89,28 @@ class Lags:
     counts: NDArray[np.float64]
 
     def mean(self, lag: float, within: float) -> float:
-        """Of pairs about so far apart, in parts of the film; not a number where there are none."""
+        """Of pairs about so far apart; not a number where there are none."""
         frames = len(self.sums) - 1
-        if lag > LONGEST:
-            return np.nan
         first = max(int(np.ceil((lag - within) * frames)), 0)
         end = min(max(int((lag + within) * frames), first) + 1, frames)
-        return float((self.sums[end] - self.sums[first]) / max(self.counts[end] - self.counts[first], 1e-9))
+        count = self.counts[end] - self.counts[first]
+        return float((self.sums[end] - self.sums[first]) / count) if count else np.nan
 
     def dips(self, cycles: float) -> NDArray[np.float64]:
-        """(K,) by how much more alike pairs of one phase are than those half a cycle nearer, and those further."""
+        """(K,) by how much more alike pairs of one phase are than those half a cycle nearer, and those further.
+
+        Where frames are missing, so that there are no such pairs, is no dip.
+        """
         halves = np.arange(0.5, cycles * LONGEST, 0.5) / cycles
         means = np.array([self.mean(lag, max(WIDTH / cycles, 0.6 / len(self.sums))) for lag in halves])
         before, within, after = means[:-2:2], means[1:-1:2], means[2::2]
-        return np.asarray(np.minimum(before, after) - within)
+        depths = np.minimum(before, after) - within
+        return np.asarray(depths[~np.isnan(depths)])
+
+    def depth(self, cycles: float) -> float:
+        """The mean of the least deep dip and of all; 0 where they are too few."""
+        dips = self.dips(cycles)
+        return float(dips.min() + dips.mean()) / 2 if len(dips) >= FEWEST_DIPS else 0.0
 
     def waves(self, cycles: float) -> float:
         """How well a wave of so many periods follows the means."""
@@ -119,20 +129,19 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
         frames: of a clip, with masks as alpha; those to train on are looked at.
         radius: metres, of the ball around the origin in which the subject stays.
     """
-    indices = [index for index in frames.select("train") if (frames.rgba[index][..., 3] > 0.5).any()]
-    chosen = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MOST_FRAMES)).round().astype(int))
+    indices = _spread(_showing(frames), MOST_FRAMES)
+    times = np.unique(_times(frames, indices))
     fewest = (FEWEST_DIPS + 0.5) / LONGEST
-    tried = np.arange(fewest + STEP / 2, len(chosen) / FRAMES_OF_CYCLE + STEP / 2, STEP)
+    tried = np.arange(fewest + STEP / 2, len(times) / FRAMES_OF_CYCLE + STEP / 2, STEP)
     if not len(tried):
         return Repetition(0.0, 0.0, (), ())
-    lags = _lags(silhouettes(frames, [indices[place] for place in chosen.tolist()], radius))
-    dips = [lags.dips(cycles) for cycles in tried.tolist()]
-    depths = np.array([(each.min() + each.mean()) / 2 for each in dips])
+    span, lags = float(np.ptp(times)), _lags(silhouettes(frames, indices, radius))
+    depths = np.array([lags.depth(cycles) for cycles in tried.tolist()])
     best = int(depths.argmax())
-    evidence = max(float(depths[best]), 0.0) * (len(dips[best]) - 1)
+    evidence = max(float(depths[best]), 0.0) * (len(lags.dips(tried[best])) - 1)
     around = np.arange(tried[best] - AROUND, tried[best] + AROUND, FINER)
     cycles = float(max(around.tolist(), key=lags.waves)) if evidence >= ENOUGH else 0.0
-    return Repetition(cycles, evidence, tuple(tried.tolist()), tuple(depths.tolist()))
+    return Repetition(cycles / span, evidence, tuple((tried / span).tolist()), tuple(depths.tolist()))
 
 
 def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[float, list[int]]:
@@ -142,21 +151,44 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[fl
         frames: of a clip, with masks as alpha; those to train on are looked at.
         cycles: how often the motion repeats.
         radius: metres, of the ball around the origin in which the subject stays.
+
+    Raises:
+        MissingInputError: none of them shows anything.
     """
-    indices = frames.select("train")
-    seen = silhouettes(frames, indices, radius)
+    indices = _showing(frames)
+    if not indices:
+        raise MissingInputError("no frame shows the film's subject", "Run `a4d preprocess` with --matting or --mask")
+    seen = silhouettes(frames, _spread(indices, MOST_POSES), radius)
     # Errors of neighbours in time say the same with another noise.
     errors = np.convolve(np.pad(seen.errors(cycles), 1, mode="edge"), np.ones(3) / 3, mode="valid")
     time = float(seen.times[errors.argmin()])
-    apart = (seen.times - time) * cycles
+    apart = (_times(frames, indices) - time) * cycles
     nearest = np.argsort(np.abs(apart - np.round(apart)), kind="stable")[: 2 * PARTNERS]
-    return time, [indices[place] for place in sorted(nearest.tolist())]
+    return time, sorted(indices[place] for place in nearest.tolist())
+
+
+def _showing(frames: Frames) -> list[int]:
+    """Those to train on that show something, in the order of their times."""
+    indices = frames.showing()
+    return [indices[place] for place in np.argsort(_times(frames, indices), kind="stable").tolist()]
+
+
+def _spread(indices: Sequence[int], most: int) -> list[int]:
+    """So many of them at most, evenly."""
+    chosen = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), most)).round().astype(int))
+    return [indices[place] for place in chosen.tolist()]
+
+
+def _times(frames: Frames, indices: Sequence[int]) -> NDArray[np.float64]:
+    """(F,) in [0, 1]."""
+    assert frames.times is not None
+    return np.asarray(frames.times[list(indices)].double().numpy())
 
 
 def _lags(seen: Silhouettes) -> Lags:
     first, second = np.triu_indices(len(seen), 1)
     bare = np.log(LEVEL + seen.uncovered()[first, second])
-    lag = np.abs(seen.times[second] - seen.times[first])
+    lag = np.abs(seen.times[second] - seen.times[first]) / np.ptp(seen.times)
     angles = np.arccos((seen.directions[first] * seen.directions[second]).sum(axis=1).clip(-1, 1))
     side = np.minimum((angles / np.pi * SIDES).astype(int), SIDES - 1)
     bare -= SHARED * _means(bare, side, lag > SHORTEST)[side]

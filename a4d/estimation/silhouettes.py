@@ -21,6 +21,9 @@ from a4d.views import Frames
 GRID = 48
 """Voxels along the cube. Pixels are made as wide as voxels, so that hulls have no holes and keep their borders."""
 
+PICTURE = 512
+"""Pixels of the longer side of outlines at most, which are all held at once."""
+
 OUTLINE = 0.3
 """Coverage from which a wide pixel counts as the subject's."""
 
@@ -39,14 +42,14 @@ class Silhouettes:
         times: (F,) in [0, 1].
         directions: (F, 3) unit, from the world's origin to the camera.
         inside: (F, V) bool, whether a voxel lies on the subject.
-        pixel: (F, V) int64 the pixel that shows it, or the number of pixels where none does.
+        pixel: (F, V) int32 the pixel that shows it, or -1 where none does.
         masks: (F, P) bool.
     """
 
     times: NDArray[np.float64]
     directions: NDArray[np.float64]
     inside: NDArray[np.bool_]
-    pixel: NDArray[np.int64]
+    pixel: NDArray[np.int32]
     masks: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ class Silhouettes:
     def uncovered(self) -> NDArray[np.float64]:
         """(F, F) the share of a silhouette that its hull with another's leaves bare, in the mean of both."""
         missed = np.empty((len(self), len(self)))
-        uncovered(self.inside, self.pixel, self.masks.sum(axis=1), missed)
+        uncovered(self.inside, self.pixel, self.masks, missed)
         return (missed + missed.T) / 2
 
     def errors(self, cycles: float) -> NDArray[np.float64]:
@@ -87,23 +90,22 @@ def silhouettes(frames: Frames, indices: Sequence[int], radius: float) -> Silhou
         radius: metres, of the ball around the origin in which the subject stays.
     """
     assert frames.times is not None
-    cameras = [frames.cameras[index] for index in indices]
-    alphas = [frames.rgba[index][..., 3] for index in indices]
+    cameras = [frames.reduced(index, PICTURE)[1] for index in indices]
+    # Without the copy, each would hold all channels of its picture.
+    alphas = [frames.reduced(index, PICTURE)[0][..., 3].clone() for index in indices]
     radius = min(radius, _reach(alphas, cameras))
     axis = (torch.arange(GRID) + 0.5) / GRID * 2 * radius - radius
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     views = [_seen(alpha, camera, grid, 2 * radius / GRID) for alpha, camera in zip(alphas, cameras, strict=True)]
+    inside = np.stack([np.append(mask, False)[pixel] for mask, pixel in views])
+    kept = inside.any(axis=0)
     most = max(len(mask) for mask, _ in views)
-    masks = torch.stack([torch.cat([mask, mask.new_zeros(most + 1 - len(mask))]) for mask, _ in views])
-    pixel = torch.stack([torch.where(place < 0, most, place) for _, place in views])
-    inside = masks.gather(1, pixel)
-    kept = inside.any(dim=0)
     return Silhouettes(
         frames.times[list(indices)].double().numpy(),
         normalize(torch.cat([camera.positions for camera in cameras]).double(), dim=-1).numpy(),
-        inside[:, kept].numpy(),
-        pixel[:, kept].numpy(),
-        masks[:, :-1].numpy(),
+        inside[:, kept],
+        np.stack([pixel[kept] for _, pixel in views]),
+        np.stack([np.pad(mask, (0, most - len(mask))) for mask, _ in views]),
     )
 
 
@@ -118,7 +120,7 @@ def _reach(alphas: Sequence[Tensor], cameras: Sequence[Cameras]) -> float:
     return MARGIN * float(np.quantile(reached, REACHING)) if reached else np.inf
 
 
-def _seen(alpha: Tensor, camera: Cameras, grid: Tensor, spacing: float) -> tuple[Tensor, Tensor]:
+def _seen(alpha: Tensor, camera: Cameras, grid: Tensor, spacing: float) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """(P,) bool a mask whose pixels are as wide as voxels, and (V,) the pixel that shows each voxel, or -1."""
     per_voxel = spacing * camera.intrinsics[0, :2] / camera.positions.norm()
     width, height = (max(1, round(side / float(wide))) for side, wide in zip(alpha.T.shape, per_voxel, strict=True))
@@ -126,4 +128,4 @@ def _seen(alpha: Tensor, camera: Cameras, grid: Tensor, spacing: float) -> tuple
     places, depth = camera.resized(width, height).project(grid)
     column, row = places[0].floor().long().unbind(-1)
     is_seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth[0] > 0)
-    return mask, torch.where(is_seen, row * width + column, -1)
+    return mask.numpy(), torch.where(is_seen, row * width + column, -1).int().numpy()

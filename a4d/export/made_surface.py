@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from a4d.export.moments import Moments
-from a4d.export.surface_options import SurfaceOptions
+from a4d.export.surface_options import USUAL_CELLS, SurfaceOptions
 from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size
 from a4d.geometry.assets.animating import animated_asset
 from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
@@ -19,7 +19,7 @@ from a4d.geometry.deformation.registration import Registration, register
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.decimation import decimated
 from a4d.geometry.surfaces.unwrapping import unwrap
-from a4d.scenes.extraction import extract_surface
+from a4d.scenes.extraction import brought_to_renders, extract_surface
 from a4d.scenes.protocols import Deforming, has_mesh
 from a4d.scenes.scene import Scene
 
@@ -52,10 +52,7 @@ class MadeSurface:
     @cached_property
     def mesh(self) -> Mesh:
         """The scene's own mesh at the first moment, or one extracted from its renders."""
-        options, mesh = self.options, self.own
-        if mesh is None:
-            mesh = extract_surface(self.scene, self.moments.times[0], options.cells, options.reconstruction).to("cpu")
-        return mesh if options.faces is None else decimated(mesh, options.faces)
+        return self._simplified(self.own) if self.own is not None else self._extracted()
 
     @cached_property
     def trajectories(self) -> Tensor | None:
@@ -101,6 +98,16 @@ class MadeSurface:
         return animated_asset(
             self.name, unwrapped.primitive(), positions, seconds, options.animation, material, normals
         )
+
+    def _extracted(self) -> Mesh:
+        options, time = self.options, self.moments.times[0]
+        mesh = self._simplified(extract_surface(self.scene, time, options.cells, options.reconstruction).to("cpu"))
+        if not options.is_brought_to_renders:
+            return mesh
+        return brought_to_renders(self.scene, mesh, time, max(options.cells, USUAL_CELLS))
+
+    def _simplified(self, mesh: Mesh) -> Mesh:
+        return mesh if self.options.faces is None else decimated(mesh, self.options.faces)
 
     def _own_at(self, time: float) -> Mesh | None:
         """The scene's own mesh at a time, or None where it has none."""

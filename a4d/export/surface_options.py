@@ -37,6 +37,7 @@ class SurfaceOptions:
         reconstruction: how a surface is extracted.
         faces: at most, of a surface that is made here; None leaves all.
         animation: how a motion is stored.
+        is_brought_to_renders: whether a surface that is extracted then moves until it looks like the scene.
     """
 
     resolution: int | None = None
@@ -45,6 +46,7 @@ class SurfaceOptions:
     reconstruction: Reconstruction = "fused"
     faces: int | None = None
     animation: AnimationOptions = field(default_factory=AnimationOptions)
+    is_brought_to_renders: bool = False
 
     @property
     def has_picture(self) -> bool:
@@ -65,4 +67,10 @@ class SurfaceOptions:
             radius: of the subject, metres.
         """
         cells = min(max(math.ceil(2 * radius / pixel), USUAL_CELLS), MOST_CELLS)
-        return replace(self, texel=pixel, faces=self.faces or PHOTOGRAPHED_FACES, resolution=self.resolution or cells)
+        return replace(
+            self,
+            texel=pixel,
+            faces=self.faces or PHOTOGRAPHED_FACES,
+            resolution=self.resolution or cells,
+            is_brought_to_renders=True,
+        )

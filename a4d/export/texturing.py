@@ -43,7 +43,7 @@ DEPTH_TOLERANCE = 0.02
 FILLED = 0.6
 """Share of a texture that charts cover, about."""
 
-SIZES = (256, 4096)
+SIZES = (512, 4096)
 """Smallest and largest picture, pixels of a side, whose size follows from that of its texels."""
 
 OVERLAP = 0.85

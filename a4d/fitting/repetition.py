@@ -12,13 +12,16 @@ from rich.console import Console
 from a4d.config import Config, Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
 from a4d.fitting.seed_settings import SeedConfig
-from a4d.fitting.seeds import degrees_around, is_bounded
+from a4d.fitting.seeds import degrees_seen, is_bounded, shown
 from a4d.fitting.settings import Fitting
 from a4d.scenes import scene_class
 from a4d.views import Frames
 
 SIDES_APART = 100.0
 """Degrees between two directions at the least, from which little of a subject is never seen."""
+
+ALL_SIDES = 135.0
+"""The same, from which each side is seen."""
 
 CYCLES = "cycles"
 """The setting of scenes that may repeat."""
@@ -62,7 +65,13 @@ class Repeating:
 
 
 def of_its_cycles(
-    config: Fitting, seed: SeedConfig, unrepeated: Otherwise, one_sided: Otherwise, frames: Frames, console: Console
+    config: Fitting,
+    seed: SeedConfig,
+    unrepeated: Otherwise,
+    partly_seen: Otherwise,
+    one_sided: Otherwise,
+    frames: Frames,
+    console: Console,
 ) -> Repeating:
     """The settings for a film whose motion repeats so often, which is found where they do not say it.
 
@@ -73,6 +82,7 @@ def of_its_cycles(
         config: complete.
         seed: how the first guess of the shape is made.
         unrepeated: what is different where the motion does not repeat.
+        partly_seen: what is different where the film never goes to some sides.
         one_sided: what is different where the frames of which the shape is made are not from sides far apart.
         frames: of the film.
         console: is told what was found.
@@ -98,8 +108,10 @@ def of_its_cycles(
         fitted = _begun_at_one_pose(fitted, facts[CYCLES])
     else:
         fitted = _otherwise(fitted, unrepeated, "unrepeated", config.without)
-    seen = fitted.frames.subset(fitted.frames.select("train"))
-    is_enough = degrees_around(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
+    whole, seen = shown(frames), shown(fitted.frames)
+    if degrees_seen(whole) < ALL_SIDES:
+        fitted = _otherwise(fitted, partly_seen, "partly_seen", config.without)
+    is_enough = degrees_seen(seen) >= SIDES_APART and is_bounded(seen, fitted.seed)
     return fitted if is_enough else _otherwise(fitted, one_sided, "one_sided", config.without)
 
 

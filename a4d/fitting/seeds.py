@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from a4d.fitting.seed_settings import SeedConfig, ShapeConfig, shape_model
 from a4d.fitting.shapes import placed_in_picture, read_shape
 from a4d.geometry.assets.placement import normalising
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.directions import degrees_around
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import cylinder, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
@@ -158,14 +158,25 @@ def _filmed(known: Known) -> Seed:
 
     What looks widest is seen from its broad side, along which it is least deep.
     """
-    train = known.frames.subset(known.frames.select("train"))
+    train, config = shown(known.frames), known.config
     if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
-    config = known.config
     if not is_bounded(train, config):
         return _blown_up(replace(known, frames=train), _widest(train))
     hull = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED)
     return _painted(hull.largest_part(), train, config.radius)
+
+
+def shown(frames: Frames) -> Frames:
+    """Those to train on that show a film's subject; the others would carve all of it away.
+
+    Raises:
+        MissingInputError: none does.
+    """
+    indices = frames.showing()
+    if not indices:
+        raise MissingInputError("no frame shows the film's subject", "Run `a4d preprocess` with --matting or --mask")
+    return frames.subset(indices)
 
 
 def is_bounded(train: Frames, config: SeedConfig) -> bool:
@@ -175,7 +186,7 @@ def is_bounded(train: Frames, config: SeedConfig) -> bool:
         train: the pictures with their cameras.
         config: how a hull of them is carved, and an outline blown up.
     """
-    if degrees_around(train) >= AROUND:
+    if degrees_seen(train) >= AROUND:
         return True
     rgba, camera = train.reduced(_widest(train), WIDE)
     try:
@@ -192,10 +203,10 @@ def _widest(train: Frames) -> int:
     return areas.index(max(areas))
 
 
-def degrees_around(frames: Frames) -> float:
-    """The largest angle between two directions from which frames see the world's origin, in [0, 180]."""
+def degrees_seen(frames: Frames) -> float:
+    """Degrees around the world's origin from which frames see it, in [0, 180]; see `degrees_around`."""
     directions = normalize(torch.cat([camera.positions for camera in frames.cameras]), dim=-1)
-    return math.degrees(math.acos(max(-1.0, min(1.0, float((directions @ directions.T).min())))))
+    return degrees_around(directions, directions.new_tensor([0.0, 1.0, 0.0]))
 
 
 def _modelled(known: Known) -> Seed:
@@ -216,8 +227,11 @@ def _of_a_file(known: Known) -> Seed:
 
 def _of_a_model(known: Known) -> Seed:
     """What a model makes of the first picture."""
-    model = load_image_to_shape(shape_model(known.config), known.placement, known.config.options)
-    return _placed(surface_of(model.shape(known.frames.rgba[0])), known.frames, is_oriented=True)
+    # The model is gone before its surface is sought: either may take gigabytes.
+    field = load_image_to_shape(shape_model(known.config), known.placement, known.config.options).shape(
+        known.frames.rgba[0]
+    )
+    return _placed(surface_of(field), known.frames, is_oriented=True)
 
 
 def _placed(mesh: Mesh, frames: Frames, is_oriented: bool) -> Seed:

@@ -14,6 +14,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction.depth_views import DepthView
 from a4d.geometry.reconstruction.fusion import FusionSettings, fuse
 from a4d.geometry.reconstruction.poisson import poisson
+from a4d.render.mesh_refinement import WantedView, refined
 from a4d.render.render import Render
 from a4d.scenes.protocols import Splatting
 from a4d.scenes.scene import Scene
@@ -80,19 +81,45 @@ def extract_surface(
         BackendUnavailableError: Open3D is asked for, and is not installed.
     """
     radius = extent(scene, time)
-    device = next(scene.parameters()).device
-    cameras = cameras_around(radius, size=2 * resolution)
 
     def views() -> Iterator[DepthView]:
-        for index in range(len(cameras)):
-            camera = cameras[index]
-            render = render_surface(scene, camera.to(device), torch.full((1,), time, device=device))
+        for camera, render in _seen_around(scene, time, radius, 2 * resolution, per_ring=16):
             yield DepthView(render.depth[0, ..., 0], render.alpha[0, ..., 0], render.rgb[0], camera)
 
     bounds = torch.tensor([[-radius] * 3, [radius] * 3])
     if reconstruction == "poisson":
         return poisson(views(), bounds, resolution)
     return fuse(views(), bounds, FusionSettings(resolution=resolution))
+
+
+def brought_to_renders(scene: Scene, mesh: Mesh, time: float, size: int) -> Mesh:
+    """A surface that was extracted from a scene, moved and coloured to look more like it from all sides.
+
+    Args:
+        scene: anything that renders colour and coverage.
+        mesh: with colours, on the CPU.
+        time: in [0, 1] of the clip.
+        size: pixels of a side of the renders.
+    """
+    return refined(
+        mesh,
+        [
+            WantedView(torch.cat([render.rgb, render.alpha], dim=-1)[0].cpu(), camera)
+            for camera, render in _seen_around(scene, time, extent(scene, time), size, per_ring=10)
+        ],
+    )
+
+
+@torch.no_grad()
+def _seen_around(
+    scene: Scene, time: float, radius: float, size: int, per_ring: int
+) -> Iterator[tuple[Cameras, Render]]:
+    """Single cameras of `cameras_around`, and what they see."""
+    device = next(scene.parameters()).device
+    cameras = cameras_around(radius, size, per_ring)
+    for index in range(len(cameras)):
+        camera = cameras[index]
+        yield camera, render_surface(scene, camera.to(device), torch.full((1,), time, device=device))
 
 
 def turntable_cameras(radius: float, count: int, elevation_degrees: float, size: int) -> Cameras:

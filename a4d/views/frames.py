@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from a4d.errors import MissingInputError
 from a4d.geometry.cameras import Cameras
 from a4d.io.frame_channels import option_for
+from a4d.pixels import SOLID
 from a4d.scenes.protocols import Lensed
 from a4d.views.recent import Chosen, Recent
 
@@ -73,6 +74,10 @@ class Frames:
             MissingInputError: the frames have no times.
         """
         return self._moments[1]
+
+    def showing(self) -> list[int]:
+        """Indices of those to train on in which there is anything of the subject."""
+        return [index for index in self.select("train") if bool((self.rgba[index][..., 3] > SOLID).any())]
 
     def seen_by(self, scene: object) -> Frames:
         """These frames with the cameras that a scene has learnt of them, where it learns any."""

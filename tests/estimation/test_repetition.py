@@ -1,12 +1,14 @@
 """How often a motion repeats is told by silhouettes, though the camera turns and is off its place."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from a4d.estimation import silhouettes
+from a4d.errors import MissingInputError
+from a4d.estimation import repetition, silhouettes
 from a4d.estimation.repetition import ENOUGH, Lags, find_cycles, frames_of_one_pose
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
@@ -66,6 +68,47 @@ def test_frames_that_show_nothing_tell_nothing_and_a_few_neither() -> None:
     whole = film(5.0, 2.0, empty=9)
     assert find_cycles(whole, radius=1.3).cycles == pytest.approx(5, abs=0.15)
     assert find_cycles(whole.subset(range(16)), radius=1.3).tried == ()
+
+
+@pytest.mark.parametrize("cycles", [0, 1])
+@pytest.mark.parametrize("apart", [18, 24])
+def test_gaps_between_frames_are_no_dips(cycles: float, apart: int) -> None:
+    bursts = film(cycles, 2).subset([index for index in range(COUNT) if index % apart < 8])
+    assert find_cycles(bursts, radius=1.3).cycles == 0
+
+
+def test_cycles_of_a_part_are_those_of_the_whole_clip_and_the_order_of_frames_does_not_count() -> None:
+    order = torch.randperm(44, generator=torch.Generator().manual_seed(0)).tolist()
+    found = find_cycles(film(5.0, 2.0).subset([28 + index for index in order]), radius=1.3)
+    assert found.cycles == pytest.approx(5, abs=0.15)
+    assert found.tried[0] == pytest.approx(2.71 / (43 / COUNT), abs=0.01)
+
+
+def test_cameras_that_look_past_the_subject_tell_nothing() -> None:
+    seen = film(5.0, 2.0)
+    behind = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0])).to(seen.cameras[0].world_from_camera)
+    away = [replace(camera, world_from_camera=camera.world_from_camera @ behind) for camera in seen.cameras]
+    assert find_cycles(replace(seen, cameras=away), radius=1.3).cycles == 0
+
+
+def test_without_anything_shown_there_is_no_pose() -> None:
+    nothing = film(5.0, 2.0, empty=COUNT)
+    assert find_cycles(nothing, radius=1.3).tried == ()
+    with pytest.raises(MissingInputError, match="shows"):
+        frames_of_one_pose(nothing, 5.0, radius=1.3)
+
+
+def test_a_pose_of_a_long_film_is_told_by_some_of_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    monkeypatch.setattr(repetition, "MOST_POSES", 24)
+    monkeypatch.setattr(
+        repetition, "silhouettes", lambda *given: looked.append(given[1]) or silhouettes.silhouettes(*given)
+    )
+    time, chosen = frames_of_one_pose(film(4.5, 2.0), 4.5, radius=1.3)
+    assert len(looked[0]) == 24
+    phases = 4.5 * (torch.tensor(chosen) / COUNT - time)
+    assert float((phases - phases.round()).abs().max()) < 0.12
+    assert len(chosen) == 12
 
 
 def test_dips_are_as_deep_as_the_wave_and_of_half_or_twice_the_number_there_are_none() -> None:

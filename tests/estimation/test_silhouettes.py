@@ -53,7 +53,7 @@ def test_the_kernel_agrees_with_sets() -> None:
         np.linspace(0, 1, 3),
         np.tile([0.0, 0.0, 1.0], (3, 1)),
         draws.random((3, 50)) < 0.5,
-        draws.integers(0, 20, (3, 50)),
+        draws.integers(0, 20, (3, 50)).astype(np.int32),
         np.ones((3, 20), bool),
     )
     covered = [

@@ -151,6 +151,8 @@ def test_a_surface_is_as_fine_as_photographs_within_bounds() -> None:
     asked = SurfaceOptions(resolution=64, faces=500).as_fine_as_photographs(0.01, 1.0)
     assert (asked.cells, asked.faces) == (64, 500)
     assert SurfaceOptions().cells == 160
+    assert fine.is_brought_to_renders
+    assert not SurfaceOptions().is_brought_to_renders
 
 
 def test_what_the_picture_shows_is_taken_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +163,8 @@ def test_what_the_picture_shows_is_taken_from_it(monkeypatch: pytest.MonkeyPatch
     camera, behind = turntable(2, 60.0, 3.0, 40.0, 192)[0], turntable(2, -60.0, 3.0, 40.0, 192)[1]
     truth = static_asset("ring", unwrapped.primitive(), painted)
     shown = AssetRenderer(truth).render(deform(truth), camera)
-    size = texture_size(unwrapped.mesh, 0.01)
-    assert (size * 0.01) ** 2 * FILLED == pytest.approx(
+    size = texture_size(unwrapped.mesh, 0.004)
+    assert (size * 0.004) ** 2 * FILLED == pytest.approx(
         float(unwrapped.mesh.face_normals.norm(dim=1).sum()) / 2, rel=0.3
     )
     looks = Looks(size, 0.02, FrontPicture(shown.rgba, camera))

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from a4d.config import Spec
+from a4d.fitting import repetition
 from a4d.fitting.repetition import Otherwise, Repeating, of_its_cycles
 from a4d.fitting.seed_settings import SeedConfig
 from a4d.geometry.cameras import orbit
@@ -40,10 +41,18 @@ def fitted(cycles: float, turns: float, without: Sequence[str] = ()) -> Repeatin
         config,
         SeedConfig(kind="film"),
         slower,
+        Otherwise(weights={"surface-laplacian/colours": 1.0}),
         Otherwise(weights={"arap": 3.0, "surface-laplacian/colours": 2.0}),
         frames,
         Console(quiet=True),
     )
+
+
+@pytest.mark.parametrize(("turns", "weight"), [(0.42, 0.0), (0.36, 1.0), (0.2, 2.0)])
+def test_colours_follow_their_neighbours_where_a_film_never_goes_to_some_sides(monkeypatch, turns, weight):
+    """Also of a film whose hull is bounded, which is no film of one side."""
+    monkeypatch.setattr(repetition, "is_bounded", lambda train, config: True)
+    assert fitted(0.0, turns).objectives[-1]["weight"] == weight
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,10 @@ def test_every_group_learns_from_a_picture() -> None:
         assert any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in parameters), name
 
 
-def test_what_no_picture_shows_keeps_its_colours() -> None:
+@pytest.mark.parametrize(("section", "changed"), [("partly_seen", 0.45), ("one_sided", 0.3)])
+def test_what_no_picture_shows_keeps_its_colours(section: str, changed: float) -> None:
     """By the weights of the profile: a hidden Gaussian shines through, and its steps are as long as any other's."""
-    smoothness = yaml.safe_load(PROFILE.read_text())["one_sided"]["weights"]["surface-laplacian/colours"]
+    smoothness = yaml.safe_load(PROFILE.read_text())[section]["weights"]["surface-laplacian/colours"]
     scene = articulated()
     camera = CAMERAS[:1]
     target = torch.rand(1, 48, 48, 3, generator=torch.Generator().manual_seed(0))
@@ -113,7 +114,7 @@ def test_what_no_picture_shows_keeps_its_colours() -> None:
     away = scene.means.detach() @ camera.positions[0]
     hidden, seen = float(changes[away < -0.2].mean()), float(changes[away > 0.2].mean())
     # Without the term both change as much: .71 and .63.
-    assert hidden < 0.3
+    assert hidden < changed
     assert seen > 0.55
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 import trimesh
 
 from a4d.contents.frames import training_cameras
+from a4d.contents.subjects import SubjectRequest, load_subject
+from a4d.export.surface_options import SurfaceOptions
 from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
@@ -179,8 +182,24 @@ def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: P
 
 
 @pytest.mark.usefixtures("fitted")
+def test_an_exported_surface_looks_like_its_scene(a4d) -> None:
+    result = a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64, "--json")
+    assert result.json["metrics"]["glb_psnr"] > 28, "24 as it is fused"
+
+
+@pytest.mark.usefixtures("fitted")
+def test_the_size_of_its_picture_leaves_a_surface_as_it_is() -> None:
+    workspace = Workspace.open(Path("creature.a4d"))
+    unsaid = load_subject(workspace, SubjectRequest(is_textured=True)).surface_options
+    said = load_subject(workspace, SubjectRequest(surface=SurfaceOptions(texture=2048))).surface_options
+    assert said == replace(unsaid, texture=2048)
+    assert said.cells == unsaid.cells >= 160
+
+
+@pytest.mark.usefixtures("fitted")
 def test_a_scene_is_scored_against_a_mesh_and_against_another_workspace(a4d) -> None:
-    assert a4d("export", "creature.a4d", "--formats", "glb", "--resolution", 64).code == 0
+    as_fused = ("--formats", "glb", "--resolution", 64, "--texture", 0)
+    assert a4d("export", "creature.a4d", *as_fused).code == 0
     itself = a4d("evaluate", "creature.a4d", "--against", "creature.a4d/exports/creature.glb", "--json").json
     assert itself["chamfer"] < 0.02
     assert itself["f_score"] > 0.8

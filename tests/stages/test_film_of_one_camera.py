@@ -153,6 +153,13 @@ def test_a_sequence_is_of_databases_alone(a4d, film: Path) -> None:
     assert "--sequence" in result.err
 
 
+def test_what_holds_of_cameras_that_were_found_is_checked_where_they_were_given(a4d, film: Path) -> None:
+    assert a4d("preprocess", film).code == 0
+    result = a4d("fit-dynamic", "waving.a4d", "--set", "strayed.rate.course=1e-3", "--dry-run")
+    assert result.code == 3
+    assert "strayed.rate" in result.err
+
+
 def test_cycles_of_a_motion_that_cannot_repeat_are_refused(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
     result = a4d("fit-dynamic", "waving.a4d", "--profile", "fit-dynamic-frames", "--cycles", 5, "--dry-run")

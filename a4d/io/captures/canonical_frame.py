@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP
+from a4d.geometry.directions import degrees_around
 from a4d.io.assets.ply import PointCloud
 from a4d.io.captures.capture import PosedCapture
 
@@ -149,7 +151,8 @@ def _is_bounded(capture: PosedCapture, middle: NDArray[np.float64]) -> bool:
     is_held = np.array(capture.splits or ["train"] * len(capture)) != "train"
     directions = capture.world_from_camera[~is_held, :3, 3] - middle
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True).clip(1e-12)
-    return bool((unit @ unit.T).min(initial=1.0) <= np.cos(np.radians(apart)))
+    up = _rotation(capture, middle)[1]
+    return len(unit) > 0 and degrees_around(torch.from_numpy(unit), torch.from_numpy(up)) >= apart
 
 
 def _is_film(capture: PosedCapture) -> bool:

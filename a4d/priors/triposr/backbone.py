@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from a4d.priors.triposr.config import BackboneConfig
+from a4d.priors.triposr.linear import Linear
 from a4d.priors.triposr.vision import attend
 
 GROUPS = 32
@@ -23,10 +24,10 @@ class Attention(nn.Module):
         super().__init__()
         inner = config.heads * config.head_width
         self.heads = config.heads
-        self.to_q = nn.Linear(config.width, inner, bias=False)
-        self.to_k = nn.Linear(context_width, inner, bias=False)
-        self.to_v = nn.Linear(context_width, inner, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(inner, config.width)])
+        self.to_q = Linear(config.width, inner, bias=False)
+        self.to_k = Linear(context_width, inner, bias=False)
+        self.to_v = Linear(context_width, inner, bias=False)
+        self.to_out = nn.ModuleList([Linear(inner, config.width)])
 
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
         """(B, N, C) of tokens (B, N, C) and a context (B, M, D)."""
@@ -44,8 +45,8 @@ class GatedPerceptron(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        gated = nn.ModuleDict({"proj": nn.Linear(width, 8 * width)})
-        self.net = nn.ModuleList([gated, nn.Identity(), nn.Linear(4 * width, width)])
+        gated = nn.ModuleDict({"proj": Linear(width, 8 * width)})
+        self.net = nn.ModuleList([gated, nn.Identity(), Linear(4 * width, width)])
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, C) of (B, N, C)."""
@@ -86,9 +87,9 @@ class Backbone(nn.Module):
     def __init__(self, config: BackboneConfig, picture_width: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, config.width, eps=1e-6)
-        self.proj_in = nn.Linear(config.width, config.width)
+        self.proj_in = Linear(config.width, config.width)
         self.transformer_blocks = nn.ModuleList(Block(config, picture_width) for _ in range(config.layers))
-        self.proj_out = nn.Linear(config.width, config.width)
+        self.proj_out = Linear(config.width, config.width)
 
     def forward(self, planes: Tensor, picture: Tensor) -> Tensor:
         """(B, C, N) of learnt tokens (B, C, N) and those of the picture (B, M, D)."""

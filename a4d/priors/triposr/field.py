@@ -14,7 +14,7 @@ READS = ((0, 1), (0, 2), (1, 2))
 
 FRONT_IS_X_AND_UP_IS_Z = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
 
-POINTS_AT_ONCE = 2**15
+POINTS_AT_ONCE = 2**14
 
 INSET = 0.999
 """Share of the cube in which rays look, so that none looks along a side."""

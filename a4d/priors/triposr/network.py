@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from a4d.priors.triposr.backbone import Backbone
 from a4d.priors.triposr.config import TripoSRConfig
+from a4d.priors.triposr.linear import Linear
 from a4d.priors.triposr.vision import TableRule, VisionTransformer
 
 PLANES = 3
@@ -22,10 +23,10 @@ class Decoder(nn.Module):
     def __init__(self, config: TripoSRConfig) -> None:
         super().__init__()
         width = config.decoder.width
-        layers: list[nn.Module] = [nn.Linear(PLANES * config.features, width), nn.SiLU()]
+        layers: list[nn.Module] = [Linear(PLANES * config.features, width), nn.SiLU()]
         for _ in range(config.decoder.layers - 1):
-            layers += [nn.Linear(width, width), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 4))
+            layers += [Linear(width, width), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, Linear(width, 4))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, 4) of (N, 3 F)."""

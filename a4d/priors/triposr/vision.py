@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
 from a4d.priors.triposr.config import VisionConfig
+from a4d.priors.triposr.linear import Linear
 
 TableRule = Literal["legacy", "exact"]
 """How the table of positions is brought to another number of patches: as when the weights were trained, or to size."""
@@ -31,13 +32,13 @@ class VisionLayer(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         width, inner = config.width, config.inner_width
-        projections = {name: nn.Linear(width, width) for name in ("query", "key", "value")}
+        projections = {name: Linear(width, width) for name in ("query", "key", "value")}
         self.heads = config.heads
         self.attention = nn.ModuleDict(
-            {"attention": nn.ModuleDict(projections), "output": nn.ModuleDict({"dense": nn.Linear(width, width)})}
+            {"attention": nn.ModuleDict(projections), "output": nn.ModuleDict({"dense": Linear(width, width)})}
         )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, inner)})
-        self.output = nn.ModuleDict({"dense": nn.Linear(inner, width)})
+        self.intermediate = nn.ModuleDict({"dense": Linear(width, inner)})
+        self.output = nn.ModuleDict({"dense": Linear(inner, width)})
         self.layernorm_before = nn.LayerNorm(width, EPSILON)
         self.layernorm_after = nn.LayerNorm(width, EPSILON)
 
@@ -75,7 +76,7 @@ class VisionTransformer(nn.Module):
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(VisionLayer(config) for _ in range(config.layers))})
         self.layernorm = nn.LayerNorm(width, EPSILON)
         # Comes with the weights; nothing looks at what it says.
-        self.pooler = nn.ModuleDict({"dense": nn.Linear(width, width)})
+        self.pooler = nn.ModuleDict({"dense": Linear(width, width)})
 
     def forward(
         self,
