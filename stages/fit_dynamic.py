@@ -247,7 +247,7 @@ def _found_cameras(workspace: Workspace) -> dict[str, Any]:
 
 
 def _as_learnt(config: FitDynamic, found: Mapping[str, Any]) -> FitDynamic:
-    """The settings with as many cycles as the cameras were learnt with, if any, which another number would contradict."""
+    """The settings with the number of cycles, if any, with which cameras were learnt: another would contradict them."""
     if not found.get("cycles") or (config.scene or {}).get("cycles", 0) is not None:
         return config
     return config.changed(scene={**(config.scene or {}), "cycles": found["cycles"]})
