@@ -47,7 +47,7 @@ again. To take all of it off would leave nothing of a motion in step with the tu
 WIDTH = 0.12
 """Of a cycle, to both sides, of what counts as a dip or as what is between two."""
 
-STEP, FINER = 0.05, 0.01
+STEP, FINER = 0.05, 0.02
 """Between numbers of cycles that are tried, and by which the best is brought to its place."""
 
 AROUND = 0.25
@@ -81,18 +81,22 @@ class Lags:
     """How unlike frames are by how far apart they are, in parts of the time between the first and the last.
 
     Args:
-        sums: (F + 1,) of the logarithms of what is left bare, of all pairs less than so many Fths of it apart.
-        counts: (F + 1,) number of these pairs.
+        sums: (S + 2,) of the logarithms of what is left bare, of all pairs fewer steps apart, each an Sth of that time.
+        counts: (S + 2,) number of these pairs.
     """
 
     sums: NDArray[np.float64]
     counts: NDArray[np.float64]
 
+    @property
+    def steps(self) -> int:
+        """From the first frame to the last."""
+        return len(self.sums) - 2
+
     def mean(self, lag: float, within: float) -> float:
         """Of pairs about so far apart; not a number where there are none."""
-        frames = len(self.sums) - 1
-        first = max(int(np.ceil((lag - within) * frames)), 0)
-        end = min(max(int((lag + within) * frames), first) + 1, frames)
+        first = max(int(np.ceil((lag - within) * self.steps)), 0)
+        end = min(max(int((lag + within) * self.steps), first) + 1, self.steps + 1)
         count = self.counts[end] - self.counts[first]
         return float((self.sums[end] - self.sums[first]) / count) if count else np.nan
 
@@ -102,7 +106,7 @@ class Lags:
         Where frames are missing, so that there are no such pairs, is no dip.
         """
         halves = np.arange(0.5, cycles * LONGEST, 0.5) / cycles
-        means = np.array([self.mean(lag, max(WIDTH / cycles, 0.6 / len(self.sums))) for lag in halves])
+        means = np.array([self.mean(lag, max(WIDTH / cycles, 0.6 / self.steps)) for lag in halves])
         before, within, after = means[:-2:2], means[1:-1:2], means[2::2]
         depths = np.minimum(before, after) - within
         return np.asarray(depths[~np.isnan(depths)])
@@ -111,15 +115,6 @@ class Lags:
         """The mean of the least deep dip and of all; 0 where they are too few."""
         dips = self.dips(cycles)
         return float(dips.min() + dips.mean()) / 2 if len(dips) >= FEWEST_DIPS else 0.0
-
-    def waves(self, cycles: float) -> float:
-        """How well a wave of so many periods follows the means."""
-        lags = np.arange(len(self.sums) - 1) / (len(self.sums) - 1)
-        chosen = (lags > 0.5 / cycles) & (lags < LONGEST)
-        sums, counts = np.diff(self.sums)[chosen], np.diff(self.counts)[chosen]
-        wave = np.cos(2 * np.pi * cycles * lags[chosen])
-        wave -= (wave * counts).sum() / counts.sum()
-        return float(-(wave * sums).sum() / np.sqrt((wave**2 * counts).sum()))
 
 
 def find_cycles(frames: Frames, radius: float) -> Repetition:
@@ -135,13 +130,22 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
     tried = np.arange(fewest + STEP / 2, len(times) / FRAMES_OF_CYCLE + STEP / 2, STEP)
     if not len(tried):
         return Repetition(0.0, 0.0, (), ())
-    span, lags = float(np.ptp(times)), _lags(silhouettes(frames, indices, radius))
+    span, seen = float(np.ptp(times)), silhouettes(frames, indices, radius)
+    lags = _lags(seen)
     depths = np.array([lags.depth(cycles) for cycles in tried.tolist()])
     best = int(depths.argmax())
     evidence = max(float(depths[best]), 0.0) * (len(lags.dips(tried[best])) - 1)
-    around = np.arange(tried[best] - AROUND, tried[best] + AROUND, FINER)
-    cycles = float(max(around.tolist(), key=lags.waves)) if evidence >= ENOUGH else 0.0
-    return Repetition(cycles / span, evidence, tuple((tried / span).tolist()), tuple(depths.tolist()))
+    cycles = _refined(seen, float(tried[best] / span)) if evidence >= ENOUGH else 0.0
+    return Repetition(cycles, evidence, tuple((tried / span).tolist()), tuple(depths.tolist()))
+
+
+def _refined(seen: Silhouettes, cycles: float) -> float:
+    """The number near to one that was found, with which frames of a phase explain each other best.
+
+    Pairs tell that a motion repeats, hulls of several frames how often to within a fiftieth.
+    """
+    around = np.arange(cycles - AROUND, cycles + AROUND, FINER)
+    return float(min(around.tolist(), key=lambda tried: np.log(LEVEL + seen.errors(tried).clip(max=1)).mean()))
 
 
 def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[float, list[int]]:
@@ -192,7 +196,7 @@ def _lags(seen: Silhouettes) -> Lags:
     angles = np.arccos((seen.directions[first] * seen.directions[second]).sum(axis=1).clip(-1, 1))
     side = np.minimum((angles / np.pi * SIDES).astype(int), SIDES - 1)
     bare -= SHARED * _means(bare, side, lag > SHORTEST)[side]
-    place = (lag * len(seen)).round().astype(int)
+    place = (lag * (len(seen) - 1)).round().astype(int)
     return Lags(*(_summed(place, weights, len(seen)) for weights in (bare, np.ones(len(bare)))))
 
 

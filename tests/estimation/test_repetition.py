@@ -52,7 +52,7 @@ def film(cycles: float, turns: float, empty: int = 0, astray: float = 0.0) -> Fr
 @pytest.mark.parametrize(("cycles", "turns", "astray"), [(5, 2, 0), (5, 0, 0), (4.6, 1, 0), (4, 3, 0), (5, 2, 12)])
 def test_cycles_are_counted(cycles: float, turns: float, astray: float) -> None:
     found = find_cycles(film(cycles, turns, astray=astray), radius=1.3)
-    assert found.cycles == pytest.approx(cycles, abs=0.15)
+    assert found.cycles == pytest.approx(cycles, abs=0.1 if astray else 0.07)
     assert found.evidence >= ENOUGH
     assert found.tried[found.depths.index(max(found.depths))] == pytest.approx(cycles, abs=0.25)
 
@@ -112,13 +112,12 @@ def test_a_pose_of_a_long_film_is_told_by_some_of_its_frames(monkeypatch: pytest
 
 
 def test_dips_are_as_deep_as_the_wave_and_of_half_or_twice_the_number_there_are_none() -> None:
-    lags = np.arange(200) / 200
+    lags = np.arange(200) / 199
     counts = np.arange(200, 0, -1.0)
     wave = Lags(*(np.concatenate([[0], np.cumsum(each)]) for each in (-np.cos(10 * np.pi * lags) * counts, counts)))
-    assert wave.dips(5.0) == pytest.approx([1.9] * 4, abs=0.1)
+    assert wave.dips(5.0) == pytest.approx([1.82] * 4, abs=0.03)
     assert wave.dips(2.75).min() < 0.2
     assert wave.dips(10.0).min() < -0.9
-    assert max(np.arange(4.7, 5.3, 0.01), key=wave.waves) == pytest.approx(5, abs=0.05)
 
 
 def test_the_frames_of_a_pose_show_it_from_several_sides() -> None:
