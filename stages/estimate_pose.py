@@ -128,7 +128,7 @@ def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
 
 def outdated(workspace: Workspace, config: PoseSettings, outputs: list[str]) -> list[str]:
     """Cameras that a scene has learnt are not there any more where another run has written those that it began with."""
-    from a4d.contents.fitted_cameras import was_fitted_to_present
+    from a4d.workspace.fitted_cameras import was_fitted_to_present
 
     if config.from_scene is None or not was_fitted_to_present(workspace, workspace.scene(config.from_scene)):
         return []

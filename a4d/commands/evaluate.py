@@ -227,12 +227,12 @@ def _workspace(path: Path) -> Workspace | None:
 def _compare_views(
     judged: tuple[Workspace, str | None], truth: Workspace, options: ViewOptions, device: str
 ) -> dict[str, Any]:
-    from a4d.contents.fitted_cameras import was_fitted_to_present
     from a4d.contents.frames import load_frames
     from a4d.evaluation.judges import chosen_judges, load_judges
     from a4d.evaluation.pose_refinement import refine_poses
     from a4d.evaluation.views import chosen_frames, compare_views
     from a4d.scenes.protocols import is_moving
+    from a4d.workspace.fitted_cameras import was_fitted_to_present
 
     own, name = judged
     names = chosen_judges(options.judges)

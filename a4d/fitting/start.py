@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from a4d.contents.fitted_cameras import was_fitted_to_present
 from a4d.contents.frames import load_frames
 from a4d.errors import MissingInputError, UsageError
 from a4d.fitting.settings import Fitting
@@ -13,6 +12,7 @@ from a4d.scenes.protocols import Lensed
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames
+from a4d.workspace.fitted_cameras import was_fitted_to_present
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 

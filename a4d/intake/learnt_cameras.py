@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from a4d.contents.fitted_cameras import CAMERAS_FILE, was_fitted_to_present
 from a4d.errors import UsageError
 from a4d.estimation.objects.courses import angles
 from a4d.geometry.cameras import Cameras
@@ -18,6 +17,7 @@ from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import read_transforms, write_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.protocols import Lensed
+from a4d.workspace.fitted_cameras import CAMERAS_FILE, was_fitted_to_present
 from a4d.workspace.transaction import Transaction
 
 
