@@ -216,9 +216,8 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     if kind is not None:
         frames, found = observed_clip(work.workspace, config.clip), _found_cameras(work.workspace)
         config = _as_learnt(config, found)
-        repeating = of_its_cycles(
-            config, kind, config.unrepeated, config.partly_seen, config.one_sided, frames, runtime.console
-        )
+        others = config.unrepeated, config.partly_seen, config.one_sided
+        repeating = of_its_cycles(config, kind, *others, frames, runtime.console, are_cameras_found=bool(found))
         facts = repeating.facts | {"seen_degrees": degrees_seen(shown(frames))}
         config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
         if found:

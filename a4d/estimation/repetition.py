@@ -9,14 +9,14 @@ alike in between. Errors of cameras that were found add to all pairs alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import MissingInputError
-from a4d.estimation.silhouettes import PARTNERS, Silhouettes, silhouettes
+from a4d.estimation.silhouettes import LEVEL, PARTNERS, Silhouettes, silhouettes
 from a4d.views import Frames
 
 MOST_FRAMES, MOST_POSES = 120, 360
@@ -34,9 +34,6 @@ LONGEST = 0.93
 SHORTEST = 0.04
 """Of this time: frames that are nearer look alike whatever they show."""
 
-LEVEL = 0.01
-"""Of a silhouette: shares left bare are compared by their ratios from there on; below, they are single pixels."""
-
 SIDES, SHARED = 12, 0.5
 """Ranges of the angle between two views, and how much of what pairs of each have in common is taken off.
 
@@ -50,8 +47,11 @@ WIDTH = 0.12
 STEP, FINER = 0.05, 0.02
 """Between numbers of cycles that are tried, and by which the best is brought to its place."""
 
-AROUND = 0.25
-"""Cycles by which that place may be off."""
+AROUND, NEAR = 0.25, 0.1
+"""Cycles by which that place may be off, and by which pairs of frames may mistake it where a camera turns in step."""
+
+TREND, HARMONICS = 3, 3
+"""Degree of the polynomial that views drift apart by, and waves of a cycle, which tell the means of lags."""
 
 ENOUGH = 0.45
 """Evidence at the least. A fox and a horse with cameras that were found have 1.8 and 1.1 where they repeat five times
@@ -116,13 +116,25 @@ class Lags:
         dips = self.dips(cycles)
         return float(dips.min() + dips.mean()) / 2 if len(dips) >= FEWEST_DIPS else 0.0
 
+    def unlike(self, cycles: float) -> float:
+        """Mean square by which the means differ from a trend and what comes again so often."""
+        sums, counts = np.diff(self.sums), np.diff(self.counts)
+        lags = np.arange(self.steps + 1) / self.steps
+        chosen = (lags > 0.5 / cycles) & (lags < LONGEST) & (counts > 0)
+        lags, means, weights = lags[chosen], sums[chosen] / counts[chosen], np.sqrt(counts[chosen])
+        waves = [np.cos(2 * np.pi * cycles * each * lags) for each in range(1, HARMONICS + 1)]
+        terms = np.stack([lags**degree for degree in range(TREND + 1)] + waves, axis=1) * weights[:, None]
+        left = means * weights - terms @ np.linalg.lstsq(terms, means * weights, rcond=None)[0]
+        return float((left**2).sum() / (weights**2).sum())
 
-def find_cycles(frames: Frames, radius: float) -> Repetition:
+
+def find_cycles(frames: Frames, radius: float, *, are_cameras_found: bool = False) -> Repetition:
     """How often the motion of a film repeats, and how clearly.
 
     Args:
         frames: of a clip, with masks as alpha; those to train on are looked at.
         radius: metres, of the ball around the origin in which the subject stays.
+        are_cameras_found: by the subject itself, some degrees off, which misleads hulls of several frames.
     """
     indices = _spread(_showing(frames), MOST_FRAMES)
     times = np.unique(_times(frames, indices))
@@ -135,17 +147,17 @@ def find_cycles(frames: Frames, radius: float) -> Repetition:
     depths = np.array([lags.depth(cycles) for cycles in tried.tolist()])
     best = int(depths.argmax())
     evidence = max(float(depths[best]), 0.0) * (len(lags.dips(tried[best])) - 1)
-    cycles = _refined(seen, float(tried[best] / span)) if evidence >= ENOUGH else 0.0
+    cycles = 0.0
+    if evidence >= ENOUGH:
+        cycles = _best(lambda tried: -lags.unlike(tried * span), float(tried[best] / span), AROUND)
+        # Pairs tell that a motion repeats, whatever the cameras; hulls of frames of one phase, how often exactly.
+        cycles = cycles if are_cameras_found else _best(seen.likeness, cycles, NEAR)
     return Repetition(cycles, evidence, tuple((tried / span).tolist()), tuple(depths.tolist()))
 
 
-def _refined(seen: Silhouettes, cycles: float) -> float:
-    """The number near to one that was found, with which frames of a phase explain each other best.
-
-    Pairs tell that a motion repeats, hulls of several frames how often to within a fiftieth.
-    """
-    around = np.arange(cycles - AROUND, cycles + AROUND, FINER)
-    return float(min(around.tolist(), key=lambda tried: np.log(LEVEL + seen.errors(tried).clip(max=1)).mean()))
+def _best(score: Callable[[float], float], near: float, within: float) -> float:
+    """The number of cycles near to another that has the highest score."""
+    return float(max(np.arange(near - within, near + within + FINER / 2, FINER).tolist(), key=score))
 
 
 def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[float, list[int]]:

@@ -30,6 +30,9 @@ OUTLINE = 0.3
 PARTNERS = 6
 """Frames whose hull is held against one: with fewer it is too large, with more they are too far in phase."""
 
+LEVEL = 0.01
+"""Of a silhouette: shares left bare are compared by their ratios from there on; below, they are single pixels."""
+
 REACHING, MARGIN = 0.95, 1.05
 """Share of the frames whose silhouettes a ball holds, and what it is larger by."""
 
@@ -72,6 +75,10 @@ class Silhouettes:
         distance[np.abs(apart) < 0.5] = np.inf
         rows = [np.argsort(row, kind="stable")[:PARTNERS] for row in distance]
         return np.array([self._apart(frame, partners) for frame, partners in enumerate(rows)])
+
+    def likeness(self, cycles: float) -> float:
+        """How well frames of one phase explain each other: minus the mean logarithm of their errors, up to 1."""
+        return -float(np.log(LEVEL + self.errors(cycles).clip(max=1)).mean())
 
     def _apart(self, frame: int, partners: NDArray[np.int64]) -> float:
         if not self.masks[frame].any():

@@ -72,6 +72,8 @@ def of_its_cycles(
     one_sided: Otherwise,
     frames: Frames,
     console: Console,
+    *,
+    are_cameras_found: bool = False,
 ) -> Repeating:
     """The settings for a film whose motion repeats so often, which is found where they do not say it.
 
@@ -86,6 +88,7 @@ def of_its_cycles(
         one_sided: what is different where the frames of which the shape is made are not from sides far apart.
         frames: of the film.
         console: is told what was found.
+        are_cameras_found: by the subject itself, some degrees off.
 
     Raises:
         ConfigError: a weight is given of an objective that is not there.
@@ -96,7 +99,7 @@ def of_its_cycles(
         return fitted
     facts[CYCLES] = scene.get(CYCLES)
     if facts[CYCLES] is None:
-        found = find_cycles(frames, seed.radius)
+        found = find_cycles(frames, seed.radius, are_cameras_found=are_cameras_found)
         facts |= {CYCLES: found.cycles, "cycles_evidence": found.evidence}
         console.print(
             f"The motion repeats {found.cycles:.3g} times in the clip; --cycles N says otherwise."

@@ -70,7 +70,7 @@ FRESH = [
 ]  # fmt: skip
 
 
-def counted(film: NDArray[np.float32], cameras: Cameras, splits: list[str]) -> str:
+def counted(film: NDArray[np.float32], cameras: Cameras, splits: list[str], *, are_found: bool = False) -> str:
     """What is found, in words."""
     count = len(film)
     frames = Frames(
@@ -80,7 +80,7 @@ def counted(film: NDArray[np.float32], cameras: Cameras, splits: list[str]) -> s
         [f"{index}" for index in range(count)],
         splits,
     )
-    found = find_cycles(frames, RADIUS)
+    found = find_cycles(frames, RADIUS, are_cameras_found=are_found)
     return f"{found.cycles:5.2f} (evidence {found.evidence:.2f})"
 
 
@@ -93,7 +93,7 @@ def line(data: Path, case: Case, count: int, size: int) -> str:
     found = find_cameras(film, cameras.intrinsics[0].double().numpy(), box, 0.0, None, lambda share: None)
     placed = Cameras(torch.from_numpy(found.world_from_camera).float(), cameras.intrinsics, size, size)
     splits = ["train" if whole else "unseen" for whole in found.is_whole.tolist()]
-    return f"given {counted(film, cameras, ['train'] * count)}, found {counted(film, placed, splits)}"
+    return f"given {counted(film, cameras, ['train'] * count)}, found {counted(film, placed, splits, are_found=True)}"
 
 
 def main() -> None:
