@@ -197,9 +197,9 @@ class Workspace:
             try:
                 records[name] = read_document(file, Record)
             except WorkspaceError:
-                # A run that is being committed takes its former record away.
+                # A run that is being committed takes its former record away, and may have written the new one since.
                 if file.exists():
-                    raise
+                    records[name] = read_document(file, Record)
         return records
 
     def known_stamps(self) -> dict[str, FileStamp]:
