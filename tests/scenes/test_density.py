@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from a4d.scenes.density import DensityControl, adapt
+from a4d.scenes.gaussians.density_control import DensityControl, adapt
 
 CONTROL = DensityControl(gradient_threshold=1.0, split_scale=0.1, prune_opacity=0.1, prune_scale=1.0, most=100)
 

@@ -20,8 +20,8 @@ from a4d.randomness import generator
 from a4d.render.mesh import render_mesh
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
-from a4d.scenes.field import FieldScene
-from a4d.scenes.radiance import Grid4D, GridStack
+from a4d.scenes.field.radiance import Grid4D, GridStack
+from a4d.scenes.field.scene import FieldScene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames, build_views
 
@@ -334,7 +334,7 @@ def test_temporal_variation_brings_a_field_to_rest(kind):
 
 
 def test_temporal_variation_is_for_fields():
-    from a4d.scenes.gaussians import GaussianScene
+    from a4d.scenes.gaussians.scene import GaussianScene
 
     scene = GaussianScene.begin({"kind": "gaussians", "count": 4}, Seed(), generator(0))
     (objective,) = build_objectives([{"kind": "temporal-variation"}])

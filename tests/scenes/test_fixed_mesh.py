@@ -25,10 +25,10 @@ from a4d.randomness import generator
 from a4d.render.asset import AssetRenderer
 from a4d.runtime import Runtime
 from a4d.scenes import begin_from, load_scene
-from a4d.scenes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.tetmesh import TetmeshScene
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
-from a4d.scenes.tetmesh import TetmeshScene
 from a4d.views import build_views
 
 ENCODING = {"levels": 4, "table": 2**12, "base_resolution": 8, "finest_resolution": 64}

@@ -27,12 +27,12 @@ from a4d.render.gaussians import GAUSSIAN_CHANNELS
 from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.avatar.appearance import Appearance, AppearanceDecoder, AppearanceTable, DecoderConfig
 from a4d.scenes.avatar.asset import DressedSurface
+from a4d.scenes.avatar.body_scene import BodyScene
 from a4d.scenes.avatar.branch import PoseBranch
 from a4d.scenes.avatar.config import AvatarConfig
 from a4d.scenes.avatar.gaussians import PosedGaussians, posed_gaussians
 from a4d.scenes.avatar.surface import SurfacePoints, visible_texels, with_own_texture
 from a4d.scenes.avatar.visibility import Visibility, faces_camera
-from a4d.scenes.body_scene import BodyScene
 from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed

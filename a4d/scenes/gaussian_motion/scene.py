@@ -28,11 +28,11 @@ from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
 from a4d.render.hexplane_layout import hexplane_layout
 from a4d.render.render import Render, Wants
 from a4d.scenes.carried_surface import CarriedSurface
+from a4d.scenes.gaussian_motion.hexplane_motion import HexplaneMotionConfig, MotionField
+from a4d.scenes.gaussian_motion.motion import Motion, Moved
+from a4d.scenes.gaussian_motion.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
 from a4d.scenes.moment_renders import render_by_moment
-from a4d.scenes.motion import Motion, Moved
-from a4d.scenes.motion_field import HexplaneMotionConfig, MotionField
-from a4d.scenes.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
 from a4d.scenes.protocols import AssetOptions, Followed, Splatting, is_moving
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed

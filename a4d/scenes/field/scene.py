@@ -21,8 +21,7 @@ from a4d.render.encoding import GridConfig, progressive_level_weights
 from a4d.render.field import RAY_CHANNELS, Marching, SamplingConfig, render_field
 from a4d.render.occupancy import CELL_BYTES, OccupancyConfig, OccupancyGrid
 from a4d.render.render import Channel, Render, Shading, Wants
-from a4d.scenes.perceptron import NetworkConfig
-from a4d.scenes.radiance import (
+from a4d.scenes.field.radiance import (
     DensityConfig,
     Grid4D,
     GridStack,
@@ -31,6 +30,7 @@ from a4d.scenes.radiance import (
     build_features,
     feature_parameters,
 )
+from a4d.scenes.perceptron import NetworkConfig
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene

@@ -17,7 +17,7 @@ from a4d.config import Config
 from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.deformation.node_graph import NodeGraph
 from a4d.geometry.transforms import rotation_from_quaternion
-from a4d.scenes.motion import Motion, Moved
+from a4d.scenes.gaussian_motion.motion import Motion, Moved
 from a4d.scenes.protocols import Followed
 
 POSE_NUMBERS = 7

@@ -29,9 +29,9 @@ from a4d.render.render import Render, Shading, Wants
 from a4d.render.shaded_mesh import CornerNormals, render_material
 from a4d.render.shading import encode_srgb
 from a4d.scenes.carried_surface import CarriedSurface
-from a4d.scenes.lighting import Lighting
-from a4d.scenes.material_field import MaterialField, baked_material
-from a4d.scenes.material_scene import MaterialScene, MaterialSceneConfig
+from a4d.scenes.meshes.lighting import Lighting
+from a4d.scenes.meshes.material_field import MaterialField, baked_material
+from a4d.scenes.meshes.material_scene import MaterialScene, MaterialSceneConfig
 from a4d.scenes.protocols import AssetOptions, has_mesh
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed

@@ -23,10 +23,10 @@ from a4d.render.mesh_gradients import view_mesh
 from a4d.render.render import Render, Shading, Wants
 from a4d.render.shaded_mesh import SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, encode_srgb
-from a4d.scenes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
-from a4d.scenes.lighting import Lighting
-from a4d.scenes.material_field import MaterialField, baked_asset
-from a4d.scenes.material_scene import MaterialScene, MaterialSceneConfig
+from a4d.scenes.meshes.implicit_surface import DistanceNetwork, DistanceNetworkConfig, ImplicitSurface, SurfaceConfig
+from a4d.scenes.meshes.lighting import Lighting
+from a4d.scenes.meshes.material_field import MaterialField, baked_asset
+from a4d.scenes.meshes.material_scene import MaterialScene, MaterialSceneConfig
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from a4d.config import Config
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render.encoding import HexplaneConfig, HexplaneEncoding
-from a4d.scenes.motion import Motion, Moved
+from a4d.scenes.gaussian_motion.motion import Motion, Moved
 from a4d.scenes.protocols import Followed
 
 HEADS = {"offset": 3, "rotation": 4, "log_scale": 3}

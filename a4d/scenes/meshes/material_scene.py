@@ -13,8 +13,8 @@ from a4d.geometry.cameras import Cameras
 from a4d.render.render import Render, Shading, Wants
 from a4d.render.shaded_mesh import MATERIAL_CHANNELS, SurfacePoints
 from a4d.render.shading import SurfaceMaterial
-from a4d.scenes.lighting import LightConfig, Lighting
-from a4d.scenes.material_field import MaterialConfig, MaterialField
+from a4d.scenes.meshes.lighting import LightConfig, Lighting
+from a4d.scenes.meshes.material_field import MaterialConfig, MaterialField
 from a4d.scenes.scene import Scene
 
 

@@ -22,7 +22,7 @@ from a4d.render.footprint import SAME, drawing, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN, render_gaussians
 from a4d.render.gaussians_reference import DILATION
 from a4d.render.render import Render, Wants
-from a4d.scenes.density import RESET_OPACITY, DensityControl, adapt
+from a4d.scenes.gaussians.density_control import RESET_OPACITY, DensityControl, adapt
 from a4d.scenes.initialise import (
     gaussians_at_points,
     gaussians_at_vertices,
