@@ -11,6 +11,8 @@ from torch import Tensor
 from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
+from a4d.geometry.deformation.skinning import linear_blend_skinning
+from a4d.geometry.mesh import Mesh
 from a4d.scenes.avatar.poses import AvatarPoses
 from a4d.scenes.scene import Scene
 
@@ -70,6 +72,17 @@ class BodyScene(Scene):
     def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Rotations and shifts of the moments' rows, each in its joint's own frame."""
         return self.poses.table.residuals(self.poses.moments_at(times)[0])
+
+    @property
+    def has_mesh(self) -> bool:
+        """Always: that of the body."""
+        return True
+
+    def body_mesh(self, time: float) -> Mesh:
+        """The body's surface in the pose of a time in [0, 1], without colours."""
+        transforms = self.transforms(time)
+        vertices, weights = (each.to(transforms) for each in (self.body.rest()[0], self.body.weights))
+        return Mesh(linear_blend_skinning(vertices, weights, transforms), self.body.faces.to(transforms.device))
 
     @torch.no_grad()
     def fitted(self) -> TrackedBody:

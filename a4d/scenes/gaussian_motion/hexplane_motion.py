@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from a4d.config import Config
 from a4d.geometry.transforms import quaternion_from_rotation
+from a4d.memory import TRAINED_NUMBER
 from a4d.render.encoding import HexplaneConfig, HexplaneEncoding
+from a4d.render.hexplane_layout import hexplane_layout
 from a4d.scenes.gaussian_motion.motion import Motion, Moved
 from a4d.scenes.protocols import Followed
 
@@ -34,6 +36,11 @@ class HexplaneMotionConfig(Config):
     scales: bool = Field(default=False, description="whether sizes change too")
     carries: bool = Field(default=True, description="a moment not seen before starts from the latest seen one")
     momentum: float = Field(default=0.5, ge=0, le=1, description="share of the latest change that goes on then")
+
+    def memory(self) -> int:
+        """Bytes of the planes while they are optimised."""
+        layout = hexplane_layout(self.planes)
+        return TRAINED_NUMBER * (layout.space_parameters + layout.time_parameters)
 
 
 class MotionField(Motion):

@@ -52,6 +52,11 @@ class Motion(nn.Module, ABC):
         super().__init__()
         self.register_buffer("latest", torch.zeros(()))
 
+    @property
+    def is_periodic(self) -> bool:
+        """Whether it ends at rest, to begin anew; of most kinds it never does."""
+        return False
+
     @abstractmethod
     def forward(
         self,

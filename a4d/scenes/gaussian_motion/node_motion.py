@@ -17,6 +17,7 @@ from a4d.config import Config
 from a4d.geometry.deformation.arap import Neighbourhoods
 from a4d.geometry.deformation.node_graph import NodeGraph
 from a4d.geometry.transforms import rotation_from_quaternion
+from a4d.memory import TRAINED_NUMBER
 from a4d.scenes.gaussian_motion.motion import Motion, Moved
 from a4d.scenes.protocols import Followed
 
@@ -37,6 +38,10 @@ class NodeMotionConfig(Config):
         default="linear", description="between keys: straight, or a Catmull-Rom spline, whose speed never jumps"
     )
     periodic: bool = Field(default=False, description="the last key is at rest like the first: the motion repeats")
+
+    def memory(self) -> int:
+        """Bytes of the nodes' poses while they are optimised."""
+        return TRAINED_NUMBER * self.nodes * self.keys * POSE_NUMBERS
 
     @model_validator(mode="after")
     def _check_period(self) -> NodeMotionConfig:
@@ -68,6 +73,11 @@ class NodeMotion(Motion):
             index, share = graph.influences(points) if len(points) else (torch.zeros(0, 1).long(), torch.zeros(0, 1))
             self.register_buffer(f"{name}_index", index, persistent=False)
             self.register_buffer(f"{name}_share", share, persistent=False)
+
+    @property
+    def is_periodic(self) -> bool:
+        """As configured."""
+        return self.config.periodic
 
     def initialise(self, generator: torch.Generator) -> None:
         """Nothing is random, and nothing moves."""

@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.config import Config, Spec, parse
+from a4d.config import Spec, parse
 from a4d.errors import ConfigError
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods, edge_neighbourhoods, nearest_neighbourhoods
-from a4d.geometry.deformation.node_graph import node_graph
-from a4d.geometry.gaussians import Gaussians, count_numbers
+from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.io.gaussian_ply import write_gaussian_ply
-from a4d.memory import TRAINED_NUMBER
 from a4d.randomness import generator as random_generator
 from a4d.render.footprint import render_fitted, render_layered
-from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
-from a4d.render.hexplane_layout import hexplane_layout
+from a4d.render.gaussians import GAUSSIAN_CHANNELS
 from a4d.render.render import Render, Wants
 from a4d.scenes.carried_surface import CarriedSurface
-from a4d.scenes.gaussian_motion.hexplane_motion import HexplaneMotionConfig, MotionField
-from a4d.scenes.gaussian_motion.motion import Motion, Moved
-from a4d.scenes.gaussian_motion.node_motion import POSE_NUMBERS, NodeMotion, NodeMotionConfig
+from a4d.scenes.gaussian_motion.config import GaussianMotionConfig
+from a4d.scenes.gaussian_motion.kinds import build_motion
+from a4d.scenes.gaussian_motion.motion import Moved
+from a4d.scenes.gaussian_motion.node_motion import NodeMotion
 from a4d.scenes.initialise import gaussians_at_vertices, gaussians_on_asset
 from a4d.scenes.moment_renders import render_by_moment
 from a4d.scenes.protocols import AssetOptions, Followed, Splatting, is_moving
@@ -38,34 +34,7 @@ from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
-MARGIN = 1.25
-"""Half of the field's cube over the farthest coordinate of the shape at rest."""
-
-WHOLE = 256
-"""Gaussians, spread over all, whose mean features decide the rigid motion of the whole."""
-
 SURFACE = "surface.glb"
-
-
-class GaussianMotionConfig(Config):
-    """What a moving scene is made of besides its tensors."""
-
-    kind: Literal["gaussian_motion"] = "gaussian_motion"
-    place: Literal["surface", "vertices"] = Field(
-        default="surface", description="of Gaussians on a mesh: spread evenly, or one at each vertex as in Animate3D"
-    )
-    count: int = Field(default=6000, ge=1, le=20_000_000, description="Gaussians spread over a mesh")
-    opacity: float = Field(default=0.95, gt=0, lt=1, description="of Gaussians spread over a mesh")
-    size: float = Field(default=0.6, gt=0, description="radius of these over the mean distance to the nearest three")
-    motion: HexplaneMotionConfig | NodeMotionConfig = Field(
-        default=NodeMotionConfig(), discriminator="kind", description="carried by nodes, or a hexplane as in Animate3D"
-    )
-    seconds: float | None = Field(default=None, gt=0, description="length of the clip; that of the frames if not given")
-    footprint: float | None = Field(
-        default=None,
-        gt=0,
-        description="metres that a pixel is wide with which Gaussians are drawn; as they were fitted",
-    )
 
 
 class GaussianMotionScene(Scene):
@@ -91,18 +60,14 @@ class GaussianMotionScene(Scene):
         self.surface = surface
         vertices = rest.means[:0] if surface is None else surface.vertices
         self.register_buffer("vertices", vertices.detach().float().clone(), persistent=False)
-        self.motion = self._build_motion(config.motion)
+        self.motion = build_motion(config.motion, self.rest_means, self.vertices, surface)
         self.config = config
         self._neighbourhoods: dict[tuple[Followed, int], Neighbourhoods] = {}
 
     @classmethod
     def memory(cls, config: GaussianMotionConfig) -> int:  # type: ignore[override]
         """Bytes of the Gaussians at rest that are not a seed's, which are not optimised, and of the motion."""
-        rest = 0 if config.place == "vertices" else config.count * (RENDERED_GAUSSIAN + 4 * count_numbers(0))
-        if isinstance(config.motion, NodeMotionConfig):
-            return rest + TRAINED_NUMBER * config.motion.nodes * config.motion.keys * POSE_NUMBERS
-        layout = hexplane_layout(config.motion.planes)
-        return rest + TRAINED_NUMBER * (layout.space_parameters + layout.time_parameters)
+        return config.memory()
 
     @classmethod
     def begin(cls, spec: Spec, seed: Seed, generator: torch.Generator) -> GaussianMotionScene:
@@ -135,16 +100,6 @@ class GaussianMotionScene(Scene):
         if not isinstance(start, Splatting) or is_moving(start):
             raise cannot_become(start, cls)
         return cls.begin(over, Seed(gaussians=start.gaussians().detach(), footprint=start.footprint), generator)
-
-    def _build_motion(self, config: HexplaneMotionConfig | NodeMotionConfig) -> Motion:
-        if isinstance(config, NodeMotionConfig):
-            followed: dict[Followed, Tensor] = {"gaussians": self.rest_means, "vertices": self.vertices}
-            if self.surface is None:
-                return NodeMotion(config, node_graph(self.rest_means, None, config.nodes), followed)
-            return NodeMotion(config, node_graph(self.vertices, self.surface.whole_faces, config.nodes), followed)
-        reach = torch.cat([self.rest_means, self.vertices]).abs().max()
-        spread = torch.linspace(0, len(self.rest_means) - 1, min(len(self.rest_means), WHOLE)).long()
-        return MotionField(config, self.rest_means[spread], config.bound or MARGIN * float(reach))
 
     @property
     def rest(self) -> Gaussians:
@@ -190,7 +145,7 @@ class GaussianMotionScene(Scene):
     @property
     def is_periodic(self) -> bool:
         """Whether the motion ends at rest to begin anew."""
-        return isinstance(self.config.motion, NodeMotionConfig) and self.config.motion.periodic
+        return self.motion.is_periodic
 
     @property
     def has_mesh(self) -> bool:
