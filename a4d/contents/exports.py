@@ -140,17 +140,18 @@ def write_films(job: Job, suffix: str) -> dict[str, Any]:
     """NAME.mp4 turns; NAME_sweep.mp4, NAME_orbit.mp4, NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
     from a4d.export.films import write_film, write_pictures
 
-    films = job.films
-    if films is None:
-        films = ("turntable", "sweep", "grid") if job.subject.is_moving else ("turntable",)
     facts: dict[str, Any] = {}
-    for film in films:
+    for film in _suitable_films(job.subject) if job.films is None else job.films:
         title = "" if film == "turntable" else f"_{film}"
         if suffix == ".png":
             facts |= write_pictures(job.folder(f"{title[1:]}_frames".strip("_")), film, job.subject, job.shot)
         else:
             facts |= write_film(job.path(f"{title}{suffix}"), film, job.subject, job.shot)
     return facts
+
+
+def _suitable_films(subject: Subject) -> tuple[Film, ...]:
+    return ("turntable", "sweep", "grid") if subject.is_moving else ("turntable",)
 
 
 WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {

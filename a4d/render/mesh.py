@@ -13,7 +13,7 @@ from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import transform_points
 from a4d.render.kernels import mesh_raster
-from a4d.render.render import Render
+from a4d.render.render import Render, over_background
 
 UNPAINTED = 0.8
 """sRGB grey of a mesh without colours where its surface faces the camera."""
@@ -130,9 +130,7 @@ def render_mesh(
         attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
         mesh_raster.resolve(face, barycentric, depth, faces, attributes, supersampling, image[index])
     rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)
-    if background is not None:
-        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
-    return Render(rgb, alpha, depths / alpha.clamp(min=1e-6), {"normal": normal})
+    return Render(over_background(rgb, alpha, background), alpha, depths / alpha.clamp(min=1e-6), {"normal": normal})
 
 
 def warm_up() -> None:

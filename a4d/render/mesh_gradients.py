@@ -25,7 +25,7 @@ from a4d.geometry.transforms import transform_points
 from a4d.render.backends import availability, choose
 from a4d.render.kernels import mesh_interpolation, silhouette_edges
 from a4d.render.mesh import UNPAINTED, Fragments
-from a4d.render.render import Render, per_view, split_signals
+from a4d.render.render import Render, over_background, per_view, split_signals
 
 VISIBILITY = {
     "numba": "a4d.render.mesh:rasterise_in_camera",
@@ -172,10 +172,8 @@ def render_surface(
     rgb, normals, alpha, depth, rest = view.antialias(view.interpolate(values)).split(
         [3, 3, 1, 1, values.shape[-1] - 8], dim=-1
     )
-    if background is not None:
-        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
     channels = {"normal": normals, **split_signals(rest, shown)}
-    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels)
+    return Render(over_background(rgb, alpha, background), alpha, depth / alpha.clamp(min=1e-6), channels)
 
 
 def barycentric_weights(view: MeshView) -> Tensor:

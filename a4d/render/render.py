@@ -72,6 +72,17 @@ def concatenated(renders: Sequence[Render]) -> Render:
     )
 
 
+def over_background(
+    rgb: Tensor,  # (B, H, W, 3) sRGB, over black
+    alpha: Tensor,  # (B, H, W, 1)
+    background: Tensor | None,  # (3,) or (B, 3) sRGB; None is black
+) -> Tensor:
+    """(B, H, W, 3) what shows of images and of a colour behind them."""
+    if background is None:
+        return rgb
+    return rgb + (1 - alpha) * background.to(rgb).expand(len(rgb), 3)[:, None, None]
+
+
 def per_view(signals: Mapping[str, Tensor], count: int, like: Tensor) -> dict[str, Tensor]:
     """Signals (N, C) or (B, N, C) as (B, N, C) for B = `count` views, of the type and the device of another tensor."""
     return {name: values.to(like).expand(count, *values.shape[-2:]) for name, values in signals.items()}

@@ -61,34 +61,49 @@ def adapt(
     Returns:
         the new parameters of leading size M; (M,) int64 the former index of each, or -1 for a new one.
     """
-    count = len(mean_gradients)
-    largest = parameters["log_scales"].max(dim=-1).values.exp()
+    wanted = _growing(mean_gradients, control)
+    split = wanted & (parameters["log_scales"].max(dim=-1).values.exp() > control.split_scale)
+    clone = wanted & ~split
+    halves = _halves({name: value[split] for name, value in parameters.items()}, generator)
+    kept = torch.arange(len(mean_gradients), device=mean_gradients.device)[~split]
+    added = int(clone.sum()) + 2 * int(split.sum())
+    origin = torch.cat([kept, kept.new_full((added,), -1)])
+    grown = {name: torch.cat([value[~split], value[clone], halves[name]]) for name, value in parameters.items()}
+    stays = _staying(grown, control, is_outside)
+    return {name: value[stays] for name, value in grown.items()}, origin[stays]
+
+
+def _growing(mean_gradients: Tensor, control: DensityControl) -> Tensor:
+    """(N,) bool: which have a high gradient; where there is no room for all, those with the highest."""
     wanted = mean_gradients > control.gradient_threshold
-    room = control.most - count
+    room = control.most - len(mean_gradients)
     if int(wanted.sum()) > room:
         strongest = mean_gradients.argsort(descending=True, stable=True)[: max(room, 0)]
         allowed = torch.zeros_like(wanted)
         allowed[strongest] = True
         wanted &= allowed
-    split = wanted & (largest > control.split_scale)
-    clone = wanted & ~split
+    return wanted
 
-    halves = {name: value[split].repeat_interleave(2, dim=0) for name, value in parameters.items()}
+
+def _halves(parameters: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Two smaller Gaussians in place of each, drawn from it."""
+    halves = {name: value.repeat_interleave(2, dim=0) for name, value in parameters.items()}
     noise = torch.randn(halves["means"].shape, generator=generator).to(halves["means"]) * halves["log_scales"].exp()
     offsets = (rotation_from_quaternion(halves["quaternions"]) @ noise[..., None]).squeeze(-1)
     halves["means"] = halves["means"] + offsets
     halves["log_scales"] = halves["log_scales"] - SPLIT_SHRINK
+    return halves
 
-    kept = torch.arange(count, device=mean_gradients.device)[~split]
-    added = int(clone.sum()) + 2 * int(split.sum())
-    origin = torch.cat([kept, kept.new_full((added,), -1)])
-    grown = {name: torch.cat([value[~split], value[clone], halves[name]]) for name, value in parameters.items()}
 
-    opacity = grown["opacity_logits"].sigmoid()
-    scale = grown["log_scales"].max(dim=-1).values.exp()
+def _staying(
+    parameters: dict[str, Tensor], control: DensityControl, is_outside: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """(N,) bool: which are neither transparent, nor huge, nor misplaced; the most opaque of all where none is."""
+    opacity = parameters["opacity_logits"].sigmoid()
+    scale = parameters["log_scales"].max(dim=-1).values.exp()
     stays = (opacity >= control.prune_opacity) & (scale <= control.prune_scale)
     if is_outside is not None:
-        stays &= ~is_outside(grown["means"])
+        stays &= ~is_outside(parameters["means"])
     if not bool(stays.any()):
         stays[opacity.argmax()] = True
-    return {name: value[stays] for name, value in grown.items()}, origin[stays]
+    return stays
