@@ -279,10 +279,16 @@ class _Loop:
             problem.scene.see_pixels(finest)
 
     def facts(self, index: int) -> dict[str, Any]:
+        """The rates of a step, and what the scene says of itself."""
         rates = {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}
         return {"rates": rates, **self.problem.scene.facts()}
 
     def check(self, losses: dict[str, Tensor]) -> None:
+        """Refuse a loss that is no number.
+
+        Raises:
+            DivergenceError: names the objective.
+        """
         for name, value in losses.items():
             if not bool(torch.isfinite(value)):
                 raise DivergenceError(f"the objective {name} is {float(value)}", "Lower the learning rates")

@@ -179,6 +179,7 @@ class TextEncoder:
 
     def _spoken(self, prompt: str) -> str:
         def word(place: re.Match[str]) -> str:
+            """What stands in for a token of the prompt."""
             said = self._learnt or place[1]
             if said is None:
                 raise ConfigError(

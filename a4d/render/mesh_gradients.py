@@ -237,6 +237,7 @@ class _Interpolation(torch.autograd.Function):
         face: Tensor,  # (B, H, W)
         lens: Tensor,  # (B, 4) float64
     ) -> Tensor:
+        """(B, H, W, C) attributes where faces are seen, zero elsewhere."""
         ctx.save_for_backward(in_camera, attributes, faces, attribute_faces, face, lens)
         image = np.empty((*face.shape, attributes.shape[-1]), attributes.detach().numpy().dtype)
         for index, view in enumerate(_views(in_camera, attributes, faces, attribute_faces, face, lens)):
@@ -245,6 +246,7 @@ class _Interpolation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        """Gradients by vertices in the camera and by attributes."""
         gradient = np.ascontiguousarray(gradients[0].numpy())
         parts = [
             mesh_interpolation.interpolate_backward(*view, gradient[index])
@@ -262,6 +264,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, position: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+        """The image (B, H, W, C) with its outlines blended."""
         pixels = image.flatten(0, 2)
         step = pixels[inside] - pixels[outside]
         changed = torch.where(position > 0.5, outside, inside)
@@ -270,6 +273,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        """Gradients by the image and by the positions of the crossings."""
         step, position, inside, outside, changed = ctx.saved_tensors
         at_changed = gradients[0].flatten(0, 2)[changed]
         to_step = (position - 0.5)[:, None] * at_changed

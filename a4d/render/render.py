@@ -1,4 +1,4 @@
-"""What every renderer returns."""
+"""What every renderer returns: colour, coverage, depth and the channels that were wanted, as one batch of images."""
 
 from __future__ import annotations
 

@@ -58,13 +58,17 @@ TimeConfig = Annotated[Grid4D | GridStack, Field(discriminator="kind")]
 
 
 class _TruncatedExponential(torch.autograd.Function):
+    """The exponential, whose gradient stops growing at `MOST_EXPONENT`."""
+
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
+        """The exponentials of the values."""
         ctx.save_for_backward(values)
         return values.exp()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """The gradient by the values."""
         (values,) = ctx.saved_tensors
         return gradient * values.clamp(max=MOST_EXPONENT).exp()
 

@@ -323,12 +323,15 @@ class _Shaded:
 
     @property
     def bound(self) -> float:
+        """Half of the cube's side, metres."""
         return self.scene.bound
 
     def density(self, points: Tensor, times: Tensor) -> Tensor:
+        """(N,) per metre at points (N, 3) and times (N,)."""
         return self.scene.density(points, times)
 
     def signals(self, points: Tensor, times: Tensor, directions: Tensor, wants: frozenset[str]) -> dict[str, Tensor]:
+        """Density and colour of points (N, 3) seen along unit directions, and normals where they are needed."""
         field, levels = self.scene.field, self.scene.level_weights
         raw, albedo = field(points, times, levels)
         signals = {"density": field.activate(raw), "rgb": albedo}

@@ -37,7 +37,7 @@ from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SURFACE = "surface.glb"
 
@@ -202,7 +202,7 @@ class FixedMeshScene(MaterialScene):
     def _unwrapped_asset(self, options: AssetOptions, *, has_own: bool) -> Asset:
         """The whole surface in new charts."""
         if has_own:
-            log.warning("the mesh's texture coordinates overlap: new ones are made")
+            logger.warning("the mesh's texture coordinates overlap: new ones are made")
         posed = self.surface.posed
         unwrapped = unwrap(Mesh(posed.vertices, posed.faces), options.texture, normals=posed.normals)
         material = self._baked(options.name, unwrapped, options.texture)

@@ -158,6 +158,7 @@ def _read_morphs(accessors: Accessors, primitive: schema.Primitive, count: int, 
         raise accessors.container.invalid(problem, "Export fewer of them")
 
     def deltas(name: str) -> Tensor | None:
+        """(K, V, 3) of an attribute, zero for targets without it; None where none has it."""
         if not any(name in target for target in primitive.targets):
             return None
         stacked = torch.zeros(len(primitive.targets), count, 3)
