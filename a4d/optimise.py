@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from a4d.config import Config, unknown_key, value_at
 from a4d.console import progress
 from a4d.errors import InvalidInputError, QualityError
+from a4d.io.checkpoint import load_state, save_state
 from a4d.io.metrics_log import MetricsLog
 from a4d.io.pictures.images import write_image
-from a4d.io.run_state import load_state, save_state
 from a4d.metrics import psnr
 from a4d.objectives.objective import Objective, Step, observing
 from a4d.optimisers import OptimiserConfig, adam, clip_gradients

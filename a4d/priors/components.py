@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.attention_maps import MAPS, recorded_attention
 from a4d.priors.guest import Guest
 from a4d.priors.protocol import ANYWHERE, Conditioning, Prior, Viewpoints

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from a4d.errors import BackendUnavailableError, ConfigError
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.components import PixelEncoder, TextEncoder
 from a4d.priors.image_to_shape import ImageToShape
 from a4d.priors.protocol import Prior

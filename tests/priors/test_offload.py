@@ -5,8 +5,8 @@ import weakref
 import pytest
 import tiny_models as tiny
 import torch
-from test_released_models import BUILDERS, SCHEDULE, VIEWS, pictures, samples_of
 from tiny_mv_vdm import mv_vdm
+from tiny_priors import BUILDERS, SCHEDULE, VIEWS, pictures, samples_of
 
 from a4d.objectives.distillation import Distillation, Request, score_distillation
 from a4d.priors import guest

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from a4d.errors import BackendUnavailableError
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.mv_vdm.prior import MultiViewVideoDiffusion
 from a4d.priors.mv_vdm.unet import MultiViewVideoUNet, motion_config
 from a4d.priors.mvdream import multi_view_config, multi_view_state

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -30,6 +29,7 @@ from a4d.scenes.field.radiance import (
     build_features,
     feature_parameters,
 )
+from a4d.scenes.field.surface import outer_surface
 from a4d.scenes.perceptron import NetworkConfig
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
@@ -264,11 +264,7 @@ class FieldScene(Scene):
         Raises:
             SurfaceVanishedError: the field is nowhere that dense, or everywhere.
         """
-        from scipy.ndimage import binary_fill_holes
-        from skimage.measure import marching_cubes
-
-        count = self.config.surface_resolution + 1
-        device = self.steps_done.device
+        count, device = self.config.surface_resolution + 1, self.steps_done.device
         axis = torch.linspace(-self.bound, self.bound, count, device=device)
         points = torch.cartesian_prod(axis, axis, axis)
         raw = [
@@ -282,15 +278,8 @@ class FieldScene(Scene):
                 f"the field is nowhere denser than {self.config.surface_density} per metre",
                 "Lower scene.surface_density, or fit the field for longer",
             )
-        # No light comes into a cavity: what is thin in there was never seen, and is no surface.
-        values = np.where(binary_fill_holes(values > 0), np.abs(values), values)
-        # Outside the cube there is nothing at all: what reaches its walls is closed right there.
-        padded = np.pad(values, 1, constant_values=-1000 * float(values.max()))
-        vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
-        spacing = 2 * self.bound / (count - 1)
-        positions = torch.from_numpy(np.ascontiguousarray(vertices - 1, np.float32)) * spacing - self.bound
-        indices = torch.from_numpy(np.ascontiguousarray(faces, np.int64))
-        return Mesh(positions, indices, self.surface_colours(positions.to(device), time).cpu())
+        positions, faces = outer_surface(values, self.bound)
+        return Mesh(positions, faces, self.surface_colours(positions.to(device), time).cpu())
 
     @property
     def _is_shifted(self) -> bool:
