@@ -13,7 +13,7 @@ from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import transform_points
 from a4d.render.kernels import mesh_raster
-from a4d.render.render import Render, over_background
+from a4d.render.render import Render
 
 UNPAINTED = 0.8
 """sRGB grey of a mesh without colours where its surface faces the camera."""
@@ -130,7 +130,7 @@ def render_mesh(
         attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
         mesh_raster.resolve(face, barycentric, depth, faces, attributes, supersampling, image[index])
     rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)
-    return Render(over_background(rgb, alpha, background), alpha, depths / alpha.clamp(min=1e-6), {"normal": normal})
+    return Render(rgb, alpha, depths / alpha.clamp(min=1e-6), {"normal": normal}).over(background)
 
 
 def warm_up() -> None:

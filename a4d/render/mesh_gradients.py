@@ -25,7 +25,7 @@ from a4d.geometry.transforms import transform_points
 from a4d.render.backends import availability, choose
 from a4d.render.kernels import mesh_interpolation, silhouette_edges
 from a4d.render.mesh import UNPAINTED, Fragments
-from a4d.render.render import Render, over_background, per_view, split_signals
+from a4d.render.render import Render, per_view, split_signals
 
 VISIBILITY = {
     "numba": "a4d.render.mesh:rasterise_in_camera",
@@ -173,7 +173,7 @@ def render_surface(
         [3, 3, 1, 1, values.shape[-1] - 8], dim=-1
     )
     channels = {"normal": normals, **split_signals(rest, shown)}
-    return Render(over_background(rgb, alpha, background), alpha, depth / alpha.clamp(min=1e-6), channels)
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels).over(background)
 
 
 def barycentric_weights(view: MeshView) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -54,6 +54,16 @@ class Render:
             None if self.visible is None else self.visible[views],
         )
 
+    def over(
+        self,
+        background: Tensor | None,  # (3,) or (B, 3) sRGB; None is black
+    ) -> Render:
+        """The same images over a colour, of images over black."""
+        if background is None:
+            return self
+        behind = background.to(self.rgb).expand(len(self.rgb), 3)[:, None, None]
+        return replace(self, rgb=self.rgb + (1 - self.alpha) * behind)
+
     @property
     def normal(self) -> Tensor | None:
         """(B, H, W, 3) world-space normals times alpha, or None where the renderer was not asked for them."""
@@ -70,17 +80,6 @@ def concatenated(renders: Sequence[Render]) -> Render:
         {name: torch.cat([render.channels[name] for render in renders]) for name in renders[0].channels},
         torch.cat(visible) if visible else None,
     )
-
-
-def over_background(
-    rgb: Tensor,  # (B, H, W, 3) sRGB, over black
-    alpha: Tensor,  # (B, H, W, 1)
-    background: Tensor | None,  # (3,) or (B, 3) sRGB; None is black
-) -> Tensor:
-    """(B, H, W, 3) what shows of images and of a colour behind them."""
-    if background is None:
-        return rgb
-    return rgb + (1 - alpha) * background.to(rgb).expand(len(rgb), 3)[:, None, None]
 
 
 def per_view(signals: Mapping[str, Tensor], count: int, like: Tensor) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from a4d.geometry.surfaces.tangents import corner_tangents
 from a4d.render.environment import EnvironmentLight
 from a4d.render.mesh import AMBIENT, UNPAINTED
 from a4d.render.mesh_gradients import MeshView
-from a4d.render.render import Channel, Render, Shading, Wants, over_background, split_signals
+from a4d.render.render import Channel, Render, Shading, Wants, split_signals
 from a4d.render.shading import SurfaceMaterial, displaced, encode_srgb, facing, perturbed, shade
 from a4d.render.texture import mip_level
 
@@ -70,11 +70,10 @@ def render_material(
     light: EnvironmentLight | Callable[[], EnvironmentLight],
     mode: Shading = "shaded",
     coordinates: TextureCoordinates | None = None,
-    background: Tensor | None = None,
     wants: Wants = (),
     given_normals: CornerNormals | None = None,
 ) -> Render:
-    """Images with gradients by shape, material and light; both sides of every face are seen.
+    """Images over black with gradients by shape, material and light; both sides of every face are seen.
 
     Args:
         view: of the mesh.
@@ -84,7 +83,6 @@ def render_material(
         mode: "albedo" is the base colour, "lambertian" the base colour with a light at the camera, "textureless" a
             grey surface with the same light, "normal" the shading normals in the world from [-1, 1] to [0, 1].
         coordinates: needed by textures and normal maps.
-        background: (3,) or (B, 3) sRGB; None is black.
         wants: channels of `MATERIAL_CHANNELS`; normals are those that light falls on, toward the camera.
         given_normals: of the surface, in place of the means over the faces around each vertex.
     """
@@ -113,7 +111,7 @@ def render_material(
     blended = view.antialias(torch.cat([colours, image[..., 6:]], dim=-1))
     rgb, signals, alpha, depth = blended.split([3, flat.shape[-1] - 3, 1, 1], dim=-1)
     channels = split_signals(signals, shown)
-    return Render(over_background(rgb, alpha, background), alpha, depth / alpha.clamp(min=1e-6), channels)
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels)
 
 
 def _with_relief(

@@ -139,7 +139,7 @@ def shown(cameras: Cameras, mode: Shading = "normal", light: EnvironmentLight | 
         return SurfaceMaterial(colours, metallic[:, 0], roughness[:, 0])
 
     background = torch.full((3,), 0.5 if mode == "normal" else 0.0)
-    return render_material(view, mesh, material, light or studio, mode, None, background, wants=("normal",))
+    return render_material(view, mesh, material, light or studio, mode, None, wants=("normal",)).over(background)
 
 
 @lru_cache

@@ -142,19 +142,12 @@ class FixedMeshScene(MaterialScene):
         """The surface on the scene's device, whole across the seams of pictures."""
         return Mesh(self.vertices, self.faces)
 
-    def rasterised(
-        self,
-        cameras: Cameras,
-        background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading,
-        wants: Wants,
-    ) -> Render:
+    def rasterised(self, cameras: Cameras, shading: Shading, wants: Wants) -> Render:
         """The surface with the normals of its file."""
         view = view_mesh(self.vertices, self.faces, cameras)
         normals = CornerNormals(self.normals, self.corners)
-        return render_material(
-            view, self.surface_mesh(), self.material_at, self.lighting, shading, None, background, wants, normals
-        )
+        mesh = self.surface_mesh()
+        return render_material(view, mesh, self.material_at, self.lighting, shading, None, wants, normals)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Those of the material and the light; a light that is held has none."""

@@ -68,17 +68,11 @@ class MaterialScene(Scene):
         shading = shading or self.config.shading
         self.require_shading(shading)
         self.require_channels(wants)
-        return self.rasterised(cameras, background, shading, wants)
+        return self.rasterised(cameras, shading, wants).over(background)
 
     @abstractmethod
-    def rasterised(
-        self,
-        cameras: Cameras,
-        background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading,
-        wants: Wants,
-    ) -> Render:
-        """The surface in a shading that it has, with channels that it offers."""
+    def rasterised(self, cameras: Cameras, shading: Shading, wants: Wants) -> Render:
+        """The surface over black in a shading that it has, with channels that it offers."""
 
     def material_at(self, points: SurfacePoints) -> SurfaceMaterial:
         """What the surface is made of at the pixels that it covers."""

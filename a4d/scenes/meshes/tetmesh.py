@@ -141,19 +141,13 @@ class TetmeshScene(MaterialScene):
         learns = any(parameter.requires_grad for parameter in self.surface.parameters())
         return not learns and self.config.active_levels is None
 
-    def rasterised(
-        self,
-        cameras: Cameras,
-        background: Tensor | None,  # (B, 3) or (3,) sRGB
-        shading: Shading,
-        wants: Wants,
-    ) -> Render:
+    def rasterised(self, cameras: Cameras, shading: Shading, wants: Wants) -> Render:
         """The surface as it stands; its material is asked for only where it is shown."""
         mesh = self.extracted().mesh
         view = view_mesh(mesh.vertices, mesh.faces, cameras)
         is_plain = shading in ("normal", "textureless") and not self.config.material.bump
         material = _unseen if is_plain else self.material_at
-        return render_material(view, mesh, material, self.lighting, shading, None, background, wants)
+        return render_material(view, mesh, material, self.lighting, shading, None, wants)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Those of the shape, its material and the light; what the configuration does without is empty."""
