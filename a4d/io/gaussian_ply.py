@@ -14,7 +14,7 @@ from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.arrays import numpy_from_tensor, require_finite
-from a4d.io.assets.ply_table import read_ply_header, read_ply_table, write_ply_tables
+from a4d.io.ply.tables import read_ply_header, read_ply_table, write_ply_tables
 
 SH_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of `f_rest_*` properties to the degree of the spherical harmonics."""

@@ -22,10 +22,10 @@ from a4d.io.assets.mesh_file import (
     per_vertex,
     require_corners,
 )
-from a4d.io.assets.ply_header import PlyHeader
-from a4d.io.assets.ply_records import PlyLists, PlyTable
-from a4d.io.assets.ply_table import read_ply_tables
 from a4d.io.assets.texture_files import TextureFiles, texture
+from a4d.io.ply.header import PlyHeader
+from a4d.io.ply.records import PlyLists, PlyTable
+from a4d.io.ply.tables import read_ply_tables
 
 PREFIXES = ("", "diffuse_", "vertex_", "face_")
 """Of the names of colours."""

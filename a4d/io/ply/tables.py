@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
-from a4d.io.assets.ply_header import BYTE_ORDERS, PlyHeader, parse_ply_header
-from a4d.io.assets.ply_records import Bytes, PlyTable, Words, read_table
 from a4d.io.files import read_bytes, write_bytes
+from a4d.io.ply.header import BYTE_ORDERS, PlyHeader, parse_ply_header
+from a4d.io.ply.records import Bytes, PlyTable, Words, read_table
 
 PLY_TYPES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float"}
 

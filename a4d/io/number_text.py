@@ -1,4 +1,4 @@
-"""Numbers in the text of mesh files, parsed many at a time."""
+"""Numbers in the text of files, parsed many at a time."""
 
 from __future__ import annotations
 

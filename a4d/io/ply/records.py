@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
-from a4d.io.assets.number_text import leading_numbers, word_counts
-from a4d.io.assets.ply_header import PlyElement
 from a4d.io.complaints import quoted
+from a4d.io.number_text import leading_numbers, word_counts
+from a4d.io.ply.header import PlyElement
 
 LONGEST_LIST = 2**53
 """No file holds as much; beyond it not every whole number is a double."""
