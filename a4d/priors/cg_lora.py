@@ -20,7 +20,7 @@ from a4d.priors.camera_codes import VIEW_NUMBERS, view_code
 from a4d.priors.cross_attention import CROSS_ATTENTION, UPDATES, CrossAttention, RowGuidance, Uninformed, is_open
 from a4d.priors.lora import PROJECTIONS
 from a4d.priors.protocol import Conditioning, Prior
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.trainable import Trainable
 
 CG_LORA_FILE = "cg_lora.safetensors"

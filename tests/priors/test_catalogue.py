@@ -18,9 +18,9 @@ from a4d.io.weight_files import read_weights
 from a4d.priors.catalogue import USES, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
 from a4d.priors.hub import needed_files
 from a4d.priors.loading import LOADERS
-from a4d.priors.mvdream import multi_view_config
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Viewpoints
+from a4d.priors.released.mvdream import multi_view_config
 from a4d.priors.schedule import noise_schedule
 
 VIEWS = turntable(4, 15.0, 2.0, 40.0, 64)
@@ -358,7 +358,7 @@ def test_importing_the_priors_loads_no_model_library():
     code = (
         "import sys, a4d.commands.weights; assert 'torch' not in sys.modules;"
         "import a4d.priors.schedule, a4d.priors.protocol, a4d.priors.exact, a4d.priors.catalogue, "
-        "a4d.priors.loading, a4d.priors.mvdream, a4d.objectives.score_distillation;"
+        "a4d.priors.loading, a4d.priors.released.mvdream, a4d.objectives.score_distillation;"
         "print([m for m in ('diffusers', 'transformers', 'huggingface_hub') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -9,8 +9,8 @@ from tiny_priors import SCHEDULE, VIEWS, mvdream, noise, spy_on
 from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import turntable
 from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
 from a4d.priors.protocol import Viewpoints
+from a4d.priors.released.mvdream import MVDream, multi_view_config, multi_view_state
 
 
 def test_mvdream_tensors(monkeypatch):

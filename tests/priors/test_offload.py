@@ -10,10 +10,10 @@ from tiny_priors import BUILDERS, SCHEDULE, VIEWS, pictures, samples_of
 
 from a4d.objectives.distillation import Distillation, Request, score_distillation
 from a4d.priors import guest
-from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.guest import Guest
 from a4d.priors.placement import Placement
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.controlnet_tile import ControlNetTile
+from a4d.priors.released.stable_diffusion import StableDiffusion
 
 
 @pytest.fixture

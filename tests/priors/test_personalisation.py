@@ -15,7 +15,7 @@ from a4d.priors.augmentation import Augmentation
 from a4d.priors.components import TextEncoder, read_token
 from a4d.priors.lora import LORA_FILE, attach_lora, lora_state, merge_lora
 from a4d.priors.personalisation import PHRASES, Choices, LoraLearner, Pictures, TokenLearner, denoising_loss
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.runtime import Runtime
 from a4d.training.optimisers import Group, RateSchedule
 from a4d.training.trainer import Trainer, TrainingConfig

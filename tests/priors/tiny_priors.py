@@ -6,12 +6,12 @@ from torch import nn
 
 from a4d.geometry.cameras import turntable
 from a4d.priors.components import PixelEncoder
-from a4d.priors.controlnet_tile import ControlNetTile
-from a4d.priors.mvdream import MVDream, multi_view_config
+from a4d.priors.released.controlnet_tile import ControlNetTile
+from a4d.priors.released.mvdream import MVDream, multi_view_config
+from a4d.priors.released.stable_diffusion import DeepFloyd, StableDiffusion
+from a4d.priors.released.text_to_video import AnimateDiff, TextToVideo
+from a4d.priors.released.zero123 import Zero123
 from a4d.priors.schedule import noise_schedule
-from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
-from a4d.priors.text_to_video import AnimateDiff, TextToVideo
-from a4d.priors.zero123 import Zero123
 
 SCHEDULE = noise_schedule()
 VIEWS = turntable(4, 15.0, 2.0, 40.0, 48)

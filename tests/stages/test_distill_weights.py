@@ -11,7 +11,7 @@ import yaml
 from distilled_animal import animal_workspace, settings, write_settings
 from pickled_attack import Attack
 
-from a4d.priors.mvdream import multi_view_config
+from a4d.priors.released.mvdream import multi_view_config
 from a4d.scenes import load_scene
 
 

@@ -11,8 +11,8 @@ from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.priors.components import Encoder, TextEncoder, resized
 from a4d.priors.protocol import Conditioning
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.priors.schedule import NoiseSchedule
-from a4d.priors.stable_diffusion import StableDiffusion
 
 
 class ControlNetTile(StableDiffusion):

@@ -14,8 +14,8 @@ from a4d.geometry.cameras import Cameras
 from a4d.priors.camera_codes import multi_view_code
 from a4d.priors.components import Encoder, TextEncoder
 from a4d.priors.protocol import Conditioning, Modality
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.priors.schedule import NoiseSchedule
-from a4d.priors.stable_diffusion import StableDiffusion
 
 CAMERA_NUMBERS = 16
 

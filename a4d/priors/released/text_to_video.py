@@ -7,7 +7,7 @@ from torch import Tensor
 from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.priors.protocol import Conditioning, Modality
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.stable_diffusion import StableDiffusion
 
 
 class TextToVideo(StableDiffusion):
