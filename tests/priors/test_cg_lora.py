@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from a4d.config import parse
 from a4d.errors import BackendUnavailableError, ConfigError
-from a4d.priors import guest
+from a4d.priors import offloading
 from a4d.priors.adapters import apply_adapter
 from a4d.priors.camera_codes import view_code
 from a4d.priors.cg_lora import CG_LORA_FILE, CgLoraConfig
@@ -158,7 +158,7 @@ def test_a_prior_that_visits_the_device_takes_its_updates_along(monkeypatch):
     seen = cameras(0.0, 120.0)
     found = []
     copies = []
-    monkeypatch.setattr(guest, "copied", lambda tensor, device: copies.append(1) or tensor.clone())
+    monkeypatch.setattr(offloading, "copied", lambda tensor, device: copies.append(1) or tensor.clone())
     for offload in ("none", "all"):
         prior = model()
         prior.unet = Placement(offload=offload).placed(prior.unet)

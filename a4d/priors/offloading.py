@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 
-class Guest:
+class OffloadedModel:
     """A frozen model in host memory, a copy of whose weights is on the device for as long as something needs it.
 
     What is computed without a graph needs the copy until it is computed, and what has one until its backward pass is
     done: the copy belongs to the call and goes with it. Nothing is copied back, since frozen weights do not change.
 
     Args:
-        model: on the CPU; its attributes are those of the guest, except for the device.
+        model: on the CPU; its attributes are found here too, except for the device.
         device: where it computes. For CUDA the weights are pinned, so that copying them waits for nothing.
     """
 

@@ -1,4 +1,4 @@
-"""A motion without the way that it goes."""
+"""Motions in place: without the way that they go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from a4d.geometry.deformation.retargeting import body_parts
 from a4d.geometry.deformation.skeleton import Motion
 
 
-def staying(motion: Motion) -> Motion:
+def in_place(motion: Motion) -> Motion:
     """The same motion on the spot: the hips, or the first root, stay above the place where they are at first."""
     skeleton, world = motion.skeleton, motion.positions.double()
     parts, order = body_parts(skeleton), skeleton.from_the_roots()
