@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.primitives import box, paint
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.left_out import quoted
 from a4d.geometry.assets.material import Material
-from a4d.geometry.surfaces.polygon_mesh import CornerAttribute, PolygonMesh
+from a4d.geometry.assets.polygon_mesh import CornerAttribute, PolygonMesh
 from a4d.io.assets.mesh_file import PLAIN, MeshFile, colour_fractions, many, opaque, per_vertex
 from a4d.io.assets.mtl_reader import MaterialReader, parse_library, plain_text
 from a4d.io.assets.named_files import belonging

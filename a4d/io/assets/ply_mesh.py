@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.left_out import quoted
-from a4d.geometry.surfaces.polygon_mesh import CornerAttribute, PolygonMesh
+from a4d.geometry.assets.polygon_mesh import CornerAttribute, PolygonMesh
 from a4d.io.assets.mesh_file import (
     PLAIN,
     MeshFile,

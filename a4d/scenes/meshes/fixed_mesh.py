@@ -16,10 +16,10 @@ from a4d.errors import ConfigError
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.asset import Asset, Primitive
 from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.unwrapping import UnwrappedMesh, unwrap
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.tangents import vertex_tangents
-from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
 from a4d.render.baking import charts_are_sound

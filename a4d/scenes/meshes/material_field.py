@@ -13,8 +13,8 @@ from a4d.config import Config
 from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.unwrapping import UnwrappedMesh, unwrap
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.baking import SurfacePoints, bake_normal_map, bake_texture, leave_picture, texture_map
 from a4d.render.encoding import GridConfig, GridEncoding
 from a4d.render.shading import SurfaceMaterial, decode_srgb, displaced

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from a4d.geometry.assets.asset import CompositeMesh, Influences, MorphTargets, Primitive
+from a4d.geometry.assets.asset import CompositeMesh, MorphTargets, Primitive
+from a4d.geometry.deformation.influences import Influences
 from a4d.io.assets.gltf import schema
 from a4d.io.assets.gltf.accessors import Accessors
 from a4d.io.pictures.colour import srgb_from_linear
