@@ -45,6 +45,7 @@ class StopRequest:
         """
 
         def request(number: int, frame: FrameType | None) -> None:
+            """Note the signal; end the block where it is to end at once, or was asked for twice."""
             is_first = self.signal_number is None
             if not (is_first or self._is_second()):
                 return

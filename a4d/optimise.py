@@ -14,13 +14,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from a4d.checkpoint import load_state, save_state
 from a4d.config import Config, unknown_key, value_at
 from a4d.console import progress
 from a4d.errors import InvalidInputError, QualityError
+from a4d.io.checkpoint import load_state, save_state
+from a4d.io.metrics_log import MetricsLog
 from a4d.io.pictures.images import write_image
 from a4d.metrics import psnr
-from a4d.metrics_log import MetricsLog
 from a4d.objectives.objective import Objective, Step, observing
 from a4d.optimisers import OptimiserConfig, adam, clip_gradients
 from a4d.priors.lpips import Lpips
@@ -279,10 +279,16 @@ class _Loop:
             problem.scene.see_pixels(finest)
 
     def facts(self, index: int) -> dict[str, Any]:
+        """The rates of a step, and what the scene says of itself."""
         rates = {name: value_at(rate, index) for name, rate in self.config.optimiser.rates.items()}
         return {"rates": rates, **self.problem.scene.facts()}
 
     def check(self, losses: dict[str, Tensor]) -> None:
+        """Refuse a loss that is no number.
+
+        Raises:
+            DivergenceError: names the objective.
+        """
         for name, value in losses.items():
             if not bool(torch.isfinite(value)):
                 raise DivergenceError(f"the objective {name} is {float(value)}", "Lower the learning rates")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
 from a4d.config import Config
+from a4d.contents.exports import WRITERS, Job, are_named, write_exports
 from a4d.intake.settings import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
-from a4d.running.quality import Gate, judge
 from a4d.running.stage import Stage
 from a4d.runtime import Runtime
 from a4d.workspace.transaction import Transaction
@@ -25,47 +23,6 @@ if TYPE_CHECKING:
     from a4d.geometry.deformation.skeleton import Motion
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
-
-AFTER_STEM = r"(_sweep|_orbit|_grid|_canonical)?\.\w+|_(obj|ply)/.+|_.+\.png"
-"""What follows the exports' common name, as a regular expression; pictures are also those of materials."""
-
-UNLIKE = 18.0
-"""dB below which a mesh does not look like the scene that it was made of."""
-
-REGISTRATION_GATES = (
-    Gate(
-        "registration_p95",
-        1.0,
-        5.0,
-        "the mesh of one moment does not fit all others: 5 % of a surface is farther off than {value:.1f} % of the "
-        "diagonal; the formats obj-sequence and ply-sequence hold every moment's own",
-    ),
-    Gate(
-        "registration_flipped",
-        0.01,
-        0.05,
-        "{value:.1%} of the mesh's faces are turned over at some moment, where its parts come apart or touch",
-    ),
-    Gate(
-        "registration_doubled",
-        0.15,
-        0.4,
-        "some moment lacks {value:.0%} of the mesh, whose parts lie on each other there; the formats obj-sequence and "
-        "ply-sequence hold every moment's own",
-    ),
-)
-"""A mesh that was brought to the surfaces of all moments."""
-
-RIG_GATES = (
-    Gate(
-        "rig_mean", 0.003, 0.03, "the joints of the file take its surface {value:.2%} of the diagonal off the scene's"
-    ),
-    Gate("rig_p99", 0.015, 0.15, "the joints of the file take parts of its surface {value:.1%} of the diagonal off"),
-)
-"""A surface whose joints tell the motion of loose bones."""
-
-OF_GAUSSIANS = ("canonical", "ply", "splat")
-"""Formats that are refused where there are none, which come first: nothing has been made for nothing then."""
 
 TEXEL_BYTES = 64
 """Of a texture while it is baked, at the least: which face lies there, where on it, and its colours."""
@@ -187,31 +144,6 @@ def _listed(value: str, what: str, known: Collection[str]) -> str:
     return ",".join(dict.fromkeys(names))
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is written of a subject.
-
-    Args:
-        subject: the scene or the asset.
-        config: formats and sizes.
-        stem: the exports' name without a suffix.
-        work: where outputs are staged.
-    """
-
-    subject: Subject
-    config: Export
-    stem: str
-    work: Transaction
-
-    def path(self, suffix: str) -> Path:
-        """Where a file of this suffix is staged."""
-        return self.work.output(f"exports/{self.stem}{suffix}")
-
-    def folder(self, suffix: str) -> Path:
-        """Where a folder of files is staged."""
-        return self.work.replace(f"exports/{self.stem}_{suffix}")
-
-
 def memory(config: Export) -> list[Demand]:
     """The texture that is baked, of about 1024 pixels where its size is not said, and a picture of a film."""
     texture = TEXEL_BYTES * (config.texture or 1024) ** 2
@@ -220,34 +152,21 @@ def memory(config: Export) -> list[Demand]:
 
 def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
     """Write every format that was asked for."""
+    from a4d.export.films import Shot
+
+    shot = Shot(
+        config.frames, config.fps or 24.0, config.size, config.elevation, config.azimuth, BACKGROUNDS[config.background]
+    )
+    films = None if config.films == "auto" else tuple(cast("list[Film]", config.films.split(",")))
     stem = config.stem or work.workspace.name
-    job = Job(subject(work.workspace, config, runtime.device), config, stem, work)
-    formats = config.formats
-    if formats == "auto":
-        formats = "glb,ply,splat,mp4" if job.subject.has_gaussians else "glb,mp4"
-    metrics: dict[str, Any] = {}
-    for name in sorted(formats.split(","), key=lambda name: name not in OF_GAUSSIANS):
-        metrics.update(WRITERS[name](job))
-    _warn_of_left_out(job, formats.split(","))
-    return metrics
-
-
-def _warn_of_left_out(job: Job, formats: list[str]) -> None:
-    from a4d.export.left_out import lacking
-    from a4d.geometry.assets.left_out import left_out_warning
-
-    source = job.work.workspace.metadata.source
-    name = Path(source.path).name if source else job.stem
-    warning = left_out_warning(name, {format_: lacking(job.subject, format_) for format_ in formats})
-    if warning is not None:
-        job.work.warn(warning)
+    job = Job(subject(work.workspace, config, runtime.device), stem, work, shot, films)
+    return write_exports(job, None if config.formats == "auto" else config.formats.split(","))
 
 
 def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[str]:
     """Files that bear the workspace's name are made anew where it has been renamed."""
     stem = config.stem or workspace.name
-    is_named_so = re.compile(re.escape(f"exports/{stem}") + f"({AFTER_STEM})").fullmatch
-    return [] if all(map(is_named_so, outputs)) else [f"the workspace is now called {stem}"]
+    return [] if are_named(outputs, stem) else [f"the workspace is now called {stem}"]
 
 
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:
@@ -288,94 +207,6 @@ def _motion(config: Export) -> Motion | None:
         up = axis_named(config.motion_up) or "+y"
         orientation = Orientation(up, axis_named(config.motion_front) or ("-y" if up == "+z" else "+z"))
     return load_motion(MotionSource(config.motion, config.motion_clip, orientation))
-
-
-def write_glb(job: Job) -> dict[str, Any]:
-    """Blender, game engines and web viewers: materials, pictures and motion in one file."""
-    from a4d.export.surfaces import write_glb
-
-    facts = write_glb(job.path(".glb"), job.subject)
-    if not job.subject.has_fixed_topology and job.subject.registration is None:
-        job.work.warn(
-            f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
-            "the formats obj-sequence and ply-sequence hold them all"
-        )
-    judge(job.work, facts, (*REGISTRATION_GATES, *RIG_GATES))
-    if facts.get("glb_psnr", UNLIKE) < UNLIKE:
-        job.work.warn(
-            f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"
-        )
-    return facts
-
-
-def write_obj(job: Job) -> dict[str, Any]:
-    """Everything else: the first moment, with pictures beside it or vertex colours."""
-    from a4d.export.surfaces import write_obj_file
-
-    return write_obj_file(job.path(".obj"), job.subject)
-
-
-def write_sequence(job: Job, suffix: Literal[".obj", ".ply"]) -> dict[str, Any]:
-    """A file per moment; PLY files of Gaussians where the scene has any."""
-    from a4d.export.splats import write_gaussian_files
-    from a4d.export.surfaces import write_sequence
-
-    folder = job.folder(suffix[1:])
-    if suffix == ".ply" and job.subject.has_gaussians:
-        return write_gaussian_files(folder, job.subject)
-    return write_sequence(folder, job.subject, suffix)
-
-
-def write_gaussians(job: Job, suffix: str) -> dict[str, Any]:
-    """Splat viewers: the first moment."""
-    from a4d.export.splats import write_gaussian_file
-
-    return write_gaussian_file(job.path(suffix), job.subject)
-
-
-def write_canonical(job: Job) -> dict[str, Any]:
-    """Programs that pose Gaussians themselves: those of the rest pose, and a table of weights, joints and motion."""
-    from a4d.export.canonical import write_canonical
-
-    path = job.path("_canonical.ply")
-    job.path("_canonical.npz")
-    return write_canonical(path, job.subject)
-
-
-def write_films(job: Job, suffix: str) -> dict[str, Any]:
-    """NAME.mp4 turns; NAME_sweep.mp4, NAME_orbit.mp4, NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
-    from a4d.export.films import Shot, write_film, write_pictures
-
-    config = job.config
-    fps = config.fps or 24.0
-    background = BACKGROUNDS[config.background]
-    shot = Shot(config.frames, fps, config.size, config.elevation, config.azimuth, background)
-    names = config.films
-    if names == "auto":
-        names = "turntable,sweep,grid" if job.subject.is_moving else "turntable"
-    facts: dict[str, Any] = {}
-    for film in cast("list[Film]", names.split(",")):
-        title = "" if film == "turntable" else f"_{film}"
-        if suffix == ".png":
-            facts |= write_pictures(job.folder(f"{title[1:]}_frames".strip("_")), film, job.subject, shot)
-        else:
-            facts |= write_film(job.path(f"{title}{suffix}"), film, job.subject, shot)
-    return facts
-
-
-WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {
-    "glb": write_glb,
-    "obj": write_obj,
-    "ply": lambda job: write_gaussians(job, ".ply"),
-    "splat": lambda job: write_gaussians(job, ".splat"),
-    "obj-sequence": lambda job: write_sequence(job, ".obj"),
-    "ply-sequence": lambda job: write_sequence(job, ".ply"),
-    "canonical": write_canonical,
-    "mp4": lambda job: write_films(job, ".mp4"),
-    "gif": lambda job: write_films(job, ".gif"),
-    "webp": lambda job: write_films(job, ".webp"),
-    "png": lambda job: write_films(job, ".png"),
-}
 
 
 def inputs(workspace: Workspace, config: Export) -> list[Path]:

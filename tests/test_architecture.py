@@ -3,6 +3,7 @@
 import ast
 import functools
 import sys
+from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -21,10 +22,10 @@ LAYERS = [
         *("randomness", "__init__"),
     },
     {"geometry"},
-    {"io", "pixels", "framing", "matting", "render", "metrics", "metrics_log", "optimisers", "trainable"},
+    {"io", "pixels", "framing", "matting", "render", "metrics", "optimisers", "trainable"},
     {"datasets"},
     {"scenes", "priors"},
-    {"objectives", "views", "frame_order", "checkpoint"},
+    {"objectives", "views"},
     {"optimise", "training", "export", "evaluation", "estimation"},
     {"workspace"},
     {"running", "contents", "intake", "fitting"},
@@ -146,6 +147,26 @@ def test_no_modules_import_each_other_in_a_circle():
         imported[name] = (targets & files.keys()) - {name}
     assert circle(imported) == []
     assert len(circle({**imported, "a4d.errors": {"a4d.optimise"}})) > 2
+
+
+def imports_within_folders():
+    """For every folder that holds code, which of its files and folders imports which other, by its dotted name."""
+    files = {name.removesuffix(".__init__"): file for file, name in modules()}
+    found = defaultdict(lambda: defaultdict(set))
+    for name, file in files.items():
+        for module, used in names_imported(file):
+            for target in {module, f"{module}.{used}"} & files.keys():
+                pairs = zip(name.split("."), target.split("."), strict=False)
+                depth, apart = next(((at, pair) for at, pair in enumerate(pairs) if len(set(pair)) > 1), (0, ()))
+                if apart:
+                    found[".".join(name.split(".")[:depth])][apart[0]].add(apart[1])
+    return found
+
+
+def test_no_folders_import_each_other_in_a_circle():
+    found = imports_within_folders()
+    assert {"scenes", "render"} <= found["a4d"].keys()
+    assert {folder: circle(imported) for folder, imported in found.items() if circle(imported)} == {}
 
 
 def test_no_module_outside_the_tables_names_a_concrete_scene_view_set_objective_or_prior():

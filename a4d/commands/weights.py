@@ -70,6 +70,7 @@ def _fetch(names: list[str]) -> list[dict[str, Any]]:
     console = make_console()
 
     def fetched(name: str) -> Path:
+        """The folder of the weights of a name, which are announced before they come."""
         terms = find(name).terms
 
         def announce(offer: Offer) -> None:

@@ -1,1 +1,1 @@
-"""What a workspace holds, as the library's objects: frames, assets, subjects of exports, shapes to compare."""
+"""What a workspace holds, as the library's objects: frames, assets, exports and their subjects, shapes to compare."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import torch
@@ -15,10 +14,10 @@ from a4d.errors import InvalidInputError
 from a4d.io.files import hash_file
 from a4d.io.pictures.images import read_image, to_bytes
 from a4d.pixels import Array
-from a4d.views.recent import Chosen, Recent
+from a4d.views.recent import OnDemand, Recent
 
 
-class StoredPictures(Sequence[Tensor]):
+class StoredPictures(OnDemand):
     """Images (H, W, 4), sRGB in [0, 1] with straight alpha, of files that must not change meanwhile.
 
     All are read once, so that a damaged one is found before anything is made of them.
@@ -41,17 +40,9 @@ class StoredPictures(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self._files)
 
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Chosen: ...
-
-    def __getitem__(self, index: int | slice) -> Tensor | Chosen:
-        places = range(len(self))[index]
-        if isinstance(places, range):
-            return Chosen((self, place) for place in places)
-        stored = self._stored(places)
+    def made(self, place: int) -> Tensor:
+        """The image of a place, in floating point."""
+        stored = self._stored(place)
         return torch.from_numpy(_levels(stored.numpy())) if stored.dtype == torch.uint8 else stored
 
     def _stored(self, index: int) -> Tensor:

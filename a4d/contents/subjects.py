@@ -21,9 +21,9 @@ from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
 from a4d.geometry.assets.placement import placed
+from a4d.geometry.deformation.in_place import in_place
 from a4d.geometry.deformation.joint_names import paired, require_acquainted
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
-from a4d.geometry.deformation.staying import staying
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
@@ -165,7 +165,7 @@ def _lent(request: SubjectRequest, skeleton: Skeleton) -> Motion:
         InvalidInputError: names that were given are of no joint, or those that joints have say nothing.
     """
     assert request.motion is not None
-    motion = staying(request.motion) if request.stays else request.motion
+    motion = in_place(request.motion) if request.stays else request.motion
     if request.joints is not None:
         return paired(motion, skeleton, request.joints)
     require_acquainted(motion.skeleton, skeleton)

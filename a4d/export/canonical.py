@@ -12,8 +12,8 @@ from torch import Tensor
 from a4d.errors import QualityError
 from a4d.export.splats import write_compared
 from a4d.export.subject import Subject
-from a4d.geometry.assets.asset import Influences
 from a4d.geometry.assets.file_frames import frame_of_files, gaussians_for_files
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import transform_points

@@ -14,11 +14,11 @@ from a4d.export.texturing import FrontPicture, Looks, bake_scene, texture_size
 from a4d.geometry.assets.animating import animated_asset
 from a4d.geometry.assets.assembly import PLAIN, primitive_from_mesh
 from a4d.geometry.assets.asset import Asset
+from a4d.geometry.assets.unwrapping import unwrap
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.registration import Registration, register
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.decimation import decimated
-from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.scenes.extraction import brought_to_renders, extract_surface
 from a4d.scenes.protocols import Deforming, has_mesh
 from a4d.scenes.scene import Scene

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
-from a4d.geometry.assets.asset import Asset, Influences
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.assets.unwrapping import UnwrappedMesh, unwrap
 from a4d.geometry.cameras import Cameras
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction.colouring import SeenColours
-from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.baking import SurfaceFunction, SurfacePoints, bake_texture, texture_map
 from a4d.render.mesh import render_mesh
 from a4d.scenes.extraction import cameras_around, extent, render_surface

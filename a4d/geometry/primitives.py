@@ -74,6 +74,7 @@ def tube_union(segments: Sequence[tuple[Sequence[float], Sequence[float], float]
     """
 
     def distance(points: Tensor) -> Tensor:
+        """(N,) metres from points (N, 3) to the nearest tube."""
         parts = []
         for start, end, radius in segments:
             origin, axis = points.new_tensor(start), points.new_tensor(end) - points.new_tensor(start)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from a4d.errors import BackendUnavailableError, WorkspaceError
-from a4d.io.checkpoints import map_checkpoint, read_weights
 from a4d.io.tensor_files import write_tensors
+from a4d.io.weight_files import map_checkpoint, read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ def read_converted(path: Path) -> dict[str, Tensor]:
     """All tensors of a file by name; a checkpoint is converted when it is first read, and its copy from then on.
 
     Args:
-        path: as `a4d.io.checkpoints.read_weights` takes it.
+        path: as `a4d.io.weight_files.read_weights` takes it.
 
     Raises:
         BackendUnavailableError: the file is missing, damaged, or holds Python objects besides tensors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,7 @@ from a4d.errors import InvalidInputError, UsageError
 from a4d.geometry.assets.file_frames import SPLATS_UP, UpAxis, gaussians_for_files, gaussians_from_files
 from a4d.geometry.gaussians import Gaussians
 from a4d.io.arrays import numpy_from_tensor, require_finite
-from a4d.io.assets.ply_table import read_ply_header, read_ply_table, write_ply_tables
+from a4d.io.ply.tables import read_ply_header, read_ply_table, write_ply_tables
 
 SH_DEGREES = {0: 0, 9: 1, 24: 2, 45: 3}
 """Number of `f_rest_*` properties to the degree of the spherical harmonics."""
@@ -85,8 +86,24 @@ def read_gaussian_ply(path: Path, up: UpAxis | None = None) -> Gaussians:
         InvalidInputError: no PLY, truncated, no Gaussians (a mesh or a point cloud), or not finite.
         UsageError: SuperSplat's compressed variant.
     """
+    values = _values(path)
+    means = np.stack([values[name] for name in "xyz"], axis=1)
+    sh, quaternions = _stacked(values, "f_dc")[:, None], _stacked(values, "rot")
+    if "f_rest_0" in values:
+        rest = _stacked(values, "f_rest").reshape(len(means), 3, -1).transpose(0, 2, 1)
+        sh = np.concatenate([sh, rest], axis=1)
+    parts = (means, quaternions, _stacked(values, "scale"), values["opacity"], sh)
+    for what, part in zip(("position", "rotation", "scale", "opacity", "colour"), parts, strict=True):
+        require_finite(path, what, part)
+    quaternions[~quaternions.any(axis=1)] = (1.0, 0.0, 0.0, 0.0)
+    gaussians = Gaussians(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+    return gaussians_from_files(gaussians, up or _noted_up(path))
+
+
+def _values(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The properties of Gaussians, (N,) each, N > 0; what float32 cannot hold is infinite."""
     table = read_ply_table(path, "vertex")
-    element, columns = table.element, table.columns
+    columns = table.columns
     if "packed_position" in columns:
         raise UsageError(
             f"{path} is a compressed splat PLY, which is not read here", "Convert it: splat-transform IN.ply OUT.ply"
@@ -101,26 +118,16 @@ def read_gaussian_ply(path: Path, up: UpAxis | None = None) -> Gaussians:
             f"{path} is a PLY file without Gaussians: no property {missing[0]!r}",
             "A mesh or a point cloud in PLY is a different kind of file",
         )
-    if not element.count:
+    if not table.element.count:
         raise InvalidInputError(f"{path} holds no Gaussians")
-    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is refused below
-        values = {name: columns[name].astype(np.float32) for name in names}
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {name: columns[name].astype(np.float32) for name in names}
 
-    def stack(prefix: str, count: int) -> NDArray[np.float32]:
-        return np.stack([values[f"{prefix}_{i}"] for i in range(count)], axis=1)
 
-    sh = stack("f_dc", 3)[:, None]
-    if rest_count:
-        rest = stack("f_rest", rest_count).reshape(element.count, 3, -1).transpose(0, 2, 1)
-        sh = np.concatenate([sh, rest], axis=1)
-    means = np.stack([values[name] for name in "xyz"], axis=1)
-    quaternions = stack("rot", 4)
-    parts = (means, quaternions, stack("scale", 3), values["opacity"], sh)
-    for what, part in zip(("position", "rotation", "scale", "opacity", "colour"), parts, strict=True):
-        require_finite(path, what, part)
-    quaternions[~quaternions.any(axis=1)] = (1.0, 0.0, 0.0, 0.0)
-    gaussians = Gaussians(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
-    return gaussians_from_files(gaussians, up or _noted_up(path))
+def _stacked(values: Mapping[str, NDArray[np.float32]], prefix: str) -> NDArray[np.float32]:
+    """(N, C) the properties `PREFIX_0`, `PREFIX_1`, and so on."""
+    count = sum(name.startswith(f"{prefix}_") for name in values)
+    return np.stack([values[f"{prefix}_{index}"] for index in range(count)], axis=1)
 
 
 def _noted_up(path: Path) -> UpAxis:

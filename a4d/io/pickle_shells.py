@@ -216,7 +216,7 @@ def numbers_of_tensor(value: TensorShell) -> NDArray[Any]:
     Raises:
         InvalidInputError: it speaks of numbers that it does not store, or repeats some.
     """
-    from a4d.io.checkpoints import read_storage
+    from a4d.io.weight_files import read_storage
 
     storage, offset, size, stride = value.arguments[:4]
     if not isinstance(storage, StorageShell):

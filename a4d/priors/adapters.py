@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from a4d.errors import BackendUnavailableError, ConfigError
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.cg_lora import CG_LORA_FILE, apply_cg_lora
 from a4d.priors.components import TextEncoder, read_token
 from a4d.priors.lora import LORA_FILE, merge_lora

@@ -223,7 +223,7 @@ def check(name: str, overrides: Mapping[str, Path] | None = None) -> Path:
     """
     folder = locate(name, overrides)
     # Nothing above needs torch: what is not here is said at once.
-    from a4d.io.checkpoints import check_weights
+    from a4d.io.weight_files import check_weights
     from a4d.priors.weights_folder import WeightsFolder, weight_files
 
     entry = find(name)

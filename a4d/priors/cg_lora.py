@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from a4d.config import Config
 from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.camera_codes import VIEW_NUMBERS, view_code
 from a4d.priors.cross_attention import CROSS_ATTENTION, UPDATES, CrossAttention, RowGuidance, Uninformed, is_open
 from a4d.priors.lora import PROJECTIONS
 from a4d.priors.protocol import Conditioning, Prior
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.trainable import Trainable
 
 CG_LORA_FILE = "cg_lora.safetensors"

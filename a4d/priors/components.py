@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from a4d.errors import BackendUnavailableError, ConfigError
 from a4d.geometry.cameras import Cameras
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.attention_maps import MAPS, recorded_attention
-from a4d.priors.guest import Guest
+from a4d.priors.offloading import OffloadedModel
 from a4d.priors.protocol import ANYWHERE, Conditioning, Prior, Viewpoints
 from a4d.priors.schedule import NoiseSchedule
 
@@ -179,6 +179,7 @@ class TextEncoder:
 
     def _spoken(self, prompt: str) -> str:
         def word(place: re.Match[str]) -> str:
+            """What stands in for a token of the prompt."""
             said = self._learnt or place[1]
             if said is None:
                 raise ConfigError(
@@ -231,7 +232,7 @@ class LatentEncoder:
         vae: diffusers' `AutoencoderKL`.
         size: height and width in pixels to which images are brought.
         chunk: images encoded at once; with more, each chunk is encoded again in the backward pass to save memory, and
-            so is every one if the autoencoder is a guest.
+            so is every one if the autoencoder is offloaded.
         low_pass: filter images that are made smaller; some models were trained without.
     """
 
@@ -245,8 +246,8 @@ class LatentEncoder:
         """
         images = (resized(rgb, self.size, low_pass=self.low_pass) * 2 - 1).to(self.vae.dtype)
         parts = images.split(self.chunk)
-        # A guest's graph would hold its weights on the device while the denoiser visits, which needs the room.
-        if len(parts) == 1 and not isinstance(self.vae, Guest):
+        # An offloaded one's graph would hold its weights on the device, while the denoiser needs the room.
+        if len(parts) == 1 and not isinstance(self.vae, OffloadedModel):
             moments = self._moments(images)
         else:
             moments = torch.cat([checkpoint(self._moments, part, use_reentrant=False) for part in parts])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from a4d.errors import BackendUnavailableError
-from a4d.io.checkpoints import PYTORCH_SUFFIXES
+from a4d.io.weight_files import PYTORCH_SUFFIXES
 
 PLAIN_FOLDERS = ("scheduler", "tokenizer", "feature_extractor")
 PLAIN_SUFFIXES = {".json", ".txt", ".model"}

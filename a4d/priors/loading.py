@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from a4d.errors import BackendUnavailableError, ConfigError
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.components import PixelEncoder, TextEncoder
 from a4d.priors.image_to_shape import ImageToShape
 from a4d.priors.protocol import Prior
@@ -21,7 +21,7 @@ def load_stable_diffusion(folder: WeightsFolder) -> Prior:
     """Stable Diffusion of any version that conditions on text alone."""
     from diffusers import UNet2DConditionModel
 
-    from a4d.priors.stable_diffusion import StableDiffusion
+    from a4d.priors.released.stable_diffusion import StableDiffusion
 
     unet = folder.model("unet", UNet2DConditionModel, {"_class_name": "UNet2DConditionModel", "in_channels": 4})
     text = folder.text({"hidden_size": unet.config.cross_attention_dim})
@@ -33,7 +33,7 @@ def load_deep_floyd(folder: WeightsFolder) -> Prior:
     from diffusers import UNet2DConditionModel
     from transformers import AutoTokenizer, T5EncoderModel
 
-    from a4d.priors.stable_diffusion import DeepFloyd
+    from a4d.priors.released.stable_diffusion import DeepFloyd
 
     unet = folder.model("unet", UNet2DConditionModel, {"in_channels": 3, "out_channels": 6})
     # Half of what single precision takes, with its range, which this encoder needs.
@@ -49,7 +49,7 @@ def load_zero123(folder: WeightsFolder) -> Prior:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPVisionModelWithProjection
 
-    from a4d.priors.zero123 import Zero123
+    from a4d.priors.released.zero123 import Zero123
 
     unet = folder.model("unet", UNet2DConditionModel, {"in_channels": 8})
     images = folder.for_encoders().model(
@@ -75,7 +75,7 @@ def load_mvdream(folder: WeightsFolder) -> Prior:
     """MVDream in diffusers' layout, or with its UNet under the names of its original checkpoint."""
     from diffusers import UNet2DConditionModel
 
-    from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
+    from a4d.priors.released.mvdream import MVDream, multi_view_config, multi_view_state
 
     state = folder.tensors("unet")
     config = multi_view_config(folder.config("unet"), state)
@@ -96,7 +96,7 @@ def load_text_to_video(folder: WeightsFolder) -> Prior:
     """ModelScope and ZeroScope."""
     from diffusers import UNet3DConditionModel
 
-    from a4d.priors.text_to_video import TextToVideo
+    from a4d.priors.released.text_to_video import TextToVideo
 
     unet = folder.model("unet", UNet3DConditionModel, {"_class_name": "UNet3DConditionModel"})
     text = folder.text({"hidden_size": unet.config.cross_attention_dim})
@@ -107,7 +107,7 @@ def load_animatediff(folder: WeightsFolder) -> Prior:
     """AnimateDiff's motion modules over a Stable Diffusion."""
     from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
-    from a4d.priors.text_to_video import AnimateDiff
+    from a4d.priors.released.text_to_video import AnimateDiff
 
     base = folder.parts["images"]
     # Put together in host memory, since both are copied into a third model.
@@ -127,7 +127,7 @@ def load_controlnet_tile(folder: WeightsFolder) -> Prior:
     """A ControlNet over a Stable Diffusion."""
     from diffusers import ControlNetModel, UNet2DConditionModel
 
-    from a4d.priors.controlnet_tile import ControlNetTile
+    from a4d.priors.released.controlnet_tile import ControlNetTile
 
     base = folder.parts["images"]
     unet = base.model("unet", UNet2DConditionModel, {"in_channels": 4})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from a4d.errors import BackendUnavailableError, InvalidInputError
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.catalogue import find, locate
 from a4d.priors.placement import Placement
 from a4d.priors.weights_folder import REMEDY, WeightsFolder, weight_files

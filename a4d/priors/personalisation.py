@@ -21,7 +21,7 @@ from a4d.priors.augmentation import Augmentation
 from a4d.priors.components import UNetPrior
 from a4d.priors.lora import LoraAdapter, attach_lora
 from a4d.priors.protocol import Conditioning, Prior, join, sample_count
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.randomness import generator
 
 PHRASES = (

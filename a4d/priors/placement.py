@@ -54,10 +54,10 @@ class Placement:
         return replace(encoders, device="cpu", dtype=cpu_dtype) if self.text_on_cpu else encoders
 
     def placed(self, model: nn.Module) -> Any:
-        """A model frozen, in evaluation mode and in the precision; on the device, or as a `Guest` of it."""
-        from a4d.priors.guest import Guest
+        """A model frozen, in evaluation mode and in the precision; on the device, or offloaded."""
+        from a4d.priors.offloading import OffloadedModel
 
         frozen = model.requires_grad_(False).eval()
         if self.offload == "all":
-            return Guest(frozen.to("cpu", self.precision), self.device)
+            return OffloadedModel(frozen.to("cpu", self.precision), self.device)
         return frozen.to(self.device, self.precision)

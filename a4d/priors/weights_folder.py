@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from a4d.errors import BackendUnavailableError, ConfigError, InvalidInputError, MissingInputError
-from a4d.io.checkpoints import PYTORCH_SUFFIXES, read_weights
 from a4d.io.files import read_json
+from a4d.io.weight_files import PYTORCH_SUFFIXES, read_weights
 from a4d.priors.components import LatentEncoder, TextEncoder
 from a4d.priors.placement import Placement
 from a4d.priors.schedule import NoiseSchedule, schedule_from_diffusers

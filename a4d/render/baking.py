@@ -16,9 +16,9 @@ from a4d.errors import InvalidInputError
 from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material, TextureMap, Wrap
+from a4d.geometry.assets.unwrapping import UnwrappedMesh, unwrap
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.tangents import encode_normals, tangent_space_normals, vertex_tangents
-from a4d.geometry.surfaces.unwrapping import UnwrappedMesh, unwrap
 from a4d.render.kernels.mesh_raster import rasterise
 
 BATCH = 2**18

@@ -27,10 +27,13 @@ def _entries(values: Tensor, layout: GridLayout) -> np.ndarray:
 
 
 class _Grid(torch.autograd.Function):
+    """The kernels of `encoding_grid`, with gradients by positions and table."""
+
     @staticmethod
     def forward(
         ctx: Any, positions: Tensor, table: Tensor, layout: GridLayout, level_weights: tuple[float, ...]
     ) -> Tensor:
+        """(N, L * F) features of positions (N, 3) in [0, 1]."""
         positions = positions.contiguous()
         ctx.save_for_backward(positions, table)
         ctx.layout, ctx.level_weights = layout, np.asarray(level_weights, np.float32)
@@ -50,6 +53,7 @@ class _Grid(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Gradients by positions and table, each where it is wanted."""
         positions, table = ctx.saved_tensors
         layout: GridLayout = ctx.layout
         weights, smooth, channels = ctx.level_weights, layout.config.smooth, ctx.channels
@@ -75,8 +79,11 @@ def encode_hexplane(coordinates: Tensor, space: Tensor, time: Tensor, layout: He
 
 
 class _Hexplane(torch.autograd.Function):
+    """The kernels of `hexplane`, with gradients by coordinates and planes."""
+
     @staticmethod
     def forward(ctx: Any, coordinates: Tensor, space: Tensor, time: Tensor, layout: HexplaneLayout) -> Tensor:
+        """(N, P * F) features of coordinates (N, 4) in [0, 1]: positions and time."""
         coordinates = coordinates.contiguous()
         ctx.save_for_backward(coordinates, space, time)
         ctx.planes, ctx.channels = layout.planes, (0,) * layout.features
@@ -94,6 +101,7 @@ class _Hexplane(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        """Gradients by coordinates, and by the planes over space and over time where either is wanted."""
         coordinates, space, time = ctx.saved_tensors
         points = coordinates.detach().numpy()
         coordinate_gradient = torch.empty_like(coordinates)

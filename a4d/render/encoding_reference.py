@@ -47,6 +47,7 @@ class _Level(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor, entries: Tensor, level: np.void, smooth: bool) -> Tensor:
+        """(N, F) features of positions (N, 3) in [0, 1]."""
         ctx.save_for_backward(positions, entries)
         ctx.level, ctx.smooth = level, smooth
         return _encode_level(positions, entries, level, smooth)
@@ -54,6 +55,7 @@ class _Level(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients by positions and entries, each where it is wanted."""
         needed = ctx.needs_input_grad[:2]
         positions, entries = (
             saved.detach().requires_grad_(is_needed) for saved, is_needed in zip(ctx.saved_tensors, needed, strict=True)

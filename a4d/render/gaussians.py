@@ -52,17 +52,7 @@ def render_gaussians(
 ) -> Render:
     """Images of N Gaussians from B cameras, differentiable by the Gaussians (Kerbl et al. 2023, section 4).
 
-    - A Gaussian is projected by the affine approximation at its centre (EWA; Zwicker et al. 2001), taken no further out
-      than 0.15 image widths beyond the border; 0.3 square pixels, or `dilations`, are added to its screen variances.
-    - It is skipped if its centre is nearer than 0.01 m, if a number it is drawn from is not finite, if its quaternion
-      has no length, or if it reaches more than 1e9 pixels.
-    - Its alpha at a pixel centre is at most 0.999; where it is below 1/255 the Gaussian does not touch the pixel.
-    - Gaussians are blended by the depth of their centres, equal ones in their order. A pixel ends, for good, before the
-      Gaussian that would leave it with a transmittance of 1e-4 or less.
-    - Colour is `max(0, 0.5 + SH)` along the direction from the camera, with the signs and the order of the 3DGS files.
-    - Depth is the mean of the centres' depths by weight, and 0 where alpha is 0.
-    - Normals are the shortest axes, turned toward the camera, summed by weight. So are signals, whatever they are:
-      features, flow, bone weights, positions. All are blended together, by weights that are computed once.
+    `a4d.render.gaussians_reference` states the rules that every backend follows.
 
     Gradients reach every tensor of the Gaussians, also through the viewing direction, and the signals; and cameras that
     are part of a graph, as `a4d.render.camera_gradients` says. None reach the background.

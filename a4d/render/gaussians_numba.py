@@ -96,6 +96,7 @@ class _Splatting(torch.autograd.Function):
         dilations: Tensor,
         *leaves: Tensor,
     ) -> tuple[Tensor | None, ...]:
+        """Colour, coverage, depth and signals of every view, and which Gaussians reach it."""
         size = (len(cameras), cameras.height, cameras.width)
         rgb, alpha, depth = torch.empty(*size, 3), torch.empty(size), torch.empty(size)
         image = torch.empty(*size, signals.shape[-1])
@@ -117,6 +118,7 @@ class _Splatting(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients by signals, by projected means in pixels, and by the parameters of the Gaussians."""
         opacity_logits, signals, *images = ctx.saved_tensors
         means, quaternions, scales, sh = ctx.inputs
         shapes = means.shape, quaternions.shape, scales.shape, opacity_logits.shape, sh.shape

@@ -130,9 +130,7 @@ def render_mesh(
         attributes = torch.cat([lit, normals], dim=-1).cpu().numpy()
         mesh_raster.resolve(face, barycentric, depth, faces, attributes, supersampling, image[index])
     rgb, normal, depths, alpha = torch.from_numpy(image).to(vertices.device).split([3, 3, 1, 1], dim=-1)
-    if background is not None:
-        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
-    return Render(rgb, alpha, depths / alpha.clamp(min=1e-6), {"normal": normal})
+    return Render(rgb, alpha, depths / alpha.clamp(min=1e-6), {"normal": normal}).over(background)
 
 
 def warm_up() -> None:

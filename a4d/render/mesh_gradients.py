@@ -172,10 +172,8 @@ def render_surface(
     rgb, normals, alpha, depth, rest = view.antialias(view.interpolate(values)).split(
         [3, 3, 1, 1, values.shape[-1] - 8], dim=-1
     )
-    if background is not None:
-        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(cameras), 3)[:, None, None]
     channels = {"normal": normals, **split_signals(rest, shown)}
-    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels)
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels).over(background)
 
 
 def barycentric_weights(view: MeshView) -> Tensor:
@@ -239,6 +237,7 @@ class _Interpolation(torch.autograd.Function):
         face: Tensor,  # (B, H, W)
         lens: Tensor,  # (B, 4) float64
     ) -> Tensor:
+        """(B, H, W, C) attributes where faces are seen, zero elsewhere."""
         ctx.save_for_backward(in_camera, attributes, faces, attribute_faces, face, lens)
         image = np.empty((*face.shape, attributes.shape[-1]), attributes.detach().numpy().dtype)
         for index, view in enumerate(_views(in_camera, attributes, faces, attribute_faces, face, lens)):
@@ -247,6 +246,7 @@ class _Interpolation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        """Gradients by vertices in the camera and by attributes."""
         gradient = np.ascontiguousarray(gradients[0].numpy())
         parts = [
             mesh_interpolation.interpolate_backward(*view, gradient[index])
@@ -264,6 +264,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, position: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+        """The image (B, H, W, C) with its outlines blended."""
         pixels = image.flatten(0, 2)
         step = pixels[inside] - pixels[outside]
         changed = torch.where(position > 0.5, outside, inside)
@@ -272,6 +273,7 @@ class _Blend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        """Gradients by the image and by the positions of the crossings."""
         step, position, inside, outside, changed = ctx.saved_tensors
         at_changed = gradients[0].flatten(0, 2)[changed]
         to_step = (position - 0.5)[:, None] * at_changed

@@ -1,9 +1,9 @@
-"""What every renderer returns."""
+"""What every renderer returns: colour, coverage, depth and the channels that were wanted, as one batch of images."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -53,6 +53,16 @@ class Render:
             {name: channel[views] for name, channel in self.channels.items()},
             None if self.visible is None else self.visible[views],
         )
+
+    def over(
+        self,
+        background: Tensor | None,  # (3,) or (B, 3) sRGB; None is black
+    ) -> Render:
+        """The same images over a colour, of images over black."""
+        if background is None:
+            return self
+        behind = background.to(self.rgb).expand(len(self.rgb), 3)[:, None, None]
+        return replace(self, rgb=self.rgb + (1 - self.alpha) * behind)
 
     @property
     def normal(self) -> Tensor | None:

@@ -70,11 +70,10 @@ def render_material(
     light: EnvironmentLight | Callable[[], EnvironmentLight],
     mode: Shading = "shaded",
     coordinates: TextureCoordinates | None = None,
-    background: Tensor | None = None,
     wants: Wants = (),
     given_normals: CornerNormals | None = None,
 ) -> Render:
-    """Images with gradients by shape, material and light; both sides of every face are seen.
+    """Images over black with gradients by shape, material and light; both sides of every face are seen.
 
     Args:
         view: of the mesh.
@@ -84,7 +83,6 @@ def render_material(
         mode: "albedo" is the base colour, "lambertian" the base colour with a light at the camera, "textureless" a
             grey surface with the same light, "normal" the shading normals in the world from [-1, 1] to [0, 1].
         coordinates: needed by textures and normal maps.
-        background: (3,) or (B, 3) sRGB; None is black.
         wants: channels of `MATERIAL_CHANNELS`; normals are those that light falls on, toward the camera.
         given_normals: of the surface, in place of the means over the faces around each vertex.
     """
@@ -105,21 +103,30 @@ def render_material(
         return mip_level(view, coordinates.uvs, coordinates.faces, size)
 
     surface = material(SurfacePoints(positions, uvs, level))
-    if surface.normal is not None and coordinates is not None:
-        corners = corner_tangents(mesh.vertices, view.faces, coordinates.uvs, coordinates.faces)
-        tangents = view.interpolate(corners, coordinates.faces)[seen]
-        normals = perturbed(normals, tangents, surface.normal)
-    if surface.normal_offset is not None:
-        normals = displaced(normals, surface.normal_offset)
+    normals = _with_relief(normals, surface, view, mesh, coordinates)
     rgb = _colours(mode, surface, normals, toward_camera, light)
     shown: dict[str, Tensor] = {name: {"normal": normals, "position": positions}[name] for name in sorted(wants)}
     flat = torch.cat([rgb, *shown.values()], dim=-1)
     colours = flat.new_zeros(*seen.shape, flat.shape[-1]).index_put((seen,), flat)
     blended = view.antialias(torch.cat([colours, image[..., 6:]], dim=-1))
     rgb, signals, alpha, depth = blended.split([3, flat.shape[-1] - 3, 1, 1], dim=-1)
-    if background is not None:
-        rgb = rgb + (1 - alpha) * background.to(rgb).expand(len(view.cameras), 3)[:, None, None]
-    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), split_signals(signals, shown))
+    channels = split_signals(signals, shown)
+    return Render(rgb, alpha, depth / alpha.clamp(min=1e-6), channels)
+
+
+def _with_relief(
+    normals: Tensor,  # (P, 3) unit, at the covered pixels
+    surface: SurfaceMaterial,
+    view: MeshView,
+    mesh: Mesh,
+    coordinates: TextureCoordinates | None,
+) -> Tensor:
+    """(P, 3) normals as the material's normal map and its offset turn them."""
+    if surface.normal is not None and coordinates is not None:
+        corners = corner_tangents(mesh.vertices, view.faces, coordinates.uvs, coordinates.faces)
+        tangents = view.interpolate(corners, coordinates.faces)[view.fragments.is_covered]
+        normals = perturbed(normals, tangents, surface.normal)
+    return normals if surface.normal_offset is None else displaced(normals, surface.normal_offset)
 
 
 def _colours(

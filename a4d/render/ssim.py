@@ -74,8 +74,11 @@ def warm_up() -> None:
 
 
 class _Similarity(torch.autograd.Function):
+    """The kernels of `structural_similarity`, with gradients by both images."""
+
     @staticmethod
     def forward(ctx: Any, images: Tensor, targets: Tensor) -> Tensor:
+        """(B, H, W, C) similarities of images and targets of that shape."""
         values, derivatives = _compare(images, targets, images.requires_grad)
         ctx.save_for_backward(images, targets)
         ctx.derivatives = derivatives
@@ -84,6 +87,7 @@ class _Similarity(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients by images and targets, each where it is wanted."""
         images, targets = ctx.saved_tensors
         by_images, by_targets = None, None
         if ctx.needs_input_grad[0]:

@@ -18,11 +18,11 @@ KINDS = {
     "articulated": "a4d.scenes.articulated.gaussians:ArticulatedGaussians",
     "articulated_field": "a4d.scenes.articulated.field:ArticulatedField",
     "avatar": "a4d.scenes.avatar.scene:AvatarScene",
-    "field": "a4d.scenes.field:FieldScene",
-    "fixed_mesh": "a4d.scenes.fixed_mesh:FixedMeshScene",
-    "gaussian_motion": "a4d.scenes.gaussian_motion:GaussianMotionScene",
-    "gaussians": "a4d.scenes.gaussians:GaussianScene",
-    "tetmesh": "a4d.scenes.tetmesh:TetmeshScene",
+    "field": "a4d.scenes.field.scene:FieldScene",
+    "fixed_mesh": "a4d.scenes.meshes.fixed_mesh:FixedMeshScene",
+    "gaussian_motion": "a4d.scenes.gaussian_motion.scene:GaussianMotionScene",
+    "gaussians": "a4d.scenes.gaussians.scene:GaussianScene",
+    "tetmesh": "a4d.scenes.meshes.tetmesh:TetmeshScene",
 }
 
 

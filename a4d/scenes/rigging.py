@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from a4d.geometry.assets.assembly import MotionTolerance, primitive_from_mesh, skinned_asset
-from a4d.geometry.assets.asset import Asset, Influences
+from a4d.geometry.assets.asset import Asset
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.deformation.skeleton_extraction import ExtractedSkeleton, LooseBones, extract_skeleton
 from a4d.geometry.deformation.sparse_skinning import blended_bones, sparse_influences, spread_vertices

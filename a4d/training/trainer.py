@@ -14,11 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from a4d.checkpoint import load_state, save_state
 from a4d.config import Config
 from a4d.console import progress
 from a4d.errors import QualityError
-from a4d.metrics_log import MetricsLog
+from a4d.io.checkpoint import load_state, save_state
+from a4d.io.metrics_log import MetricsLog
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.training.optimisers import Group, RateSchedule, build_optimisers, choose_group, clip_gradients

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from a4d.config import Config, Number, Schedule, value_at, within
 from a4d.errors import ConfigError, MissingInputError
-from a4d.frame_order import FrameOrder
 from a4d.geometry.cameras import Cameras, concatenate
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
 from a4d.scenes.protocols import Lensed
 from a4d.views.batch import ViewBatch
+from a4d.views.frame_order import FrameOrder
 from a4d.views.frames import Frames
 from a4d.views.view_set import LAST_STEP, Views
 

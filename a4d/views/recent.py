@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import overload
@@ -50,7 +51,27 @@ class Recent:
             self._forgotten = 0
 
 
-class Chosen(Sequence[Tensor]):
+class OnDemand(Sequence[Tensor]):
+    """Tensors that are made when one is asked for by its index; a slice of them makes none."""
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Chosen: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | Chosen:
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return Chosen((self, place) for place in places)
+        return self.made(places)
+
+    @abstractmethod
+    def made(self, place: int) -> Tensor:
+        """The tensor of a place among `range(len(self))`."""
+
+
+class Chosen(OnDemand):
     """Places of other sequences, none of which is looked at before it is asked for.
 
     Args:
@@ -63,20 +84,13 @@ class Chosen(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Chosen: ...
-
-    def __getitem__(self, index: int | slice) -> Tensor | Chosen:
-        if isinstance(index, slice):
-            return Chosen(self._places[index])
-        sequence, place = self._places[index]
-        return sequence[place]
+    def made(self, place: int) -> Tensor:
+        """The tensor of another sequence that a place stands for."""
+        sequence, index = self._places[place]
+        return sequence[index]
 
 
-class Made(Sequence[Tensor]):
+class Made(OnDemand):
     """Tensors that a function makes anew whenever they are asked for.
 
     Args:
@@ -90,13 +104,6 @@ class Made(Sequence[Tensor]):
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Chosen: ...
-
-    def __getitem__(self, index: int | slice) -> Tensor | Chosen:
-        if isinstance(index, slice):
-            return Chosen((self, place) for place in range(self._count)[index])
-        return self._make(range(self._count)[index])
+    def made(self, place: int) -> Tensor:
+        """What the function makes of a place."""
+        return self._make(place)

@@ -27,7 +27,7 @@ from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
 from a4d.render.gaussians_numba import warm_up  # noqa: E402
 from a4d.render.mesh import render_mesh  # noqa: E402
-from a4d.scenes.gaussians import GaussianScene  # noqa: E402
+from a4d.scenes.gaussians.scene import GaussianScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 from a4d.views import Frames, build_views  # noqa: E402
 

@@ -34,8 +34,8 @@ from a4d.priors.components import PixelEncoder, TextEncoder  # noqa: E402
 from a4d.priors.prediction import Prediction, Wants, predict  # noqa: E402
 from a4d.priors.prompts import view_prompts  # noqa: E402
 from a4d.priors.protocol import Conditioning, Query  # noqa: E402
+from a4d.priors.released.stable_diffusion import StableDiffusion  # noqa: E402
 from a4d.priors.schedule import noise_schedule  # noqa: E402
-from a4d.priors.stable_diffusion import StableDiffusion  # noqa: E402
 from a4d.priors.subjects import subjects  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
 

@@ -29,7 +29,7 @@ from a4d.io.pictures.images import write_image  # noqa: E402
 from a4d.objectives import build_objectives  # noqa: E402
 from a4d.optimise import LoopConfig, Problem, optimise  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
-from a4d.scenes.field import FieldScene  # noqa: E402
+from a4d.scenes.field.scene import FieldScene  # noqa: E402
 from a4d.views import build_views  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

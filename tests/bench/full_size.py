@@ -19,15 +19,15 @@ from transformers import (
 )
 
 from a4d.priors.components import LatentEncoder, PixelEncoder
-from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.mv_vdm.prior import MultiViewVideoDiffusion
 from a4d.priors.mv_vdm.unet import MultiViewVideoUNet, motion_config
-from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.protocol import Prior
+from a4d.priors.released.controlnet_tile import ControlNetTile
+from a4d.priors.released.mvdream import MVDream, multi_view_config
+from a4d.priors.released.stable_diffusion import DeepFloyd, StableDiffusion
+from a4d.priors.released.text_to_video import AnimateDiff, TextToVideo
+from a4d.priors.released.zero123 import Zero123
 from a4d.priors.schedule import noise_schedule
-from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
-from a4d.priors.text_to_video import AnimateDiff, TextToVideo
-from a4d.priors.zero123 import Zero123
 
 SD1: dict[str, Any] = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "block_out_channels": [320, 640, 1280, 1280],

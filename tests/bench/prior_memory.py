@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from a4d.geometry.cameras import orbit
-from a4d.priors import guest
+from a4d.priors import offloading
 from a4d.priors.placement import Offload, Placement
 from a4d.priors.protocol import Query, denoise_guided, sample_count
 
@@ -109,9 +109,9 @@ def step_memory(entry: FullSize, placement: Placement) -> tuple[int, int]:
 
 def place(name: str, model: nn.Module, placement: Placement) -> Any:
     """A model where the folder of its weights would place it; what visits the device is copied there."""
-    guest.copied = lambda tensor, device: tensor.clone()
+    offloading.copied = lambda tensor, device: tensor.clone()
     chosen = placement.of_encoders() if name == "image_encoder" else placement
-    return guest.Guest(model, "cpu") if chosen.offload == "all" and name != "projection" else model
+    return offloading.OffloadedModel(model, "cpu") if chosen.offload == "all" and name != "projection" else model
 
 
 def step(entry: FullSize, prior: Any) -> None:

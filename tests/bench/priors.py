@@ -32,7 +32,7 @@ from a4d.objectives.objective import Step  # noqa: E402
 from a4d.priors.protocol import Prior  # noqa: E402
 from a4d.randomness import generator  # noqa: E402
 from a4d.render import backends, gaussians  # noqa: E402
-from a4d.scenes.gaussians import GaussianScene  # noqa: E402
+from a4d.scenes.gaussians.scene import GaussianScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 from a4d.views import Frames, build_views  # noqa: E402
 

@@ -34,7 +34,7 @@ from a4d.randomness import generator  # noqa: E402
 from a4d.render.field import RAYS  # noqa: E402
 from a4d.running.sections import settings_of  # noqa: E402
 from a4d.scenes import begin_from, scene_class  # noqa: E402
-from a4d.scenes.field import FieldScene  # noqa: E402
+from a4d.scenes.field.scene import FieldScene  # noqa: E402
 from a4d.scenes.seed import Seed  # noqa: E402
 
 SIDE, VIEWS = 16, 4

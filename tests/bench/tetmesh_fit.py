@@ -44,8 +44,8 @@ from a4d.render.render import Render  # noqa: E402
 from a4d.render.shaded_mesh import TextureCoordinates, render_material  # noqa: E402
 from a4d.render.shading import SurfaceMaterial, decode_srgb  # noqa: E402
 from a4d.render.textured_material import TexturedMaterial  # noqa: E402
+from a4d.scenes.meshes.tetmesh import TetmeshScene  # noqa: E402
 from a4d.scenes.protocols import AssetOptions  # noqa: E402
-from a4d.scenes.tetmesh import TetmeshScene  # noqa: E402
 from a4d.views import Frames, build_views  # noqa: E402
 
 PROFILE = Path(__file__).resolve().parents[2] / "stages" / "profiles" / "fit-static-tetmesh.yaml"

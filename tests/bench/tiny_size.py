@@ -13,8 +13,8 @@ from torch import nn
 sys.path.append(str(Path(__file__).parents[1] / "priors"))
 
 import tiny_models as tiny
-from test_released_models import BUILDERS
 from tiny_mv_vdm import mv_vdm
+from tiny_priors import BUILDERS
 
 from a4d.priors.protocol import Prior
 

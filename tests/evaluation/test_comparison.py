@@ -10,7 +10,7 @@ from a4d.evaluation.comparison import compare_shapes, joint_errors, trajectory_e
 from a4d.evaluation.motion import Joints, MovingShape
 from a4d.evaluation.sources import chosen_moments, shape_of_asset
 from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere

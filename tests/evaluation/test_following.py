@@ -7,7 +7,7 @@ from a4d.evaluation.following import figures_of_motion
 from a4d.geometry.cameras import turntable
 from a4d.geometry.primitives import box, paint
 from a4d.randomness import generator
-from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.gaussian_motion.scene import GaussianMotionScene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames
 

@@ -7,7 +7,7 @@ from a4d.evaluation.table import scores_by_judge, table_of
 from a4d.evaluation.turntable import SIZE, VIEWS, turntable_figures
 from a4d.geometry.primitives import box
 from a4d.randomness import generator
-from a4d.scenes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
 from a4d.scenes.seed import Seed
 
 

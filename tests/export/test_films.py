@@ -16,7 +16,7 @@ from a4d.geometry.assets.material import Material
 from a4d.geometry.primitives import icosphere
 from a4d.io.films.video import read_video
 from a4d.randomness import generator
-from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.gaussian_motion.scene import GaussianMotionScene
 from a4d.scenes.seed import Seed
 
 SHOT = Shot(frames=6, size=48)

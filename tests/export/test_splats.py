@@ -12,7 +12,7 @@ from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.gaussian_ply import read_gaussian_ply
 from a4d.render.gaussians import render_gaussians
-from a4d.scenes.gaussians import GaussianScene, GaussianSceneConfig
+from a4d.scenes.gaussians.scene import GaussianScene, GaussianSceneConfig
 
 
 def blobs(degree: int = 3, count: int = 40) -> Gaussians:

@@ -22,9 +22,9 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.placement import Orientation, normalising, placed
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.assets.unwrapping import unwrap
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.primitives import torus
-from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.metrics import psnr

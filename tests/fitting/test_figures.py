@@ -8,7 +8,7 @@ import torch
 from a4d.fitting.figures import degrees_unseen, figures_of_photographs
 from a4d.geometry.cameras import orbit
 from a4d.render.shading import decode_srgb, encode_srgb
-from a4d.scenes.gaussians import GaussianScene
+from a4d.scenes.gaussians.scene import GaussianScene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames
 

@@ -16,7 +16,7 @@ from a4d.geometry.primitives import box
 from a4d.priors.placement import Placement
 from a4d.randomness import generator
 from a4d.runtime import Runtime
-from a4d.scenes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
 from a4d.scenes.seed import Seed
 
 CONFIG = ViewSampleConfig(

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.primitives import box
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion

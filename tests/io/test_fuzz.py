@@ -36,7 +36,6 @@ from a4d.io.bodies.smpl import read_smpl
 from a4d.io.captures.capture_reader import read_capture
 from a4d.io.captures.colmap import write_colmap
 from a4d.io.captures.transforms_json import write_transforms
-from a4d.io.checkpoints import read_weights
 from a4d.io.films.video import read_video, write_video
 from a4d.io.foreign_keypoints import read_foreign_keypoints
 from a4d.io.gaussian_ply import write_gaussian_ply
@@ -48,6 +47,7 @@ from a4d.io.pictures.images import read_depth, read_image
 from a4d.io.splat import write_splat
 from a4d.io.tensor_files import read_tensors
 from a4d.io.trackers.track_reader import read_tracks
+from a4d.io.weight_files import read_weights
 
 NOISE = np.random.default_rng(0).integers(0, 255, (12, 10, 4), dtype=np.uint8)
 BALL = icosphere(1.0, 1)

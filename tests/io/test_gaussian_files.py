@@ -10,9 +10,9 @@ from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.assets.file_frames import UpAxis
 from a4d.geometry.cameras import Cameras, turntable
 from a4d.geometry.gaussians import Gaussians
-from a4d.io.assets.ply_table import read_ply_table
 from a4d.io.gaussian_ply import gaussian_properties, read_gaussian_ply, write_gaussian_ply
 from a4d.io.gaussian_reader import read_gaussians
+from a4d.io.ply.tables import read_ply_table
 from a4d.io.splat import read_splat, write_splat
 from a4d.render.gaussians import render_gaussians
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fuzzing import TELLTALES
+from pickled_attack import Attack
 from scipy.sparse import csc_matrix, csr_matrix
 
 from a4d.errors import ExitCode, InvalidInputError, MissingInputError
@@ -66,16 +67,6 @@ def test_arrays_of_all_kinds_come_back(tmp_path, chumpy, protocol):
     for name, value in expected.items():
         assert np.array_equal(read[name], value), name
     assert read["indices"].dtype == np.uint32
-
-
-class Attack:
-    """Whatever is made of it runs a command."""
-
-    def __init__(self, call, *arguments):
-        self.call, self.arguments = call, arguments
-
-    def __reduce__(self):
-        return self.call, self.arguments
 
 
 def attacks(sentinel):

@@ -31,11 +31,11 @@ from a4d.render.shaded_mesh import SurfacePoints, render_material
 from a4d.render.shading import SurfaceMaterial, decode_srgb
 from a4d.runtime import Runtime
 from a4d.scenes import begin_from
-from a4d.scenes.fixed_mesh import FixedMeshScene
-from a4d.scenes.lighting import BUILT_IN, LightConfig, Lighting
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.lighting import BUILT_IN, LightConfig, Lighting
+from a4d.scenes.meshes.tetmesh import TetmeshScene
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
-from a4d.scenes.tetmesh import TetmeshScene
 from a4d.views import build_views
 
 RADIUS, FOV = 2.8, 35.0
@@ -139,7 +139,7 @@ def shown(cameras: Cameras, mode: Shading = "normal", light: EnvironmentLight | 
         return SurfaceMaterial(colours, metallic[:, 0], roughness[:, 0])
 
     background = torch.full((3,), 0.5 if mode == "normal" else 0.0)
-    return render_material(view, mesh, material, light or studio, mode, None, background, wants=("normal",))
+    return render_material(view, mesh, material, light or studio, mode, None, wants=("normal",)).over(background)
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from a4d.geometry.transforms import rotation_from_axis_angle
 from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.scenes.avatar.scene import AvatarScene
-from a4d.scenes.gaussians import GaussianScene
+from a4d.scenes.gaussians.scene import GaussianScene
 from a4d.scenes.seed import Seed
 from a4d.views import build_views
 

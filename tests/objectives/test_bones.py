@@ -12,7 +12,7 @@ from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.render.mesh import rasterise
 from a4d.scenes.articulated.gaussians import ArticulatedGaussians
-from a4d.scenes.gaussians import GaussianScene, GaussianSceneConfig
+from a4d.scenes.gaussians.scene import GaussianScene, GaussianSceneConfig
 from a4d.views import Frames, build_views
 
 SIZE, COUNT = 64, 9

@@ -19,9 +19,9 @@ from a4d.render.field import Marching, SamplingConfig, render_field
 from a4d.render.render import Render
 from a4d.render.volume import Samples, binary_entropy, distortion
 from a4d.runtime import Runtime
-from a4d.scenes.field import FieldScene
-from a4d.scenes.gaussians import GaussianScene
-from a4d.scenes.radiance import RadianceField
+from a4d.scenes.field.radiance import RadianceField
+from a4d.scenes.field.scene import FieldScene
+from a4d.scenes.gaussians.scene import GaussianScene
 from a4d.scenes.seed import Seed
 from a4d.views import ViewBatch, build_views
 from a4d.views.observed import ObservedViews

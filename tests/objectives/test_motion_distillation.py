@@ -11,7 +11,7 @@ from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.randomness import generator
 from a4d.runtime import Runtime
-from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.gaussian_motion.scene import GaussianMotionScene
 from a4d.scenes.seed import Seed
 from a4d.views import build_views
 

@@ -22,8 +22,8 @@ from a4d.priors.exact import ExactPrior, ExampleSet
 from a4d.priors.lora import LoraAdapter, attach_lora
 from a4d.priors.prediction import Wants, predict
 from a4d.priors.protocol import Query
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.priors.schedule import noise_schedule
-from a4d.priors.stable_diffusion import StableDiffusion
 from a4d.runtime import Runtime, StopRequest
 from a4d.views import build_views
 

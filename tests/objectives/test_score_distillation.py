@@ -18,8 +18,8 @@ from a4d.objectives.objective import Step
 from a4d.objectives.score_distillation import ScoreDistillation
 from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.priors.components import resized
-from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.exact import ExactPrior, ExampleSet
+from a4d.priors.released.controlnet_tile import ControlNetTile
 from a4d.priors.schedule import noise_schedule
 from a4d.render.render import Render
 from a4d.runtime import Runtime

@@ -14,9 +14,9 @@ from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
 from a4d.objectives.surface import neighbouring_faces
 from a4d.randomness import generator
-from a4d.scenes.field import FieldScene
+from a4d.scenes.field.scene import FieldScene
+from a4d.scenes.meshes.tetmesh import TetmeshScene
 from a4d.scenes.seed import Seed
-from a4d.scenes.tetmesh import TetmeshScene
 from a4d.trainable import learning_parameters
 
 SPEC = {

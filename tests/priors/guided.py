@@ -6,8 +6,8 @@ import torch
 from a4d.geometry.cameras import orbit
 from a4d.priors.cg_lora import CgLoraConfig
 from a4d.priors.protocol import Query
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.priors.schedule import noise_schedule
-from a4d.priors.stable_diffusion import StableDiffusion
 
 SIZES = {"down_block_types": ["CrossAttnDownBlock2D"] * 2, "up_block_types": ["CrossAttnUpBlock2D"] * 2}
 

@@ -8,18 +8,19 @@ import sys
 import pytest
 import tiny_models as tiny
 import torch
+from pickled_attack import Attack
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from a4d.errors import BackendUnavailableError, ConfigError, ExitCode, UsageError
 from a4d.geometry.cameras import turntable
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.catalogue import USES, catalogue, fetch, load_prior, locate, parse_overrides, with_bases
 from a4d.priors.hub import needed_files
 from a4d.priors.loading import LOADERS
-from a4d.priors.mvdream import multi_view_config
 from a4d.priors.placement import Placement
 from a4d.priors.protocol import Viewpoints
+from a4d.priors.released.mvdream import multi_view_config
 from a4d.priors.schedule import noise_schedule
 
 VIEWS = turntable(4, 15.0, 2.0, 40.0, 64)
@@ -75,7 +76,7 @@ def ask(prior, samples):
 
 @pytest.mark.parametrize(("name", "kind"), NAMES.items())
 def test_a_folder_loads_and_predicts_as_what_was_saved(name, kind, folder):
-    from test_released_models import BUILDERS
+    from tiny_priors import BUILDERS
 
     add_unet(folder, kind)
     prior = load(name, folder)
@@ -88,7 +89,7 @@ def test_a_folder_loads_and_predicts_as_what_was_saved(name, kind, folder):
 
 @pytest.mark.parametrize("text_on_cpu", [False, True])
 def test_deep_floyd_loads_without_an_autoencoder(text_on_cpu, tmp_path):
-    from test_released_models import deep_floyd
+    from tiny_priors import deep_floyd
 
     original = deep_floyd()
     original.unet.save_pretrained(tmp_path / "unet")
@@ -117,7 +118,7 @@ def test_controlnet_loads_over_its_base(folder, tmp_path):
 
 
 def test_motion_modules_load_over_their_base(folder, tmp_path):
-    from test_released_models import animatediff
+    from tiny_priors import animatediff
 
     add_unet(folder, "stable-diffusion")
     tiny.motion_adapter().save_pretrained(tmp_path / "motion")
@@ -151,7 +152,7 @@ def test_a_half_precision_variant_loads(folder):
 
 @pytest.mark.parametrize("heads", [{}, {"num_heads": 2, "num_head_channels": -1, "use_linear_in_transformer": None}])
 def test_mvdream_loads_under_its_original_names(folder, heads):
-    from test_released_models import LDM, ldm_names
+    from original_mvdream import LDM, ldm_names
 
     original = LDM | heads
     config = {**multi_view_config(original), "use_linear_projection": True, "sample_size": 8}
@@ -221,14 +222,9 @@ def test_another_architecture_is_one_line(name, kind, folder):
     assert "\n" not in str(caught.value)
 
 
-class Payload:
-    def __reduce__(self):
-        return (print, ("this must never run",))
-
-
 def test_a_pickle_payload_is_refused(tmp_path, capsys):
     path = tmp_path / "zero123-xl.ckpt"
-    torch.save({"state_dict": {"weight": torch.zeros(2)}, "callbacks": Payload()}, path)
+    torch.save({"state_dict": {"weight": torch.zeros(2)}, "callbacks": Attack(print, "this must never run")}, path)
     with pytest.raises(BackendUnavailableError, match="pickle payload"):
         read_weights(path)
     assert capsys.readouterr().out == ""
@@ -362,7 +358,7 @@ def test_importing_the_priors_loads_no_model_library():
     code = (
         "import sys, a4d.commands.weights; assert 'torch' not in sys.modules;"
         "import a4d.priors.schedule, a4d.priors.protocol, a4d.priors.exact, a4d.priors.catalogue, "
-        "a4d.priors.loading, a4d.priors.mvdream, a4d.objectives.score_distillation;"
+        "a4d.priors.loading, a4d.priors.released.mvdream, a4d.objectives.score_distillation;"
         "print([m for m in ('diffusers', 'transformers', 'huggingface_hub') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

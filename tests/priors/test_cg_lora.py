@@ -10,19 +10,19 @@ from safetensors.torch import load_file, save_file
 
 from a4d.config import parse
 from a4d.errors import BackendUnavailableError, ConfigError
-from a4d.priors import guest
+from a4d.priors import offloading
 from a4d.priors.adapters import apply_adapter
 from a4d.priors.camera_codes import view_code
 from a4d.priors.cg_lora import CG_LORA_FILE, CgLoraConfig
-from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.cross_attention import RowGuidance
 from a4d.priors.exact import ExactPrior, ExampleSet
-from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.placement import Placement
 from a4d.priors.prediction import Wants, predict
 from a4d.priors.protocol import Conditioning, Viewpoints, denoise_jointly
+from a4d.priors.released.controlnet_tile import ControlNetTile
+from a4d.priors.released.mvdream import MVDream, multi_view_config
+from a4d.priors.released.text_to_video import TextToVideo
 from a4d.priors.schedule import noise_schedule
-from a4d.priors.text_to_video import TextToVideo
 
 
 def test_a_view_code_tells_place_direction_and_lens():
@@ -158,7 +158,7 @@ def test_a_prior_that_visits_the_device_takes_its_updates_along(monkeypatch):
     seen = cameras(0.0, 120.0)
     found = []
     copies = []
-    monkeypatch.setattr(guest, "copied", lambda tensor, device: copies.append(1) or tensor.clone())
+    monkeypatch.setattr(offloading, "copied", lambda tensor, device: copies.append(1) or tensor.clone())
     for offload in ("none", "all"):
         prior = model()
         prior.unet = Placement(offload=offload).placed(prior.unet)

@@ -5,15 +5,15 @@ import weakref
 import pytest
 import tiny_models as tiny
 import torch
-from test_released_models import BUILDERS, SCHEDULE, VIEWS, pictures, samples_of
 from tiny_mv_vdm import mv_vdm
+from tiny_priors import BUILDERS, SCHEDULE, VIEWS, pictures, samples_of
 
 from a4d.objectives.distillation import Distillation, Request, score_distillation
-from a4d.priors import guest
-from a4d.priors.controlnet_tile import ControlNetTile
-from a4d.priors.guest import Guest
+from a4d.priors import offloading
+from a4d.priors.offloading import OffloadedModel
 from a4d.priors.placement import Placement
-from a4d.priors.stable_diffusion import StableDiffusion
+from a4d.priors.released.controlnet_tile import ControlNetTile
+from a4d.priors.released.stable_diffusion import StableDiffusion
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def journeys(monkeypatch):
         copies.append(weakref.ref(copy))
         return copy
 
-    monkeypatch.setattr(guest, "copied", copied)
+    monkeypatch.setattr(offloading, "copied", copied)
     return copies
 
 
@@ -116,12 +116,13 @@ def test_models_are_on_the_device_while_they_are_used_and_no_longer(journeys, mo
 
 def test_encoders_alone_leave_the_device():
     prior = offload(BUILDERS["zero123"](), Placement(offload="encoders"))
-    assert isinstance(prior.image_encoder, Guest)
-    assert not isinstance(prior.unet, Guest)
+    assert isinstance(prior.image_encoder, OffloadedModel)
+    assert not isinstance(prior.unet, OffloadedModel)
     prior = offload(BUILDERS["controlnet_tile"](), Placement(offload="all"))
     assert isinstance(prior, ControlNetTile)
     assert all(
-        isinstance(model, Guest) for model in (prior.unet, prior.controlnet, prior.encoder.vae, prior.text.model)
+        isinstance(model, OffloadedModel)
+        for model in (prior.unet, prior.controlnet, prior.encoder.vae, prior.text.model)
     )
 
 
@@ -169,7 +170,7 @@ def test_a_step_leaves_nothing_on_a_card(request, within):
 
 
 def test_without_recomputing_the_graph_keeps_what_its_way_back_needs(journeys):
-    autoencoder = Guest(tiny.vae().vae, "cpu")
+    autoencoder = OffloadedModel(tiny.vae().vae, "cpu")
     images = pictures(1, 64).permute(0, 3, 1, 2).requires_grad_()
     moments = autoencoder.encode(images).latent_dist.parameters
     kept = on_the_device(journeys)

@@ -3,28 +3,24 @@
 import pytest
 import tiny_models as tiny
 import torch
+from pickled_attack import Attack
 from rich.console import Console
 from safetensors.torch import load_file, save_file
+from tiny_priors import animatediff, controlnet_tile, mvdream, stable_diffusion, text_to_video, zero123
 
 from a4d.errors import BackendUnavailableError, ConfigError, UsageError
 from a4d.geometry.cameras import turntable
 from a4d.priors.adapters import TOKEN_FILES, apply_adapter, save_token
 from a4d.priors.augmentation import Augmentation
 from a4d.priors.components import TextEncoder, read_token
-from a4d.priors.controlnet_tile import ControlNetTile
 from a4d.priors.lora import LORA_FILE, attach_lora, lora_state, merge_lora
-from a4d.priors.mvdream import MVDream, multi_view_config
 from a4d.priors.personalisation import PHRASES, Choices, LoraLearner, Pictures, TokenLearner, denoising_loss
-from a4d.priors.schedule import noise_schedule
-from a4d.priors.stable_diffusion import StableDiffusion
-from a4d.priors.text_to_video import AnimateDiff, TextToVideo
-from a4d.priors.zero123 import Zero123
+from a4d.priors.released.stable_diffusion import StableDiffusion
 from a4d.runtime import Runtime
 from a4d.training.optimisers import Group, RateSchedule
 from a4d.training.trainer import Trainer, TrainingConfig
 
 CAMERAS = turntable(2, 15.0, 2.0, 40.0, 64)
-SCHEDULE = noise_schedule()
 
 
 def pictures() -> Pictures:
@@ -34,23 +30,14 @@ def pictures() -> Pictures:
     return Pictures([rgb[:1], rgb[1:]], [CAMERAS[0], CAMERAS[1]])
 
 
-def text_to_image(prediction: str = "epsilon") -> StableDiffusion:
-    return StableDiffusion(tiny.unet(), tiny.vae(), tiny.text_encoder(), noise_schedule(prediction=prediction))
-
-
 def listening() -> StableDiffusion:
     """A model whose output depends on its prompt more than a random one's does."""
-    prior = text_to_image()
+    prior = stable_diffusion()
     with torch.no_grad():
         for name, parameter in prior.unet.named_parameters():
             if "attn2.to_v" in name or "attn2.to_out" in name:
                 parameter *= 5
     return prior
-
-
-def zero123() -> Zero123:
-    projection = tiny.random_weights(torch.nn.Linear(tiny.WIDTH + 4, tiny.WIDTH))
-    return Zero123(tiny.unet(in_channels=8), tiny.vae(), tiny.image_encoder(), projection, SCHEDULE)
 
 
 def train(learner, folder, steps, rate, batch=1):
@@ -121,27 +108,23 @@ def test_a_token_is_read_back_in_both_forms(tmp_path) -> None:
     assert torch.equal(load_file(tmp_path / "new" / "learned_embeds.safetensors")["<subject>"], embedding)
     spoken = []
     for name in ("new", "old"):
-        prior = text_to_image()
+        prior = stable_diffusion()
         apply_adapter(prior, tmp_path / name)
         spoken.append(prior.condition(["a photo of <subject>"])["text"])
     assert torch.equal(*spoken)
-    assert not torch.allclose(spoken[0], text_to_image().condition(["a photo of <subject>"])["text"])
+    assert not torch.allclose(spoken[0], stable_diffusion().condition(["a photo of <subject>"])["text"])
 
 
 def test_tokens_that_hold_code_are_not_read(tmp_path, capsys) -> None:
-    class Payload:
-        def __reduce__(self):
-            return (print, ("this must never run",))
-
     file = tmp_path / "learned_embeds.bin"
-    torch.save({"<subject>": torch.zeros(tiny.WIDTH), "more": Payload()}, file)
+    torch.save({"<subject>": torch.zeros(tiny.WIDTH), "more": Attack(print, "this must never run")}, file)
     with pytest.raises(BackendUnavailableError, match="pickle payload"):
-        apply_adapter(text_to_image(), file)
+        apply_adapter(stable_diffusion(), file)
     assert capsys.readouterr().out == ""
 
 
 def test_a_placeholder_stands_for_the_token_whatever_it_is_called(tmp_path) -> None:
-    prior = text_to_image()
+    prior = stable_diffusion()
     with pytest.raises(ConfigError, match="the prior has learnt none"):
         prior.condition(["a <token> is dancing"])
     torch.save({"_panda_": torch.linspace(-1, 1, tiny.WIDTH)}, tmp_path / "mine.bin")
@@ -150,11 +133,11 @@ def test_a_placeholder_stands_for_the_token_whatever_it_is_called(tmp_path) -> N
     assert torch.equal(spoken[0], spoken[1])
     assert not torch.allclose(spoken[0], spoken[2])
     assert torch.equal(prior.condition(["a <token:panda> is dancing"])["text"][0], spoken[0])
-    assert torch.equal(text_to_image().condition(["a <token:panda> is dancing"])["text"][0], spoken[2])
+    assert torch.equal(stable_diffusion().condition(["a <token:panda> is dancing"])["text"][0], spoken[2])
 
 
 def test_what_the_mask_leaves_out_is_not_judged() -> None:
-    prior, weights = text_to_image(), torch.zeros(1, 1, 8, 8)
+    prior, weights = stable_diffusion(), torch.zeros(1, 1, 8, 8)
     weights[..., 2:6, 2:6] = torch.rand(4, 4, generator=torch.Generator().manual_seed(0))
     output = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
     prior.predict = lambda *told: output
@@ -177,16 +160,16 @@ def on_white(side: int = 64) -> Pictures:
 
 def test_only_the_subject_is_learnt() -> None:
     shown = on_white()
-    learner = TokenLearner(text_to_image(), shown, "<subject>", "cat")
+    learner = TokenLearner(stable_diffusion(), shown, "<subject>", "cat")
     weights = learner.clean[0].weights
     assert weights.shape == (1, 1, 8, 8)
     assert float(weights.mean()) == pytest.approx(float(shown.masks[0].mean()), abs=1e-6)
     with pytest.raises(ConfigError, match="show no subject"):
-        TokenLearner(text_to_image(), Pictures(shown.rgb, shown.cameras, [0 * shown.masks[0]]), "<subject>", "cat")
+        TokenLearner(stable_diffusion(), Pictures(shown.rgb, shown.cameras, [0 * shown.masks[0]]), "<subject>", "cat")
 
 
 def test_the_encoder_sees_changed_pictures_in_its_own_range(monkeypatch) -> None:
-    prior, seen = text_to_image(), []
+    prior, seen = stable_diffusion(), []
     learner = TokenLearner(prior, on_white(), "<subject>", "cat", Augmentation())
     encode = prior.encoder.vae.encode
     monkeypatch.setattr(prior.encoder.vae, "encode", lambda images: seen.append(images) or encode(images))
@@ -214,18 +197,6 @@ def test_the_mask_goes_where_the_subject_goes() -> None:
     assert max(places) > 38
 
 
-def mvdream() -> MVDream:
-    return MVDream(tiny.unet(**multi_view_config(tiny.UNET)), tiny.vae(), tiny.text_encoder(), SCHEDULE)
-
-
-def text_to_video() -> TextToVideo:
-    return TextToVideo(tiny.unet_3d(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
-
-
-def animatediff() -> AnimateDiff:
-    return AnimateDiff(tiny.unet_motion(), tiny.vae(), tiny.text_encoder(), noise_schedule("linear"))
-
-
 def several() -> Pictures:
     """Two samples of four images: rings of views, or clips."""
     draws = torch.Generator().manual_seed(2)
@@ -236,8 +207,8 @@ def several() -> Pictures:
 @pytest.mark.parametrize(
     ("build", "shown"),
     [
-        (text_to_image, pictures),
-        (lambda: text_to_image("v"), pictures),
+        (stable_diffusion, pictures),
+        (lambda: stable_diffusion(prediction="v"), pictures),
         (zero123, pictures),
         (mvdream, several),
         (text_to_video, several),
@@ -285,7 +256,7 @@ def test_a_dropped_prompt_or_picture_has_no_part_in_the_training(tmp_path) -> No
     shown = pictures()
     turned = Pictures(shown.rgb, [CAMERAS[0], CAMERAS[0]])
     for build, subjects in (
-        (text_to_image, ((shown, "a cat"), (shown, "a dog"))),
+        (stable_diffusion, ((shown, "a cat"), (shown, "a dog"))),
         (zero123, ((shown, ""), (turned, ""))),
     ):
         for dropout in (0.0, 1.0):
@@ -295,14 +266,13 @@ def test_a_dropped_prompt_or_picture_has_no_part_in_the_training(tmp_path) -> No
 
 
 def test_what_does_not_fit_is_one_line(tmp_path) -> None:
-    prior = text_to_image()
+    prior = stable_diffusion()
     with pytest.raises(UsageError, match="is a word of the model already"):
         TokenLearner(prior, pictures(), "a</w>", "cat")
     with pytest.raises(UsageError, match="learns no token"):
         TokenLearner(zero123(), pictures(), "<subject>", "cat")
-    tile = ControlNetTile(tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
     with pytest.raises(UsageError, match="learns no token"):
-        TokenLearner(tile, pictures(), "<subject>", "cat")
+        TokenLearner(controlnet_tile(), pictures(), "<subject>", "cat")
     with pytest.raises(ConfigError, match="2 images are 2 samples"):
         LoraLearner(prior, Pictures([torch.zeros(2, 64, 64, 3)], [CAMERAS]), "a cat")
     with pytest.raises(ConfigError, match="4 views at once, not 1"):

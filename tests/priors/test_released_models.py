@@ -4,79 +4,28 @@ import pytest
 import tiny_models as tiny
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from tiny_priors import (
+    BUILDERS,
+    SCHEDULE,
+    VIEWS,
+    animatediff,
+    conditionings,
+    controlnet_tile,
+    deep_floyd,
+    noise,
+    pictures,
+    samples_of,
+    spy_on,
+    stable_diffusion,
+    text_to_video,
+    zero123,
+)
 
 from a4d.errors import BackendUnavailableError, ConfigError
-from a4d.geometry.cameras import orbit, turntable
+from a4d.geometry.cameras import orbit
 from a4d.objectives.distillation import Distillation, Request, score_distillation
-from a4d.priors.camera_codes import multi_view_code
-from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, PixelEncoder, clip_pixels, read_token, resized
-from a4d.priors.controlnet_tile import ControlNetTile
-from a4d.priors.mvdream import MVDream, multi_view_config, multi_view_state
+from a4d.priors.components import CLIP_DEVIATION, CLIP_MEAN, clip_pixels, read_token, resized
 from a4d.priors.protocol import Viewpoints, denoise_jointly
-from a4d.priors.schedule import noise_schedule
-from a4d.priors.stable_diffusion import DeepFloyd, StableDiffusion
-from a4d.priors.text_to_video import AnimateDiff, TextToVideo
-from a4d.priors.zero123 import Zero123
-
-SCHEDULE = noise_schedule()
-VIEWS = turntable(4, 15.0, 2.0, 40.0, 48)
-
-
-def pictures(count=4, size=48):
-    return torch.rand(count, size, size, 3, generator=torch.Generator().manual_seed(2))
-
-
-def noise(count, channels=4, size=8):
-    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(1))
-
-
-def stable_diffusion(**schedule):
-    return StableDiffusion(tiny.unet(), tiny.vae(), tiny.text_encoder(), noise_schedule(**schedule))
-
-
-def deep_floyd():
-    unet = tiny.unet(sample_size=16, in_channels=3, out_channels=6, cross_attention_dim=tiny.WIDTH, encoder_hid_dim=24)
-    return DeepFloyd(unet, PixelEncoder((16, 16)), tiny.t5_encoder(), noise_schedule("cosine"))
-
-
-def zero123():
-    projection = tiny.random_weights(nn.Linear(tiny.WIDTH + 4, tiny.WIDTH))
-    return Zero123(tiny.unet(in_channels=8), tiny.vae(), tiny.image_encoder(), projection, SCHEDULE)
-
-
-def mvdream():
-    return MVDream(tiny.unet(**multi_view_config(tiny.UNET)), tiny.vae(), tiny.text_encoder(), SCHEDULE)
-
-
-def text_to_video():
-    return TextToVideo(tiny.unet_3d(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
-
-
-def animatediff():
-    return AnimateDiff(tiny.unet_motion(), tiny.vae(), tiny.text_encoder(), noise_schedule("linear"))
-
-
-def controlnet_tile():
-    return ControlNetTile(tiny.unet(), tiny.controlnet(), tiny.vae(), tiny.text_encoder(), SCHEDULE)
-
-
-BUILDERS = {
-    builder.__name__: builder
-    for builder in (stable_diffusion, deep_floyd, zero123, mvdream, text_to_video, animatediff, controlnet_tile)
-}
-
-
-def samples_of(prior, batch=4):
-    return 1 if prior.modality in ("multi-view", "video") else batch
-
-
-def conditionings(prior, samples, prompt="a cat", image=0):
-    images = pictures(5)[image : image + 1].expand(samples, -1, -1, -1)
-    return (
-        prior.condition([prompt] * samples, images, VIEWS[:1]),
-        prior.unconditional([""] * samples, images, VIEWS[:1]),
-    )
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -229,18 +178,6 @@ def test_deep_floyd_drops_the_variance():
     torch.testing.assert_close(predicted, raw[:, :3])
 
 
-def spy_on(module, monkeypatch):
-    seen = {}
-    forward = module.forward
-
-    def record(*arguments, **keywords):
-        seen["arguments"], seen["keywords"] = arguments, keywords
-        return forward(*arguments, **keywords)
-
-    monkeypatch.setattr(module, "forward", record)
-    return seen
-
-
 def test_zero123_tensors(monkeypatch):
     """The token is projection([embedding, polar, sin, cos, distance]); the latents beside are unscaled and clean."""
     prior = zero123()
@@ -295,150 +232,6 @@ def test_clip_pixels_agree_with_the_processor():
     torch.testing.assert_close(clip_pixels(rgb, 32), expected, atol=0.03, rtol=0)
     assert processor.image_mean == pytest.approx(CLIP_MEAN)
     assert processor.image_std == pytest.approx(CLIP_DEVIATION)
-
-
-def test_mvdream_tensors(monkeypatch):
-    prior = mvdream()
-    seen = spy_on(prior.unet, monkeypatch)
-    views = turntable(8, 15.0, 2.0, 40.0, 48)
-    prior.denoise(noise(8), torch.tensor([10, 20]), prior.condition(["a cat", "a dog"]), Viewpoints(views))
-    assert seen["arguments"][1].tolist() == [10] * 4 + [20] * 4
-    torch.testing.assert_close(seen["keywords"]["class_labels"], multi_view_code(views))
-    text = prior.text(["a cat", "a dog"], "cpu")
-    torch.testing.assert_close(seen["arguments"][2], text[[0, 0, 0, 0, 1, 1, 1, 1]])
-
-
-def test_mvdream_views_see_each_other_within_a_sample_alone():
-    prior = mvdream()
-    views = VIEWS[torch.arange(8) % 4]
-    asked, t = prior.condition(["a cat", "a cat"]), torch.tensor([300, 300])
-    latents = noise(8)
-    changed = latents.clone()
-    changed[1] += 1
-    difference = (
-        (prior.denoise(changed, t, asked, Viewpoints(views)) - prior.denoise(latents, t, asked, Viewpoints(views)))
-        .abs()
-        .amax((1, 2, 3))
-    )
-    assert (difference[:4] > 1e-4).all()
-    assert difference[4:].max() == 0
-
-
-def test_mvdream_is_equivariant_to_the_order_of_views_and_not_to_that_of_cameras():
-    prior, latents, t = mvdream(), noise(4), torch.tensor([300])
-    asked, order = prior.condition(["a cat"]), torch.tensor([2, 0, 3, 1])
-    output = prior.denoise(latents, t, asked, Viewpoints(VIEWS))
-    torch.testing.assert_close(
-        prior.denoise(latents[order], t, asked, Viewpoints(VIEWS[order])), output[order], atol=1e-5, rtol=1e-4
-    )
-    assert (prior.denoise(latents, t, asked, Viewpoints(VIEWS[order])) - output).abs().max() > 1e-3
-    with pytest.raises(ConfigError, match="4 views"):
-        prior.denoise(latents[:3], t, asked, Viewpoints(VIEWS[:3]))
-    with pytest.raises(ConfigError, match="cameras"):
-        prior.denoise(latents, t, asked)
-
-
-def test_mvdream_attention_equals_diffusers_own_for_one_view():
-    plain = tiny.unet(**multi_view_config(tiny.UNET))
-    joined = MVDream(tiny.unet(**multi_view_config(tiny.UNET)), tiny.vae(), tiny.text_encoder(), SCHEDULE, views=1)
-    latents, t = noise(4), torch.tensor([1, 2, 3, 4])
-    asked = joined.condition(["a cat"] * 4)
-    expected = plain(latents, t, asked["text"], class_labels=multi_view_code(VIEWS)).sample
-    torch.testing.assert_close(joined.denoise(latents, t, asked, Viewpoints(VIEWS)), expected, atol=1e-5, rtol=1e-4)
-
-
-LDM = {
-    "in_channels": 4, "out_channels": 4, "model_channels": 32, "attention_resolutions": [2, 1], "num_res_blocks": 1,
-    "channel_mult": [1, 2], "num_head_channels": 8, "use_spatial_transformer": True, "use_linear_in_transformer": True,
-    "transformer_depth": 1, "context_dim": tiny.WIDTH, "camera_dim": 16,
-}  # fmt: skip
-
-
-def ldm_names(state):
-    """Diffusers' names as latent-diffusion writes them, for the two levels of the configuration above."""
-    places = {
-        "conv_in.": "input_blocks.0.0.",
-        "time_embedding.linear_1.": "time_embed.0.",
-        "time_embedding.linear_2.": "time_embed.2.",
-        "class_embedding.linear_1.": "camera_embed.0.",
-        "class_embedding.linear_2.": "camera_embed.2.",
-        "down_blocks.0.resnets.0.": "input_blocks.1.0.",
-        "down_blocks.0.attentions.0.": "input_blocks.1.1.",
-        "down_blocks.0.downsamplers.0.conv.": "input_blocks.2.0.op.",
-        "down_blocks.1.resnets.0.": "input_blocks.3.0.",
-        "mid_block.resnets.0.": "middle_block.0.",
-        "mid_block.attentions.0.": "middle_block.1.",
-        "mid_block.resnets.1.": "middle_block.2.",
-        "up_blocks.0.resnets.0.": "output_blocks.0.0.",
-        "up_blocks.0.resnets.1.": "output_blocks.1.0.",
-        "up_blocks.0.upsamplers.0.conv.": "output_blocks.1.1.conv.",
-        "up_blocks.1.resnets.0.": "output_blocks.2.0.",
-        "up_blocks.1.attentions.0.": "output_blocks.2.1.",
-        "up_blocks.1.resnets.1.": "output_blocks.3.0.",
-        "up_blocks.1.attentions.1.": "output_blocks.3.1.",
-        "conv_norm_out.": "out.0.",
-        "conv_out.": "out.2.",
-    }
-    inside = {
-        "norm1.": "in_layers.0.",
-        "conv1.": "in_layers.2.",
-        "time_emb_proj.": "emb_layers.1.",
-        "norm2.": "out_layers.0.",
-        "conv2.": "out_layers.3.",
-        "conv_shortcut.": "skip_connection.",
-    }
-    renamed = {}
-    for key, value in state.items():
-        place = next(p for p in places if key.startswith(p))
-        rest = key[len(place) :]
-        if ".resnets." in key:
-            part = next(p for p in inside if rest.startswith(p))
-            rest = inside[part] + rest[len(part) :]
-        renamed[places[place] + rest] = value
-    return renamed
-
-
-@pytest.mark.parametrize("layout", ["checkpoint", "bare", "camera_embedding"])
-def test_mvdream_reads_every_layout_in_circulation(layout):
-    config = multi_view_config(LDM)
-    assert config["block_out_channels"] == [32, 64]
-    assert config["attention_head_dim"] == [4, 8]
-    assert config["use_linear_projection"]
-    unet = tiny.unet(**config, sample_size=8) if "sample_size" not in config else tiny.unet(**config)
-    state = unet.state_dict()
-    if layout == "camera_embedding":
-        stored = {key.replace("class_embedding", "camera_embedding"): value for key, value in state.items()}
-    else:
-        stored = ldm_names(state)
-    if layout == "checkpoint":
-        stored = {f"model.diffusion_model.{key}": value for key, value in stored.items()}
-        stored["first_stage_model.encoder.conv_in.weight"] = torch.zeros(1)
-    found = multi_view_state(stored, config)
-    assert found.keys() == state.keys()
-    for key, value in state.items():
-        torch.testing.assert_close(found[key], value, atol=0, rtol=0)
-
-
-WORDS_FOR_HEADS = {"size": {}, "number": {"num_heads": 2, "num_head_channels": -1}}
-
-
-@pytest.mark.parametrize("heads", WORDS_FOR_HEADS)
-@pytest.mark.parametrize("is_linear", [True, False])
-@pytest.mark.parametrize("original", [True, False])
-def test_mvdream_s_tensors_tell_linear_projections_from_convolutions(heads, is_linear, original):
-    silent = {key: value for key, value in (LDM | WORDS_FOR_HEADS[heads]).items() if "linear" not in key}
-    config = {**multi_view_config(silent), "use_linear_projection": is_linear}
-    unet = tiny.unet(**config)
-    state = ldm_names(unet.state_dict()) if original else unet.state_dict()
-    # What encodes pictures beside the blocks has a projection of its own.
-    found = multi_view_config(silent, {**state, "image_embed.proj_in.weight": torch.zeros(2, 2)})
-    assert found == config
-    assert multi_view_config({"use_linear_projection": not is_linear}, state)["use_linear_projection"] is is_linear
-
-
-def test_an_original_configuration_that_is_cut_short_names_the_key():
-    with pytest.raises(BackendUnavailableError, match="context_dim"):
-        multi_view_config({key: value for key, value in LDM.items() if key != "context_dim"})
 
 
 @pytest.mark.parametrize("build", [text_to_video, animatediff])

@@ -11,6 +11,7 @@ import pytest
 import tiny_models as tiny
 import torch
 from local_hub import NEWEST, LocalHub
+from pickled_attack import Attack
 
 from a4d.errors import ExitCode
 from a4d.priors.catalogue import catalogue
@@ -139,16 +140,12 @@ def test_an_unreachable_hub_and_an_incomplete_repository_are_one_line(a4d, hub, 
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
-class Payload:
-    def __reduce__(self):
-        return (print, ("this must never run",))
-
-
 def test_a_folder_is_checked_without_running_what_it_holds(a4d, hub, tmp_path):
     folder = tmp_path / "served" / "model"
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     (folder / "unet" / "diffusion_pytorch_model.non_ema.bin").unlink()
-    torch.save({"weight": torch.zeros(2), "more": Payload()}, folder / "unet" / "diffusion_pytorch_model.bin")
+    attack = Attack(print, "this must never run")
+    torch.save({"weight": torch.zeros(2), "more": attack}, folder / "unet" / "diffusion_pytorch_model.bin")
     result = a4d("check", "mvdream-2.1", "--weights", f"mvdream-2.1={folder}")
     assert result.returncode == ExitCode.UNAVAILABLE
     assert "pickle payload" in errors(result)

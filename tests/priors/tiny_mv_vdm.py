@@ -14,7 +14,7 @@ from a4d.priors.components import LatentEncoder
 from a4d.priors.mv_vdm.assembly import is_trained, save_trained
 from a4d.priors.mv_vdm.prior import MultiViewVideoDiffusion
 from a4d.priors.mv_vdm.unet import MultiViewVideoUNet, motion_config
-from a4d.priors.mvdream import multi_view_config
+from a4d.priors.released.mvdream import multi_view_config
 from a4d.priors.schedule import noise_schedule
 
 IMAGE_WIDTH = WIDTH

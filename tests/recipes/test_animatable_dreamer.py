@@ -24,7 +24,7 @@ from a4d.io.frame_channels import write_flow
 from a4d.io.pictures.images import write_image
 from a4d.objectives import build_objectives
 from a4d.optimise import _Loop
-from a4d.priors.mvdream import multi_view_config
+from a4d.priors.released.mvdream import multi_view_config
 from a4d.render.mesh import render_mesh
 from a4d.scenes import load_scene
 from a4d.workspace.workspace import Workspace

@@ -15,9 +15,9 @@ from a4d.config import overlaid
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.assets.unwrapping import unwrap
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, creature
-from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf

@@ -4,9 +4,9 @@ import torch
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.assembly import static_asset
 from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.unwrapping import unwrap
 from a4d.geometry.mesh import Mesh, sample_surface
 from a4d.geometry.primitives import icosphere, torus
-from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.render.baking import bake_normal_map, bake_texture, bake_vertex_colours, texture_map

@@ -11,7 +11,7 @@ from a4d.geometry.primitives import icosphere
 from a4d.geometry.transforms import quaternion_from_rotation
 from a4d.render.footprint import drawing, pixel_sizes, render_fitted
 from a4d.render.gaussians import render_gaussians
-from a4d.scenes.gaussians import GaussianScene, GaussianSceneConfig
+from a4d.scenes.gaussians.scene import GaussianScene, GaussianSceneConfig
 
 FITTED = 128
 

@@ -24,7 +24,7 @@ from a4d.render.mesh_gradients import view_mesh
 from a4d.render.render import Shading
 from a4d.render.shaded_mesh import CornerNormals, TextureCoordinates, render_material
 from a4d.render.textured_material import TexturedMaterial
-from a4d.scenes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
 

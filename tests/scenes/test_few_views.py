@@ -22,7 +22,7 @@ from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.randomness import generator
 from a4d.render.mesh import render_mesh
 from a4d.runtime import Runtime
-from a4d.scenes.gaussians import GaussianScene
+from a4d.scenes.gaussians.scene import GaussianScene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames, build_views, observed
 

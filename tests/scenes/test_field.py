@@ -1,4 +1,4 @@
-"""Radiance fields: what they show at first, in every shading, over time, after a fit, and after being stored."""
+"""Radiance fields: what they show at first, in every shading, after a fit, and after being stored."""
 
 import math
 from itertools import pairwise
@@ -7,104 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 from learning import adam_of
+from small_field import RATES, SMALL, TIMES, ball, begin, clip, fit, front, observed, perturbed
 
 from a4d.errors import ConfigError, SurfaceVanishedError
-from a4d.geometry.cameras import orbit, turntable
-from a4d.geometry.mesh import Mesh
+from a4d.geometry.cameras import turntable
 from a4d.geometry.primitives import icosphere
-from a4d.objectives import build_objectives
 from a4d.objectives.deferred import render_in_patches
-from a4d.objectives.objective import Step
-from a4d.optimise import LoopConfig, Problem, optimise
+from a4d.optimise import Problem
 from a4d.randomness import generator
-from a4d.render.mesh import render_mesh
-from a4d.runtime import Runtime
 from a4d.scenes import load_scene
-from a4d.scenes.field import FieldScene
-from a4d.scenes.radiance import Grid4D, GridStack
+from a4d.scenes.field.radiance import GridStack
+from a4d.scenes.field.scene import FieldScene
 from a4d.scenes.seed import Seed
-from a4d.views import Frames, build_views
-
-SMALL = {
-    "kind": "field",
-    "encoding": {"levels": 4, "table": 2**12, "base_resolution": 8, "finest_resolution": 64},
-    "network": {"width": 16},
-    "sampling": {"steps": 96},
-    "occupancy": {"resolution": 24, "every": 8, "warm_up": 32},
-    "density": {"blob": 4.0, "blob_radius": 0.35, "bias": -1.0},
-    "surface_resolution": 40,
-}
-RATES = {"encoding": 2e-2, "network": 5e-3, "time": 2e-2}
-TIMES = {"grid-4d": Grid4D(table=2**12, finest_resolution=32), "grid-stack": GridStack(count=4)}
-
-
-def begin(seed=0, **changes) -> FieldScene:
-    return FieldScene.begin({**SMALL, **changes}, Seed(), generator(seed, "begin"))
-
-
-def ball(radius=0.5) -> FieldScene:
-    """A hard ball around the origin: the network adds nothing, and the cone is 100 times as steep as it is high."""
-    scene = begin(density={"blob": 60.0, "blob_radius": radius, "blob_shape": "cone"}, occupancy={"resolution": 48})
-    with torch.no_grad():
-        scene.field.network[-1].weight.zero_()
-        scene.field.network[-1].bias[1:] = torch.tensor([1.0, 0.0, -1.0])
-    scene.occupancy.fill(scene.density, generator(0, "fill"))
-    return scene.requires_grad_(False)
-
-
-def perturbed(scene: FieldScene, amount=0.5) -> FieldScene:
-    """The same scene with features that matter."""
-    draws = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in [scene.field.features.space.table, *scene.field.features.moving]:
-            parameter.add_(amount * (torch.rand(parameter.shape, generator=draws) - 0.5))
-    return scene
-
-
-def front(size=24):
-    return orbit(torch.tensor([20.0]), torch.tensor([15.0]), 2.8, 40.0, size, size)
-
-
-def observed(size=48, views=8) -> Frames:
-    index = torch.arange(views + 2)
-    azimuth = torch.where(index < views, index * 360.0 / views, (index - views) * 180.0 + 20)
-    cameras = orbit(azimuth, torch.tensor([-10.0, 25.0])[index % 2], 2.8, 40.0, size, size)
-    render = render_mesh(icosphere(0.6), cameras)
-    rgba = torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1).clamp(0, 1)
-    splits = ["train"] * views + ["test"] * 2
-    return Frames(list(rgba), [cameras[i] for i in range(len(index))], None, [str(i) for i in index.tolist()], splits)
-
-
-def travelling(time: float) -> Mesh:
-    """A ball that crosses the scene from left to right."""
-    ball = icosphere(0.35, 3)
-    return ball.with_vertices(ball.vertices + torch.tensor([0.8 * time - 0.4, 0.0, 0.0]))
-
-
-def clip(views=6, instants=4) -> Frames:
-    rgba, cameras, times = [], [], []
-    for instant in range(instants):
-        azimuth = torch.arange(views) * 360.0 / views + instant * 17
-        around = orbit(azimuth, torch.tensor([-10.0, 25.0])[torch.arange(views) % 2], 2.8, 40.0, 40, 40)
-        time = instant / (instants - 1)
-        render = render_mesh(travelling(time), around)
-        rgba += list(torch.cat([render.rgb / render.alpha.clamp_min(1e-3), render.alpha], dim=-1).clamp(0, 1))
-        cameras += [around[index] for index in range(views)]
-        times += [time] * views
-    return Frames(rgba, cameras, torch.tensor(times), [str(i) for i in range(len(times))], ["train"] * len(times))
-
-
-def fit(scene, frames, iterations, folder, checkpoint_seconds=1000.0):
-    views = build_views({"seen": {"kind": "observed", "background": "random", "patch": 32}})
-    objectives = build_objectives([
-        {"kind": "photometric", "views": "seen", "ssim": 0},
-        {"kind": "mask", "views": "seen", "weight": 0.2},
-    ])  # fmt: skip
-    config = LoopConfig.model_validate({
-        "iterations": iterations, "optimiser": {"rates": RATES, "betas": (0.9, 0.99)}, "preview_seconds": 1000,
-        "checkpoint_seconds": checkpoint_seconds,
-    })  # fmt: skip
-    return optimise(Problem(scene, views, objectives, frames), config, folder, Runtime())
 
 
 def test_a_field_begins_as_a_blob():
@@ -258,90 +172,6 @@ def test_fine_levels_wait_for_their_turn():
         assert learning == [level < active for level in range(4)]
 
 
-@pytest.mark.parametrize("kind", list(TIMES))
-def test_what_may_move_begins_at_rest_and_then_moves(kind):
-    static = perturbed(begin())
-    moving = static.moving(TIMES[kind])
-    cameras, times = turntable(1, 15.0, 2.8, 40.0, 24), torch.tensor([0.4])
-    with torch.no_grad():
-        rest = static.render(cameras).rgb
-        torch.testing.assert_close(moving.render(cameras, times).rgb, rest, atol=1e-6, rtol=0)
-        torch.testing.assert_close(moving.render(cameras).rgb, rest, atol=1e-6, rtol=0)
-        wants = sorted(static.offers)
-        expected, found = static.render(cameras, wants=wants), moving.render(cameras, times, wants=wants)
-        assert set(found.channels) == set(wants)
-        for name in wants:
-            torch.testing.assert_close(found.channels[name], expected.channels[name], atol=1e-4, rtol=1e-4)
-    unit = torch.rand(50, 3)
-    assert float(moving.temporal_variation(unit).detach()) < 1e-12
-    assert float(static.temporal_variation(unit)) == 0
-    draws = torch.Generator().manual_seed(2)
-    for parameter in moving.field.features.moving:
-        parameter.data += 4 * (torch.rand(parameter.shape, generator=draws) - 0.5)
-    with torch.no_grad():
-        early, late = (moving.render(cameras, torch.tensor([time])).rgb for time in (0.1, 0.9))
-        assert float((early - late).abs().max()) > 0.01
-        pair = turntable(1, 15.0, 2.8, 40.0, 24)[torch.tensor([0, 0])]
-        both = moving.render(pair, torch.tensor([0.1, 0.9])).rgb
-    torch.testing.assert_close(both, torch.cat([early, late]), atol=1e-5, rtol=0)
-    assert float(moving.temporal_variation(unit).detach()) > 1e-4
-
-
-def test_a_field_that_comes_to_move_keeps_its_levels():
-    static = begin(active_levels={"from": 1, "to": 4, "steps": 10})
-    static.after_step(6, adam_of(static, RATES), generator(0))
-    moving = static.moving(TIMES["grid-stack"])
-    moving.after_step(0, adam_of(moving, RATES), generator(0))
-    assert moving.level_weights == pytest.approx(static.level_weights)
-    assert static.level_weights == pytest.approx((1, 1, 1, 0.1))
-
-
-def test_a_stack_is_interpolated_between_its_instants():
-    moving = begin().moving(GridStack(count=3))
-    features, unit = moving.field.features, torch.rand(20, 3)
-    draws = torch.Generator().manual_seed(3)
-    for grid in (features.space, *features.later):
-        grid.initialise(draws, bound=1.0)
-    weights = moving.level_weights
-    first, second, third = (grid(unit, weights) for grid in (features.space, *features.later))
-
-    def at(time):
-        return features(unit, torch.full((20,), time), weights)
-
-    torch.testing.assert_close(at(0.0), first)
-    torch.testing.assert_close(at(0.125), 0.75 * first + 0.25 * second)
-    torch.testing.assert_close(at(0.5), second)
-    torch.testing.assert_close(at(1.0), third)
-    expected = ((second - first).square().sum(-1) + (third - second).square().sum(-1)).mean() / 2 / 4
-    torch.testing.assert_close(moving.temporal_variation(unit), expected)
-
-
-@pytest.mark.parametrize("kind", list(TIMES))
-def test_temporal_variation_brings_a_field_to_rest(kind):
-    moving = begin().moving(TIMES[kind])
-    for parameter in moving.field.features.moving:
-        parameter.data += torch.rand(parameter.shape) - 0.5
-    (objective,) = build_objectives([{"kind": "temporal-variation", "points": 500}])
-    optimiser = adam_of(moving, {"time": 2e-2})
-    values = []
-    for index in range(30):
-        optimiser.zero()
-        value = objective(Step(index, 0, moving, {}))
-        value.backward()
-        optimiser.step()
-        values.append(float(value.detach()))
-    assert values[-1] < 0.3 * values[0]
-
-
-def test_temporal_variation_is_for_fields():
-    from a4d.scenes.gaussians import GaussianScene
-
-    scene = GaussianScene.begin({"kind": "gaussians", "count": 4}, Seed(), generator(0))
-    (objective,) = build_objectives([{"kind": "temporal-variation"}])
-    with pytest.raises(ConfigError, match="gaussians"):
-        objective(Step(0, 0, scene, {}))
-
-
 @pytest.mark.parametrize("time", [None, *TIMES])
 def test_what_is_stored_is_what_is_read(time, tmp_path: Path):
     scene = perturbed(begin(active_levels={"from": 1, "to": 4, "steps": 10}, time=time and TIMES[time].model_dump()))
@@ -377,17 +207,6 @@ def test_a_fit_predicts_views_that_were_held_out_and_its_surface_is_that_of_the_
     assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.6**3, rel=0.15)
     assert mesh.colours is not None
     assert mesh.colours.shape == mesh.vertices.shape
-
-
-@pytest.mark.parametrize("kind", list(TIMES))
-def test_a_moving_field_follows_a_ball(kind, tmp_path: Path):
-    scene = begin(time=TIMES[kind].model_dump())
-    assert fit(scene, clip(), 250, tmp_path)["psnr"] > 22
-    for time, x in ((0.0, -0.4), (1 / 3, -0.133), (1.0, 0.4)):
-        mesh = scene.mesh(time)
-        assert mesh.is_closed
-        torch.testing.assert_close(mesh.vertices.mean(0), torch.tensor([x, 0.0, 0.0]), atol=0.03, rtol=0)
-        assert mesh.volume == pytest.approx(4 / 3 * math.pi * 0.35**3, rel=0.3)
 
 
 @pytest.mark.parametrize("time", [None, "grid-stack"])

@@ -12,10 +12,10 @@ from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.assets.unwrapping import unwrap
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, icosphere
-from a4d.geometry.surfaces.unwrapping import unwrap
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.metrics import psnr
@@ -25,10 +25,10 @@ from a4d.randomness import generator
 from a4d.render.asset import AssetRenderer
 from a4d.runtime import Runtime
 from a4d.scenes import begin_from, load_scene
-from a4d.scenes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
+from a4d.scenes.meshes.tetmesh import TetmeshScene
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
-from a4d.scenes.tetmesh import TetmeshScene
 from a4d.views import build_views
 
 ENCODING = {"levels": 4, "table": 2**12, "base_resolution": 8, "finest_resolution": 64}

@@ -19,8 +19,8 @@ from a4d.optimise import LoopConfig, Problem, optimise
 from a4d.randomness import generator
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
-from a4d.scenes.gaussian_motion import GaussianMotionScene
-from a4d.scenes.gaussians import GaussianScene
+from a4d.scenes.gaussian_motion.scene import GaussianMotionScene
+from a4d.scenes.gaussians.scene import GaussianScene
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
 from a4d.views import build_views

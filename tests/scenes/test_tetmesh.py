@@ -27,10 +27,10 @@ from a4d.render.shaded_mesh import TextureCoordinates, render_material
 from a4d.render.textured_material import TexturedMaterial
 from a4d.runtime import Runtime
 from a4d.scenes import load_scene
-from a4d.scenes.field import FieldScene
+from a4d.scenes.field.scene import FieldScene
+from a4d.scenes.meshes.tetmesh import TetmeshScene
 from a4d.scenes.protocols import AssetOptions
 from a4d.scenes.seed import Seed
-from a4d.scenes.tetmesh import TetmeshScene
 from a4d.views import Frames, build_views
 
 ENCODING = {"levels": 4, "table": 2**12, "base_resolution": 8, "finest_resolution": 64}

@@ -10,7 +10,7 @@ from tiny_mv_vdm import mv_vdm, save_mv_vdm
 from a4d.geometry.primitives import creature, paint
 from a4d.randomness import generator
 from a4d.scenes import load_scene
-from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.gaussian_motion.scene import GaussianMotionScene
 from a4d.scenes.seed import Seed
 from a4d.workspace.workspace import Workspace
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import distilled_animal
 import pytest
 import torch
 import yaml
 from blender_capture import write_blender_capture
+from distilled_animal import rings
 
 from a4d.contents.frames import load_frames
-from a4d.geometry.cameras import Cameras, concatenate, orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, paint
 from a4d.scenes import load_scene
@@ -28,17 +29,6 @@ def swinging() -> list[Mesh]:
     return bent
 
 
-def rings(elevations: tuple[float, ...], offsets: tuple[float, ...]) -> Cameras:
-    quarter = torch.arange(4) * 90.0
-    return concatenate(
-        [
-            orbit(quarter + offset, torch.full((4,), elevation), 2.6, 40.0, 32, 32)
-            for elevation in elevations
-            for offset in offsets
-        ]
-    )
-
-
 FIELD = {
     "kind": "field",
     "encoding": {"levels": 6, "table": 16384, "base_resolution": 8, "finest_resolution": 48},
@@ -52,31 +42,15 @@ FIELD_RATES = {"encoding": (2e-2, 2e-3), "time": (2e-2, 2e-3), "network": (5e-3,
 
 def settings(views: int, steps: int, rates: dict[str, tuple[float, float]]) -> dict:
     """Distillation against exact priors of clips seen from as many sides at once, over black and white."""
-    levels = ("black", "white")
     clip = views * MOMENTS
-    return {
-        "seed": {"kind": "ball", "radius": 0.9},
-        "views": {
-            f"on-{level}": {"kind": "observed", "batch": clip, "run": clip, "background": level} for level in levels
-        },
-        "priors": {
-            level: {"kind": "exact", "background": level, "views": views, "frames": MOMENTS} for level in levels
-        },
-        "objectives": [
-            {
-                "kind": "score-distillation", "views": f"on-{level}", "prior": level, "form": "x0",
-                "guidance_scale": 1, "t": [0.02, {"from": 0.6, "to": 0.05, "steps": steps}],
-            }
-            for level in levels
-        ],
-        "iterations": steps,
-        "optimiser": {
-            "rates": {
-                name: {"from": first, "to": last, "steps": steps, "curve": "exponential"}
-                for name, (first, last) in rates.items()
-            }
-        },
-    }  # fmt: skip
+    values = distilled_animal.settings(steps, 0, clip, clip)
+    for prior in values["priors"].values():
+        prior |= {"views": views, "frames": MOMENTS}
+    falling = {
+        name: {"from": first, "to": last, "steps": steps, "curve": "exponential"}
+        for name, (first, last) in rates.items()
+    }
+    return values | {"scene": FIELD, "optimiser": {"rates": falling}}
 
 
 def errors_by_moment(workspace: Workspace) -> torch.Tensor:
@@ -95,10 +69,10 @@ def errors_by_moment(workspace: Workspace) -> torch.Tensor:
 )
 def test_a_hidden_object_and_its_motion_are_found(a4d, views: int, steps: int) -> None:
     capture = Path("swing.a4d")
-    cameras = {"train": rings((10.0,), (0.0, 45.0)), "test": rings((20.0,), (20.0,))[:2]}
+    cameras = {"train": rings(32, (10.0,), (0.0, 45.0)), "test": rings(32, (20.0,), (20.0,))[:2]}
     write_blender_capture(Path("swing"), swinging(), cameras)
     assert a4d("preprocess", "swing", "-q").code == 0
-    Path("moving.yaml").write_text(yaml.safe_dump({**settings(views, steps, FIELD_RATES), "scene": FIELD}))
+    Path("moving.yaml").write_text(yaml.safe_dump(settings(views, steps, FIELD_RATES)))
     result = a4d("distill", capture, "--config", "moving.yaml", "--json")
     assert result.code == 0, result.err
     figures = a4d("evaluate", capture, "--json").json

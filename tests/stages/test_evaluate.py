@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from a4d.geometry.assets.assembly import primitive_from_mesh, skinned_asset
-from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.primitives import box, paint
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.assets.glb_asset import write_asset
 from a4d.randomness import generator
-from a4d.scenes.fixed_mesh import FixedMeshScene
-from a4d.scenes.gaussian_motion import GaussianMotionScene
+from a4d.scenes.gaussian_motion.scene import GaussianMotionScene
+from a4d.scenes.meshes.fixed_mesh import FixedMeshScene
 from a4d.scenes.seed import Seed
 
 FRAMES = 9

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from a4d.stages.export import WRITERS
 from waving import Waving
 
 from a4d import scenes
+from a4d.contents.exports import WRITERS
 from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere

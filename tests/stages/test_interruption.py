@@ -240,7 +240,7 @@ def test_a_disk_that_fills_up_after_a_checkpoint_leaves_that_to_go_on_from(a4d, 
     before = tree(Path.cwd())
     with monkeypatch.context() as patched:
         disk = BrokenDisk(patched, errno.ENOSPC, writes=10_000, everything=False)
-        patched.setattr("a4d.scenes.gaussians.GaussianScene.save", lambda scene, folder: disk.fill(folder / "x"))
+        patched.setattr("a4d.scenes.gaussians.scene.GaussianScene.save", lambda scene, folder: disk.fill(folder / "x"))
         result = a4d(*FIT)
         assert result.code == 3
         assert "the disk is full" in result.err.splitlines()[-1]

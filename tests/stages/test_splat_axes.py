@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from a4d.geometry.assets.posing import deform
 from a4d.io.assets.gltf.reader import read_gltf
-from a4d.io.assets.ply_table import read_ply_table
+from a4d.io.ply.tables import read_ply_table
 from a4d.io.splat import RECORD
 
 HALF_A_TURN_ABOUT_Z = np.array([-1.0, -1.0, 1.0])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import tracker_files
+from pickled_attack import Attack
 from PIL import Image
 from synthetic_smpl import PARENTS_X, posed
 from tracker_files import FRAMES, HEIGHT, WIDTH, Filmed
@@ -284,16 +285,6 @@ def test_a_file_that_would_run_something_is_refused_and_runs_nothing(a4d, worksp
     result = a4d("estimate-pose", workspace, "--tracks", path)
     assert (result.code, len(result.err.splitlines())) == (3, 1), result.err
     assert not sentinel.exists()
-
-
-class Attack:
-    """Whatever is made of it runs a command."""
-
-    def __init__(self, call, *arguments) -> None:
-        self.call, self.arguments = call, arguments
-
-    def __reduce__(self):
-        return self.call, self.arguments
 
 
 def test_other_files_are_refused(a4d, workspace) -> None:

@@ -17,7 +17,7 @@ from blender_capture import preprocess_capture, write_blender_capture
 
 from a4d.geometry.cameras import turntable
 from a4d.geometry.primitives import creature, paint
-from a4d.priors.mvdream import multi_view_config
+from a4d.priors.released.mvdream import multi_view_config
 
 ROOT = Path(__file__).parents[2]
 NAME = "stable-diffusion-1.5"

@@ -13,9 +13,9 @@ from regression import Examples, Line, Regression, config
 from rich.console import Console
 from safetensors.torch import load_file
 
-from a4d.checkpoint import load_state
 from a4d.errors import ConfigError, Interrupted, InvalidInputError, QualityError
 from a4d.interruption import StopRequest
+from a4d.io.checkpoint import load_state
 from a4d.runtime import Runtime
 from a4d.training.muon import Muon, orthogonalised
 from a4d.training.optimisers import Group, RateSchedule, build_optimisers, clip_gradients

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.assets.assembly import PLAIN, MorphMotion, MotionTolerance, Surface, morphing_asset, skinned_asset
-from a4d.geometry.assets.asset import Asset, Influences, MorphTargets, Primitive
+from a4d.geometry.assets.asset import Asset, MorphTargets, Primitive
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import PosedMesh
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skinning_decomposition import decompose_skinning
 
 Animation = Literal["morph", "bones"]

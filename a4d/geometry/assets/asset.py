@@ -10,31 +10,8 @@ from torch import Tensor
 from a4d.errors import UsageError
 from a4d.geometry.assets.animation import Clip, named_index
 from a4d.geometry.assets.material import Material
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Skeleton
-
-
-@dataclass(frozen=True)
-class Influences:
-    """Which joints move a vertex, and how much.
-
-    Args:
-        joints: (V, K) int64 index into the skin's joints.
-        weights: (V, K) float32, each row sums to 1.
-    """
-
-    joints: Tensor
-    weights: Tensor
-
-    @classmethod
-    def strongest(cls, weights: Tensor, count: int = 4) -> Influences:
-        """The largest few of dense weights, which then sum to 1.
-
-        Args:
-            weights: (V, J) not negative, each row with something in it.
-            count: kept per vertex; four is what every game engine knows.
-        """
-        kept, joints = weights.detach().cpu().double().topk(min(count, weights.shape[1]), dim=1)
-        return cls(joints, (kept / kept.sum(1, keepdim=True)).float())
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.assets.assembly import skinned_asset
-from a4d.geometry.assets.asset import Asset, Influences, MorphTargets, Primitive
+from a4d.geometry.assets.asset import Asset, MorphTargets, Primitive
 from a4d.geometry.assets.material import Material
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 
 SLENDERNESS = 0.12

@@ -47,6 +47,7 @@ def reduce_curve(curve: Curve, tolerance: float) -> Curve:
     """
 
     def distance(values: Tensor, others: Tensor) -> float:
+        """The largest between values (K, C) and others, metres or radians."""
         if not curve.is_rotation:
             return float((values - others).norm(dim=-1).max())
         # Both signs are the same rotation; the chord keeps its digits where the arc cosine does not.
@@ -58,6 +59,7 @@ def reduce_curve(curve: Curve, tolerance: float) -> Curve:
         return Curve(curve.times[:1], values[:1], "linear", curve.is_rotation)
 
     def deviation(first: int, last: int) -> float:
+        """How far the values between two keys are off the line that joins them."""
         if last - first < 2:
             return 0.0
         between = slice(first + 1, last)
@@ -89,6 +91,7 @@ def trajectory_keys(
         return [0]
 
     def deviation(first: int, last: int) -> float:
+        """How far the frames between two keys are off what is interpolated, metres."""
         if last - first < 2:
             return 0.0
         between = trajectories[first + 1 : last]

@@ -45,7 +45,7 @@ class Body(ABC):
         faces: (F, 3) int64, counter-clockwise from outside.
         weights: (V, J) float of each joint at each vertex, each row sums to 1.
         uvs: (F, 3, 2) float texture coordinates of each face's corners in [0, 1], u right and v down; None where the
-            body comes without, see `a4d.geometry.surfaces.unwrapping.unwrap`.
+            body comes without, see `a4d.geometry.assets.unwrapping.unwrap`.
     """
 
     names: tuple[str, ...]

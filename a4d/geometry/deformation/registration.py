@@ -194,11 +194,13 @@ class _Samples:
 
     @classmethod
     def of(cls, mesh: Mesh, count: int, unit: float, has_colours: bool) -> _Samples:
+        """`count` points spread over a mesh, in units of its size."""
         points, normals, colours = _spread(mesh, count)
         hues = colours.double().numpy() if has_colours and colours is not None else None
         return cls(points.double().numpy() / unit, normals.double().numpy(), hues)
 
     def some(self, count: int) -> _Samples:
+        """At most `count` of them, evenly chosen."""
         chosen = np.linspace(0, len(self.points) - 1, min(count, len(self.points))).astype(np.int64)
         return _Samples(
             self.points[chosen], self.normals[chosen], None if self.colours is None else self.colours[chosen]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a4d.errors import UsageError
-from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.deformation.skinning_decomposition_kernels import ATOMS, fit_weights, nearest_bones
 from a4d.geometry.transforms import rigid_from_parts

@@ -7,7 +7,7 @@ from itertools import chain, combinations
 import torch
 from torch import Tensor
 
-from a4d.geometry.assets.asset import Influences
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skinning_decomposition import refit_bones
 from a4d.geometry.transforms import rigid_from_parts
 

@@ -52,7 +52,7 @@ def _of_gltf(path: Path) -> Iterator[Path | None]:
 
 def _of_ply(path: Path) -> Iterator[Path | None]:
     from a4d.io.assets.ply_mesh import texture_names
-    from a4d.io.assets.ply_table import read_ply_header
+    from a4d.io.ply.tables import read_ply_header
 
     for name in texture_names(read_ply_header(path)):
         yield belonging(path, name)

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from a4d.geometry.assets.asset import Asset, CompositeMesh, Influences, Instance, Primitive, Skin
+from a4d.geometry.assets.asset import Asset, CompositeMesh, Instance, Primitive, Skin
 from a4d.geometry.assets.material import Material
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
 from a4d.io.arrays import numpy_from_tensor, require_finite
 from a4d.io.assets.glb import GlbBuilder, Target, add_primitive

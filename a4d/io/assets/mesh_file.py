@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.material import Material
-from a4d.geometry.surfaces.polygon_mesh import CornerAttribute, PolygonMesh
+from a4d.geometry.assets.polygon_mesh import CornerAttribute, PolygonMesh
 
 ROUGHNESS = 0.9
 PLAIN = Material(metallic=0.0, roughness=ROUGHNESS, is_double_sided=True)

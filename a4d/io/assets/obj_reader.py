@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.left_out import quoted
 from a4d.geometry.assets.material import Material
-from a4d.geometry.surfaces.polygon_mesh import CornerAttribute, PolygonMesh
+from a4d.geometry.assets.polygon_mesh import CornerAttribute, PolygonMesh
 from a4d.io.assets.mesh_file import PLAIN, MeshFile, colour_fractions, many, opaque, per_vertex
 from a4d.io.assets.mtl_reader import MaterialReader, parse_library, plain_text
 from a4d.io.assets.named_files import belonging
-from a4d.io.assets.number_text import (
+from a4d.io.assets.texture_files import TextureFiles
+from a4d.io.files import read_bytes
+from a4d.io.number_text import (
     NumberRows,
     leading_indices,
     no_numbers,
@@ -25,8 +27,6 @@ from a4d.io.assets.number_text import (
     without_comments,
     word_counts,
 )
-from a4d.io.assets.texture_files import TextureFiles
-from a4d.io.files import read_bytes
 
 CONTINUED = re.compile(rb"\\ *\n")
 INDENTED = re.compile(rb"\n +")

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.surfaces.polygon_mesh import PolygonMesh
+from a4d.geometry.assets.polygon_mesh import PolygonMesh
 from a4d.io.assets.mesh_file import MeshFile, colour_fractions, opaque, per_face, per_vertex, require_corners
-from a4d.io.assets.number_text import NumberRows, no_numbers, number_rows
 from a4d.io.files import read_bytes
+from a4d.io.number_text import NumberRows, no_numbers, number_rows
 
 HEADER = re.compile(rb"(ST)?(C)?(N)?(4)?(n)?OFF(\s+BINARY)?(?=\s)")
 

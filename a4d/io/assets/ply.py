@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from a4d.errors import InvalidInputError
 from a4d.io.arrays import mesh_arrays, require_finite
 from a4d.io.assets.ply_mesh import vertex_colours
-from a4d.io.assets.ply_table import read_ply_table, write_ply_tables
+from a4d.io.ply.tables import read_ply_table, write_ply_tables
 
 if TYPE_CHECKING:
     from a4d.geometry.mesh import Mesh

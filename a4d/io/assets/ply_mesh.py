@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import InvalidInputError
 from a4d.geometry.assets.left_out import quoted
-from a4d.geometry.surfaces.polygon_mesh import CornerAttribute, PolygonMesh
+from a4d.geometry.assets.polygon_mesh import CornerAttribute, PolygonMesh
 from a4d.io.assets.mesh_file import (
     PLAIN,
     MeshFile,
@@ -22,10 +22,10 @@ from a4d.io.assets.mesh_file import (
     per_vertex,
     require_corners,
 )
-from a4d.io.assets.ply_header import PlyHeader
-from a4d.io.assets.ply_records import PlyLists, PlyTable
-from a4d.io.assets.ply_table import read_ply_tables
 from a4d.io.assets.texture_files import TextureFiles, texture
+from a4d.io.ply.header import PlyHeader
+from a4d.io.ply.records import PlyLists, PlyTable
+from a4d.io.ply.tables import read_ply_tables
 
 PREFIXES = ("", "diffuse_", "vertex_", "face_")
 """Of the names of colours."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.assets.polygon_mesh import PolygonMesh
 from a4d.geometry.mesh import same_places
-from a4d.geometry.surfaces.polygon_mesh import PolygonMesh
 from a4d.io.assets.mesh_file import MeshFile, many
-from a4d.io.assets.number_text import number_rows
 from a4d.io.files import read_bytes
+from a4d.io.number_text import number_rows
 
 HEADER = 80
 """Bytes of free text before a binary file's count."""

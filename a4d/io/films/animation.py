@@ -14,9 +14,9 @@ from PIL import Image
 
 from a4d.errors import A4DError, InvalidInputError
 from a4d.io.files import atomic_path
-from a4d.io.films.transfer_functions import ColourSpace
 from a4d.io.pictures.colour_profiles import in_srgb, marked_colours
 from a4d.io.pictures.images import ANIMATED, FORMATS, count_frames, has_poster, open_header, to_bytes, unreadable
+from a4d.io.pictures.transfer_functions import ColourSpace
 from a4d.pixels import Array
 
 UNSET_DURATION = 0.1

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from a4d.errors import A4DError, InvalidInputError
 from a4d.io.films.ffmpeg import NO_INDEX, complaint, input_options, report_lines, start_ffmpeg
-from a4d.io.films.transfer_functions import ColourSpace
 from a4d.io.pictures.images import check_size
+from a4d.io.pictures.transfer_functions import ColourSpace
 
 FILM_RATES = {23.98: 24000 / 1001, 29.97: 30000 / 1001, 59.94: 60000 / 1001, 119.88: 120000 / 1001}
 """Rates that ffmpeg prints rounded, and what they are."""

@@ -21,8 +21,8 @@ from a4d.io.files import atomic_path, require_file
 from a4d.io.films.animation import animation_frames, incomplete, is_animation, read_animation, write_animation
 from a4d.io.films.ffmpeg import complaint, input_options, start_ffmpeg
 from a4d.io.films.film_probe import FilmStream, probe
-from a4d.io.films.transfer_functions import Samples
 from a4d.io.pictures.images import PIXEL_LIMIT, to_bytes
+from a4d.io.pictures.transfer_functions import Samples
 from a4d.pixels import Array, composite, shrink
 
 LOG_LIMIT = 1 << 20

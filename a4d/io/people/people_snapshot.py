@@ -57,6 +57,7 @@ def read(folder: Path) -> PeopleSequence:
     capture = _capture(folder / CAMERA, film, [split for _, split in chosen])
 
     def pictures() -> Iterator[tuple[Array, Array]]:
+        """The chosen frames of the film and their masks, in one pass."""
         wanted = iter(frames.tolist())
         frame = next(wanted, None)
         for index, picture in enumerate(read_video(film).frames):

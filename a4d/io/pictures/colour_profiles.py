@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from a4d.io.films.transfer_functions import ColourSpace
 from a4d.io.pictures.colour import srgb_from_linear
+from a4d.io.pictures.transfer_functions import ColourSpace
 
 MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 """Pillow's mode of pictures by the colour space of their profile."""

@@ -11,10 +11,10 @@ import torch
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, MissingInputError
 from a4d.io.array_files import array_names
-from a4d.io.checkpoints import read_weights
 from a4d.io.pickled_arrays import read_pickled_values
 from a4d.io.trackers import amass, gaussian_avatar, gvhmr, instant_avatar, phalp, sam_3d_body, tram, wham
 from a4d.io.trackers.person_track import PersonTrack, TrackFile
+from a4d.io.weight_files import read_weights
 
 SLACK = 1e-2
 """By which the product of a rotation and its transpose may differ from the identity."""

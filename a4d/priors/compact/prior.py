@@ -21,7 +21,7 @@ from a4d.priors.compact.words import encode_prompts, report_missing_motions
 from a4d.priors.components import PixelEncoder
 from a4d.priors.protocol import ANYWHERE, Conditioning, Modality, Prior, Viewpoints
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
 SAME_VIEW_DEGREES = 10.0
@@ -222,4 +222,4 @@ def load_compact_prior(
 @lru_cache(maxsize=16)
 def _warn_once(path: str, limits: str) -> None:
     if limits:
-        log.warning("the compact prior %s", limits)
+        logger.warning("the compact prior %s", limits)

@@ -12,7 +12,7 @@ from torch import Tensor
 from a4d.datasets.procedural.named_colours import colour_named
 from a4d.datasets.procedural.vocabulary import MOTIONS, SILENT, words
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SYNONYMS: dict[str, str] = {
     # things
@@ -123,7 +123,7 @@ def report_missing_motions(prompts: Sequence[str]) -> None:
         if prompt and not names_a_motion(prompt) and prompt not in _reported:
             _reported.add(prompt)
             known = ", ".join(phrases[0] for phrases in MOTIONS.values())
-            log.warning("the compact prior knows no motion in %r: it knows %s", prompt, known)
+            logger.warning("the compact prior knows no motion in %r: it knows %s", prompt, known)
 
 
 def _report(foreign: Sequence[str]) -> None:
@@ -131,9 +131,9 @@ def _report(foreign: Sequence[str]) -> None:
     _reported.update(new)
     for word in new:
         if word in _NEAREST:
-            log.warning(
+            logger.warning(
                 "the compact prior has never seen %s; %s is the nearest motion that it knows", word, _NEAREST[word]
             )
     left_out = [word for word in new if word not in _NEAREST]
     if left_out:
-        log.warning("the compact prior does not know the words %s and leaves them out", ", ".join(left_out))
+        logger.warning("the compact prior does not know the words %s and leaves them out", ", ".join(left_out))

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from a4d.errors import BackendUnavailableError
-from a4d.io.checkpoints import read_weights
+from a4d.io.weight_files import read_weights
 from a4d.priors.mv_vdm.prior import MultiViewVideoDiffusion
 from a4d.priors.mv_vdm.unet import MultiViewVideoUNet, motion_config
-from a4d.priors.mvdream import multi_view_config, multi_view_state
+from a4d.priors.released.mvdream import multi_view_config, multi_view_state
 from a4d.priors.schedule import noise_schedule
 from a4d.priors.weights_folder import WeightsFolder, weight_files
 

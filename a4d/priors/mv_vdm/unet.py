@@ -19,7 +19,7 @@ from a4d.priors.mv_vdm.attention import (
     SpatiotemporalAttention,
     TextImageAttention,
 )
-from a4d.priors.mvdream import CAMERA_NUMBERS
+from a4d.priors.released.mvdream import CAMERA_NUMBERS
 
 Context = tuple[Tensor, Tensor]
 Layer = tuple[nn.Module, ...]

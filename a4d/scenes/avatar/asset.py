@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from a4d.geometry.assets.assembly import MotionTolerance, skinned_asset
-from a4d.geometry.assets.asset import Asset, Influences
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
+from a4d.geometry.assets.unwrapping import laid_out
 from a4d.geometry.bodies.body import Body
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.unwrapping import laid_out
 from a4d.render.baking import bake_texture, texture_map
 from a4d.render.gaussians_reference import DILATION
 from a4d.scenes.avatar.surface import SurfacePoints

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,10 +16,8 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.bodies.tracked_body import TrackedBody
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.skeleton import Motion
-from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.gaussians import Gaussians
 from a4d.geometry.mesh import Mesh
-from a4d.io.bodies.tracked_body import BODY_FILE, read_tracked_body, write_tracked_body
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.optimisers import Optimisers
 from a4d.render.footprint import render_fitted, render_layered
@@ -27,20 +25,21 @@ from a4d.render.gaussians import GAUSSIAN_CHANNELS
 from a4d.render.render import Render, Wants, concatenated
 from a4d.scenes.avatar.appearance import Appearance, AppearanceDecoder, AppearanceTable, DecoderConfig
 from a4d.scenes.avatar.asset import DressedSurface
+from a4d.scenes.avatar.attributes import TexelAttributes
+from a4d.scenes.avatar.body_scene import BodyScene
 from a4d.scenes.avatar.branch import PoseBranch
 from a4d.scenes.avatar.config import AvatarConfig
 from a4d.scenes.avatar.gaussians import PosedGaussians, posed_gaussians
+from a4d.scenes.avatar.storage import StoredAvatar
 from a4d.scenes.avatar.surface import SurfacePoints, visible_texels, with_own_texture
 from a4d.scenes.avatar.visibility import Visibility, faces_camera
-from a4d.scenes.body_scene import BodyScene
 from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
-from a4d.scenes.storage import read_scene, write_scene
 from a4d.trainable import learning_parameters
 
-POINTS, BAKED, POSES = "points.", "baked.", "poses."
-"""How the names of tensors begin that say where texels lie, what was learnt of them, and how the body stands."""
+POSES = "poses."
+"""How the names of tensors begin that say how the body stands."""
 
 
 class AvatarScene(BodyScene):
@@ -73,8 +72,7 @@ class AvatarScene(BodyScene):
         else:
             self.appearance = AppearanceTable(coordinates, config.branch.channels if config.branch else None)
         self.visibility = Visibility(len(points))
-        self.baked: SurfaceAttributes | None = None
-        self._made: dict[tuple[tuple[bool, ...] | None, float | None], SurfaceAttributes] = {}
+        self.learnt = TexelAttributes(self.appearance, self.visibility, points)
 
     @classmethod
     def memory(cls, config: AvatarConfig) -> int:  # type: ignore[override]
@@ -120,30 +118,9 @@ class AvatarScene(BodyScene):
             self.branch.initialise(generator)
 
     def attributes(self, time: float = 0.0) -> SurfaceAttributes:
-        """What is learnt of the texels, made once for all who ask between two steps.
-
-        While nothing learns, what was never seen has the colours of the nearest that was.
-        """
-        is_learning = self.is_learning
-        if self.branch is None and self.baked is not None and not is_learning:
-            return self.baked.to(self.points.positions.device)
-        key = (learning_parameters(self), None if self.branch is None else time)
-        if key in self._made:
-            return self._made[key]
-        made: SurfaceAttributes = self.appearance(self._pose_features(time))
-        if is_learning:
-            self._made[key] = made
-            return made
-        made = self.visibility.filled(made, self.points)
-        if self.branch is None:
-            # With it, no pose of a long clip is asked for twice.
-            self._made[key] = made
-        return made
-
-    @property
-    def is_learning(self) -> bool:
-        """Whether graphs are built that lead to what of it learns."""
-        return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.parameters())
+        """What is learnt of the texels, in the pose of a time in [0, 1]; see `TexelAttributes`."""
+        moment = None if self.branch is None else time
+        return self.learnt.at(moment, lambda: self._pose_features(time), learning_parameters(self))
 
     def _pose_features(self, time: float) -> Tensor | None:
         if self.branch is None:
@@ -192,17 +169,15 @@ class AvatarScene(BodyScene):
         While something learns, texels that face away are left out, and it is noted which are seen.
         """
         self.require_channels(wants)
-        device = self.points.positions.device
-        colours = torch.zeros(3, device=device) if background is None else background.to(device)
-        colours, renders, is_learning = colours.expand(len(cameras), 3), [], self.is_learning
-        poses = self._poses_at(len(cameras), times)
-        for index, pose in enumerate(poses):
-            camera, shown = cameras[index : index + 1].to(device), pose.gaussians
-            kept = None
+        colour = torch.zeros(3) if background is None else background
+        colours = colour.to(self.points.positions.device).expand(len(cameras), 3).split(1)
+        is_learning, renders = any(learning_parameters(self) or ()), []
+        for (pose, camera), behind in zip(self._views(cameras, times), colours, strict=True):
+            kept, shown = None, pose.gaussians
             if is_learning and self.config.culling is not None:
                 kept = faces_camera(shown.means.detach(), pose.normals, camera, self.config.culling).nonzero()[:, 0]
                 shown = shown[kept]
-            render = render_fitted(shown, camera, colours[index : index + 1], self.config.footprint, wants)
+            render = render_fitted(shown, camera, behind, self.config.footprint, wants)
             if is_learning:
                 self.visibility.note(shown.means.detach(), kept, camera, render)
             renders.append(replace(render, visible=None))
@@ -210,36 +185,26 @@ class AvatarScene(BodyScene):
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
         """Depth on the first surface; see `a4d.render.footprint.render_layered`."""
-        device = self.points.positions.device
-        poses = self._poses_at(len(cameras), times)
-        views = [cameras[index : index + 1].to(device) for index in range(len(cameras))]
         footprint = self.config.footprint
-        return concatenated(
-            [render_layered(pose.gaussians, view, footprint) for pose, view in zip(poses, views, strict=True)]
-        )
+        views = self._views(cameras, times)
+        return concatenated([render_layered(pose.gaussians, camera, footprint) for pose, camera in views])
 
-    def _poses_at(self, count: int, times: Tensor | None) -> list[PosedGaussians]:
-        """The avatar as each of some views sees it; views of one time share a pose."""
-        wanted = [0.0] * count if times is None else [float(time) for time in times]
+    def _views(self, cameras: Cameras, times: Tensor | None) -> list[tuple[PosedGaussians, Cameras]]:
+        """The avatar as each view sees it, and the view's single camera; views of one time share a pose."""
+        wanted = [0.0] * len(cameras) if times is None else [float(time) for time in times]
         made = {time: self._posed(time) for time in dict.fromkeys(wanted)}
-        return [made[time] for time in wanted]
+        device = self.points.positions.device
+        return [(made[time], cameras[index : index + 1].to(device)) for index, time in enumerate(wanted)]
 
     def mesh(self, time: float = 0.0) -> Mesh:
         """The body in the pose of a time, each vertex in the colour of the nearest texel."""
-        body = self.body
-        transforms = self.transforms(time)
-        vertices, weights = (each.to(transforms) for each in (body.rest()[0], body.weights))
-        colours = self.attributes(time).colours[self._nearest_texels.to(transforms.device)].clamp(0, 1)
-        return Mesh(linear_blend_skinning(vertices, weights, transforms), body.faces.to(transforms.device), colours)
+        mesh = self.body_mesh(time)
+        colours = self.attributes(time).colours[self._nearest_texels.to(mesh.vertices.device)].clamp(0, 1)
+        return Mesh(mesh.vertices, mesh.faces, colours)
 
     @cached_property
     def _nearest_texels(self) -> Tensor:
         return self.points.nearest_to(self.body.rest()[0])[:, 0]
-
-    @property
-    def has_mesh(self) -> bool:
-        """Always: that of the body."""
-        return True
 
     @property
     def footprint(self) -> float | None:
@@ -261,7 +226,7 @@ class AvatarScene(BodyScene):
 
     def _posed_as(self, tracked: TrackedBody) -> AvatarScene:
         posed = self.changed(self.config, tracked)
-        posed.baked = self.baked
+        posed.learnt.baked = self.learnt.baked
         posed.hold_all_but(())
         return posed.to(self.points.positions.device)
 
@@ -293,13 +258,12 @@ class AvatarScene(BodyScene):
 
     def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
         """Forget what was made of the former parameters."""
-        self._made, self.baked = {}, None
+        self.learnt.forget()
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Take over a checkpoint's state."""
         super().restore(state, step)
-        self._made = {}
-        self.baked = self.baked if step == 0 else None
+        self.learnt.forget(is_baked_kept=step == 0)
 
     def facts(self) -> dict[str, float]:
         """The number of Gaussians, and the share of them that views have shown."""
@@ -308,33 +272,16 @@ class AvatarScene(BodyScene):
     @torch.no_grad()
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, `body.npz` as it was fitted, and, at time 0, `gaussians.ply`."""
-        tensors = {**self.state_dict(), **_prefixed(POINTS, self.points.stored())}
-        if self.branch is None:
-            made = self.attributes()
-            tensors |= _prefixed(BAKED, {field.name: getattr(made, field.name).clone() for field in fields(made)})
-        write_scene(folder, self.config, tensors)
-        write_tracked_body(folder / BODY_FILE, self.fitted())
+        baked = self.attributes() if self.branch is None else None
+        StoredAvatar(self.config, self.fitted(), self.points, self.state_dict(), baked).write(folder)
         write_gaussian_ply(folder / "gaussians.ply", self.gaussians().to("cpu"), up="y")
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> AvatarScene:
         """Read what `save` wrote; nothing of it learns until a run says so."""
-        config, tensors = read_scene(folder, AvatarConfig, device)
-        tracked = read_tracked_body(folder / BODY_FILE)
-        points = SurfacePoints.restored(tracked.animated.body, config.texels, _taken(tensors, POINTS))
-        baked = _taken(tensors, BAKED)
-        scene = cls(config, tracked, points).to(device)
-        scene.load_state_dict(tensors)
-        scene.baked = SurfaceAttributes(**baked) if baked else None
+        stored = StoredAvatar.read(folder, device)
+        scene = cls(stored.config, stored.tracked, stored.points).to(device)
+        scene.load_state_dict(stored.state)
+        scene.learnt.baked = stored.baked
         scene.hold_all_but(())
         return scene
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: value for name, value in tensors.items()}
-
-
-def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take the tensors whose names begin with a prefix out of others."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

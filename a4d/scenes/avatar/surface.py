@@ -11,11 +11,11 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from a4d.geometry.assets.unwrapping import laid_out, unwrap
 from a4d.geometry.bodies.body import Body
 from a4d.geometry.bodies.exterior import exterior_faces
 from a4d.geometry.deformation.skinning import apply_per_vertex, blend_bones
 from a4d.geometry.mesh import Mesh
-from a4d.geometry.surfaces.unwrapping import laid_out, unwrap
 from a4d.render.baking import texel_centres
 
 NEIGHBOURS = 6

@@ -7,9 +7,9 @@ from a4d.geometry.assets.animating import AnimationOptions, animated_asset, prim
 from a4d.geometry.assets.assembly import primitive_from_mesh, static_asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.assets.unwrapping import unwrap
 from a4d.geometry.primitives import icosphere, torus
 from a4d.geometry.surfaces.tangents import vertex_tangents
-from a4d.geometry.surfaces.unwrapping import unwrap
 
 FRAMES = 13
 

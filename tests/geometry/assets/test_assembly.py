@@ -12,8 +12,8 @@ from a4d.geometry.assets.assembly import (
     primitive_from_mesh,
     skinned_asset,
 )
-from a4d.geometry.assets.asset import Influences
 from a4d.geometry.assets.posing import deform
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.deformation.skinning import linear_blend_skinning
 from a4d.geometry.primitives import icosphere, torus

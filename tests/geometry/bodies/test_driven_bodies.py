@@ -11,9 +11,9 @@ from a4d.contents.motions import MotionSource, load_motion
 from a4d.errors import InvalidInputError
 from a4d.geometry.bodies.animated_body import AnimatedBody
 from a4d.geometry.bodies.tracked_body import TrackedBody, in_shape
+from a4d.geometry.deformation.in_place import in_place
 from a4d.geometry.deformation.retargeting import match_between, match_joints, retargeted, rotations_of
 from a4d.geometry.deformation.skeleton import Motion
-from a4d.geometry.deformation.staying import staying
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.signed_distance import distance_to_mesh
 from a4d.io.bodies.open_body import open_body
@@ -105,7 +105,7 @@ def test_spines_of_any_number_of_joints_bend_alike_and_toes_together() -> None:
 
 def test_a_motion_on_the_spot_keeps_its_heights_and_turns() -> None:
     motion = waving(skeleton())
-    there = staying(motion)
+    there = in_place(motion)
     assert float(there.positions[:, 0, [0, 2]].std(0).max()) < 1e-9 < float(motion.positions[:, 0, 2].std())
     torch.testing.assert_close(there.positions[..., 1], motion.positions[..., 1])
     torch.testing.assert_close(there.parent_from_joint[:, 1:], motion.parent_from_joint[:, 1:])

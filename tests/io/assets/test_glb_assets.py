@@ -20,9 +20,10 @@ from a4d.geometry.assets.assembly import (
     skinned_asset,
     static_asset,
 )
-from a4d.geometry.assets.asset import Asset, Influences
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material, TextureMap
 from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.deformation.skinning_decomposition import decompose_skinning
 from a4d.geometry.primitives import icosphere, torus

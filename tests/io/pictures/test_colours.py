@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB_CURVE, cmyk_profile, grey_profile, power, rgb_profile, table
 
-from a4d.io.films.transfer_functions import ColourSpace
 from a4d.io.films.video import read_video
 from a4d.io.pictures.images import read_depth, read_image
+from a4d.io.pictures.transfer_functions import ColourSpace
 
 P3, ADOBE = rgb_profile(DISPLAY_P3, SRGB_CURVE), rgb_profile(ADOBE_RGB, power(563 / 256))
 RED, BLUE = (200, 40, 30), (30, 60, 200)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from a4d.geometry.assets.asset import CompositeMesh, Influences, MorphTargets, Primitive
+from a4d.geometry.assets.asset import CompositeMesh, MorphTargets, Primitive
+from a4d.geometry.deformation.influences import Influences
 from a4d.io.assets.gltf import schema
 from a4d.io.assets.gltf.accessors import Accessors
 from a4d.io.pictures.colour import srgb_from_linear
@@ -158,6 +159,7 @@ def _read_morphs(accessors: Accessors, primitive: schema.Primitive, count: int, 
         raise accessors.container.invalid(problem, "Export fewer of them")
 
     def deltas(name: str) -> Tensor | None:
+        """(K, V, 3) of an attribute, zero for targets without it; None where none has it."""
         if not any(name in target for target in primitive.targets):
             return None
         stacked = torch.zeros(len(primitive.targets), count, 3)

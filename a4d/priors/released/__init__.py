@@ -1,0 +1,1 @@
+"""Released diffusion models of other groups, in the layout of diffusers: one module per family."""

@@ -1,0 +1,1 @@
+"""Still Gaussians, and how their number adapts to what the views show."""
