@@ -14,7 +14,7 @@ Faces = NDArray[np.int64]
 
 
 def taken_apart(mesh: Mesh) -> Mesh:
-    """The same surface without faces that lie back to back, and cut where four faces meet in an edge.
+    """The same surface without faces that lie back to back or vertices of none, cut where four faces meet in an edge.
 
     Simplifying thin parts, and reconstructing parts that touch, makes such edges. Around a vertex faces belong together
     that are joined by edges of two faces; each such fan gets a vertex of its own (Guéziec et al. 2001). What this does
@@ -28,9 +28,10 @@ def taken_apart(mesh: Mesh) -> Mesh:
     if not _is_manifold(faces):
         cut = _with_own_vertices(faces)
         faces, sources = cut if _is_manifold(cut[0]) else (faces, sources)
-    origin = torch.from_numpy(sources)
+    used, place = np.unique(faces, return_inverse=True)
+    origin = torch.from_numpy(sources[used])
     colours = None if mesh.colours is None else mesh.colours[origin]
-    return Mesh(mesh.vertices[origin], torch.from_numpy(faces), colours)
+    return Mesh(mesh.vertices[origin], torch.from_numpy(place.reshape(-1, 3)), colours)
 
 
 def _without_double(faces: Faces) -> Faces:

@@ -33,9 +33,11 @@ def test_parts_that_share_an_edge_get_one_each() -> None:
 def test_faces_back_to_back_go_away() -> None:
     ball = icosphere(0.5, 2)
     flap = torch.tensor([[0, 1, 2], [1, 0, 2]])
-    apart = taken_apart(Mesh(ball.vertices, torch.cat([ball.faces, flap + 40])))
+    beside = torch.cat([ball.vertices, torch.eye(3)])
+    apart = taken_apart(Mesh(beside, torch.cat([ball.faces, flap + len(ball.vertices)])))
     assert apart.is_closed
     assert torch.equal(apart.faces, ball.faces)
+    assert torch.equal(apart.vertices, ball.vertices), "and their vertices with them"
 
 
 def test_what_is_open_stays_in_one_piece() -> None:
