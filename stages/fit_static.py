@@ -44,7 +44,7 @@ GATES = (
         "than one of them alone; take some from the sides and from behind, or fit one picture",
     ),
     Gate(
-        "outlines_bare", 0.05, math.inf,
+        "outlines_bare", 0.05, 0.2,
         "the masks of the photographs contradict each other: {value:.0%} of what they show is no part of the shape "
         "that they leave; look at images/ and at the cameras",
     ),
