@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from blender_capture import write_blender_capture
 
 from a4d.contents.frames import training_cameras
 from a4d.contents.subjects import SubjectRequest, load_subject
@@ -155,6 +156,21 @@ def test_too_few_cameras_are_a_question_of_quality(a4d, creature_capture: Path, 
     assert result.code == 7
     assert "4 of 16" in result.err
     assert a4d("estimate-pose", "train.a4d", "--cameras", tmp_path / "sparse", "--registered", 0.2).code == 0
+
+
+def test_photographs_of_nearly_one_side_are_not_gone_on_with_unasked(a4d, tmp_path: Path) -> None:
+    from a4d.geometry.cameras import orbit
+    from a4d.geometry.primitives import creature
+
+    cameras = orbit(torch.tensor([0.0, 8.0]), torch.full((2,), 10.0), 2.8, 40.0, 48, 48)
+    write_blender_capture(tmp_path / "beside", creature(resolution=24), {"train": cameras})
+    sets = ("scene.count=200", "scene.density=null", "seed.resolution=24")
+    quick = ("--iterations", 1, *(part for each in sets for part in ("--set", each)))
+    result = a4d("fit-static", "beside", *quick, "--json")
+    assert result.code == 7
+    assert result.json["metrics"]["degrees_unseen"] > 160
+    assert "nearly the same side" in " ".join(result.json["missed"])
+    assert a4d("fit-static", "beside.a4d", *quick, "--accept").code == 0
 
 
 def test_a_fit_starts_from_given_points_or_from_nothing(a4d, creature_capture: Path, tmp_path: Path) -> None:
