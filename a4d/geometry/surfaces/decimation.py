@@ -19,7 +19,7 @@ def decimated(mesh: Mesh, faces: int) -> Mesh:
         faces: at most, where the shape allows it; a mesh that has fewer stays as it is.
 
     Returns:
-        The mesh, closed where it was; a vertex has the colour of the nearest one that there was.
+        The mesh, see `taken_apart`; a vertex has the colour of the nearest one that there was.
 
     Raises:
         BackendUnavailableError: fast-simplification is not installed.
