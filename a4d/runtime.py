@@ -50,6 +50,8 @@ def prepare_process() -> None:
     """Set the environment that libraries read when they are first loaded; call it before torch or numba."""
     # Two thread pools share the cores: a waiting one that spins would take them from the other.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Open3D brings an older TBB, of which numba would find and say that it is of no use.
+    os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp tbb workqueue")
 
 
 def peak_memory_bytes() -> int:

@@ -210,16 +210,21 @@ def _motion(config: Export) -> Motion | None:
 
 
 def inputs(workspace: Workspace, config: Export) -> list[Path]:
-    """The scene, or the mesh that was given, and what moves it."""
+    """The scene with its cameras and the one picture of it, or the mesh that was given, and what moves it."""
     from a4d.contents.subjects import is_given_mesh
 
-    is_given = is_given_mesh(workspace, config.from_scene, is_posed=config.motion is not None)
-    shown = workspace.path / "source" if is_given else workspace.scene(config.from_scene)
+    if is_given_mesh(workspace, config.from_scene, is_posed=config.motion is not None):
+        shown = [workspace.path / "source"]
+    else:
+        source = workspace.metadata.source
+        of_picture = ("images", "source") if source is not None and source.kind == "image" else ()
+        named = [workspace.path / name for name in ("transforms.json", *of_picture)]
+        shown = [workspace.scene(config.from_scene), *named]
     if config.motion is None:
-        return [shown]
+        return shown
     from a4d.contents.motions import motion_files
 
-    return [shown, *motion_files(config.motion), *([] if config.joints is None else [config.joints])]
+    return [*shown, *motion_files(config.motion), *([] if config.joints is None else [config.joints])]
 
 
 STAGE = Stage(
@@ -234,5 +239,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=7,
+    code_version=8,
 )

@@ -39,6 +39,16 @@ GATES = (
         "one side of the subject is {value:.0f} degrees away from all photographs: what it looks like there is made up",
     ),
     Gate(
+        "degrees_unseen", math.inf, 155,
+        "all photographs show nearly the same side, {value:.0f} degrees from the other: they tell less of the shape "
+        "than one of them alone; take some from the sides and from behind, or fit one picture",
+    ),
+    Gate(
+        "outlines_bare", 0.05, 0.2,
+        "the masks of the photographs contradict each other: {value:.0%} of what they show is no part of the shape "
+        "that they leave; look at images/ and at the cameras",
+    ),
+    Gate(
         "exposure_spread", 0.1, math.inf,
         "the photographs differ in brightness by {value:.0%}: take them with one exposure, or even them out",
     ),
@@ -157,6 +167,7 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
         UsageError: the scene would take its own place.
     """
     from a4d.contents.frames import load_frames
+    from a4d.fitting.agreement import agreeing
     from a4d.fitting.figures import figures_of_photographs, score_picture
     from a4d.fitting.fitting import fit
     from a4d.fitting.proxies import render_proxies
@@ -166,6 +177,10 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     require_another_name(work, config)
     frames = load_frames(work.workspace)
     frames = still_frames(frames) if config.frame is None else chosen_frame(work, frames, config.frame)
+    source, agreement = work.workspace.metadata.source, dict[str, float]()
+    is_photographed = source is not None and source.kind in PHOTOGRAPHED
+    if is_photographed:
+        frames, agreement = agreeing(work, frames, config.seed.radius)
     place = placement(config, runtime)
     if config.seed.kind == MODELS and not config.from_scene:
         name = shape_model(config.seed)
@@ -177,11 +192,10 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
     if config.proxies is not None and seed is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed.mesh, frames, config.proxies))
     scene = start(work.workspace, config, seed, runtime)
-    metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
-    source = work.workspace.metadata.source
+    metrics: dict[str, Any] = fit(work, config, scene, frames, runtime) | agreement
     if source is not None and source.kind == "image":
         metrics |= score_picture(work.workspace, scene, frames)
-    elif source is not None and source.kind in PHOTOGRAPHED and len(frames.select("train")) > 1:
+    elif is_photographed and len(frames.select("train")) > 1:
         metrics |= figures_of_photographs(scene, frames)
     if seed is not None and seed.outline_iou is not None:
         metrics["shape_iou"] = seed.outline_iou

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from a4d.contents.assets import load_ground_truth, world_from_source
 from a4d.contents.frames import load_frames
+from a4d.contents.surfaces import surface_of
 from a4d.evaluation.banmo import centimetres_per_unit, nearest_views
 from a4d.evaluation.motion import MovingShape
 from a4d.evaluation.sources import chosen_moments, shape_of_asset, shape_of_scene, shape_of_truth
@@ -89,7 +91,8 @@ def load_shape(source: ShapeSource, times: Sequence[float], device: str = "cpu")
         first = asset.clips[0] if asset.clips and len(times) > 1 else None
         return shape_of_asset(asset, asset.clip(source.clip) if source.clip else first, times)
     assert source.workspace is not None
-    return shape_of_scene(load_scene(source.workspace.scene(source.scene), device), times)
+    scene = load_scene(source.workspace.scene(source.scene), device)
+    return shape_of_scene(scene, times, partial(surface_of, source.workspace))
 
 
 def file_asset(source: ShapeSource) -> Asset:

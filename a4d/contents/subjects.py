@@ -12,11 +12,12 @@ from torch import Tensor
 from a4d.contents.assets import load_asset, world_from_source
 from a4d.contents.frames import training_cameras
 from a4d.contents.front_picture import front_picture
+from a4d.contents.surfaces import as_pictures_tell, is_photographed, shows_pictures
 from a4d.errors import InvalidInputError
 from a4d.export.given_asset import GivenAsset
 from a4d.export.moments import Moments
 from a4d.export.subject import Subject
-from a4d.export.surface_options import TEXTURED_FACES, SurfaceOptions
+from a4d.export.surface_options import SurfaceOptions
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.file_frames import UpAxis, frame_of_files
 from a4d.geometry.assets.left_out import unshown_clips
@@ -27,15 +28,10 @@ from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.io.assets.asset_reader import read_asset
 from a4d.io.captures.capture import CaptureChoice
 from a4d.io.captures.transforms_json import read_transforms
-from a4d.render.footprint import pixel_sizes
 from a4d.scenes import load_scene
-from a4d.scenes.extraction import extent
-from a4d.scenes.protocols import Articulated, Moving, Posable, Skinned, Splatting, has_mesh
+from a4d.scenes.protocols import Articulated, Moving, Posable
 from a4d.scenes.scene import Scene
 from a4d.workspace.workspace import Workspace
-
-PHOTOGRAPHED = ("images", "capture")
-"""Kinds of sources whose scenes are fitted to pictures from several sides."""
 
 SEEN_FROM = 32
 """Cameras of photographs, at most, from which a scene's colours are taken."""
@@ -124,25 +120,18 @@ def _subject(workspace: Workspace, request: SubjectRequest, device: str) -> Subj
     subject = Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
     if request.motion is not None and isinstance(scene, Articulated):
         return _driven(subject, workspace, request)
-    return _textured(workspace, request, subject) if len(moments.times) == 1 else subject
+    return _as_pictured(workspace, request, subject) if len(moments.times) == 1 else subject
 
 
-def _textured(workspace: Workspace, request: SubjectRequest, subject: Subject) -> Subject:
-    """A still subject that carries a picture, where it is to and was fitted to any."""
-    scene, surface = subject.scene, request.surface
-    if not isinstance(scene, Splatting) or isinstance(scene, Skinned) or has_mesh(scene):
+def _as_pictured(workspace: Workspace, request: SubjectRequest, subject: Subject) -> Subject:
+    """A still subject with the surface, and the texture where it is to carry one, that its pictures tell of."""
+    scene = subject.scene
+    if scene is None or not shows_pictures(scene):
         return subject
-    if not (request.is_textured or surface.texture):
-        return subject
-    picture = front_picture(workspace)
-    source = workspace.metadata.source
-    is_photographed = source is not None and source.kind in PHOTOGRAPHED
-    if picture is not None:
-        texel = float(pixel_sizes(picture.camera))
-        surface = replace(surface, texel=texel, faces=surface.faces or TEXTURED_FACES)
-    elif is_photographed and scene.footprint is not None:
-        surface = surface.as_fine_as_photographs(scene.footprint, extent(scene))
-    cameras = training_cameras(workspace, SEEN_FROM) if is_photographed else ()
+    is_textured = request.is_textured or bool(request.surface.texture)
+    picture = front_picture(workspace) if is_textured else None
+    surface = as_pictures_tell(workspace, scene, request.surface, picture, is_textured)
+    cameras = training_cameras(workspace, SEEN_FROM) if is_textured and is_photographed(workspace) else ()
     return replace(subject, surface_options=surface, front_picture=picture, seen_from=cameras)
 
 

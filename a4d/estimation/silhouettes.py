@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate, normalize
 
 from a4d.estimation.silhouette_kernels import uncovered
 from a4d.geometry.cameras import Cameras
+from a4d.matting.masks import dilated
 from a4d.views import Frames
 
 GRID = 48
@@ -42,7 +43,7 @@ class Silhouettes:
     """F frames, and V voxels as each sees them.
 
     Args:
-        times: (F,) in [0, 1].
+        times: (F,) in [0, 1], zeros of one moment.
         directions: (F, 3) unit, from the world's origin to the camera.
         inside: (F, V) bool, whether a voxel lies on the subject.
         pixel: (F, V) int32 the pixel that shows it, or -1 where none does.
@@ -88,15 +89,16 @@ class Silhouettes:
         return float((shown[:-1] ^ self.masks[frame]).sum() / self.masks[frame].sum())
 
 
-def silhouettes(frames: Frames, indices: Sequence[int], radius: float) -> Silhouettes:
+def silhouettes(frames: Frames, indices: Sequence[int], radius: float, slack: int = 0) -> Silhouettes:
     """What some frames show of a cube of voxels around the origin, which is as large as the subject reaches.
 
     Args:
-        frames: of a clip, with masks as alpha.
+        frames: with masks as alpha; those without times are of one moment.
         indices: of those that are looked at.
         radius: metres, of the ball around the origin in which the subject stays.
+        slack: pixels by which a voxel may lie beside the subject and still count as on it.
     """
-    assert frames.times is not None
+    times = torch.zeros(len(frames)) if frames.times is None else frames.times
     cameras = [frames.reduced(index, PICTURE)[1] for index in indices]
     # Without the copy, each would hold all channels of its picture.
     alphas = [frames.reduced(index, PICTURE)[0][..., 3].clone() for index in indices]
@@ -104,15 +106,15 @@ def silhouettes(frames: Frames, indices: Sequence[int], radius: float) -> Silhou
     axis = (torch.arange(GRID) + 0.5) / GRID * 2 * radius - radius
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     views = [_seen(alpha, camera, grid, 2 * radius / GRID) for alpha, camera in zip(alphas, cameras, strict=True)]
-    inside = np.stack([np.append(mask, False)[pixel] for mask, pixel in views])
+    inside = np.stack([np.append(dilated(mask, slack) if slack else mask, False)[pixel] for mask, pixel in views])
     kept = inside.any(axis=0)
-    most = max(len(mask) for mask, _ in views)
+    most = max(mask.size for mask, _ in views)
     return Silhouettes(
-        frames.times[list(indices)].double().numpy(),
+        times[list(indices)].double().numpy(),
         normalize(torch.cat([camera.positions for camera in cameras]).double(), dim=-1).numpy(),
         inside[:, kept],
         np.stack([pixel[kept] for _, pixel in views]),
-        np.stack([np.pad(mask, (0, most - len(mask))) for mask, _ in views]),
+        np.stack([np.pad(mask.ravel(), (0, most - mask.size)) for mask, _ in views]),
     )
 
 
@@ -128,10 +130,10 @@ def _reach(alphas: Sequence[Tensor], cameras: Sequence[Cameras]) -> float:
 
 
 def _seen(alpha: Tensor, camera: Cameras, grid: Tensor, spacing: float) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """(P,) bool a mask whose pixels are as wide as voxels, and (V,) the pixel that shows each voxel, or -1."""
+    """(h, w) bool a mask whose pixels are as wide as voxels, and (V,) the pixel that shows each voxel, or -1."""
     per_voxel = spacing * camera.intrinsics[0, :2] / camera.positions.norm()
     width, height = (max(1, round(side / float(wide))) for side, wide in zip(alpha.T.shape, per_voxel, strict=True))
-    mask = interpolate(alpha[None, None], (height, width), mode="area").flatten() > OUTLINE
+    mask = interpolate(alpha[None, None], (height, width), mode="area")[0, 0] > OUTLINE
     places, depth = camera.resized(width, height).project(grid)
     column, row = places[0].floor().long().unbind(-1)
     is_seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth[0] > 0)

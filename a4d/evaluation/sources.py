@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from a4d.geometry.assets.clip_times import clip_start
 from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.mesh import Mesh
 from a4d.io.ground_truth import GroundTruth
-from a4d.scenes.extraction import extract_surface
 from a4d.scenes.protocols import Embodied, Splatting, has_mesh, is_moving
 from a4d.scenes.scene import Scene
 
@@ -41,19 +40,19 @@ def chosen_moments(count: int, most: int) -> list[int]:
 
 
 @torch.no_grad()
-def shape_of_scene(scene: Scene, times: Sequence[float], resolution: int = 160) -> MovingShape:
-    """The scene's own surfaces, else extracted ones; its points are its vertices or the centres of its Gaussians.
+def shape_of_scene(scene: Scene, times: Sequence[float], surface: Callable[[Scene, float], Mesh]) -> MovingShape:
+    """The surfaces of a scene; its points are its vertices or the centres of its Gaussians.
 
     Args:
         scene: still or moving.
         times: in [0, 1] of the clip.
-        resolution: cells along a side where a surface has to be extracted.
+        surface: of the scene at such a time.
     """
     moments = list(times) if is_moving(scene) else [0.0]
     meshes, clouds = [], []
     for time in moments:
-        mesh = scene.mesh(time) if has_mesh(scene) else extract_surface(scene, time, resolution)
-        meshes.append(Mesh(mesh.vertices.detach().cpu(), mesh.faces.cpu()))
+        mesh = surface(scene, time)
+        meshes.append(Mesh(mesh.vertices, mesh.faces))
         if isinstance(scene, Splatting) and not has_mesh(scene):
             clouds.append(scene.gaussians(time).means.detach().cpu())
     tracks = None

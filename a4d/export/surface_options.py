@@ -69,7 +69,6 @@ class SurfaceOptions:
         cells = min(max(math.ceil(2 * radius / pixel), USUAL_CELLS), MOST_CELLS)
         return replace(
             self,
-            texel=pixel,
             faces=self.faces or PHOTOGRAPHED_FACES,
             resolution=self.resolution or cells,
             is_brought_to_renders=True,

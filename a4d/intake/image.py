@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from a4d.config import plain
+from a4d.errors import QualityError
 from a4d.framing import crop_around, cut
 from a4d.intake.common import as_filmed, as_rgba, naming, same_size, write_filmed
 from a4d.intake.cutting import Cutter
@@ -15,6 +16,12 @@ from a4d.io.pictures.images import read_image, write_depth, write_image
 from a4d.matting.matte import matte
 from a4d.pixels import SOLID, Array
 from a4d.workspace.transaction import Transaction
+
+UNSURE = 0.65
+"""Certainty below which what was found by looking is not taken for the subject unasked.
+
+Of 13 photographs those whose subject was found whole have 0.73 to 0.97, and the others 0.47 to 0.64.
+"""
 
 
 def take_image(
@@ -31,6 +38,7 @@ def take_image(
     Raises:
         InvalidInputError: the image or a map is damaged, or no subject is found.
         UsageError: a map is of another aspect ratio.
+        QualityError: nothing tells the subject from what is around it, and no method was chosen.
     """
     path = work.workspace.source_path()
     image = read_image(path, max_size=4 * config.size, warn=work.warn)
@@ -38,6 +46,12 @@ def take_image(
         found = (person or cut_out)(image) if config.mask is None else matte(image, mask=config.mask)
         if person is not None:
             person.require_found()
+    if config.method == "auto" and found.certainty is not None and found.certainty < UNSURE:
+        raise QualityError(
+            f"{path}: nothing tells its subject from what is around it (certainty {found.certainty:.2f})",
+            "Run `a4d preprocess` with --mask FILE or a model (--matting birefnet), or take what is found by looking "
+            "(--matting grabcut)",
+        )
     for note in found.notes:
         work.warn(note)
     alpha: Array = found.rgba[..., 3]

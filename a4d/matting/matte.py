@@ -35,11 +35,13 @@ class Matte:
         rgba: (H, W, 4) straight alpha; the colours are the subject's own, also beyond its outline.
         method: which method or model made it; never `auto`.
         notes: sentences that the user should see, such as that the subject fills the image.
+        certainty: in [0, 1], where the subject had to be looked for; None where something tells it.
     """
 
     rgba: Array
     method: str
     notes: tuple[str, ...] = ()
+    certainty: float | None = None
 
 
 def matte(
@@ -140,7 +142,7 @@ def _by_looking(rgb: Array) -> Matte:
     """Look for the most prominent thing."""
     subject, certainty = find_subject(rgb)
     doubt = "The subject is hard to tell from its background: look at the matte, or give a mask"
-    return Matte(outlined(rgb, subject), "grabcut", () if certainty >= SURE else (doubt,))
+    return Matte(outlined(rgb, subject), "grabcut", () if certainty >= SURE else (doubt,), certainty)
 
 
 def _given_mask(mask: Array | Path | str, shape: tuple[int, ...]) -> Array:

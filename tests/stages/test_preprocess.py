@@ -124,6 +124,18 @@ def test_a_given_mask_is_the_answer(a4d) -> None:
     assert not Path("other.a4d").exists()
 
 
+def test_a_picture_without_a_clear_subject_is_cut_out_only_if_asked(a4d) -> None:
+    Image.fromarray(samples(landscape())).save("in.png")
+    result = a4d("preprocess", "in.png")
+    assert (result.code, len(result.err.splitlines())) == (7, 1)
+    assert "in.png" in result.err
+    assert "--mask FILE" in result.err
+    assert not Path("in.a4d").exists()
+    result = a4d("preprocess", "in.png", "--matting", "grabcut")
+    assert result.code == 0
+    assert "look at the matte, or give a mask" in " ".join(result.err.split())
+
+
 def test_a_method_that_is_not_installed_or_does_not_apply_is_named(a4d, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "rembg", None)
     Image.fromarray(samples(over(subject(), landscape()))).save("in.png")

@@ -40,9 +40,14 @@ def weights(tmp_path):
 def prepared(a4d, azimuth, size):
     """A workspace of a picture of the hidden shape."""
     photographed(subject(), azimuth, size, "hidden.png")
-    assert a4d("preprocess", "hidden.png", "--size", size).code == 0
-    assert a4d("estimate-pose", "hidden.a4d").code == 0
+    succeed(a4d("preprocess", "hidden.png", "--size", size))
+    succeed(a4d("estimate-pose", "hidden.a4d"))
     return "hidden.a4d"
+
+
+def succeed(result):
+    """Check that a command did what it was for, or show what it said."""
+    assert result.code == 0, result.err
 
 
 def turned_copy(path, mesh):
@@ -87,7 +92,7 @@ def test_a_shape_that_does_not_exist_is_one_line(a4d, no_weights):
 
 def distance_to_truth(a4d, workspace, truth):
     """Chamfer distance of the exported mesh over the true diagonal."""
-    assert a4d("export", workspace, "--formats", "glb").code == 0
+    succeed(a4d("export", workspace, "--formats", "glb"))
     found = read_asset(Workspace.open(Path(workspace)).path / "exports" / "hidden.glb")
     posed = deform(found)
     diagonal = float((truth.vertices.amax(0) - truth.vertices.amin(0)).norm())
@@ -96,7 +101,7 @@ def distance_to_truth(a4d, workspace, truth):
 
 def require_near(a4d, workspace, result, truth):
     """Check the figures that an exact shape must reach."""
-    assert result.code == 0, result.err
+    succeed(result)
     assert "The shape is that of" in result.err
     assert result.json["metrics"]["shape_iou"] > 0.97
     scene = load_scene(Workspace.open(Path(workspace)).scene("fit-static"))

@@ -41,6 +41,7 @@ def test_the_asset_shows_the_picture_as_fine_as_its_file(a4d, fitted: Path) -> N
     result = a4d("export", fitted, "--formats", "glb", "--resolution", 32, "--faces", 600, "--json")
     assert result.code == 0, result.err
     assert result.json["metrics"]["faces"] <= 600
+    assert {"transforms.json", "images", "source"} <= set(result.json["inputs"]), "what the texture is taken from"
     picture = front_picture(Workspace.open(fitted))
     assert picture.rgba.shape[0] > 2 * 96
     asset = read_gltf(fitted / "exports" / "ball.glb")

@@ -18,6 +18,7 @@ from torch import Tensor
 from a4d.errors import BackendUnavailableError, InvalidInputError
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction.depth_views import DepthView, PreparedView, prepared_view, vertex_colours
+from a4d.geometry.surfaces.manifold import taken_apart
 
 SMALLEST_PART = 0.01
 """Share of the faces of the largest part below which another is dropped."""
@@ -107,4 +108,4 @@ def _reconstructed(open3d: Any, points: Points, normals: Points, spacing: float)
     solid.remove_triangles_by_mask((size < SMALLEST_PART * size.max())[part])
     solid.remove_unreferenced_vertices()
     vertices, faces = np.asarray(solid.vertices, np.float32), np.asarray(solid.triangles, np.int64)
-    return Mesh(torch.from_numpy(vertices), torch.from_numpy(faces))
+    return taken_apart(Mesh(torch.from_numpy(vertices), torch.from_numpy(faces)))

@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from a4d.errors import BackendUnavailableError
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.manifold import taken_apart
 
 
 def decimated(mesh: Mesh, faces: int) -> Mesh:
@@ -18,7 +19,7 @@ def decimated(mesh: Mesh, faces: int) -> Mesh:
         faces: at most, where the shape allows it; a mesh that has fewer stays as it is.
 
     Returns:
-        The mesh; a vertex has the colour of the nearest one that there was.
+        The mesh, see `taken_apart`; a vertex has the colour of the nearest one that there was.
 
     Raises:
         BackendUnavailableError: fast-simplification is not installed.
@@ -42,4 +43,4 @@ def decimated(mesh: Mesh, faces: int) -> Mesh:
         _, nearest = cKDTree(vertices).query(kept)
         colours = mesh.colours[torch.from_numpy(nearest)]
     points = torch.from_numpy(np.asarray(kept, np.float32))
-    return Mesh(points, torch.from_numpy(np.asarray(triangles, np.int64)), colours)
+    return taken_apart(Mesh(points, torch.from_numpy(np.asarray(triangles, np.int64)), colours))

@@ -1,0 +1,72 @@
+"""One mask that is wrong is found by those of other views, and right ones are left alone."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from a4d.estimation.mask_agreement import FEWEST, contradictions
+from a4d.estimation.silhouettes import silhouettes
+from a4d.geometry.cameras import orbit
+from a4d.geometry.primitives import creature
+from a4d.render.mesh import render_mesh
+from a4d.views import Frames
+
+VIEWS, WRONG = 8, 5
+CAMERAS = orbit(torch.arange(VIEWS) * 45.0, torch.tensor([-10.0, 30.0] * 4), 3.0, 40.0, 96, 96)
+
+
+@pytest.fixture(scope="module")
+def masks() -> Tensor:
+    """(8, 96, 96) of an animal from all sides."""
+    return render_mesh(creature(resolution=32), CAMERAS).alpha[..., 0]
+
+
+def found_in(masks: Tensor):
+    count = len(masks)
+    frames = Frames(
+        list(masks[..., None].expand(-1, -1, -1, 4)),
+        [CAMERAS[index] for index in range(count)],
+        None,
+        [f"{index}" for index in range(count)],
+        ["train"] * count,
+    )
+    return contradictions(silhouettes(frames, range(count), 1.2, slack=1))
+
+
+def test_right_masks_cover_each_other(masks: Tensor) -> None:
+    found = found_in(masks)
+    assert found.wrong == ()
+    assert found.bare < 0.005
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda mask: 0 * mask,
+        lambda mask: 1 - mask,
+        lambda mask: 0 * mask + 1,
+        lambda mask: mask.roll(14, 1),
+        lambda mask: mask * (torch.arange(96) < 48),
+    ],
+    ids=["empty", "inverted", "full", "shifted", "half"],
+)
+def test_a_wrong_mask_is_found(masks: Tensor, spoilt) -> None:
+    wrong = masks.clone()
+    wrong[WRONG] = spoilt(masks[WRONG])
+    found = found_in(wrong)
+    assert found.wrong == (WRONG,)
+    assert found.bare < 0.01
+
+
+def test_of_two_wrong_ones_both_are_found(masks: Tensor) -> None:
+    wrong = masks.clone()
+    wrong[WRONG], wrong[2] = 1 - masks[WRONG], masks[2].roll(20, 1)
+    assert set(found_in(wrong).wrong) == {WRONG, 2}
+
+
+def test_of_few_views_none_is_told_to_be_wrong_but_all_are_doubted(masks: Tensor) -> None:
+    few = masks[: FEWEST - 1].clone()
+    few[0] = few[0].roll(20, 1)
+    found = found_in(few)
+    assert found.wrong == ()
+    assert found.bare > 0.05
