@@ -60,8 +60,8 @@ class JointGap(BoneObjective):
 class Wandering(BoneObjective):
     """How far the middle of the shape goes from where it is on average.
 
-    A subject that leaves with an orbiting camera, and is the larger for it, looks like one that stays: of a motion that
-    is slow beside the camera's, outlines do not tell. The least that explains them is taken.
+    A subject that goes around with the camera, and is the larger for being farther, looks like one that stays: of what
+    moves, one camera does not tell the scale (Ozden et al. 2004). The shortest way that explains the frames is taken.
     """
 
     kind: Literal["wandering"] = "wandering"
