@@ -31,6 +31,13 @@ class SeedConfig(Config):
     tolerated: float = Field(
         default=0.0, ge=0, lt=1, description="share of the views that may see past a part of the hull: of what moves"
     )
+    limbs: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="in place of `tolerated` where a film is from all sides: share of the views that may see past the "
+        "trunk, to which the limbs of one outline are added; none are if not given",
+    )
     file: Path | None = Field(default=None, description="a mesh that has the shape which the picture shows")
     prior: str | None = Field(default=None, description="the model that makes a shape of the picture")
     options: dict[str, Any] = Field(default={}, description="of that model, in place of the catalogue's")

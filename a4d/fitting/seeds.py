@@ -22,6 +22,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import cylinder, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
 from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
+from a4d.geometry.reconstruction.limbs import area_beside, with_limbs
 from a4d.geometry.reconstruction.visual_hull import Occupancy, surface_colours, visual_hull
 from a4d.geometry.transforms import transform_points
 from a4d.intake.mesh_views import orientation_of
@@ -163,8 +164,19 @@ def _filmed(known: Known) -> Seed:
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
     if not is_bounded(train, config):
         return _blown_up(replace(known, frames=train), _widest(train))
+    if config.limbs is not None and degrees_seen(train) >= AROUND:
+        return _painted(_limbed(train, config, config.limbs), train, config.radius)
     hull = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED)
     return _painted(hull.largest_part(), train, config.radius)
+
+
+def _limbed(train: Frames, config: SeedConfig, tolerated: float) -> Occupancy:
+    """A trunk, and in one piece with it what the outline that shows most beside it has there."""
+    trunk = _hull(train, config.radius, config.resolution, tolerated, FRAMED).largest_part()
+    views = [train.reduced(index, WIDE) for index in range(len(train))]
+    areas = [area_beside(trunk, rgba[..., 3], camera) for rgba, camera in views]
+    rgba, camera = train.reduced(areas.index(max(areas)), OUTLINE)
+    return with_limbs(trunk, rgba[..., 3], camera).largest_part()
 
 
 def shown(frames: Frames) -> Frames:

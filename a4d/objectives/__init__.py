@@ -43,6 +43,7 @@ KINDS = {
     "surface-offset": "a4d.objectives.surface_bound:SurfaceOffset",
     "surface-size": "a4d.objectives.surface_bound:SurfaceSize",
     "temporal-variation": "a4d.objectives.temporal_variation:TemporalVariation",
+    "wandering": "a4d.objectives.bones:Wandering",
     "warp-cycle": "a4d.objectives.bones:WarpCycle",
     "weight-correction": "a4d.objectives.bones:WeightCorrection",
 }

@@ -57,6 +57,24 @@ class JointGap(BoneObjective):
         return torch.einsum("pb,tbp->tp", weights, (places - mean[:, None]).square().sum(-1)).mean()
 
 
+class Wandering(BoneObjective):
+    """How far the middle of the shape goes from where it is on average.
+
+    A subject that goes around with the camera, and is the larger for being farther, looks like one that stays: of what
+    moves, one camera does not tell the scale (Ozden et al. 2004). The shortest way that explains the frames is taken.
+    """
+
+    kind: Literal["wandering"] = "wandering"
+    moments: int = Field(default=16, ge=2, le=4096, description="of the clip, one drawn from each of as many parts")
+
+    def __call__(self, step: Step) -> Tensor:
+        """Mean over moments of the squared distance, square metres."""
+        draws = torch.rand(self.moments, generator=generator(step.seed, self.kind, "moments", step.index))
+        times = ((torch.arange(self.moments) + draws) / self.moments).tolist()
+        middles = self.scene(step).warped(self.drawn_points(step), times).mean(dim=1)
+        return (middles - middles.mean(dim=0)).square().sum(-1).mean()
+
+
 class SkinningEntropy(BoneObjective):
     """How little of a point its strongest bone holds: parts of a body move as one (BANMo; Lab4D's `skin_entropy`)."""
 

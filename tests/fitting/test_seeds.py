@@ -57,6 +57,24 @@ def test_a_film_that_does_not_bound_its_depth_is_inflated_and_others_are_carved(
     assert float(depth.max() - depth.min()) == pytest.approx(0.5, abs=0.2)
 
 
+def test_a_leg_that_swings_is_no_part_of_the_hull_but_of_a_trunk_with_limbs(tmp_path):
+    ball, leg, azimuths = icosphere(0.4, 2), box((0.12, 0.5, 0.12)), torch.linspace(0, 315, 8)
+    frames = []
+    for azimuth, along in zip(azimuths, torch.linspace(-0.35, 0.35, 8), strict=True):
+        swung = leg.vertices + torch.stack([along, torch.tensor(-0.5), torch.tensor(0.0)])
+        shape = Mesh(torch.cat([ball.vertices, swung]), torch.cat([ball.faces, leg.faces + len(ball.vertices)]))
+        frames.append(film(shape, azimuth[None]))
+    names, splits = [f"{index}" for index in range(8)], ["train"] * 8
+    whole = Frames([each.rgba[0] for each in frames], [each.cameras[0] for each in frames], None, names, splits)
+    lowest = {}
+    for limbs in (None, 0.0):
+        config = SeedConfig(kind="film", resolution=48, thickness=0, limbs=limbs)
+        known = seeds.Known(SimpleNamespace(path=tmp_path), whole, config, None)
+        lowest[limbs] = float(seeds.KINDS["film"](known).points[:, 1].min())
+    assert lowest[None] > -0.5
+    assert lowest[0.0] == pytest.approx(-0.75, abs=0.08)
+
+
 def test_frames_that_show_nothing_carve_nothing_and_some_have_to_show_it(tmp_path):
     whole = film(icosphere(0.5), torch.linspace(0, 300, 7))
     config = SeedConfig(kind="film", resolution=32, thickness=0)

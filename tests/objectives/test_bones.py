@@ -1,5 +1,6 @@
 """Objectives of bones, flow and features: their values where these are known, and their gradients by differences."""
 
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras, orbit
 from a4d.objectives import build_objectives
 from a4d.objectives.objective import Step
-from a4d.render.mesh import rasterise
+from a4d.render.mesh import rasterise, render_mesh
 from a4d.scenes.articulated.gaussians import ArticulatedGaussians
 from a4d.scenes.gaussians.scene import GaussianScene, GaussianSceneConfig
 from a4d.views import Frames, build_views
@@ -71,7 +72,9 @@ def unevenly_moving() -> ArticulatedGaussians:
     return scene.double()
 
 
-@pytest.mark.parametrize("kind", ["joint-gap", "skinning-entropy", "bone-centring", "warp-cycle", "weight-correction"])
+@pytest.mark.parametrize(
+    "kind", ["joint-gap", "skinning-entropy", "bone-centring", "warp-cycle", "weight-correction", "wandering"]
+)
 def test_gradients_are_those_of_differences(kind: str) -> None:
     scene, asked = unevenly_moving(), objective(kind, points=40)
     frames = film(articulated(120))
@@ -103,6 +106,47 @@ def test_bones_that_move_as_one_open_no_joint_and_close_the_cycle() -> None:
     for kind in ("joint-gap", "warp-cycle"):
         assert float(objective(kind)(step_of(scene))) == pytest.approx(0, abs=1e-9)
         assert float(objective(kind)(step_of(articulated(moving=True)))) > 1e-6
+
+
+@torch.no_grad()
+def test_a_shape_wanders_as_far_as_its_middle_goes() -> None:
+    scene, asked = articulated(), objective("wandering", moments=64)
+    assert float(asked(step_of(scene))) == pytest.approx(0, abs=1e-12)
+    scene.root.network[-1].bias[6:] = torch.tensor([0.3, -0.2, 0.1])
+    assert float(asked(step_of(scene))) == pytest.approx(0, abs=1e-9)
+    # The height of the first wave of its shift along x: the mean square of a sine is a half.
+    scene.root.network[-1].weight[6, 0] = 0.2
+    assert float(asked(step_of(scene))) == pytest.approx(0.2**2 / 2, rel=0.05)
+
+
+def circling(weight: float) -> float:
+    """Metres that a ball's middle wanders, learnt from outlines by a camera that it is begun to go around with."""
+    count, distance, away = 8, 2.6, 0.2
+    views = orbit(360 * torch.arange(count) / count, torch.zeros(count), distance, 40.0, 32, 32)
+    outlines = render_mesh(two_balls(), views).alpha
+    scene = articulated(150, cycles=1)
+    with torch.no_grad():
+        # As much larger as it is farther, it looks the same: away from azimuth 0 is -Z, from 90 degrees -X.
+        scene.means *= (distance + away) / distance
+        scene.log_scales += math.log((distance + away) / distance)
+        scene.root.network[-1].weight[6, 0] = -away
+        scene.root.network[-1].weight[8, scene.config.motion.harmonics] = -away
+    asked, step = objective("wandering"), step_of(scene, film(articulated(20)))
+    learnt = [scene.means, scene.log_scales, scene.root.network[-1].weight]
+    optimiser = torch.optim.Adam(learnt, lr=1e-2)
+    times = torch.arange(count) / count
+    for _ in range(30):
+        optimiser.zero_grad()
+        loss = 4 * (scene.render(views, times).alpha - outlines).square().mean()
+        (loss + weight * asked(step)).backward()
+        optimiser.step()
+    return float(asked(step).detach().sqrt())
+
+
+def test_of_the_ways_that_outlines_leave_open_the_shortest_is_taken() -> None:
+    free, held = circling(0.0), circling(2.0)
+    assert free > 0.12
+    assert held < 0.3 * free
 
 
 def test_a_bone_outside_of_what_it_holds_is_drawn_inside() -> None:
