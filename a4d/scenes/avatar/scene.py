@@ -31,7 +31,7 @@ from a4d.scenes.avatar.branch import PoseBranch
 from a4d.scenes.avatar.config import AvatarConfig
 from a4d.scenes.avatar.gaussians import PosedGaussians, posed_gaussians
 from a4d.scenes.avatar.surface import SurfacePoints, visible_texels, with_own_texture
-from a4d.scenes.avatar.visibility import Visibility, faces_camera
+from a4d.scenes.avatar.visibility import BEHIND, TexelVisibility, faces_camera
 from a4d.scenes.body_scene import BodyScene
 from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
@@ -72,7 +72,7 @@ class AvatarScene(BodyScene):
             self.appearance = AppearanceDecoder(coordinates, config.appearance)
         else:
             self.appearance = AppearanceTable(coordinates, config.branch.channels if config.branch else None)
-        self.visibility = Visibility(len(points))
+        self.visibility = TexelVisibility(len(points))
         self.baked: SurfaceAttributes | None = None
         self._made: dict[tuple[tuple[bool, ...] | None, float | None], SurfaceAttributes] = {}
 
@@ -204,7 +204,7 @@ class AvatarScene(BodyScene):
                 shown = shown[kept]
             render = render_fitted(shown, camera, colours[index : index + 1], self.config.footprint, wants)
             if is_learning:
-                self.visibility.note(shown.means.detach(), kept, camera, render)
+                self.visibility.note(shown.means, camera, render, BEHIND, kept)
             renders.append(replace(render, visible=None))
         return concatenated(renders)
 
