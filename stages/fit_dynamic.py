@@ -215,6 +215,8 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
         scene, frames.seen_by(scene), None if config.sample is None else BACKGROUNDS[config.sample.background]
     )
     judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
+    if "path_mean" in metrics and "motion_followed" not in metrics:
+        work.warn("nothing moves in the frames: a scene that stands still shows them as well")
     return metrics
 
 
