@@ -20,7 +20,7 @@ from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.gaussians import SH_DEGREE_0, Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.rows import rows
-from a4d.geometry.transforms import quaternion_product
+from a4d.geometry.transforms import quaternion_product, rotation_from_quaternion
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
@@ -184,7 +184,8 @@ class ArticulatedGaussians(ArticulatedScene):
             render = render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint, wants)
             if is_learning:
                 behind = BEHIND * self.start_log_scales.amax(1).exp()
-                self.visibility.note(gaussians.means, cameras[chosen], render, behind)
+                normals = rotation_from_quaternion(gaussians.quaternions)[..., 2]
+                self.visibility.note(gaussians.means, cameras[chosen], render, behind, normals=normals)
             return render
 
         return self._drawn(draw, len(cameras), times)

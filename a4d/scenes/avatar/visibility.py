@@ -42,10 +42,16 @@ class TexelVisibility(Visibility):
         self._stand_ins: tuple[Tensor, Tensor] | None = None
 
     def note(
-        self, points: Tensor, cameras: Cameras, render: Render, behind: Tensor | float, kept: Tensor | None = None
+        self,
+        points: Tensor,
+        cameras: Cameras,
+        render: Render,
+        behind: Tensor | float,
+        kept: Tensor | None = None,
+        normals: Tensor | None = None,
     ) -> None:
         """Count views; see `Visibility.note`."""
-        super().note(points, cameras, render, behind, kept)
+        super().note(points, cameras, render, behind, kept, normals)
         self._stand_ins = None
 
     def filled(self, attributes: SurfaceAttributes, points: SurfacePoints) -> SurfaceAttributes:
