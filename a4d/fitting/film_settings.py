@@ -19,10 +19,16 @@ class Otherwise(Config):
     rates: dict[str, Number] = Field(default={}, description="of groups of the optimiser that have none")
 
 
+class OtherwiseBegun(Otherwise):
+    """The same where the first guess of the shape is made otherwise, too."""
+
+    seed: Spec = Field(default={}, description="of the first guess of the shape")
+
+
 class Lacking(Config):
     """What is different for films that say less than they might."""
 
-    unrepeated: Otherwise = Field(default=Otherwise(), description="where the motion does not repeat")
+    unrepeated: OtherwiseBegun = Field(default=OtherwiseBegun(), description="where the motion does not repeat")
     one_sided: Otherwise = Field(default=Otherwise(), description="where the film, or each pose, is of one side")
     strayed: Otherwise = Field(default=Otherwise(), description="where cameras were found by the subject alone")
 

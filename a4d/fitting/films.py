@@ -8,10 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from a4d.config import Number, Spec, overlaid, unknown_key
+from a4d.config import Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.contents.frames import has_approximate_cameras
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
-from a4d.fitting.film_hull import likeliest_moment
 from a4d.fitting.film_settings import FilmFitting, Otherwise
 from a4d.fitting.seed_settings import SeedConfig
 from a4d.fitting.seeds import degrees_seen, make_seed, shown
@@ -102,7 +101,7 @@ def of_its_cycles(
     """The settings for a film whose motion repeats so often, which is found where they do not say it.
 
     Where it repeats, the first guess is the shape of one pose, which is seen from several sides if the camera went
-    around. Where it does not, it is that of one moment, which all other frames bound.
+    around. Where it does not, it is made of all frames.
 
     Args:
         config: complete, with a seed.
@@ -129,33 +128,20 @@ def of_its_cycles(
     fitted = Repeating(config.changed(scene={**scene, CYCLES: facts[CYCLES]}), config.seed, frames, facts)
     if facts[CYCLES]:
         return _begun_at_one_pose(fitted, facts[CYCLES])
-    fitted = replace(fitted, config=_otherwise(fitted.config, config.lacking.unrepeated, "unrepeated"))
-    return _begun_at_one_moment(fitted)
+    others = config.lacking.unrepeated
+    seed = parse(SeedConfig, overlaid(plain(config.seed), others.seed), "lacking.unrepeated.seed")
+    return replace(fitted, config=_otherwise(fitted.config, others, "unrepeated"), seed=seed)
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:
     """The same with a first guess, and frames to begin with, of the pose that the silhouettes tell best."""
     time, chosen = frames_of_one_pose(fitted.frames, cycles, fitted.seed.radius)
-    return replace(fitted, config=_begun_around(fitted.config, time, cycles), frames=fitted.frames.subset(chosen))
-
-
-def _begun_at_one_moment(fitted: Repeating) -> Repeating:
-    """The same with a first guess, and frames to begin with, of one moment's pose, which never comes again."""
-    if fitted.seed.kind != "film" or fitted.seed.moment is not None:
-        return fitted
-    moment = likeliest_moment(fitted.frames, fitted.seed)
-    seed = fitted.seed.model_copy(update={"moment": moment})
-    return replace(fitted, config=_begun_around(fitted.config, moment, 1.0), seed=seed)
-
-
-def _begun_around(config: Fitting, time: float, cycles: float) -> Fitting:
-    """The settings with views around a pose, where they are, around one that is there at a time."""
     begun = {"time": time, CYCLES: cycles}
     views = {
         name: {**spec, "around": {**spec["around"], **begun}} if spec.get("around") else spec
-        for name, spec in config.views.items()
+        for name, spec in fitted.config.views.items()
     }
-    return config.changed(views=views)
+    return replace(fitted, config=fitted.config.changed(views=views), frames=fitted.frames.subset(chosen))
 
 
 def _otherwise(config: Fitting, others: Otherwise, name: str) -> Fitting:

@@ -31,9 +31,6 @@ class SeedConfig(Config):
     tolerated: float = Field(
         default=0.0, ge=0, lt=1, description="share of the views that may see past a part of the hull: of what moves"
     )
-    moment: float | None = Field(
-        default=None, ge=0, le=1, description="time of the pose that a film's hull is of; of all frames if not given"
-    )
     file: Path | None = Field(default=None, description="a mesh that has the shape which the picture shows")
     prior: str | None = Field(default=None, description="the model that makes a shape of the picture")
     options: dict[str, Any] = Field(default={}, description="of that model, in place of the catalogue's")

@@ -13,7 +13,6 @@ from a4d.contents.assets import still_asset
 from a4d.contents.bodies import has_tracked_body, load_tracked_body
 from a4d.contents.frames import load_depth
 from a4d.errors import InvalidInputError, MissingInputError
-from a4d.fitting.film_hull import COARSE, carved, film_hull
 from a4d.fitting.seed_settings import SeedConfig, ShapeConfig, shape_model
 from a4d.fitting.shapes import placed_in_picture, read_shape
 from a4d.geometry.assets.placement import normalising
@@ -23,7 +22,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import cylinder, icosphere
 from a4d.geometry.reconstruction.colouring import colour_from_view
 from a4d.geometry.reconstruction.inflation import InflationSettings, inflate
-from a4d.geometry.reconstruction.visual_hull import Occupancy, surface_colours
+from a4d.geometry.reconstruction.visual_hull import Occupancy, surface_colours, visual_hull
 from a4d.geometry.transforms import transform_points
 from a4d.intake.mesh_views import orientation_of
 from a4d.io.assets.asset_reader import read_asset
@@ -52,8 +51,14 @@ a shark and another fox. The largest angle between two directions does not tell:
 it sees from before by 3 %, and from its side by 13 %.
 """
 
-WIDE = 128
-"""Pixels along the longer side of the outline whose size is compared with that of a coarse hull."""
+COARSE, WIDE = 64, 128
+"""Cells along the cube, and pixels along the longer side, of the hull and the outline whose sizes are compared."""
+
+OUTLINE = 1024
+"""Pixels of the longer side of outlines that carve a hull, which are all held at once: a cell is wider than theirs."""
+
+FRAMED = 0.5
+"""Share of a film's views that have each part of its subject in their frame: frames that cut it off are left out."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,14 @@ def hull_seed(train: Frames, radius: float, resolution: int, tolerated: float = 
     Raises:
         InvalidInputError: the outlines leave nothing.
     """
-    return _painted(carved(train, radius, resolution, tolerated), train, radius)
+    return _painted(_hull(train, radius, resolution, tolerated), train, radius)
+
+
+def _hull(train: Frames, radius: float, resolution: int, tolerated: float, framed: float = 0.0) -> Occupancy:
+    masks = Made(len(train), lambda index: train.reduced(index, OUTLINE)[0][..., 3])
+    cameras = [train.reduced(index, OUTLINE)[1] for index in range(len(train))]
+    bounds = torch.tensor([[-radius] * 3, [radius] * 3])
+    return visual_hull(masks, cameras, bounds, resolution, tolerated, framed)
 
 
 def _painted(hull: Occupancy, train: Frames, radius: float) -> Seed:
@@ -151,7 +163,8 @@ def _filmed(known: Known) -> Seed:
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
     if not _is_bounded(train, config):
         return _blown_up(replace(known, frames=train), _widest(train))
-    return _painted(film_hull(train, config, config.resolution), train, config.radius)
+    hull = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED)
+    return _painted(hull.largest_part(), train, config.radius)
 
 
 def shown(frames: Frames) -> Frames:
@@ -173,7 +186,7 @@ def _is_bounded(train: Frames, config: SeedConfig) -> bool:
     rgba, camera = train.reduced(_widest(train), WIDE)
     try:
         outline = inflate(rgba[..., 3], camera, settings=InflationSettings(thickness=config.thickness))
-        hull = film_hull(train, config, COARSE)
+        hull = _hull(train, config.radius, COARSE, config.tolerated, FRAMED).largest_part()
     except InvalidInputError:
         return False
     return hull.volume <= BLOATED * outline.volume
