@@ -5,7 +5,7 @@
 #        [--joints FILE] [--profile compact|paper] [--weights NAME=PATH[,NAME=PATH]...] [--accept]
 # FILM is a film, or a folder of its frames with cameras and times. Its subject is cut out, unless --masks brings the masks of its
 # frames; the cameras of --cameras, a transforms.json or a COLMAP folder, see it from where it stands still, else its pose is
-# estimated frame by frame, and compact learns by a coarse fit how far these poses are off. compact (the default without CUDA)
+# estimated frame by frame, and compact learns beside the shape how far these poses are off. compact (the default without CUDA)
 # reconstructs the film by Gaussians and bones and asks no prior. paper fits a field of signed distances and bones on a GPU, and
 # asks MVDream what the film does not show (`a4d weights fetch mvdream-2.1`); --subject says in words what the film shows. With
 # --generate "a squirrel" the same bones then carry what that text says, which needs paper. --motion gives either another motion: a
@@ -14,7 +14,7 @@
 # (preprocess), no camera makes one shape of them or several do (estimate-pose), the model misses the film (fit-dynamic,
 # distill) or its skeleton the model (export). --accept goes on with all of these, each of them said.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
-# A4D_ESTIMATE_POSE, A4D_COARSE, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, A4D_EXPORT to both exports
+# A4D_ESTIMATE_POSE, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, A4D_EXPORT to both exports
 # where --motion gives two. --name, --from and --stem are the recipe's own there.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -51,11 +51,6 @@ run a4d preprocess "$film" --config "$settings" ${masks:+--masks "$masks"} ${wei
 stage estimate-pose ${cameras:+--cameras "$cameras" --moving} $method $accept
 followed=""
 [ -d "$name/flow" ] || followed="--set without=[flow]"
-if [ -n "$method" ] && has_section coarse; then
-  # Cameras that were found are some degrees off, and so is the hull that the fit begins with.
-  run a4d fit-dynamic "$name" --config "$settings" --name coarse $followed --accept ${A4D_OPTIONS:-} ${A4D_COARSE:-}
-  run a4d estimate-pose "$name" --name learnt --from coarse
-fi
 fit fit-dynamic --name "$scene" ${subject:+--prompt "$subject"} $followed
 model="$scene"
 if [ -n "$generate" ]; then

@@ -15,7 +15,6 @@ from a4d.workspace.workspace import Workspace
 
 APPLIES = {
     "cameras": ("import", "body"),
-    "from_scene": ("scene",),
     "tracks": ("tracker",),
     "person": ("tracker",),
     "smpl": ("tracker", "people"),
@@ -31,7 +30,6 @@ APPLIES = {
 
 REMEDIES = {
     "cameras": "Leave one of them out; a source that brings cameras of its own keeps those",
-    "from_scene": "Leave one of them out",
     "tracks": "Leave one of them out",
     "azimuth": "Place the canonical camera by --elevation, or imported ones in their own program",
     "elevation": "Imported cameras and a body's tell it themselves",
@@ -58,8 +56,6 @@ def run(work: Transaction, config: PoseSettings, runtime: Runtime) -> dict[str, 
         return {"cameras": len(read_transforms(path)), "method": "given"}
     if method == "import" and config.cameras is None:
         raise UsageError("--method import needs the cameras", "Give --cameras transforms.json or a COLMAP folder")
-    if method == "scene" and config.from_scene is None:
-        raise UsageError("--method scene needs the scene", "Give --from SCENE")
     if method == "body":
         from a4d.intake.fitted_body import estimate_body
 
@@ -77,8 +73,6 @@ def _method(workspace: Workspace, config: PoseSettings) -> str:
 
     if config.method != "auto":
         return config.method
-    if config.from_scene is not None:
-        return "scene"
     if config.tracks is not None:
         return "tracker"
     source = workspace.metadata.source
@@ -95,9 +89,8 @@ def _require_applicable(config: PoseSettings, method: str) -> None:
         if method in methods or getattr(config, name) == PoseSettings.model_fields[name].default:
             continue
         meant = " or ".join(f"--method {each}" for each in methods if each != "people")
-        option = name.removesuffix("_scene")
         raise UsageError(
-            f"--{option} applies to {meant}, and the cameras are those of --method {method}", REMEDIES.get(name, FOLLOW)
+            f"--{name} applies to {meant}, and the cameras are those of --method {method}", REMEDIES.get(name, FOLLOW)
         )
 
 
@@ -105,7 +98,7 @@ def defaults(workspace: Workspace, asked: Mapping[str, Any]) -> dict[str, Any]:
     """A body where keypoints were found, seen by the lens of a phone; that of other methods frames a subject."""
     from a4d.io.keypoints import KEYPOINTS_FILE
 
-    says_how = asked.get("method", "auto") != "auto" or any(map(asked.get, ("cameras", "tracks", "from_scene")))
+    says_how = asked.get("method", "auto") != "auto" or any(map(asked.get, ("cameras", "tracks")))
     if says_how or not (workspace.path / KEYPOINTS_FILE).is_file():
         return {"fov": LONGER_SIDE} if asked.get("method") == "body" else {}
     return {"method": "body", "fov": LONGER_SIDE}
@@ -121,29 +114,18 @@ def inputs(workspace: Workspace, config: PoseSettings) -> list[Path]:
     if fits or config.tracks is not None or (source is not None and source.kind == "capture"):
         given += [Path(config.body)] if Path(config.body).is_file() else []
     keypoints = [workspace.path / KEYPOINTS_FILE] if fits else []
-    if config.from_scene is not None:
-        given += [workspace.path / "transforms.json", workspace.scene(config.from_scene)]
     return [workspace.path / "images", *keypoints, *given]
-
-
-def outdated(workspace: Workspace, config: PoseSettings, outputs: list[str]) -> list[str]:
-    """Cameras that a scene has learnt are not there any more where another run has written those that it began with."""
-    from a4d.workspace.fitted_cameras import was_fitted_to_present
-
-    if config.from_scene is None or not was_fitted_to_present(workspace, workspace.scene(config.from_scene)):
-        return []
-    return [f"transforms.json has the cameras that '{config.from_scene}' was fitted to"]
 
 
 STAGE = Stage(
     name="estimate-pose",
-    summary="Find the camera of every image: canonical, imported, by structure from motion, or as a scene has learnt.",
+    summary="Find the camera of every image: canonical, imported, or by structure from motion.",
     example="a4d estimate-pose photos.a4d --method colmap",
     config=PoseSettings,
     run=run,
     inputs=inputs,
     defaults=defaults,
-    outdated=outdated,
     needs=("preprocess",),
     writes=("transforms.json", "points.ply", "images", "body.npz"),
+    code_version=2,
 )

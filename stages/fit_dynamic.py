@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from a4d.config import Spec, overlaid, parse
+from a4d.config import Spec
 from a4d.errors import ConfigError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
+from a4d.fitting.film_settings import FilmFitting
+from a4d.fitting.films import begin_film, may_repeat
 from a4d.fitting.pace import Pace, paced
-from a4d.fitting.repetition import Otherwise, may_repeat
 from a4d.fitting.sample_settings import BACKGROUNDS, SampleConfig
-from a4d.fitting.seed_settings import SeedConfig
 from a4d.fitting.settings import Fitting, complete_fitting, profile_values
 from a4d.fitting.stage import FittingStage
 from a4d.memory import PICTURE_PIXEL, Demand
@@ -69,11 +70,13 @@ GATES_OF_BONES = (
         "the film sees its subject from within {value:.0f} degrees: depth is a guess, and what lies behind is made up",
         at_least=True,
     ),
+    Gate("strayed_degrees", 15, math.inf, "cameras were found {value:.0f} degrees off: so is, perhaps, what they see"),
+    Gate("strayed_share", 0.2, math.inf, "cameras were found off by {value:.0%} of their distance to the subject"),
 )
 """The same of a shape and bones that nobody knew before, from a single camera."""
 
 
-class FitDynamic(Fitting):
+class FitDynamic(FilmFitting):
     """Everything that decides a moving scene; a profile fills in what is not given."""
 
     from_scene: str | None = Field(default=None, description="static scene of the subject; new Gaussians if not given")
@@ -81,21 +84,8 @@ class FitDynamic(Fitting):
         default=None, description="which rendered animation, by name or number; the first if not given"
     )
     sample: SampleConfig | None = Field(default=None, description="a prior that makes the video, instead of the frames")
-    seed: SeedConfig | None = Field(
-        default=None, description="the shape of a film's subject, where neither a mesh nor a static scene says it"
-    )
     cycles: float | None = Field(
         default=None, ge=0, le=1000, description="how often the motion repeats, 0 for never; found if not given"
-    )
-    unrepeated: Otherwise = Field(default=Otherwise(), description="what is different where it does not repeat")
-    partly_seen: Otherwise = Field(
-        default=Otherwise(), description="what is different where the film never goes to some sides of its subject"
-    )
-    one_sided: Otherwise = Field(
-        default=Otherwise(), description="what is different where the film, or each pose, is of one side"
-    )
-    strayed: Spec = Field(
-        default={}, description="what of the optimiser is different where cameras were found by the subject alone"
     )
     pace: Pace | None = Field(default=None, description="steps per moment, for schedules that count in moments")
     moments: int = Field(
@@ -138,8 +128,6 @@ def complete(config: FitDynamic) -> FitDynamic:
     Raises:
         UsageError: a prior is to make the video, but nobody says of what; or the scene's motion cannot repeat.
     """
-    from a4d.optimisers import OptimiserConfig
-
     if config.sample is not None and not (config.sample.prompt or config.prompt):
         raise UsageError("the motion that the prior should make has no words", "Give --prompt 'a fox is running'")
     if config.pace is not None:
@@ -153,9 +141,7 @@ def complete(config: FitDynamic) -> FitDynamic:
                 f"--cycles: the motion of a scene of kind '{config.scene.get('kind')}' is no cycle", "Leave it out"
             )
         config = config.model_copy(update={"scene": {**config.scene, "cycles": config.cycles}})
-    config = complete_fitting(_of_its_length(config))
-    parse(OptimiserConfig, overlaid(config.optimiser, config.strayed), "strayed")
-    return config
+    return complete_fitting(_of_its_length(config))
 
 
 def _of_its_length(config: FitDynamic) -> FitDynamic:
@@ -204,25 +190,19 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     """
     from a4d.evaluation.following import figures_of_motion
     from a4d.fitting.fitting import fit
-    from a4d.fitting.repetition import of_its_cycles
     from a4d.fitting.sampled_views import sampled_frames
-    from a4d.fitting.seeds import degrees_seen, make_seed, seed_at_rest, shown
+    from a4d.fitting.seeds import seed_at_rest
     from a4d.fitting.start import observed_clip, require_another_name
     from a4d.randomness import generator
 
     require_another_name(work, config)
     draws, place, facts = generator(runtime.seed, "begin"), placement(config, runtime), dict[str, Any]()
-    kind = None if config.from_scene else config.seed
-    if kind is not None:
-        frames, found = observed_clip(work.workspace, config.clip), _found_cameras(work.workspace)
-        config = _as_learnt(config, found)
-        others = config.unrepeated, config.partly_seen, config.one_sided
-        repeating = of_its_cycles(config, kind, *others, frames, runtime.console, are_cameras_found=bool(found))
-        facts = repeating.facts | {"seen_degrees": degrees_seen(shown(frames))}
-        config = config.changed(scene=repeating.scene, views=repeating.views, objectives=repeating.objectives)
-        if found:
-            config = config.changed(optimiser=overlaid(config.optimiser, config.strayed))
-        scene = _choice(config).begin(make_seed(work.workspace, repeating.frames, repeating.seed, place), draws)
+    fitted: Fitting = config
+    if config.seed is not None and not config.from_scene:
+        frames = observed_clip(work.workspace, config.clip)
+        begun = begin_film(work.workspace, config, frames, place, runtime.console)
+        fitted, facts = begun.config, begun.facts
+        scene = _choice(fitted).begin(begun.seed, draws)
     else:
         seed = seed_at_rest(work.workspace, config.from_scene, config.clip)
         scene = _choice(config).begin(seed, draws)
@@ -230,29 +210,17 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
             frames = observed_clip(work.workspace, config.clip, may_stand_still=seed.body is not None)
         else:
             frames = sampled_frames(work, scene, config.sample, config.prompt or "", place, runtime)
-    metrics = facts | fit(work, config, scene, frames, runtime)
+    metrics = facts | fit(work, fitted, scene, frames, runtime)
     metrics |= figures_of_motion(
         scene, frames.seen_by(scene), None if config.sample is None else BACKGROUNDS[config.sample.background]
     )
     judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
+    if "path_mean" in metrics and "motion_followed" not in metrics:
+        work.warn("nothing moves in the frames: a scene that stands still shows them as well")
     return metrics
 
 
-def _found_cameras(workspace: Workspace) -> dict[str, Any]:
-    """What is known of cameras that were found by the subject itself, some degrees off, or learnt from such."""
-    records = [record for record in workspace.read_records().values() if record.stage == "estimate-pose"]
-    posed = max(records, key=lambda record: record.finished, default=None)
-    return posed.metrics if posed is not None and posed.metrics.get("method") in ("object", "scene") else {}
-
-
-def _as_learnt(config: FitDynamic, found: Mapping[str, Any]) -> FitDynamic:
-    """The settings with the number of cycles, if any, with which cameras were learnt: another would contradict them."""
-    if not found.get("cycles") or (config.scene or {}).get("cycles", 0) is not None:
-        return config
-    return config.changed(scene={**(config.scene or {}), "cycles": found["cycles"]})
-
-
-def _choice(config: FitDynamic) -> SceneChoice:
+def _choice(config: Fitting) -> SceneChoice:
     choice = config.resolved.scene
     assert choice is not None
     return choice

@@ -232,18 +232,16 @@ def _compare_views(
     from a4d.evaluation.pose_refinement import refine_poses
     from a4d.evaluation.views import chosen_frames, compare_views
     from a4d.scenes.protocols import is_moving
-    from a4d.workspace.fitted_cameras import was_fitted_to_present
 
     own, name = judged
     names = chosen_judges(options.judges)
     judges = load_judges(names, options.text or (), parse_overrides(options.weights or ()), device)
-    folder, frames = own.scene(name), load_frames(truth)
-    scene = load_scene(folder, device)
+    scene, frames = load_scene(own.scene(name), device), load_frames(truth)
     if truth.metadata.asset is not None and frames.times is not None and not is_moving(scene):
         # A still scene of an animated mesh is of its first moment, and owes the others nothing.
         frames = frames.at(0)
-    if own.path.resolve() == truth.path.resolve() and was_fitted_to_present(own, folder) is not False:
-        # What lens a scene has learnt, and how cameras stray, is that of the cameras that it was fitted to.
+    if own.path.resolve() == truth.path.resolve():
+        # What lens a scene has learnt, and how cameras stray, is that of its own film.
         frames = frames.seen_by(scene)
     scene, facts = _posed(scene, own, truth, options.poses)
     if options.refine_poses:

@@ -52,6 +52,16 @@ def load_frames(workspace: Workspace, clip: str | None = None) -> Frames:
     return Frames(rgba, cameras, times, names, splits, read_channels(workspace, capture, indices), recent)
 
 
+def has_approximate_cameras(workspace: Workspace) -> bool:
+    """Whether the cameras are some degrees off, as those are that were found by the subject alone.
+
+    Raises:
+        MissingInputError: there are no cameras yet.
+    """
+    path = workspace.require("transforms.json", f"Run `a4d estimate-pose {workspace.argument}` first")
+    return read_transforms(path, CaptureChoice(unseen=True)).are_approximate
+
+
 def training_cameras(workspace: Workspace, most: int) -> tuple[Cameras, ...]:
     """Single cameras of frames that scenes are fitted to, as many as are there; none where there are no cameras yet.
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a4d.errors import MissingInputError
 from a4d.estimation.silhouettes import LEVEL, PARTNERS, Silhouettes, silhouettes
 from a4d.views import Frames
 
@@ -164,16 +163,11 @@ def frames_of_one_pose(frames: Frames, cycles: float, radius: float) -> tuple[fl
     """The time of the pose that others of its phase explain best, and the frames nearest to it, of several cycles.
 
     Args:
-        frames: of a clip, with masks as alpha; those to train on are looked at.
+        frames: of a clip, with masks as alpha; those to train on are looked at, of which one shows something.
         cycles: how often the motion repeats.
         radius: metres, of the ball around the origin in which the subject stays.
-
-    Raises:
-        MissingInputError: none of them shows anything.
     """
     indices = _showing(frames)
-    if not indices:
-        raise MissingInputError("no frame shows the film's subject", "Run `a4d preprocess` with --matting or --mask")
     seen = silhouettes(frames, _spread(indices, MOST_POSES), radius)
     # Errors of neighbours in time say the same with another noise.
     errors = np.convolve(np.pad(seen.errors(cycles), 1, mode="edge"), np.ones(3) / 3, mode="valid")

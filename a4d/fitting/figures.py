@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from a4d.estimation.objects.courses import angles
 from a4d.evaluation.picture import figures_of_picture
 from a4d.evaluation.views import compare_views
 from a4d.framing import Crop
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import deformation_energy
+from a4d.geometry.transforms import invert_rigid
 from a4d.io.pictures.images import read_image
 from a4d.render.shading import decode_srgb
 from a4d.scenes.protocols import Deforming, Lensed, has_mesh, is_moving
@@ -103,5 +105,29 @@ def lens(scene: Scene, frames: Frames | None) -> dict[str, float]:
     """How many times as long a scene found the lens of its frames as their cameras say; empty where it is the same."""
     if frames is None or not isinstance(scene, Lensed):
         return {}
-    found, said = (float(each.cameras[0].intrinsics[0, 0]) for each in (frames.seen_by(scene), frames))
+    said, found = (float(cameras[0].intrinsics[0, 0]) for cameras in _both(scene, frames))
     return {} if found == said else {"focal_scale": found / said}
+
+
+def course(scene: Scene, frames: Frames | None) -> dict[str, float]:
+    """How far a scene found its frames' cameras from where they are said to be; empty where it turned none of them.
+
+    Returns:
+        means over the frames: `strayed_degrees`, by how much cameras are turned; and `strayed_share`, by how much the
+        world's origin is shifted before them, as a share of its distance.
+    """
+    if frames is None or not isinstance(scene, Lensed):
+        return {}
+    said, found = (torch.cat([each.world_from_camera for each in cameras]).double() for cameras in _both(scene, frames))
+    if torch.equal(said[:, :3, :3], found[:, :3, :3]):
+        return {}
+    turned = angles((said[:, :3, :3].transpose(1, 2) @ found[:, :3, :3]).numpy())
+    before, after = (invert_rigid(each)[:, :3, 3] for each in (said, found))
+    before = before * lens(scene, frames).get("focal_scale", 1.0)
+    shifted = (after - before).norm(dim=-1) / before.norm(dim=-1)
+    return {"strayed_degrees": float(turned.mean()), "strayed_share": float(shifted.mean())}
+
+
+def _both(scene: Lensed, frames: Frames) -> tuple[list[Cameras], list[Cameras]]:
+    """The cameras of frames as they are said, and as a scene has learnt them."""
+    return frames.cameras, frames.seen_by(scene).cameras

@@ -107,7 +107,7 @@ def _blown_up(known: Known, index: int) -> Seed:
     rgba, camera = known.frames.rgba[index], known.frames.cameras[index]
     settings = InflationSettings(thickness=known.config.thickness)
     mesh = inflate(rgba[..., 3], camera, load_depth(known.workspace, known.frames.names[index]), settings)
-    return Seed(mesh=colour_from_view(mesh, rgba, camera))
+    return Seed(mesh=colour_from_view(mesh, rgba, camera), is_bounded=False)
 
 
 def _given(known: Known) -> Seed:
@@ -162,7 +162,7 @@ def _filmed(known: Known) -> Seed:
     train, config = shown(known.frames), known.config
     if all(float(rgba[..., 3].min()) > 0.5 for rgba in train.rgba):
         raise MissingInputError("nothing says what of the film is its subject", "Run `a4d preprocess` with --matting")
-    if not is_bounded(train, config):
+    if not _is_bounded(train, config):
         return _blown_up(replace(known, frames=train), _widest(train))
     if config.limbs is not None and degrees_seen(train) >= AROUND:
         return _painted(_limbed(train, config, config.limbs), train, config.radius)
@@ -191,13 +191,8 @@ def shown(frames: Frames) -> Frames:
     return frames.subset(indices)
 
 
-def is_bounded(train: Frames, config: SeedConfig) -> bool:
-    """Whether outlines bound their subject in depth: they are from all sides, or their hull is small enough.
-
-    Args:
-        train: the pictures with their cameras.
-        config: how a hull of them is carved, and an outline blown up.
-    """
+def _is_bounded(train: Frames, config: SeedConfig) -> bool:
+    """Whether outlines bound their subject in depth: they are from all sides, or their hull is small enough."""
     if degrees_seen(train) >= AROUND:
         return True
     rgba, camera = train.reduced(_widest(train), WIDE)

@@ -12,7 +12,6 @@ from a4d.scenes.protocols import Lensed
 from a4d.scenes.scene import Scene
 from a4d.scenes.seed import Seed
 from a4d.views import Frames
-from a4d.workspace.fitted_cameras import was_fitted_to_present
 from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
@@ -43,8 +42,8 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
     if config.from_scene:
         folder = workspace.scene(config.from_scene)
         scene = begin_from(load_scene(folder), config.scene, draws)
-        if isinstance(scene, Lensed) and was_fitted_to_present(workspace, folder) is False:
-            # What it has learnt is how other cameras stray.
+        if isinstance(scene, Lensed) and not folder.resolve().is_relative_to(workspace.path.resolve()):
+            # What it has learnt of cameras is that of another film.
             scene.forget_cameras()
         return scene
     choice = config.resolved.scene

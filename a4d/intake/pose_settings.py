@@ -19,14 +19,11 @@ LONGER_SIDE = 60.0
 class PoseSettings(Config):
     """Which method finds the cameras, and the canonical camera where there is nothing to find."""
 
-    method: Literal["auto", "canonical", "import", "colmap", "tracker", "body", "object", "scene"] = Field(
+    method: Literal["auto", "canonical", "import", "colmap", "tracker", "body", "object"] = Field(
         default="auto",
         description="canonical: one camera at the front; import: from --cameras; colmap: structure from motion; "
         "tracker: a person's poses and the camera from --tracks; body: a person's poses by the frames' keypoints; "
-        "object: around anything that may move, by its silhouettes; scene: as the scene of --from has learnt them",
-    )
-    from_scene: str | None = Field(
-        default=None, description="scene that was fitted to the film and has learnt how its cameras stray"
+        "object: around anything that may move, by its silhouettes",
     )
     cameras: Path | None = Field(default=None, description="a transforms.json or COLMAP model of the same images")
     azimuth: float = Field(

@@ -15,7 +15,6 @@ import torch
 from a4d.errors import QualityError, UsageError
 from a4d.geometry.cameras import orbit
 from a4d.intake.imported_tracks import import_tracks
-from a4d.intake.learnt_cameras import take_learnt
 from a4d.intake.pose_settings import PoseSettings
 from a4d.intake.taken_images import as_taken_in, film_times, showing, staged_names, taken_images, with_splits
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
@@ -129,7 +128,6 @@ METHODS: dict[str, Callable[[Transaction, PoseSettings], dict[str, Any]]] = {
     "import": import_cameras,
     "colmap": reconstruct,
     "tracker": import_tracks,
-    "scene": take_learnt,
 }
 
 

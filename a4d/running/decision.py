@@ -64,7 +64,7 @@ def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: 
             "Keep it and choose --name for another result, or replace it with --force",
         )
     findings = examine(workspace, record, records)
-    stale = [*input_changes(record, plan.inputs, records), *(f"{path} was removed" for path in findings.missing)]
+    stale = [*input_changes(record, plan.inputs), *(f"{path} was removed" for path in findings.missing)]
     if stage.outdated is not None:
         stale += stage.outdated(workspace, parse(stage.config, plan.config), [item.path for item in record.outputs])
     if record.code_version != plan.code_version:

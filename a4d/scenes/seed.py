@@ -35,6 +35,7 @@ class Seed:
         footprint: metres that a pixel was wide with which they were fitted, or None where nobody knows.
         outline_iou: overlap of the mesh's outline and the picture's that it was brought to, in [0, 1], or None.
         body: that was followed through the frames, or None.
+        is_bounded: the pictures bound the shape in depth; else how deep it is, is a guess.
     """
 
     mesh: Mesh | None = None
@@ -47,6 +48,7 @@ class Seed:
     footprint: float | None = None
     outline_iou: float | None = None
     body: TrackedBody | None = None
+    is_bounded: bool = True
 
     @property
     def has_shape(self) -> bool:

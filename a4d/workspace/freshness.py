@@ -41,7 +41,7 @@ def examine(workspace: Workspace, record: Record, records: Mapping[str, Record])
     changed = [item.path for item in outputs if not is_as_recorded(root / item.path, item)]
     missing = [path for path in changed if not (root / path).is_file()]
     return Findings(
-        inputs=input_changes(record, [*stamps_of(root, inside, known), *_seen_outside(record)], records),
+        inputs=input_changes(record, [*stamps_of(root, inside, known), *_seen_outside(record)]),
         missing=missing,
         edited=[path for path in changed if path not in missing],
     )
@@ -58,30 +58,15 @@ def _seen_outside(record: Record) -> list[FileStamp]:
     return seen
 
 
-def made_from(record: Record, records: Mapping[str, Record]) -> list[Record]:
-    """The later runs that read what a run wrote, or what one of these wrote, in the order in which they finished."""
-    found, written = [], _contents(record.outputs)
-    for other in sorted(records.values(), key=lambda each: each.finished):
-        if other.finished > record.finished and written & _contents(other.inputs):
-            found.append(other)
-            written |= _contents(other.outputs)
-    return found
-
-
-def _contents(stamps: Sequence[FileStamp]) -> set[tuple[str, str]]:
-    return {(item.path, item.sha256) for item in stamps}
-
-
-def input_changes(record: Record, present: Sequence[FileStamp], records: Mapping[str, Record]) -> list[str]:
+def input_changes(record: Record, present: Sequence[FileStamp]) -> list[str]:
     """What happened to the inputs since.
 
     Files outside the workspace count by their content, so that they may be moved. An input that the run itself
-    wrote, as a stage that completes a file does, counts as it left it; so does one that was written by what was made
-    from its result, as by cameras that a scene has learnt.
+    wrote, as a stage that completes a file does, counts as it left it.
     """
     before = {item.path: item.sha256 for item in record.inputs}
     now = {item.path: item.sha256 for item in present}
-    own = set[tuple[str, str]]().union(*(_contents(run.outputs) for run in (record, *made_from(record, records))))
+    own = {item.path: item.sha256 for item in record.outputs}
     changes = []
     for path in {**before, **now}:
         if Path(path).is_absolute():
@@ -89,6 +74,6 @@ def input_changes(record: Record, present: Sequence[FileStamp], records: Mapping
                 changes.append(f"{path} changed")
         elif path not in now:
             changes.append(f"{path} is gone")
-        elif now[path] != before.get(path) and (path, now[path]) not in own:
+        elif now[path] not in (before.get(path), own.get(path)):
             changes.append(f"{path} {'changed' if path in before else 'is new'}")
     return changes

@@ -1,11 +1,11 @@
 """Animals from one orbiting camera that nobody tells: what `articulated.py` scores, with cameras found from the film.
 
 python tests/bench/articulated_poses.py DATA [fox horse shark] [--cycles 5] [--turns 2] [--frames 60] [--size 160]
-    [--once] [--films FOLDER] [--set KEY=VALUE]...
+    [--films FOLDER] [--set KEY=VALUE]...
 
-The film has masks and its field of view is told. `estimate-pose --method object` finds the cameras, a coarse fit learns
-how they stray (but for --once), the recipe fits the scene, and one similarity brings the truth to it. Printed is also
-by how many degrees turns between frames are wrong, of cameras that the scene begins with and as it has learnt them.
+The film has masks and its field of view is told. `estimate-pose --method object` finds the cameras, the recipe fits the
+scene and learns how they stray, and one similarity brings the truth to it. Printed is also by how many degrees turns
+between frames are wrong, of cameras that the scene begins with and as it has learnt them.
 """
 
 from __future__ import annotations
@@ -138,7 +138,6 @@ def main() -> None:
     parser.add_argument("--turns", type=float, default=2)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--once", action="store_true", help="fit to the cameras as they were found")
     parser.add_argument("--films", type=Path, default=None, help="keep the films there")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     options = parser.parse_args()
@@ -153,9 +152,6 @@ def main() -> None:
             began = time.process_time()
             run("preprocess", "untold.png", "--config", RECIPE, "--force", "-q")
             run("estimate-pose", "untold.a4d", "--method", "object", "--fov", articulated.FOV, "--force", "-q")
-            if not options.once:
-                run("fit-dynamic", "untold.a4d", "--name", "coarse", "--config", RECIPE, "--force", "-q")
-                run("estimate-pose", "untold.a4d", "--name", "learnt", "--from", "coarse", "--force", "-q")
             settings = [part for each in options.settings for part in ("--set", each)]
             run("fit-dynamic", "untold.a4d", "--config", RECIPE, *settings, "--force", "-q")
             print(f"{animal}: {time.process_time() - began:.0f} s of processor time")

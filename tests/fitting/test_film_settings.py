@@ -1,16 +1,19 @@
-"""What a film is fitted with that says less than it might: without repetition, or with poses from one side alone."""
+"""What a film is fitted with that says less than it might: without repetition, from one side, or without cameras."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
 from a4d.config import Spec
-from a4d.fitting import repetition
-from a4d.fitting.repetition import Otherwise, Repeating, of_its_cycles
-from a4d.fitting.seed_settings import SeedConfig
+from a4d.errors import ConfigError, MissingInputError
+from a4d.fitting import films
+from a4d.fitting.film_settings import FilmFitting
+from a4d.fitting.films import Begun, begin_film, of_its_cycles
 from a4d.geometry.cameras import orbit
 from a4d.geometry.primitives import icosphere
 from a4d.render.mesh import render_mesh
@@ -22,37 +25,36 @@ OBJECTIVES: list[Spec] = [
     {"kind": "surface-laplacian", "of": "offsets", "weight": 5.0},
     {"kind": "surface-laplacian", "of": "colours", "weight": 0.0},
 ]
+LACKING = {
+    "unrepeated": {"scene": {"motion": {"harmonics": 2}}, "seed": {"tolerated": 0.5}},
+    "one_sided": {"weights": {"arap": 3.0, "surface-laplacian/colours": 2.0}},
+    "strayed": {"rates": {"course": 0.1}},
+}
+CONSOLE = Console(quiet=True)
 
 
-def fitted(cycles: float, turns: float, without: Sequence[str] = ()) -> Repeating:
-    """The settings for a ball's film that repeats so often while the camera goes around so often."""
+def film(turns: float) -> Frames:
+    """A ball, by a camera that goes around so often."""
     times = torch.arange(COUNT) / COUNT
     cameras = orbit(360 * turns * times, torch.zeros(COUNT), 3.0, 40.0, 16, 16)
     alpha = render_mesh(icosphere(0.5), cameras).alpha
     pictures = list(torch.cat([alpha.expand(-1, -1, -1, 3), alpha], dim=-1))
     singles = [cameras[index] for index in range(COUNT)]
-    names = [f"{index}" for index in range(COUNT)]
-    frames = Frames(pictures, singles, times, names, ["train"] * COUNT)
-    kept = [spec for spec in OBJECTIVES if spec["kind"] not in without]
+    return Frames(pictures, singles, times, [f"{index}" for index in range(COUNT)], ["train"] * COUNT)
+
+
+def settings(cycles: float, lacking: Mapping[str, Any] = LACKING, **others: Any) -> FilmFitting:
+    """Of a motion that repeats so often."""
+    values = {"views": {}, "objectives": OBJECTIVES, "optimiser": {"rates": {"root": 0.2}}, **others}
+    seed = {"kind": "film", "resolution": 16}
     scene = {"kind": "articulated", "cycles": cycles}
-    config = SimpleNamespace(scene=scene, views={}, objectives=kept, without=without)
-    slower = Otherwise(scene={"motion": {"harmonics": 2}}, seed={"tolerated": 0.5})
-    return of_its_cycles(
-        config,
-        SeedConfig(kind="film"),
-        slower,
-        Otherwise(weights={"surface-laplacian/colours": 1.0}),
-        Otherwise(weights={"arap": 3.0, "surface-laplacian/colours": 2.0}),
-        frames,
-        Console(quiet=True),
-    )
+    return FilmFitting.model_validate({"scene": scene, "seed": seed, "lacking": lacking, **values})
 
 
-@pytest.mark.parametrize(("turns", "weight"), [(0.42, 0.0), (0.36, 1.0), (0.2, 2.0)])
-def test_colours_follow_their_neighbours_where_a_film_never_goes_to_some_sides(monkeypatch, turns, weight):
-    """Also of a film whose hull is bounded, which is no film of one side."""
-    monkeypatch.setattr(repetition, "is_bounded", lambda train, config: True)
-    assert fitted(0.0, turns).objectives[-1]["weight"] == weight
+def begun(config: FilmFitting, turns: float, monkeypatch: pytest.MonkeyPatch, are_found: bool = False) -> Begun:
+    """With what the ball's film is begun."""
+    monkeypatch.setattr(films, "has_approximate_cameras", lambda workspace: are_found)
+    return begin_film(SimpleNamespace(path=Path("nowhere")), config, film(turns), None, CONSOLE)
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,52 @@ def test_colours_follow_their_neighbours_where_a_film_never_goes_to_some_sides(m
         (0.0, 0.1, True, True),
     ],
 )
-def test_one_side_makes_it_stiffer_and_no_repetition_slower(cycles, turns, is_slower, is_stiffer):
-    found = fitted(cycles, turns)
-    assert [spec["weight"] for spec in found.objectives] == ([3.0, 5.0, 2.0] if is_stiffer else [1.0, 5.0, 0.0])
-    assert found.seed.tolerated == (0.5 if is_slower else 0.0)
-    assert ("motion" in found.scene) == is_slower
-    assert found.scene["cycles"] == cycles
-    assert len(found.frames) == (COUNT if is_slower else 12)
+def test_one_side_makes_it_stiffer_and_no_repetition_slower(monkeypatch, cycles, turns, is_slower, is_stiffer):
+    found = begun(settings(cycles), turns, monkeypatch)
+    weights = [spec["weight"] for spec in found.config.objectives]
+    assert weights == ([3.0, 5.0, 2.0] if is_stiffer else [1.0, 5.0, 0.0])
+    assert ("motion" in found.config.scene) == is_slower
+    assert found.config.scene["cycles"] == cycles
+    assert (found.seed.solid is None) == (turns < 1)
+    assert found.facts["seen_degrees"] == pytest.approx(min(360 * turns * (1 - 1 / COUNT), 180), abs=5)
+    begins = of_its_cycles(settings(cycles), film(turns), CONSOLE)
+    assert begins.seed.tolerated == (0.5 if is_slower else 0.0)
+    assert len(begins.frames) == (COUNT if is_slower else 12)
 
 
 @pytest.mark.parametrize("without", ["arap", "surface-laplacian"])
-def test_what_is_left_out_needs_no_weight(without):
-    found = fitted(3.0, 0.0, [without])
-    assert {spec["kind"] for spec in found.objectives} == {"arap", "surface-laplacian"} - {without}
+def test_what_is_left_out_needs_no_weight(monkeypatch, without: str):
+    kept = [spec for spec in OBJECTIVES if spec["kind"] != without]
+    found = begun(settings(3.0, objectives=kept, without=[without]), 0.0, monkeypatch)
+    assert {spec["kind"] for spec in found.config.objectives} == {"arap", "surface-laplacian"} - {without}
+
+
+def test_a_weight_of_what_is_not_there_is_refused():
+    config = settings(0.0, {"unrepeated": {"weights": {"flow": 1.0}}})
+    with pytest.raises(ConfigError, match=r"lacking.unrepeated.weights.flow"):
+        of_its_cycles(config, film(1.0), CONSOLE)
+
+
+def rates(config: FilmFitting, are_found: bool, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    found: dict[str, float] = begun(config, 1.0, monkeypatch, are_found).config.optimiser["rates"]
+    return found
+
+
+def test_cameras_that_were_found_stray_at_the_rate_that_the_user_gives_or_else_the_profile(monkeypatch):
+    own = settings(3.0, optimiser={"rates": {"root": 0.2, "course": 0.0}})
+    assert rates(settings(3.0), True, monkeypatch) == {"root": 0.2, "course": 0.1}
+    assert rates(own, True, monkeypatch) == {"root": 0.2, "course": 0.0}
+    assert rates(settings(3.0), False, monkeypatch) == {"root": 0.2}
+
+
+def test_a_film_that_shows_nothing_is_refused():
+    empty = film(1.0)
+    pictures: Sequence[torch.Tensor] = [rgba * 0 for rgba in empty.rgba]
+    with pytest.raises(MissingInputError, match="no frame shows"):
+        begin_film(
+            SimpleNamespace(path=Path("nowhere")),
+            settings(3.0),
+            Frames(pictures, empty.cameras, empty.times, empty.names, empty.splits),
+            None,
+            CONSOLE,
+        )

@@ -14,7 +14,6 @@ import tiny_models as tiny
 import torch
 import yaml
 from bending import bend
-from PIL import Image
 
 from a4d.config import overlaid, value_at
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP, opencv_from_opengl, turntable
@@ -27,7 +26,6 @@ from a4d.optimise import _Loop
 from a4d.priors.released.mvdream import multi_view_config
 from a4d.render.mesh import render_mesh
 from a4d.scenes import load_scene
-from a4d.workspace.workspace import Workspace
 
 RECIPE = "animatable_dreamer.sh"
 FILE = Path(__file__).parents[2] / "recipes" / "animatable_dreamer" / "paper.yaml"
@@ -208,28 +206,6 @@ def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Pat
     assert read_gltf(tmp_path / "bar.a4d/exports/film.glb").clips[0].duration > 0
 
 
-@pytest.mark.slow
-def test_what_was_made_with_learnt_cameras_is_up_to_date_when_it_is_asked_for_again(run_recipe, tmp_path: Path) -> None:
-    write_film(tmp_path / "frames", [math.sin(0.9 * index) for index in range(24)])
-    first, *others = (Image.open(tmp_path / f"frames/images/{index}.png") for index in range(24))
-    first.save(tmp_path / "bar.png", save_all=True, append_images=others, duration=40, disposal=1)
-    small = "--iterations 2 --set scene.count=200 --set scene.resolution=24 --set seed.resolution=24"
-    told = {"A4D_COARSE": small, "A4D_FIT_DYNAMIC": small, "A4D_EXPORT": "--formats glb"}
-    done = run_recipe(RECIPE, "bar.png", "--profile", "compact", "--accept", **told)
-    assert done.returncode == 0, done.stderr
-    workspace = Workspace.open(tmp_path / "bar.a4d")
-    records, cameras = workspace.read_records(), (workspace.path / "transforms.json").read_bytes()
-    assert records["learnt"].metrics["turned_degrees"] > 0
-    assert records["film"].inputs[0].sha256 != records["coarse"].inputs[0].sha256
-    again = run_recipe(RECIPE, "bar.png", "--profile", "compact", "--accept", **told)
-    assert again.returncode == 0, again.stderr
-    assert workspace.read_records() == records
-    assert (workspace.path / "transforms.json").read_bytes() == cameras
-    forced = run_recipe(RECIPE, "bar.png", "--profile", "compact", "--accept", **told, A4D_ESTIMATE_POSE="--force")
-    assert forced.returncode == 0, forced.stderr
-    assert (workspace.path / "transforms.json").read_bytes() == cameras, "they strayed once, from those that were found"
-
-
 @pytest.fixture
 def calls(run_recipe, tmp_path: Path):
     """What a recipe calls of a4d, which does nothing."""
@@ -259,14 +235,11 @@ def test_given_cameras_see_what_moves_and_joints_are_paired_for_the_motion_alone
     assert ["--joints pairs.yaml" in call for call in called[3:]] == [False, True]
 
 
-def test_cameras_that_are_found_are_learnt_by_a_coarse_fit_before_the_fit(calls) -> None:
-    _, found, coarse, learnt, fit, _ = calls()
-    assert found.startswith("estimate-pose ./cat.a4d")
-    assert "--method object" in found
-    assert "fit-dynamic ./cat.a4d" in coarse
-    assert "--name coarse" in coarse
-    assert learnt == "estimate-pose ./cat.a4d --name learnt --from coarse"
-    assert "--name film" in fit
+def test_cameras_that_are_not_given_are_found(calls) -> None:
+    called = calls()
+    assert [call.split()[0] for call in called] == ["preprocess", "estimate-pose", "fit-dynamic", "export"]
+    assert "--method object" in called[1]
+    assert "--name film" in called[2]
 
 
 def test_noise_levels_fall_over_eight_thousand_steps() -> None:

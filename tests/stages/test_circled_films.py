@@ -44,6 +44,7 @@ def test_cameras_around_a_film_are_written_with_times_and_figures(a4d, tmp_path:
     cameras = read_transforms(tmp_path / "film.a4d/transforms.json")
     assert turned_apart(cameras.world_from_camera, film.cameras.world_from_camera.double().numpy()) < 12
     assert cameras.times.tolist() == pytest.approx(np.linspace(0, 1, 24).tolist())
+    assert cameras.are_approximate
     position = cameras.world_from_camera[0, :3, 3]
     assert np.degrees(np.arctan2(position[0], position[2])) == pytest.approx(90, abs=8)
     assert len(list((tmp_path / "film.a4d/stages/estimate-pose/previews").glob("object_*.png"))) == 6
@@ -106,6 +107,7 @@ def test_cameras_without_times_get_those_of_a_film_whose_subject_moves(a4d, tmp_
     path = tmp_path / "film.a4d/transforms.json"
     assert a4d("estimate-pose", "film.a4d", "--cameras", "given.json").code == 0
     assert read_transforms(path).times is None
+    assert not read_transforms(path).are_approximate
     assert a4d("estimate-pose", "film.a4d", "--cameras", "given.json", "--moving", "--force").code == 0
     times = np.delete(np.arange(24) / 23, 3)
     assert read_transforms(path).times.tolist() == pytest.approx(times.tolist())

@@ -86,50 +86,24 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     untold = a4d("evaluate", "waving.a4d", "--protocol", "banmo")
     assert (untold.code, "no shape to compare with" in untold.err) == (4, True)
     assert not any(tensor.any() for tensor in scene.course.parameters()), "these cameras were given"
-    record = Path("waving.a4d/stages/poses/record.json")
-    record.parent.mkdir(exist_ok=True)
-    template = json.loads(Path("waving.a4d/stages/preprocess/record.json").read_text())
-    posed = {"stage": "estimate-pose", "name": "poses", "outputs": [], "metrics": {"method": "scene", "cycles": 4.9}}
-    record.write_text(json.dumps({**template, **posed}))
-    assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--force").code in (0, 7)
-    scene = load_scene(Path("waving.a4d/scenes/fit-dynamic"))
-    assert all(bool(tensor.any()) for tensor in scene.course.parameters())
-    assert scene.config.cycles == 4.9, "with so many the cameras were learnt"
+    assert "strayed_degrees" not in metrics
 
 
-def test_cameras_as_a_scene_has_learnt_them_become_those_of_the_film(a4d, film: Path) -> None:
-    workspace = Path("waving.a4d")
-    still = ("fit-static", "waving.a4d", "--iterations", 0, "--set", "scene.count=50")
-    rough = ("fit-dynamic", "waving.a4d", *QUICK, "--cycles", CYCLES, "--name", "rough")
-    rough = (*rough, "--set", "optimiser.rates.course=1.0e-2", "--iterations", 2)
-    learn = ("estimate-pose", "waving.a4d", "--from", "rough", "--name", "learnt")
+def test_how_far_cameras_stray_that_the_subject_told_is_learnt_and_said(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
-    assert a4d(*still).code == 0
-    refused = a4d(*learn[:3], "fit-static")
-    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
-    assert "has learnt nothing of its cameras" in refused.err
-    assert a4d(*rough).code in (0, 7)
-    seen, judge = load_frames(Workspace.open(workspace)), ("evaluate", "waving.a4d", "--scene", "rough", "--json")
-    judged = a4d(*judge).json["psnr"]
-    through = seen.seen_by(load_scene(workspace / "scenes/rough"))
-    taken = a4d(*learn, "--json")
-    assert taken.code == 0, taken.err
-    now = load_frames(Workspace.open(workspace))
-    for before, meant, after in zip(seen.cameras, through.cameras, now.cameras, strict=True):
-        assert torch.allclose(after.world_from_camera, meant.world_from_camera, atol=1e-5)
-        assert not torch.allclose(after.world_from_camera, before.world_from_camera, atol=1e-3)
-    assert torch.equal(now.times, seen.times)
-    assert (now.splits, now.names) == (seen.splits, seen.names)
-    assert taken.json["metrics"]["turned_degrees"] > 0.05
-    assert taken.json["metrics"]["cycles"] == CYCLES
-    assert a4d(*judge).json["psnr"] == pytest.approx(judged, abs=0.01), "the scene does not stray a second time"
-    stays = (workspace / "transforms.json").read_bytes()
-    for command in (("preprocess", film), rough, learn):
-        assert "up to date" in a4d(*command).out
-    again = a4d(*learn, "--force")
-    assert (again.code, "was not fitted to the present cameras" in again.err) == (2, True)
-    assert (workspace / "transforms.json").read_bytes() == stays
-    assert a4d(*still, "--dry-run", "--json").json["status"] == "would run", "it was fitted to the former cameras"
+    path = Path("waving.a4d/transforms.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "approximate": True}))
+    result = a4d("fit-dynamic", "waving.a4d", *QUICK, "--cycles", CYCLES)
+    assert result.code in (0, 7), result.err
+    scene, frames = load_scene(Path("waving.a4d/scenes/fit-dynamic")), load_frames(Workspace.open(Path("waving.a4d")))
+    metrics = Workspace.open(Path("waving.a4d")).read_records()["fit-dynamic"].metrics
+    turns = [
+        said.world_from_camera[0, :3, :3].T @ seen.world_from_camera[0, :3, :3]
+        for said, seen in zip(frames.cameras, frames.seen_by(scene).cameras, strict=True)
+    ]
+    degrees = [math.degrees(math.acos(min((float(turn.trace()) - 1) / 2, 1))) for turn in turns]
+    assert metrics["strayed_degrees"] == pytest.approx(sum(degrees) / COUNT, rel=0.05)
+    assert 0 < metrics["strayed_share"] < 0.1
 
 
 @pytest.mark.usefixtures("coarse")
@@ -141,10 +115,10 @@ def test_cycles_may_be_said_and_without_any_the_motion_is_slower(a4d, film: Path
     assert scene.config.motion.harmonics == 4
     assert not scene.is_periodic
     result = a4d(
-        "fit-dynamic", "waving.a4d", *QUICK, "--set", "unrepeated.weights.flow=1", "--cycles", 0, "--name", "x"
+        "fit-dynamic", "waving.a4d", *QUICK, "--set", "lacking.unrepeated.weights.flow=1", "--cycles", 0, "--name", "x"
     )
     assert result.code == 3
-    assert "unrepeated.weights.flow" in result.err
+    assert "lacking.unrepeated.weights.flow" in result.err
 
 
 def test_a_sequence_is_of_databases_alone(a4d, film: Path) -> None:
@@ -155,9 +129,9 @@ def test_a_sequence_is_of_databases_alone(a4d, film: Path) -> None:
 
 def test_what_holds_of_cameras_that_were_found_is_checked_where_they_were_given(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
-    result = a4d("fit-dynamic", "waving.a4d", "--set", "strayed.rate.course=1e-3", "--dry-run")
+    result = a4d("fit-dynamic", "waving.a4d", "--set", "lacking.strayed.rate.course=1e-3", "--dry-run")
     assert result.code == 3
-    assert "strayed.rate" in result.err
+    assert "lacking.strayed.rate" in result.err
 
 
 def test_cycles_of_a_motion_that_cannot_repeat_are_refused(a4d, film: Path) -> None:

@@ -114,28 +114,6 @@ def test_changed_inputs_make_a_result_stale_and_it_runs_again(picture, run):
     assert "00009.png is new" in run(target="picture.a4d", dry_run=True).reason
 
 
-def test_what_was_made_from_a_result_leaves_it_up_to_date(picture, run, monkeypatch):
-    def turn(transaction, config, runtime):
-        transaction.output("transforms.json").write_text('{"frames": [], "turned": true}')
-        return {}
-
-    cameras, scene = picture.parent / "picture.a4d/transforms.json", picture.parent / "picture.a4d/scenes/count"
-    stage = replace(COUNT, name="turn", run=turn, inputs=lambda *_: [cameras, scene], writes_scene=False)
-    monkeypatch.setitem(counting.STAGES, "turn", stage)
-    run()
-    given = cameras.read_text()
-    assert run("turn", "picture.a4d").status == "done"
-    assert cameras.read_text() != given
-    assert run("turn", "picture.a4d").status == "up to date"
-    assert run(name="later", target="picture.a4d").status == "done"
-    for name in ("count", "later"):
-        assert run(name=name, target="picture.a4d").status == "up to date"
-    cameras.write_text(given)
-    assert "transforms.json changed" in run(name="later", target="picture.a4d", dry_run=True).reason
-    cameras.write_text('{"frames": [], "edited": true}')
-    assert "transforms.json changed" in run(target="picture.a4d", dry_run=True).reason
-
-
 def test_edited_outputs_are_kept_and_not_overwritten_by_a_stale_run(picture, run, caplog):
     run()
     scene = picture.parent / "picture.a4d/scenes/count/numbers.txt"

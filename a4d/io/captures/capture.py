@@ -81,6 +81,7 @@ class PosedCapture:
         world_from_source: (4, 4) float64 similarity that brought the source's own world here; None where none was
             applied.
         depth_unit: metres per count of the depth maps; None where that is not known.
+        are_approximate: the cameras are some degrees off, as those are that were found by a subject that moves.
     """
 
     images: tuple[Path, ...]
@@ -98,6 +99,7 @@ class PosedCapture:
     up_axis: Literal["+y", "+z"] | None = None
     world_from_source: NDArray[np.float64] | None = None
     depth_unit: float | None = None
+    are_approximate: bool = False
 
     def __post_init__(self) -> None:
         """Check the shapes.
@@ -155,7 +157,7 @@ class PosedCapture:
         return Cameras(poses.float(), intrinsics.float(), width, height)
 
 
-ONCE = ("points", "up_axis", "world_from_source", "depth_unit")
+ONCE = ("points", "up_axis", "world_from_source", "depth_unit", "are_approximate")
 PER_IMAGE = tuple(field.name for field in fields(PosedCapture) if field.name not in ONCE)
 
 

@@ -90,13 +90,14 @@ def read_transforms(path: Path, choice: CaptureChoice | None = None) -> PosedCap
     if not files:
         raise MissingInputError(f"{path} holds neither transforms.json nor transforms_train.json")
     frames, missing, points, up_axes = list[_Frame](), list[Path](), None, []
-    world_from_source = depth_unit = None
+    world_from_source, depth_unit, are_approximate = None, None, False
     for file in files:
         document = _Document(file, choice)
         frames += document.frames(missing)
         points = points or document.points()
         up_axes.append(document.up_axis)
         world_from_source, depth_unit = document.world_from_source, document.depth_unit
+        are_approximate |= document.are_approximate
     if missing and not choice.skip_missing:
         raise missing_images(path, missing)
     if not frames:
@@ -119,6 +120,7 @@ def read_transforms(path: Path, choice: CaptureChoice | None = None) -> PosedCap
         up_axis=up_axes[0] if len(set(up_axes)) == 1 else None,
         world_from_source=world_from_source,
         depth_unit=depth_unit,
+        are_approximate=are_approximate,
     )
 
 
@@ -161,6 +163,7 @@ class _Document:
         self.world_from_source = None
         if "world_from_source" in self._content:
             self.world_from_source = self._matrix(self._content["world_from_source"], "world_from_source", None)
+        self.are_approximate = self._content.get("approximate") is True
         self.depth_unit = _positive(self._content, "integer_depth_scale", path, 0.0) or None
 
     def _up_axis(self) -> Any:
@@ -334,7 +337,7 @@ def _positive(settings: Mapping[str, Any], key: str, path: Path, default: float,
 
 
 def write_transforms(path: Path, capture: PosedCapture) -> None:
-    """Write a capture as nerfstudio and instant-ngp read it; `time`, `split`, `view`, `clip`, `up_axis` are our own.
+    """Write a capture as nerfstudio and instant-ngp read it; more keys of our own stand in FORMAT.md.
 
     Camera values that all images share stand once at the top. Points go to `points.ply` beside the file.
 
@@ -353,6 +356,8 @@ def write_transforms(path: Path, capture: PosedCapture) -> None:
         document["up_axis"] = capture.up_axis
     if capture.world_from_source is not None:
         document["world_from_source"] = capture.world_from_source.tolist()
+    if capture.are_approximate:
+        document["approximate"] = True
     if capture.depth_unit is not None:
         document["integer_depth_scale"] = capture.depth_unit
     if capture.points is not None:

@@ -34,8 +34,8 @@ MOMENTS_AT_ONCE = 8
 COURSE = PoseNetworkConfig(shifted="all", layers=0, harmonics=8, falloff=1.0)
 """How the camera may stray from where the frames say: slowly over the clip, as cameras do that were found."""
 
-OF_CAMERAS = ("log_focal", "course.")
-"""How the names of tensors begin that scenes lack which were saved before they were learnt."""
+LATER = ("log_focal", "course.", "visibility.")
+"""How the names of tensors begin that scenes may lack: older ones were saved before these were learnt."""
 
 
 class ArticulatedScene(Scene):
@@ -89,8 +89,8 @@ class ArticulatedScene(Scene):
         return scene
 
     def take(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what was saved; what was learnt of no camera yet stays as it begins."""
-        begun = {name: value for name, value in self.state_dict().items() if name.startswith(OF_CAMERAS)}
+        """Take what was saved; what older scenes lack stays as it begins."""
+        begun = {name: value for name, value in self.state_dict().items() if name.startswith(LATER)}
         self.load_state_dict({**begun, **tensors})
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

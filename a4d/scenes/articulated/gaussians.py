@@ -20,7 +20,7 @@ from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.gaussians import SH_DEGREE_0, Gaussians
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.rows import rows
-from a4d.geometry.transforms import quaternion_product
+from a4d.geometry.transforms import quaternion_product, rotation_from_quaternion
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
@@ -37,12 +37,16 @@ from a4d.scenes.moment_renders import render_by_moment
 from a4d.scenes.protocols import FEATURES, PLACE, Followed, SurfaceAttributes
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
+from a4d.scenes.visibility import Visibility
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "colours")
 """Names of the parameters of the shape, which are also the names of their learning rates."""
 
 SURFACE = "surface_"
 """How the names of the surface's tensors begin in the file."""
+
+BEHIND = 2.0
+"""Radii at first by which a Gaussian may lie behind what a picture shows and still count as seen."""
 
 NEIGHBOURS = 6
 """On the surface at rest, by which offsets and colours are smoothed."""
@@ -105,6 +109,7 @@ class ArticulatedGaussians(ArticulatedScene):
         self.feature_table = nn.ParameterList([nn.Parameter(each.float()) for each in table])
         self.register_buffer("start_means", self.means.detach().clone())
         self.register_buffer("start_log_scales", self.log_scales.detach().clone())
+        self.visibility = Visibility(len(start))
         self._neighbourhoods: dict[int, Neighbourhoods] = {}
         self._surface = surface
 
@@ -167,13 +172,21 @@ class ArticulatedGaussians(ArticulatedScene):
     def render(
         self, cameras: Cameras, times: Tensor | None = None, background: Tensor | None = None, wants: Wants = ()
     ) -> Render:
-        """Splat the Gaussians, those of each moment together; without times at rest."""
+        """Splat the Gaussians, those of each moment together; without times at rest.
+
+        While colours learn, it is noted which are seen.
+        """
         self.require_channels(wants)
         colour = self.means.new_zeros(3) if background is None else background
-        colours = colour.expand(len(cameras), 3)
+        colours, is_learning = colour.expand(len(cameras), 3), torch.is_grad_enabled() and self.colours.requires_grad
 
         def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
-            return render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint, wants)
+            render = render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint, wants)
+            if is_learning:
+                behind = BEHIND * self.start_log_scales.amax(1).exp()
+                normals = rotation_from_quaternion(gaussians.quaternions)[..., 2]
+                self.visibility.note(gaussians.means, cameras[chosen], render, behind, normals=normals)
+            return render
 
         return self._drawn(draw, len(cameras), times)
 
@@ -317,11 +330,15 @@ class ArticulatedGaussians(ArticulatedScene):
 
     @torch.no_grad()
     def after_step(self, step: int, optimisers: Optimisers, generator: torch.Generator) -> None:
-        """Keep the Gaussians flat, small and opaque, so that they remain a surface."""
+        """Keep Gaussians flat, small and opaque, so that they remain a surface, and paint those unseen."""
         along = self.start_log_scales[:, :2].amax(1, keepdim=True)
         limits = along + torch.tensor([self.config.widest, self.config.widest, self.config.thickest]).log().to(along)
         self.log_scales.copy_(torch.minimum(self.log_scales, limits))
         self.opacity_logits.clamp_(min=math.log(self.config.least_opacity / (1 - self.config.least_opacity)))
+        if self.colours.requires_grad:
+            # A little of them shines through, which says nothing of their colours.
+            unseen = (~self.visibility.is_known).nonzero()[:, 0]
+            self.colours[unseen] = self.colours[self.neighbours()[unseen]].mean(1)
         self._surface = None
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from a4d.scenes.avatar.appearance import Appearance
 from a4d.scenes.avatar.surface import SurfacePoints
-from a4d.scenes.avatar.visibility import Visibility
+from a4d.scenes.avatar.visibility import TexelVisibility
 from a4d.scenes.protocols import SurfaceAttributes
 
 
@@ -23,7 +23,7 @@ class TexelAttributes:
         points: where they are on the body.
     """
 
-    def __init__(self, appearance: Appearance, visibility: Visibility, points: SurfacePoints) -> None:
+    def __init__(self, appearance: Appearance, visibility: TexelVisibility, points: SurfacePoints) -> None:
         self.appearance, self.visibility, self.points = appearance, visibility, points
         self.baked: SurfaceAttributes | None = None
         """Those of a saved scene that no pose changes."""

@@ -32,7 +32,7 @@ from a4d.scenes.avatar.config import AvatarConfig
 from a4d.scenes.avatar.gaussians import PosedGaussians, posed_gaussians
 from a4d.scenes.avatar.storage import StoredAvatar
 from a4d.scenes.avatar.surface import SurfacePoints, visible_texels, with_own_texture
-from a4d.scenes.avatar.visibility import Visibility, faces_camera
+from a4d.scenes.avatar.visibility import BEHIND, TexelVisibility, faces_camera
 from a4d.scenes.protocols import AssetOptions, SkinnedGaussians, SurfaceAttributes
 from a4d.scenes.scene import Scene, cannot_become
 from a4d.scenes.seed import Seed
@@ -71,7 +71,7 @@ class AvatarScene(BodyScene):
             self.appearance = AppearanceDecoder(coordinates, config.appearance)
         else:
             self.appearance = AppearanceTable(coordinates, config.branch.channels if config.branch else None)
-        self.visibility = Visibility(len(points))
+        self.visibility = TexelVisibility(len(points))
         self.learnt = TexelAttributes(self.appearance, self.visibility, points)
 
     @classmethod
@@ -179,7 +179,7 @@ class AvatarScene(BodyScene):
                 shown = shown[kept]
             render = render_fitted(shown, camera, behind, self.config.footprint, wants)
             if is_learning:
-                self.visibility.note(shown.means.detach(), kept, camera, render)
+                self.visibility.note(shown.means, camera, render, BEHIND, kept)
             renders.append(replace(render, visible=None))
         return concatenated(renders)
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from a4d.geometry.cameras import Cameras
 from a4d.render.render import Render
 from a4d.scenes.avatar.surface import SurfacePoints
 from a4d.scenes.protocols import SurfaceAttributes
+from a4d.scenes.visibility import Visibility
 
 BEHIND = 0.02
 """Metres by which a texel may lie behind what a picture shows and still count as seen: Gaussians are that thick."""
-
-LEAST_SEEN = 0.02
-"""Share of the views in which a texel must be seen for its colour to be known."""
 
 WITNESSES = 12
 """Texels whose median colour is taken for one that was not seen."""
@@ -37,41 +34,25 @@ def faces_camera(
     return (normals * directions).sum(-1) <= cosine
 
 
-class Visibility(nn.Module):
-    """In how many views each of N texels was seen."""
-
-    seen: Tensor
-    views: Tensor
+class TexelVisibility(Visibility):
+    """In how many views each of N texels was seen, and what colours the others have."""
 
     def __init__(self, count: int) -> None:
-        super().__init__()
-        self.register_buffer("seen", torch.zeros(count, dtype=torch.int64))
-        self.register_buffer("views", torch.zeros((), dtype=torch.int64))
+        super().__init__(count)
         self._stand_ins: tuple[Tensor, Tensor] | None = None
 
     def note(
         self,
-        means: Tensor,  # (K, 3) world, metres
-        kept: Tensor | None,  # (K,) int64 which texels they are; None is all
-        camera: Cameras,
+        points: Tensor,
+        cameras: Cameras,
         render: Render,
+        behind: Tensor | float,
+        kept: Tensor | None = None,
+        normals: Tensor | None = None,
     ) -> None:
-        """Count a view of a single camera: what lies at the depth that its picture has there is seen."""
-        (pixels,), (depth,) = camera.project(means)
-        column, row = pixels.floor().long().unbind(-1)
-        inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (depth > 0)
-        row, column = row.where(inside, 0), column.where(inside, 0)
-        shown, alpha = (image.detach()[0, row, column, 0] for image in (render.depth, render.alpha))
-        is_seen = inside & (depth <= shown + BEHIND) & (alpha > 0.5)
-        rows = is_seen.nonzero()[:, 0]
-        self.seen[rows if kept is None else kept[rows]] += 1
-        self.views += 1
+        """Count views; see `Visibility.note`."""
+        super().note(points, cameras, render, behind, kept, normals)
         self._stand_ins = None
-
-    @property
-    def is_known(self) -> Tensor:
-        """(N,) bool: whether a texel was seen often enough; all are before any view was counted."""
-        return self.seen >= LEAST_SEEN * self.views
 
     def filled(self, attributes: SurfaceAttributes, points: SurfacePoints) -> SurfaceAttributes:
         """The same with colours for what was not seen: those of the nearest that was, smoothed along the surface."""
