@@ -51,6 +51,16 @@ class Visibility(nn.Module):
         self.seen[slice(None) if kept is None else kept] += counts
         self.views += len(cameras)
 
+    @torch.no_grad()
+    def fill(
+        self,
+        values: Tensor,  # (N, ...) of the points, changed in place
+        neighbours: Tensor,  # (N, K) int64
+    ) -> None:
+        """Give points that are hardly seen the mean of their neighbours: what little shines through says nothing."""
+        unseen = (~self.is_known).nonzero()[:, 0]
+        values[unseen] = values[neighbours[unseen]].mean(1)
+
     @property
     def is_known(self) -> Tensor:
         """(N,) bool: whether a point was seen often enough; all are before any view was counted."""

@@ -204,6 +204,10 @@ class ArticulatedScene(Scene):
         """(T, B, 3) world, metres, where the bones' centres are."""
         return apply_per_vertex(self.bone_transforms(times), self.bag.centres)
 
+    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """The bones: (B, 3) at rest, (T, B, 3) places and (T, B, 3, 3) rotations at times."""
+        return self.bag.centres, self.joints(times), self.bone_transforms(times)[..., :3, :3]
+
     def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
         """(T, B, 3, 3) turns and (T, B, 3) metres of shift of each bone about its place at rest, beside the root's."""
         own = self.articulation.parent_from_joint(self._moments(times))

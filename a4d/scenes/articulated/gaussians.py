@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from a4d.config import Spec, parse
-from a4d.errors import ConfigError
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.arap import Neighbourhoods, nearest_neighbourhoods
 from a4d.geometry.deformation.skinning import apply_per_vertex
@@ -24,26 +23,23 @@ from a4d.geometry.transforms import quaternion_product, rotation_from_quaternion
 from a4d.io.gaussian_ply import write_gaussian_ply
 from a4d.memory import TRAINED_NUMBER
 from a4d.optimisers import Optimisers
-from a4d.render.footprint import render_fitted, render_layered
 from a4d.render.gaussians import GAUSSIAN_CHANNELS, RENDERED_GAUSSIAN
 from a4d.render.render import Render, Wants
 from a4d.scenes.articulated.base import ArticulatedScene
 from a4d.scenes.articulated.bones import spread_bones
 from a4d.scenes.articulated.config import ArticulatedConfig
+from a4d.scenes.articulated.drawing import Drawing
+from a4d.scenes.articulated.features import FeatureTable
 from a4d.scenes.articulated.start import discs_of
-from a4d.scenes.articulated.surface import surface_at_rest
+from a4d.scenes.articulated.surface import stored_surface, surface_at_rest, taken_surface
 from a4d.scenes.articulated.warp import blended_motions, blended_transforms
-from a4d.scenes.moment_renders import render_by_moment
-from a4d.scenes.protocols import FEATURES, PLACE, Followed, SurfaceAttributes
+from a4d.scenes.protocols import FEATURES, Followed, SurfaceAttributes
 from a4d.scenes.seed import Seed
 from a4d.scenes.storage import read_scene, write_scene
 from a4d.scenes.visibility import Visibility
 
 PARAMETERS = ("means", "quaternions", "log_scales", "opacity_logits", "colours")
 """Names of the parameters of the shape, which are also the names of their learning rates."""
-
-SURFACE = "surface_"
-"""How the names of the surface's tensors begin in the file."""
 
 BEHIND = 2.0
 """Radii at first by which a Gaussian may lie behind what a picture shows and still count as seen."""
@@ -105,8 +101,7 @@ class ArticulatedGaussians(ArticulatedScene):
             nn.Parameter(value.detach().float().contiguous().clone())
             for value in (start.means, start.quaternions, start.log_scales, start.opacity_logits, start.sh[:, :1])
         )
-        table = [start.means.new_zeros(len(start), config.features)] if config.features else []
-        self.feature_table = nn.ParameterList([nn.Parameter(each.float()) for each in table])
+        self.feature_table = FeatureTable(len(start), config.features)
         self.register_buffer("start_means", self.means.detach().clone())
         self.register_buffer("start_log_scales", self.log_scales.detach().clone())
         self.visibility = Visibility(len(start))
@@ -177,57 +172,30 @@ class ArticulatedGaussians(ArticulatedScene):
         While colours learn, it is noted which are seen.
         """
         self.require_channels(wants)
-        colour = self.means.new_zeros(3) if background is None else background
-        colours, is_learning = colour.expand(len(cameras), 3), torch.is_grad_enabled() and self.colours.requires_grad
+        is_learning = torch.is_grad_enabled() and self.colours.requires_grad
+        behind = self.means.new_zeros(3) if background is None else background
+        return self._drawing.colours(cameras, times, behind, wants, self._note if is_learning else None)
 
-        def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
-            render = render_fitted(gaussians, cameras[chosen], colours[chosen], self.footprint, wants)
-            if is_learning:
-                behind = BEHIND * self.start_log_scales.amax(1).exp()
-                normals = rotation_from_quaternion(gaussians.quaternions)[..., 2]
-                self.visibility.note(gaussians.means, cameras[chosen], render, behind, normals=normals)
-            return render
-
-        return self._drawn(draw, len(cameras), times)
+    def _note(self, gaussians: Gaussians, cameras: Cameras, render: Render) -> None:
+        """Count which of the Gaussians of one moment its views show."""
+        behind = BEHIND * self.start_log_scales.amax(1).exp()
+        normals = rotation_from_quaternion(gaussians.quaternions)[..., 2]
+        self.visibility.note(gaussians.means, cameras, render, behind, normals=normals)
 
     def render_surface(self, cameras: Cameras, times: Tensor | None = None) -> Render:
         """Depth on the first surface; see `a4d.render.footprint.render_layered`."""
+        return self._drawing.first_surface(cameras, times)
 
-        def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
-            return render_layered(gaussians, cameras[chosen], self.footprint)
-
-        return self._drawn(draw, len(cameras), times)
-
-    def _render_signals(self, cameras: Cameras, times: Tensor, signals: Mapping[str, Tensor]) -> Render:
-        """Like `render` over black, with signals (N, C) or (B, N, C) of the Gaussians as channels of their names."""
-
-        def draw(gaussians: Gaussians, chosen: Tensor) -> Render:
-            shown = {name: each if each.dim() == 2 else each[chosen] for name, each in signals.items()}
-            return render_fitted(gaussians, cameras[chosen], footprint=self.footprint, signals=shown)
-
-        return self._drawn(draw, len(cameras), times)
-
-    def _drawn(self, draw: Callable[[Gaussians, Tensor], Render], count: int, times: Tensor | None) -> Render:
-        if times is None:
-            return draw(self.rest, torch.arange(count, device=self.means.device))
-        return render_by_moment(self.moments, draw, times)
+    @property
+    def _drawing(self) -> Drawing:
+        return Drawing(self.rest, self.moments, self.footprint)
 
     def render_places(self, cameras: Cameras, times: Tensor, others: Tensor) -> Render:
-        """Like `render`, with the channel `place`: where what is seen is at other times.
-
-        The motion from the one time to the other is blended, and applied to the point that the pixel's depth tells: the
-        Gaussians' centres need not lie behind the pixel.
-        """
+        """Like `render`, with the channel `place`: where what is seen is at other times."""
         distinct, row = torch.cat([times, others]).unique(return_inverse=True)
         moved = self._point_transforms(distinct.tolist())
         before, after = rows(moved, row).chunk(2)
-        motions = (after @ torch.linalg.inv(before))[..., :3, :].flatten(2)
-        render = self._render_signals(cameras, times, {PLACE: motions})
-        origins, directions = cameras.rays()
-        points = origins + render.depth * directions
-        other_from_own = render.channels[PLACE].unflatten(-1, (3, 4))
-        places = (other_from_own[..., :3] @ points[..., None]).squeeze(-1) + other_from_own[..., 3]
-        return replace(render, channels={PLACE: places})
+        return self._drawing.places(cameras, times, (after @ torch.linalg.inv(before))[..., :3, :])
 
     def render_features(self, cameras: Cameras, times: Tensor) -> Render:
         """Like `render`, with the channel `features`.
@@ -235,7 +203,7 @@ class ArticulatedGaussians(ArticulatedScene):
         Raises:
             ConfigError: the Gaussians have none.
         """
-        return self._render_signals(cameras, times, {FEATURES: self._features()})
+        return self._drawing.signals(cameras, times, {FEATURES: self.feature_table.required()})
 
     def featured_points(self, count: int, times: Sequence[float], draws: torch.Generator) -> tuple[Tensor, Tensor]:
         """Some of the Gaussians, and their features.
@@ -244,15 +212,7 @@ class ArticulatedGaussians(ArticulatedScene):
             ConfigError: the Gaussians have none.
         """
         chosen = torch.randperm(len(self.means), generator=draws)[:count].to(self.means.device)
-        return self.warped(self.means[chosen], times), self._features()[chosen]
-
-    def _features(self) -> Tensor:
-        """(N, C) of the Gaussians."""
-        if not self.feature_table:
-            raise ConfigError(
-                "this scene learns no features", "Set scene.features to the number of the frames' channels"
-            )
-        return self.feature_table[0]
+        return self.warped(self.means[chosen], times), self.feature_table.required()[chosen]
 
     def shape_points(self) -> Tensor:
         """(N, 3) the Gaussians at rest."""
@@ -285,10 +245,6 @@ class ArticulatedGaussians(ArticulatedScene):
         if count not in self._neighbourhoods:
             self._neighbourhoods[count] = nearest_neighbourhoods(self.start_means, count)
         return self._neighbourhoods[count]
-
-    def node_frames(self, times: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-        """The bones: (B, 3) at rest, (T, B, 3) places and (T, B, 3, 3) rotations at times."""
-        return self.bag.centres, self.joints(times), self.bone_transforms(times)[..., :3, :3]
 
     def attributes(self, time: float = 0.0) -> SurfaceAttributes:
         """How far the Gaussians at rest are from where they began, their growth, and their colours."""
@@ -336,9 +292,7 @@ class ArticulatedGaussians(ArticulatedScene):
         self.log_scales.copy_(torch.minimum(self.log_scales, limits))
         self.opacity_logits.clamp_(min=math.log(self.config.least_opacity / (1 - self.config.least_opacity)))
         if self.colours.requires_grad:
-            # A little of them shines through, which says nothing of their colours.
-            unseen = (~self.visibility.is_known).nonzero()[:, 0]
-            self.colours[unseen] = self.colours[self.neighbours()[unseen]].mean(1)
+            self.visibility.fill(self.colours, self.neighbours())
         self._surface = None
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
@@ -349,20 +303,15 @@ class ArticulatedGaussians(ArticulatedScene):
 
     def save(self, folder: Path) -> None:
         """Write `scene.yaml`, `tensors.safetensors`, the surface included, and `gaussians.ply` of the shape at rest."""
-        surface = self.surface
-        assert surface.colours is not None
-        parts = {"vertices": surface.vertices, "faces": surface.faces, "colours": surface.colours}
-        stored = {f"{SURFACE}{name}": part for name, part in parts.items()}
-        write_scene(folder, self.config, {**self.state_dict(), **stored})
+        write_scene(folder, self.config, {**self.state_dict(), **stored_surface(self.surface)})
         write_gaussian_ply(folder / "gaussians.ply", self.rest.detach().to("cpu"), up="y")
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> ArticulatedGaussians:
         """Read what `save` wrote."""
         config, tensors = read_scene(folder, ArticulatedGaussiansConfig, device)
-        parts = {name: tensors.pop(f"{SURFACE}{name}").cpu() for name in ("vertices", "faces", "colours")}
-        start = Gaussians(*(tensors[name] for name in PARAMETERS))
+        surface, start = taken_surface(tensors), Gaussians(*(tensors[name] for name in PARAMETERS))
         radii = tensors["bag.log_radii"].exp()[:, 0]
-        scene = cls(config, start, tensors["bag.centres"], radii, surface=Mesh(**parts)).to(device)
+        scene = cls(config, start, tensors["bag.centres"], radii, surface=surface).to(device)
         scene.take(tensors)
         return scene

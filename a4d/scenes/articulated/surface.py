@@ -19,6 +19,9 @@ from a4d.scenes.extraction import cameras_around
 OUTLINED = 3
 """Every so many of the views by which outlines are compared: they say the same of one number."""
 
+STORED, PARTS = "surface_", ("vertices", "faces", "colours")
+"""How the names of the surface's tensors begin in a scene's file, and how they go on."""
+
 ROUNDS = 3
 """In which the surface moves outward; each leaves about a tenth of what is left."""
 
@@ -69,3 +72,15 @@ def missing_margin(
     pixels = float(((outlines > 0.5).double().sum() - (shown > 0.5).double().sum()) / max(border, 1e-12))
     distances = cameras.positions.norm(dim=-1) / cameras.intrinsics[:, 0]
     return pixels * float(distances.mean())
+
+
+def stored_surface(surface: Mesh) -> dict[str, Tensor]:
+    """Vertices, faces and colours of a surface by the names that they have in a scene's file."""
+    assert surface.colours is not None
+    parts = (surface.vertices, surface.faces, surface.colours)
+    return {f"{STORED}{name}": part for name, part in zip(PARTS, parts, strict=True)}
+
+
+def taken_surface(tensors: dict[str, Tensor]) -> Mesh:
+    """A surface on the CPU, taken out of the tensors of a scene's file."""
+    return Mesh(*(tensors.pop(f"{STORED}{name}").cpu() for name in PARTS))
