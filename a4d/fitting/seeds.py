@@ -173,7 +173,7 @@ def _filmed(known: Known) -> Seed:
 def _limbed(train: Frames, config: SeedConfig, tolerated: float) -> Occupancy:
     """A trunk, and in one piece with it what the outline that shows most beside it has there.
 
-    Where so few views may err that they have nothing in common, as one wrong mask of a film may do, the hull is the trunk.
+    One wrong mask may leave nothing that all have in common: the hull that tolerates more is the trunk then.
     """
     try:
         trunk = _hull(train, config.radius, config.resolution, tolerated, FRAMED).largest_part()
