@@ -216,7 +216,9 @@ def run(work: Transaction, config: FitDynamic, runtime: Runtime) -> dict[str, An
     )
     judge(work, metrics, _gates(scene) if config.sample is None else GATES_OF_SAMPLES)
     if "path_mean" in metrics and "motion_followed" not in metrics:
-        work.warn("nothing moves in the frames: a scene that stands still shows them as well")
+        work.warn(
+            "what moves in the frames, if anything does, is less than the scene misses of them where it stands still"
+        )
     return metrics
 
 

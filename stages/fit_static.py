@@ -239,4 +239,5 @@ STAGE = FittingStage(
         "proxies.count",
         "proxies.size",
     ),
+    code_version=2,
 )

@@ -48,7 +48,7 @@ def contradictions(views: Silhouettes) -> Contradictions:
     Args:
         views: of one moment, with a pixel of slack, so that edges alone leave nothing bare.
     """
-    wrong = [view for view in range(len(views)) if not views.masks[view].any()]
+    wrong = [view for view in range(len(views)) if not views.inside[view].any()]
     while True:
         kept = np.setdiff1d(np.arange(len(views)), wrong)
         if not len(kept):
@@ -85,11 +85,13 @@ def _cover(views: Silhouettes, kept: NDArray[np.int64]) -> _Cover:
         is_bare = np.append(mask, False)
         is_bare[pixel[view, hull]] = False
         is_bare[-1] = False
-        bare[view] = is_bare.sum() / mask.sum()
+        # What stands on edge may be thinner than a pixel, and no mask of it is left.
+        area = max(mask.sum(), 1)
+        bare[view] = is_bare.sum() / area
         shown = pixel[view, alone]
         is_mended = is_bare[shown]
         pairs = np.unique(carver[is_mended] * len(mask) + shown[is_mended])
-        mended[view] = np.bincount(pairs // len(mask), minlength=len(kept)) / mask.sum()
+        mended[view] = np.bincount(pairs // len(mask), minlength=len(kept)) / area
     return _Cover(bare, mended)
 
 

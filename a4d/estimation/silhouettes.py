@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import adaptive_max_pool2d, interpolate, normalize
 
 from a4d.estimation.silhouette_kernels import uncovered
 from a4d.geometry.cameras import Cameras
-from a4d.matting.masks import dilated
+from a4d.matting.masks import dilated, eroded
+from a4d.pixels import SOLID
 from a4d.views import Frames
 
 GRID = 48
@@ -96,25 +97,27 @@ def silhouettes(frames: Frames, indices: Sequence[int], radius: float, slack: in
         frames: with masks as alpha; those without times are of one moment.
         indices: of those that are looked at.
         radius: metres, of the ball around the origin in which the subject stays.
-        slack: pixels by which a voxel may lie beside the subject and still count as on it.
+        slack: pixels by which a voxel may lie beside the subject and still count as on it; with any, it also is where
+            the subject is thinner than a pixel, and masks have no parts that thin: where they are is not told so well.
     """
     times = torch.zeros(len(frames)) if frames.times is None else frames.times
-    cameras = [frames.reduced(index, PICTURE)[1] for index in indices]
+    pictures = (frames.reduced(index, PICTURE) for index in indices)
     # Without the copy, each would hold all channels of its picture.
-    alphas = [frames.reduced(index, PICTURE)[0][..., 3].clone() for index in indices]
+    alphas, cameras = zip(*((rgba[..., 3].clone(), camera) for rgba, camera in pictures), strict=True)
     radius = min(radius, _reach(alphas, cameras))
     axis = (torch.arange(GRID) + 0.5) / GRID * 2 * radius - radius
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    views = [_seen(alpha, camera, grid, 2 * radius / GRID) for alpha, camera in zip(alphas, cameras, strict=True)]
-    inside = np.stack([np.append(dilated(mask, slack) if slack else mask, False)[pixel] for mask, pixel in views])
+    wide = [2 * radius / GRID / float(camera.positions.norm()) for camera in cameras]
+    views = [_seen(*view, grid, slack) for view in zip(alphas, cameras, wide, strict=True)]
+    inside = np.stack([np.append(reached, False)[pixel] for _, reached, pixel in views])
     kept = inside.any(axis=0)
-    most = max(mask.size for mask, _ in views)
+    most = max(mask.size for mask, _, _ in views)
     return Silhouettes(
         times[list(indices)].double().numpy(),
         normalize(torch.cat([camera.positions for camera in cameras]).double(), dim=-1).numpy(),
         inside[:, kept],
-        np.stack([pixel[kept] for _, pixel in views]),
-        np.stack([np.pad(mask.ravel(), (0, most - mask.size)) for mask, _ in views]),
+        np.stack([pixel[kept] for _, _, pixel in views]),
+        np.stack([np.pad(mask.ravel(), (0, most - mask.size)) for mask, _, _ in views]),
     )
 
 
@@ -129,12 +132,23 @@ def _reach(alphas: Sequence[Tensor], cameras: Sequence[Cameras]) -> float:
     return MARGIN * float(np.quantile(reached, REACHING)) if reached else np.inf
 
 
-def _seen(alpha: Tensor, camera: Cameras, grid: Tensor, spacing: float) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """(h, w) bool a mask whose pixels are as wide as voxels, and (V,) the pixel that shows each voxel, or -1."""
-    per_voxel = spacing * camera.intrinsics[0, :2] / camera.positions.norm()
-    width, height = (max(1, round(side / float(wide))) for side, wide in zip(alpha.T.shape, per_voxel, strict=True))
-    mask = interpolate(alpha[None, None], (height, width), mode="area")[0, 0] > OUTLINE
+def _seen(
+    alpha: Tensor, camera: Cameras, wide: float, grid: Tensor, slack: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int32]]:
+    """What a view has of the grid.
+
+    Returns:
+        (h, w) bool a mask whose pixels are `wide` in units of the depth, as voxels are; (h, w) bool where voxels count
+        as on it; and (V,) the pixel that shows each voxel, or -1.
+    """
+    sides = zip(alpha.T.shape, wide * camera.intrinsics[0, :2], strict=True)
+    width, height = (max(1, round(side / float(pixel))) for side, pixel in sides)
+    mask = (interpolate(alpha[None, None], (height, width), mode="area")[0, 0] > OUTLINE).numpy()
+    reached = mask
+    if slack:
+        touched = (adaptive_max_pool2d(alpha[None], (height, width))[0] > SOLID).numpy()
+        mask, reached = dilated(eroded(mask, slack), slack), dilated(mask, slack) | touched
     places, depth = camera.resized(width, height).project(grid)
     column, row = places[0].floor().long().unbind(-1)
     is_seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth[0] > 0)
-    return mask.numpy(), torch.where(is_seen, row * width + column, -1).int().numpy()
+    return mask, reached, torch.where(is_seen, row * width + column, -1).int().numpy()

@@ -171,8 +171,14 @@ def _filmed(known: Known) -> Seed:
 
 
 def _limbed(train: Frames, config: SeedConfig, tolerated: float) -> Occupancy:
-    """A trunk, and in one piece with it what the outline that shows most beside it has there."""
-    trunk = _hull(train, config.radius, config.resolution, tolerated, FRAMED).largest_part()
+    """A trunk, and in one piece with it what the outline that shows most beside it has there.
+
+    One wrong mask may leave nothing that all have in common: the hull that tolerates more is the trunk then.
+    """
+    try:
+        trunk = _hull(train, config.radius, config.resolution, tolerated, FRAMED).largest_part()
+    except InvalidInputError:
+        trunk = _hull(train, config.radius, config.resolution, config.tolerated, FRAMED).largest_part()
     views = [train.reduced(index, WIDE) for index in range(len(train))]
     areas = [area_beside(trunk, rgba[..., 3], camera) for rgba, camera in views]
     rgba, camera = train.reduced(areas.index(max(areas)), OUTLINE)

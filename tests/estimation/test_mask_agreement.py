@@ -7,7 +7,8 @@ from torch import Tensor
 from a4d.estimation.mask_agreement import FEWEST, contradictions
 from a4d.estimation.silhouettes import silhouettes
 from a4d.geometry.cameras import orbit
-from a4d.geometry.primitives import creature
+from a4d.geometry.mesh import Mesh
+from a4d.geometry.primitives import creature, tube_union
 from a4d.render.mesh import render_mesh
 from a4d.views import Frames
 
@@ -18,7 +19,12 @@ CAMERAS = orbit(torch.arange(VIEWS) * 45.0, torch.tensor([-10.0, 30.0] * 4), 3.0
 @pytest.fixture(scope="module")
 def masks() -> Tensor:
     """(8, 96, 96) of an animal from all sides."""
-    return render_mesh(creature(resolution=32), CAMERAS).alpha[..., 0]
+    return shown(creature(resolution=32))
+
+
+def shown(mesh: Mesh) -> Tensor:
+    """(8, 96, 96) coverage."""
+    return render_mesh(mesh, CAMERAS).alpha[..., 0]
 
 
 def found_in(masks: Tensor):
@@ -56,6 +62,14 @@ def test_a_wrong_mask_is_found(masks: Tensor, spoilt) -> None:
     found = found_in(wrong)
     assert found.wrong == (WRONG,)
     assert found.bare < 0.01
+
+
+@pytest.mark.parametrize("radius", [0.008, 0.012])
+def test_thin_things_do_not_contradict_themselves_so_far_that_a_fit_is_refused(radius: float) -> None:
+    ends = ((0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5), (0.5, 0.0, 0.0))
+    wires = [(tuple(-place for place in end), end, radius) for end in ends]
+    found = found_in(shown(tube_union(wires, 96)))
+    assert found.bare < 0.2
 
 
 def test_of_two_wrong_ones_both_are_found(masks: Tensor) -> None:
