@@ -29,6 +29,9 @@ class Lacking(Config):
     """What is different for films that say less than they might."""
 
     unrepeated: OtherwiseBegun = Field(default=OtherwiseBegun(), description="where the motion does not repeat")
+    unrepeated_strayed: OtherwiseBegun = Field(
+        default=OtherwiseBegun(), description="in its place where cameras, too, were found by the subject alone"
+    )
     one_sided: Otherwise = Field(default=Otherwise(), description="where the film, or each pose, is of one side")
     strayed: Otherwise = Field(default=Otherwise(), description="where cameras were found by the subject alone")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from a4d.config import Number, Spec, overlaid, parse, plain, unknown_key
 from a4d.contents.frames import has_approximate_cameras
 from a4d.estimation.repetition import find_cycles, frames_of_one_pose
-from a4d.fitting.film_settings import FilmFitting, Otherwise
+from a4d.fitting.film_settings import FilmFitting, Otherwise, OtherwiseBegun
 from a4d.fitting.seed_settings import SeedConfig
 from a4d.fitting.seeds import degrees_seen, make_seed, shown
 from a4d.fitting.settings import Fitting
@@ -128,9 +128,10 @@ def of_its_cycles(
     fitted = Repeating(config.changed(scene={**scene, CYCLES: facts[CYCLES]}), config.seed, frames, facts)
     if facts[CYCLES]:
         return _begun_at_one_pose(fitted, facts[CYCLES])
-    others = config.lacking.unrepeated
-    seed = parse(SeedConfig, overlaid(plain(config.seed), others.seed), "lacking.unrepeated.seed")
-    return replace(fitted, config=_otherwise(fitted.config, others, "unrepeated"), seed=seed)
+    name = "unrepeated_strayed" if are_cameras_found else "unrepeated"
+    others: OtherwiseBegun = getattr(config.lacking, name)
+    seed = parse(SeedConfig, overlaid(plain(config.seed), others.seed), f"lacking.{name}.seed")
+    return replace(fitted, config=_otherwise(fitted.config, others, name), seed=seed)
 
 
 def _begun_at_one_pose(fitted: Repeating, cycles: float) -> Repeating:

@@ -27,6 +27,7 @@ OBJECTIVES: list[Spec] = [
 ]
 LACKING = {
     "unrepeated": {"scene": {"motion": {"harmonics": 2}}, "seed": {"tolerated": 0.5}},
+    "unrepeated_strayed": {"scene": {"motion": {"harmonics": 1}}},
     "one_sided": {"weights": {"arap": 3.0, "surface-laplacian/colours": 2.0}},
     "strayed": {"rates": {"course": 0.1}},
 }
@@ -103,6 +104,12 @@ def test_cameras_that_were_found_stray_at_the_rate_that_the_user_gives_or_else_t
     assert rates(settings(3.0), True, monkeypatch) == {"root": 0.2, "course": 0.1}
     assert rates(own, True, monkeypatch) == {"root": 0.2, "course": 0.0}
     assert rates(settings(3.0), False, monkeypatch) == {"root": 0.2}
+
+
+@pytest.mark.parametrize(("are_found", "harmonics"), [(False, 2), (True, 1)])
+def test_a_motion_that_does_not_repeat_is_held_otherwise_by_cameras_that_were_found(monkeypatch, are_found, harmonics):
+    assert begun(settings(0.0), 1.0, monkeypatch, are_found).config.scene["motion"] == {"harmonics": harmonics}
+    assert "motion" not in begun(settings(3.0), 1.0, monkeypatch, are_found).config.scene
 
 
 def test_a_film_that_shows_nothing_is_refused():
