@@ -28,6 +28,13 @@ case "$film" in -*) film="./$film" ;; esac
 for each in "$film" "$masks" "$cameras" "$motion" "$joints"; do
   [ -z "$each" ] || [ -e "$each" ] || { echo "there is no '$each'" >&2; exit 4; }
 done
+case "$motion" in
+  *.bvh | *.BVH)
+    [ -n "$joints" ] || {
+      echo "the joints of a film's model have numbers, which no joint of '$motion' is called; run the recipe without --motion, look at the joints of its GLB, and add --joints FILE" >&2
+      exit 2
+    } ;;
+esac
 ready_environment
 choose_profile animatable_dreamer
 if [ -n "$generate" ] && ! has_section distill; then

@@ -43,7 +43,7 @@ class Export(Config):
         default=None,
         pattern=r"^[^\W_][\w.-]*$",
         max_length=100,
-        description="name of the files without a suffix; the workspace's if not given",
+        description="name of the files without a suffix; the workspace's if not given, before that of a run (--name)",
     )
     resolution: int | None = Field(
         default=None,
@@ -158,15 +158,15 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
         config.frames, config.fps or 24.0, config.size, config.elevation, config.azimuth, BACKGROUNDS[config.background]
     )
     films = None if config.films == "auto" else tuple(cast("list[Film]", config.films.split(",")))
-    stem = config.stem or work.workspace.name
+    stem = config.stem or work.workspace.name + ("" if work.name == STAGE.name else f"-{work.name}")
     job = Job(subject(work.workspace, config, runtime.device), stem, work, shot, films)
     return write_exports(job, None if config.formats == "auto" else config.formats.split(","))
 
 
 def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[str]:
     """Files that bear the workspace's name are made anew where it has been renamed."""
-    stem = config.stem or workspace.name
-    return [] if are_named(outputs, stem) else [f"the workspace is now called {stem}"]
+    is_named = config.stem is not None or are_named(outputs, workspace.name)
+    return [] if is_named else [f"the workspace is now called {workspace.name}"]
 
 
 def subject(workspace: Workspace, config: Export, device: str) -> Subject:

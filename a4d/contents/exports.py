@@ -200,7 +200,7 @@ def _warn_of_left_out(job: Job, formats: Sequence[str]) -> None:
         job.work.warn(warning)
 
 
-def are_named(outputs: Sequence[str], stem: str) -> bool:
-    """Whether the paths of all exports, relative to the workspace, bear a name."""
-    is_named_so = re.compile(re.escape(f"exports/{stem}") + f"({AFTER_STEM})").fullmatch
+def are_named(outputs: Sequence[str], name: str) -> bool:
+    """Whether the paths of all exports, relative to the workspace, bear a name, alone or before another."""
+    is_named_so = re.compile(re.escape(f"exports/{name}") + rf"(-[\w.-]+?)?({AFTER_STEM})").fullmatch
     return all(map(is_named_so, outputs))

@@ -16,7 +16,7 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import PICTURE_FIELDS, Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import deform
-from a4d.geometry.mesh import Mesh
+from a4d.geometry.mesh import Mesh, is_closed_across_seams
 from a4d.geometry.transforms import transform_points
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
@@ -46,7 +46,7 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     """One binary glTF file with materials, pictures and motion.
 
     Returns:
-        `faces`, `closed` where nothing was cut open for a picture; of a moving one `keys` of its animation, and
+        `faces`, and whether it is `closed`; of a moving one `keys` of its animation, and
         `bones` or `morph_targets`; of one whose own faces change how its `registration` went; of one of loose bones
         how far its joints take the surface from where the scene has it; and of one that was made of what the scene
         shows `glb_psnr` in dB, which says how much the file's surface looks like it.
@@ -58,7 +58,7 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     write_asset(path, asset)
     check_glb(path, asset)
     posed = deform(asset)
-    facts = {"faces": len(posed.faces), "closed": posed.mesh.is_closed, **_described_motion(asset)}
+    facts = {"faces": len(posed.faces), "closed": is_closed_across_seams(posed.mesh), **_described_motion(asset)}
     facts |= _described_registration(subject) | _described_rig(subject)
     return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_likeness else {})
 

@@ -105,6 +105,12 @@ def first_in_place(
     return first.scatter_reduce(0, place, torch.arange(len(points), device=points.device), "amin")[place]
 
 
+def is_closed_across_seams(mesh: Mesh) -> bool:
+    """Whether a mesh is closed where it was cut open for a picture alone: vertices at one place count as one."""
+    faces = first_in_place(mesh.vertices)[mesh.faces]
+    return Mesh(mesh.vertices, faces[(faces != faces.roll(1, dims=1)).all(1)]).is_closed
+
+
 def enclosed_volumes(
     paths: Tensor,  # (T, V, 3) metres
     faces: Tensor,  # (F, 3) int64

@@ -109,7 +109,12 @@ def test_clips_that_nobody_chose_to_leave_out_are_listed(a4d, mixed: Path) -> No
 def test_exports_bear_the_workspace_s_present_name(a4d, mixed: Path) -> None:
     a4d("preprocess", "bar.glb", "--clip", "none", *SMALL)
     assert a4d("export", "bar.a4d", "--formats", "glb", "--json").json["outputs"] == ["bar.a4d/exports/bar.glb"]
+    whole = Path("bar.a4d/exports/bar.glb").read_bytes()
+    small = a4d("export", "bar.a4d", "--formats", "glb", "--name", "small", "--animation", "bones", "--json").json
+    assert small["outputs"] == ["bar.a4d/exports/bar-small.glb"]
+    assert Path("bar.a4d/exports/bar.glb").read_bytes() == whole
     assert a4d("export", "bar.a4d", "--formats", "glb", "--json").json["status"] == "up to date"
+    Path("bar.a4d/exports/bar-small.glb").unlink()
     Path("bar.a4d").rename("bar_2.5 b.a4d")
     renamed = a4d("export", "bar_2.5 b.a4d", "--formats", "glb", "--json").json
     assert renamed["outputs"] == ["bar_2.5 b.a4d/exports/bar_2.5 b.glb"]
@@ -124,6 +129,7 @@ def test_exports_bear_the_workspace_s_present_name(a4d, mixed: Path) -> None:
         (["fox.glb", "fox.obj", "fox.mtl", "fox_fur & eyes_base_colour.png", "fox.gif", "fox_sweep.mp4"], False),
         (["fox_obj/frame_00000.obj", "fox_obj/materials.mtl", "fox_ply/frame_00000.ply"], False),
         (["fox_frames/00000.png", "fox_grid_frames/00000.png", "fox_grid.webp", "fox.splat"], False),
+        (["fox-small.glb", "fox-small_sweep.mp4"], False),
         (["fox.glb", "fox_b.glb"], True),
         (["foxes.glb"], True),
         (["wolf.mp4"], True),
