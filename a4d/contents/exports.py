@@ -53,6 +53,14 @@ RIG_GATES = (
 )
 """A surface whose joints tell the motion of loose bones."""
 
+STRETCH_GATES = (
+    Gate(
+        "stretched", 0.03, 0.08,
+        "{value:.0%} of the surface is pulled apart by its joints: look whether --joints pairs them rightly",
+    ),
+)  # fmt: skip
+"""By their own clips bodies have less than one in a hundred; wrongly paired joints tear one in ten."""
+
 OF_GAUSSIANS = ("canonical", "ply", "splat")
 """Formats that are refused where there are none, which come first: nothing has been made for nothing then."""
 
@@ -94,7 +102,7 @@ def write_glb(job: Job) -> dict[str, Any]:
             f"{job.stem}.glb holds the first moment alone, because the surface's faces change over time; "
             "the formats obj-sequence and ply-sequence hold them all"
         )
-    judge(job.work, facts, (*REGISTRATION_GATES, *RIG_GATES))
+    judge(job.work, facts, (*REGISTRATION_GATES, *RIG_GATES, *STRETCH_GATES))
     if facts.get("glb_psnr", UNLIKE) < UNLIKE:
         job.work.warn(
             f"{job.stem}.glb looks unlike the scene ({facts['glb_psnr']:.1f} dB); a higher --resolution may help"

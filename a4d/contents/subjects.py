@@ -144,7 +144,8 @@ def _driven(subject: Subject, workspace: Workspace, request: SubjectRequest) -> 
     assert isinstance(moved, GivenAsset)
     matrix = subject.mesh_from_world
     given = moved if matrix is None else replace(moved, in_file=placed(moved.in_file, matrix))
-    return Subject(subject.name, None, given, _clip_moments(workspace, request, given.sampled_clip), request.surface)
+    moments = _clip_moments(workspace, request, given.sampled_clip)
+    return Subject(subject.name, None, given, moments, request.surface, is_driven=True)
 
 
 def _lent(request: SubjectRequest, skeleton: Skeleton) -> Motion:

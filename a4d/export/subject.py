@@ -66,6 +66,7 @@ class Subject:
         left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
         front_picture: that the scene was fitted to.
         seen_from: single cameras of the photographs that the scene was fitted to.
+        is_driven: whether joints that were found in its motion follow that of something else.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Subject:
     left_out: tuple[str, ...] = ()
     front_picture: FrontPicture | None = None
     seen_from: tuple[Cameras, ...] = ()
+    is_driven: bool = False
 
     @property
     def is_moving(self) -> bool:

@@ -16,7 +16,7 @@ from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import PICTURE_FIELDS, Material
 from a4d.geometry.assets.placement import placed
 from a4d.geometry.assets.posing import deform
-from a4d.geometry.mesh import Mesh, is_closed_across_seams
+from a4d.geometry.mesh import Mesh, is_closed_across_seams, stretched_share
 from a4d.geometry.transforms import transform_points
 from a4d.io.assets.glb_asset import write_asset
 from a4d.io.assets.gltf.reader import read_gltf
@@ -30,7 +30,10 @@ from a4d.scenes.extraction import turntable_cameras
 from a4d.scenes.protocols import Articulated
 
 COMPARED_MOMENTS = 12
-"""Of a clip, at which a rig is compared with the scene of loose bones that it was made of."""
+"""Of a clip, at which a rig is compared with the scene of loose bones that it was made of, and with its rest."""
+
+TORN = 2.0
+"""Times its length at rest, beyond which an edge is pulled apart: by their own clips bodies have few such edges."""
 
 CHECKED_MOMENTS = 5
 """Of an animation that is read back, evenly spread and between the keys."""
@@ -46,10 +49,10 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     """One binary glTF file with materials, pictures and motion.
 
     Returns:
-        `faces`, and whether it is `closed`; of a moving one `keys` of its animation, and
-        `bones` or `morph_targets`; of one whose own faces change how its `registration` went; of one of loose bones
-        how far its joints take the surface from where the scene has it; and of one that was made of what the scene
-        shows `glb_psnr` in dB, which says how much the file's surface looks like it.
+        `faces`, and whether it is `closed`; of a moving one `keys` of its animation, and `bones` or `morph_targets`;
+        of one whose own faces change how its `registration` went; of one of loose bones how far its joints take the
+        surface from where the scene has it; of one that another motion drives which share is `stretched`; and of one
+        that was made of what the scene shows `glb_psnr` in dB, which says how much the file's surface looks like it.
 
     Raises:
         QualityError: what is read back differs.
@@ -59,7 +62,7 @@ def write_glb(path: Path, subject: Subject) -> dict[str, Any]:
     check_glb(path, asset)
     posed = deform(asset)
     facts = {"faces": len(posed.faces), "closed": is_closed_across_seams(posed.mesh), **_described_motion(asset)}
-    facts |= _described_registration(subject) | _described_rig(subject)
+    facts |= _described_registration(subject) | _described_rig(subject) | _described_stretch(subject)
     return facts | ({"glb_psnr": _likeness(path, subject)} if subject.is_likeness else {})
 
 
@@ -171,6 +174,16 @@ def _described_rig(subject: Subject) -> dict[str, Any]:
     posed = [deform(subject.asset, subject.clip, index * moments.seconds_per_frame).vertices for index in chosen]
     apart = (torch.stack(posed) - transform_points(frame, truth)).norm(dim=-1) / (rest.amax(0) - rest.amin(0)).norm()
     return {"rig_mean": float(apart.mean()), "rig_p99": float(np.quantile(apart.numpy(), 0.99))}
+
+
+def _described_stretch(subject: Subject) -> dict[str, Any]:
+    """`stretched`: the share of the surface's edges that another motion makes much longer than at rest."""
+    if not subject.is_driven or subject.clip is None:
+        return {}
+    rest = deform(subject.asset).mesh
+    moments = np.linspace(0, subject.clip.duration, COMPARED_MOMENTS).tolist()
+    posed = (deform(subject.asset, subject.clip, time).vertices for time in moments)
+    return {"stretched": max(stretched_share(rest, vertices, TORN) for vertices in posed)}
 
 
 def _library(path: Path, materials: tuple[Material, ...]) -> MaterialLibrary | None:

@@ -111,6 +111,17 @@ def is_closed_across_seams(mesh: Mesh) -> bool:
     return Mesh(mesh.vertices, faces[(faces != faces.roll(1, dims=1)).all(1)]).is_closed
 
 
+def stretched_share(
+    rest: Mesh,
+    moved: Tensor,  # (V, 3) metres
+    times: float,
+) -> float:
+    """The share in [0, 1] of edges, by their length at rest, that are more than so many times as long when moved."""
+    ends = torch.cat([rest.faces[:, [0, 1]], rest.faces[:, [1, 2]], rest.faces[:, [2, 0]]])
+    before, after = ((points[ends[:, 0]] - points[ends[:, 1]]).norm(dim=-1) for points in (rest.vertices, moved))
+    return float(before[after > times * before].sum() / before.sum().clamp_min(1e-12))
+
+
 def enclosed_volumes(
     paths: Tensor,  # (T, V, 3) metres
     faces: Tensor,  # (F, 3) int64

@@ -1,8 +1,9 @@
 """Meshes: what is closed."""
 
+import pytest
 import torch
 
-from a4d.geometry.mesh import Mesh, is_closed_across_seams
+from a4d.geometry.mesh import Mesh, is_closed_across_seams, stretched_share
 from a4d.geometry.primitives import icosphere
 
 
@@ -14,3 +15,11 @@ def test_a_mesh_that_is_cut_open_along_its_edges_is_closed_across_these_seams():
     assert not cut.is_closed
     assert is_closed_across_seams(cut)
     assert not is_closed_across_seams(Mesh(cut.vertices, cut.faces[1:]))
+
+
+def test_stretched_edges_count_by_their_length():
+    strip = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2]]))
+    moved = torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 1, 0]])
+    assert stretched_share(strip, strip.vertices, 1.01) == 0
+    assert stretched_share(strip, 1.9 * strip.vertices, 2) == 0
+    assert stretched_share(strip, moved, 2) == pytest.approx((1 + 2**0.5) / (2 + 2**0.5))
