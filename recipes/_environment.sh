@@ -41,6 +41,7 @@ ready_environment() {
     PYTHONWARNINGS=ignore "${install[@]}" torch && PYTHONWARNINGS=ignore "${install[@]}" -e "$root${extra:+[$extra]}" \
       || { echo "the packages could not be installed; see the message above" >&2; return 5; }
     touch "$stamp"
+    echo "The first run also compiles its kernels, once, which takes a minute or two." >&2
   fi
   export PATH="$root/.venv/bin:$PATH"
 }
