@@ -1,4 +1,4 @@
-"""Meshes: what is closed."""
+"""Meshes that are cut open, and meshes that are pulled apart."""
 
 import pytest
 import torch
