@@ -1,9 +1,20 @@
-# What recipes of papers share: their options, the profile that they take its settings from, and how they run a stage.
-# Sourced, beside _environment.sh.
+# What recipes share: their help, their options, the profile that they take settings from, and how they run a stage.
+# Sourced, beside _environment.sh, with the recipe's own arguments: of these --help and -h are answered here.
+
+# The comments at the head of a recipe are its help, and the indented lines of these its usage.
+print_help() { sed -n '2,$!d; /^#/!q; s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n 's/^#   //p' "$0" >&2; exit 2; }
+
+for argument in "$@"; do
+  case "$argument" in
+    --help | -h) print_help; exit 0 ;;
+    --) break ;;
+  esac
+done
 
 # read_options NAME... -- ARGUMENT...
 # --profile, --weights and --accept, and --NAME VALUE for each further NAME, into variables of these names, _ for -; what is left goes
-# into `positional`. The comments at the head of the recipe are its usage.
+# into `positional`.
 read_options() {
   local own=()
   while [ "$1" != -- ]; do own+=("$1"); shift; done
@@ -41,8 +52,6 @@ require_own_names() {
     exit 2
   done
 }
-
-usage() { sed -n 's/^#   //p' "$0" >&2; exit 2; }
 
 # choose_profile PAPER [NAME]: `profile` is NAME, or paper, where there is CUDA, else compact; `settings` is its file.
 choose_profile() {

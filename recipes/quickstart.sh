@@ -6,6 +6,7 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
+source "$root/recipes/_options.sh"
 ready_environment
 
 if [ $# -eq 0 ]; then

@@ -8,8 +8,8 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/recipes/_environment.sh"
+source "$root/recipes/_options.sh"
 
-usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 [ $# -ge 1 ] || usage
 file="$1" judges=clip-vit-b-32
 shift
