@@ -97,7 +97,7 @@ def _distance_field(
     mean = np.where(weight > 0, total / np.maximum(weight, 1e-9), inside)
     # A voxel in no frame at all is no part of the object.
     field = np.where(np.isinf(outside), -inside, np.clip(np.maximum(mean, outside), inside, -inside))
-    return _without_specks(field, settings)
+    return without_hollows(_without_specks(field, settings), settings.truncation)
 
 
 def _without_specks(field: Floats, settings: FusionSettings) -> Floats:
@@ -110,6 +110,20 @@ def _without_specks(field: Floats, settings: FusionSettings) -> Floats:
     is_speck = volumes < settings.smallest_part * volumes.max()
     is_speck[0] = False
     return np.where(is_speck[parts], np.float32(settings.truncation), field).astype(np.float32)
+
+
+def without_hollows(
+    field: Floats,  # (X, Y, Z) signed distances, negative inside
+    truncation: float,
+) -> Floats:
+    """(X, Y, Z) the field, filled where nothing connects it with the border of the box: no view can have seen that."""
+    parts, count = label(field >= 0)
+    is_hollow = np.ones(count + 1, np.bool_)
+    is_hollow[0] = False
+    for axis in range(3):
+        for end in (0, -1):
+            is_hollow[np.take(parts, end, axis)] = False
+    return np.where(is_hollow[parts], np.float32(-truncation), field).astype(np.float32)
 
 
 def _surface(field: Floats, settings: FusionSettings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 import dataclasses
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ from a4d.geometry.cameras import concatenate, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere, torus
 from a4d.geometry.reconstruction.depth_views import DepthView
-from a4d.geometry.reconstruction.fusion import FusionSettings, fuse
+from a4d.geometry.reconstruction.fusion import FusionSettings, fuse, without_hollows
 from a4d.metrics import psnr, surface_distances
 from a4d.render.mesh import render_mesh
 
@@ -66,12 +67,34 @@ def test_a_plate_thinner_than_the_truncation_keeps_its_thickness():
     assert mesh.volume == pytest.approx(plate.volume, rel=0.2)
 
 
-def test_specks_are_dropped():
-    ball, speck = icosphere(0.4, 4), icosphere(0.03, 3)
-    both = Mesh(
-        torch.cat([ball.vertices, speck.vertices + 0.5]),
-        torch.cat([ball.faces, speck.faces + len(ball.vertices)]),
+def beside(mesh: Mesh, other: Mesh, shift: tuple[float, float, float]) -> Mesh:
+    """Two meshes in one, the second one elsewhere."""
+    return Mesh(
+        torch.cat([mesh.vertices, other.vertices + torch.tensor(shift)]),
+        torch.cat([mesh.faces, other.faces + len(mesh.vertices)]),
     )
+
+
+def test_a_hat_that_floats_above_its_head_stays():
+    hatted = beside(icosphere(0.4, 4), box((0.3, 0.05, 0.3)), (0.0, 0.5, 0.0))
+    mesh = fuse(views_of(hatted), bounds_of(hatted), SETTINGS)
+    assert surface_distances(mesh, hatted, threshold=voxel(hatted)).f_score > 0.98
+    assert float((mesh.vertices[:, 1] > 0.45).float().mean()) > 0.05
+
+
+def test_hollows_are_filled_and_a_cup_stays_open():
+    places = np.stack(np.meshgrid(*[np.arange(-12.0, 13.0)] * 3, indexing="ij"), axis=-1)
+    radii = np.linalg.norm(places, axis=-1)
+    ball = np.clip(radii - 9, -3, 3).astype(np.float32)
+    hollow = np.clip(np.maximum(radii - 9, 4 - radii), -3, 3).astype(np.float32)
+    is_drilled = (np.abs(places[..., :2]) < 2).all(-1) & (places[..., 2] > 0)
+    cup = np.where(is_drilled, np.float32(3), hollow)
+    np.testing.assert_array_equal(without_hollows(hollow, 3.0) < 0, ball < 0)
+    np.testing.assert_array_equal(without_hollows(cup, 3.0), cup)
+
+
+def test_specks_are_dropped():
+    both = beside(icosphere(0.4, 4), icosphere(0.03, 3), (0.5, 0.5, 0.5))
     mesh = fuse(views_of(both), bounds_of(both), SETTINGS)
     assert float(mesh.vertices.norm(dim=-1).max()) < 0.45
     kept = fuse(views_of(both), bounds_of(both), dataclasses.replace(SETTINGS, smallest_part=0.0, smoothing=0))
