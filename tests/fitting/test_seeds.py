@@ -75,11 +75,16 @@ def test_a_leg_that_swings_is_no_part_of_the_hull_but_of_a_trunk_with_limbs(tmp_
     assert lowest[0.0] == pytest.approx(-0.75, abs=0.08)
 
 
-def test_one_wrong_mask_does_not_carve_a_trunk_with_limbs_away(tmp_path):
+@pytest.mark.parametrize("part", ["elsewhere", "an edge"])
+def test_one_wrong_mask_does_not_carve_a_trunk_with_limbs_away(tmp_path, part: str):
     whole = film(icosphere(0.5), torch.linspace(0, 330, 12))
-    corner = torch.zeros(48, 48, 4)
-    corner[:4, :4] = 1
-    frames = replace(whole, rgba=[corner, *whole.rgba[1:]])
+    wrong = torch.zeros(48, 48, 4)
+    if part == "elsewhere":
+        wrong[:4, :4] = 1
+    else:
+        wrong[:, 30:] = whole.rgba[0][:, 30:]
+        assert 0.02 < float(wrong[..., 3].sum() / whole.rgba[0][..., 3].sum()) < 0.2
+    frames = replace(whole, rgba=[wrong, *whole.rgba[1:]])
     config = SeedConfig(kind="film", resolution=32, thickness=0, tolerated=0.2, limbs=0)
     seed = seeds.KINDS["film"](seeds.Known(SimpleNamespace(path=tmp_path), frames, config, None))
     assert seed.solid.volume == pytest.approx(4 / 3 * torch.pi * 0.5**3, rel=0.25)
