@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
 from a4d.config import Config
-from a4d.contents.exports import WRITERS, Job, are_named, write_exports
+from a4d.contents.exports import WRITERS, Job, write_exports
 from a4d.intake.settings import AxisName, axis_named
 from a4d.memory import PICTURE_PIXEL, Demand
 from a4d.running.stage import Stage
@@ -18,9 +18,11 @@ from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from a4d.contents.joint_pairs import Lender
     from a4d.export.films import Film
     from a4d.export.subject import Subject
     from a4d.geometry.deformation.skeleton import Motion
+    from a4d.workspace.record import Record
 
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
@@ -33,8 +35,8 @@ class Export(Config):
 
     formats: str = Field(
         default="auto",
-        description="comma-separated: glb, obj, ply, splat, obj-sequence, ply-sequence, canonical, mp4, gif, webp, "
-        "png; auto is glb, mp4 and, of Gaussians, ply and splat",
+        description="comma-separated: glb, obj, ply, splat, obj-sequence, ply-sequence, canonical, joints, mp4, "
+        "gif, webp, png; auto is glb, mp4 and, of Gaussians, ply and splat",
     )
     from_scene: str | None = Field(
         default=None, description="the scene to export; the newest if not given, or the mesh that was given if none"
@@ -89,7 +91,8 @@ class Export(Config):
     )
     joints: Path | None = Field(
         default=None,
-        description="YAML file that pairs joints whose names say nothing: a line `JOINT: JOINT OF THE MOTION` each",
+        description="YAML file that pairs joints whose names say nothing: a line `JOINT: JOINT OF THE MOTION` each; "
+        "--formats joints begins one",
     )
     frame: Literal["source", "world"] = Field(
         default="source", description="axes, size and place: those of the mesh that was given, or the workspace's"
@@ -158,20 +161,26 @@ def run(work: Transaction, config: Export, runtime: Runtime) -> dict[str, Any]:
         config.frames, config.fps or 24.0, config.size, config.elevation, config.azimuth, BACKGROUNDS[config.background]
     )
     films = None if config.films == "auto" else tuple(cast("list[Film]", config.films.split(",")))
-    stem = config.stem or work.workspace.name + ("" if work.name == STAGE.name else f"-{work.name}")
-    job = Job(subject(work.workspace, config, runtime.device), stem, work, shot, films)
+    motion, joints = _motion(config), _joints(config)
+    shown = subject(work.workspace, config, runtime.device, None if config.formats == "joints" else motion, joints)
+    job = Job(shown, _stem(work.workspace, config, work.name), work, shot, films, _lender(config, motion, joints))
     return write_exports(job, None if config.formats == "auto" else config.formats.split(","))
 
 
-def outdated(workspace: Workspace, config: Export, outputs: list[str]) -> list[str]:
+def _stem(workspace: Workspace, config: Export, run: str) -> str:
+    return config.stem or workspace.name + ("" if run == STAGE.name else f"-{run}")
+
+
+def outdated(workspace: Workspace, config: Export, record: Record) -> list[str]:
     """Files that bear the workspace's name are made anew where it has been renamed."""
-    is_named = config.stem is not None or are_named(outputs, workspace.name)
+    is_named = record.metrics.get("stem") == _stem(workspace, config, record.name)
     return [] if is_named else [f"the workspace is now called {workspace.name}"]
 
 
-def subject(workspace: Workspace, config: Export, device: str) -> Subject:
-    """What is exported, as the configuration says."""
-    from a4d.contents.motions import load_joints
+def subject(
+    workspace: Workspace, config: Export, device: str, motion: Motion | None, joints: Mapping[str, str] | None
+) -> Subject:
+    """What is exported, as the configuration says; with the motion of something else, paired by these joints."""
     from a4d.contents.subjects import SubjectRequest, load_subject
     from a4d.export.surface_options import SurfaceOptions
     from a4d.geometry.assets.animating import AnimationOptions
@@ -181,9 +190,9 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
     request = SubjectRequest(
         scene=config.from_scene,
         is_posed=config.motion is not None,
-        motion=_motion(config),
+        motion=motion,
         clip=config.clip,
-        joints=None if config.joints is None else load_joints(config.joints),
+        joints=joints,
         stays=config.motion_root == "stay",
         moments=config.moments,
         fps=config.fps,
@@ -194,6 +203,22 @@ def subject(workspace: Workspace, config: Export, device: str) -> Subject:
         is_textured=config.texture is None,
     )
     return load_subject(workspace, request, device)
+
+
+def _joints(config: Export) -> dict[str, str] | None:
+    if config.joints is None:
+        return None
+    from a4d.contents.joint_pairs import load_joints
+
+    return load_joints(config.joints)
+
+
+def _lender(config: Export, motion: Motion | None, joints: dict[str, str] | None) -> Lender | None:
+    if motion is None or config.motion is None:
+        return None
+    from a4d.contents.joint_pairs import Lender
+
+    return Lender(config.motion.name, motion.skeleton, joints)
 
 
 def _motion(config: Export) -> Motion | None:
@@ -239,5 +264,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=8,
+    code_version=9,
 )

@@ -1,22 +1,20 @@
-"""The files of a workspace's `exports/`: what writes each format, what they are called, and when they are doubted."""
+"""The files of a workspace's `exports/`: what writes each format, and when they are doubted."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from a4d.errors import UsageError
 from a4d.running.quality import Gate, judge
 from a4d.workspace.transaction import Transaction
 
 if TYPE_CHECKING:
+    from a4d.contents.joint_pairs import Lender
     from a4d.export.films import Film, Shot
     from a4d.export.subject import Subject
-
-AFTER_STEM = r"(_sweep|_orbit|_grid|_canonical)?\.\w+|_(obj|ply)/.+|_.+\.png"
-"""What follows the exports' common name, as a regular expression; pictures are also those of materials."""
 
 UNLIKE = 18.0
 """dB below which a mesh does not look like the scene that it was made of."""
@@ -75,6 +73,7 @@ class Job:
         work: where outputs are staged.
         shot: how films show it.
         films: which; None are those that suit it.
+        lender: whose motion the joints of `joints` files are paired with.
     """
 
     subject: Subject
@@ -82,14 +81,31 @@ class Job:
     work: Transaction
     shot: Shot
     films: tuple[Film, ...] | None = None
+    lender: Lender | None = None
 
     def path(self, suffix: str) -> Path:
-        """Where a file of this suffix is staged."""
-        return self.work.output(f"exports/{self.stem}{suffix}")
+        """Where a file of this suffix is staged.
+
+        Raises:
+            UsageError: it is another export's.
+        """
+        return self.work.output(self._own(f"exports/{self.stem}{suffix}"))
 
     def folder(self, suffix: str) -> Path:
-        """Where a folder of files is staged."""
-        return self.work.replace(f"exports/{self.stem}_{suffix}")
+        """Where a folder of files is staged.
+
+        Raises:
+            UsageError: it is another export's.
+        """
+        return self.work.replace(self._own(f"exports/{self.stem}_{suffix}"))
+
+    def _own(self, path: str) -> str:
+        for name, record in self.work.workspace.read_records().items():
+            if name != self.work.name and record.touches(path):
+                raise UsageError(
+                    f"{path} is of the run '{name}'", f"Choose another --stem, or the same run by --name {name}"
+                )
+        return path
 
 
 def write_glb(job: Job) -> dict[str, Any]:
@@ -144,6 +160,21 @@ def write_canonical(job: Job) -> dict[str, Any]:
     return write_canonical(path, job.subject)
 
 
+def write_joints(job: Job) -> dict[str, Any]:
+    """Whoever pairs joints: a picture of where they are, and a file as --joints reads it that waits for its pairs."""
+    from a4d.contents.joint_pairs import joints_text
+    from a4d.export.joint_chart import write_joint_chart
+    from a4d.geometry.assets.skinned_surface import SkinnedSurface
+
+    rig = job.subject.rig
+    if rig is None:
+        raise UsageError(f"{job.subject.name} has no joints", "Leave joints out of --formats")
+    surface, chart = SkinnedSurface.of(rig), job.path("-joints.png")
+    write_joint_chart(chart, surface)
+    job.path("-joints.yaml").write_text(joints_text(surface, chart.name, job.lender), encoding="utf-8")
+    return {"joints": len(surface.skeleton)}
+
+
 def write_films(job: Job, suffix: str) -> dict[str, Any]:
     """NAME.mp4 turns; NAME_sweep.mp4, NAME_orbit.mp4, NAME_grid.mp4 show the clip. For `png`, folders of pictures."""
     from a4d.export.films import write_film, write_pictures
@@ -170,6 +201,7 @@ WRITERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "obj-sequence": lambda job: write_sequence(job, ".obj"),
     "ply-sequence": lambda job: write_sequence(job, ".ply"),
     "canonical": write_canonical,
+    "joints": write_joints,
     "mp4": lambda job: write_films(job, ".mp4"),
     "gif": lambda job: write_films(job, ".gif"),
     "webp": lambda job: write_films(job, ".webp"),
@@ -182,15 +214,18 @@ def write_exports(job: Job, formats: Sequence[str] | None = None) -> dict[str, A
 
     Args:
         job: what is written.
-        formats: names among `WRITERS`; None are those that suit the subject.
+        formats: names among `WRITERS`; None are those that suit the subject. A GLB file of joints that were found
+            brings `joints` along, for nothing else says where they are.
 
     Raises:
-        UsageError: a format is of something that the subject lacks.
+        UsageError: a format is of something that the subject lacks, or a file is another export's.
         QualityError: what is read back differs.
     """
     if formats is None:
         formats = ("glb", "ply", "splat", "mp4") if job.subject.has_gaussians else ("glb", "mp4")
-    metrics: dict[str, Any] = {}
+    if "glb" in formats and job.subject.has_found_joints:
+        formats = list(dict.fromkeys([*formats, "joints"]))
+    metrics: dict[str, Any] = {"stem": job.stem}
     for name in sorted(formats, key=lambda name: name not in OF_GAUSSIANS):
         metrics.update(WRITERS[name](job))
     _warn_of_left_out(job, formats)
@@ -206,9 +241,3 @@ def _warn_of_left_out(job: Job, formats: Sequence[str]) -> None:
     warning = left_out_warning(name, {format_: lacking(job.subject, format_) for format_ in formats})
     if warning is not None:
         job.work.warn(warning)
-
-
-def are_named(outputs: Sequence[str], name: str) -> bool:
-    """Whether the paths of all exports, relative to the workspace, bear a name, alone or before another."""
-    is_named_so = re.compile(re.escape(f"exports/{name}") + rf"(-[\w.-]+?)?({AFTER_STEM})").fullmatch
-    return all(map(is_named_so, outputs))

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-from a4d.config import load_yaml
 from a4d.contents.bodies import followed_body
 from a4d.contents.subjects import SubjectRequest, is_given_mesh, load_subject
-from a4d.errors import ConfigError, InvalidInputError, MissingInputError, UsageError
+from a4d.errors import InvalidInputError, MissingInputError, UsageError
 from a4d.geometry.assets.animation import named_index
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.motion_axes import standing
@@ -68,18 +67,6 @@ def load_motion(source: MotionSource) -> Motion:
         motion = standing(motion)
     turn = (source.orientation or Orientation()).world_from_source
     return motion.seen_from(rigid_from_parts(turn, torch.zeros(3, dtype=torch.float64)))
-
-
-def load_joints(path: Path) -> dict[str, str]:
-    """Which joint of a motion moves each joint of a body, from a YAML file of lines `JOINT: JOINT OF THE MOTION`.
-
-    Raises:
-        ConfigError: the file is missing, pairs none, or holds something else.
-    """
-    pairs = {str(joint): str(other) for joint, other in load_yaml(path).items()}
-    if not pairs:
-        raise ConfigError(f"{path} pairs no joints", "Write a line `JOINT: JOINT OF THE MOTION` for each")
-    return pairs
 
 
 def motion_files(path: Path) -> list[Path]:

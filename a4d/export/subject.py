@@ -95,6 +95,17 @@ class Subject:
             return GivenAsset(self._own_asset, self._own_asset)
         return self.scene if isinstance(self.scene, Posable) else None
 
+    @property
+    def rig(self) -> Asset | None:
+        """What of it hangs on joints, in the world; None where nothing does."""
+        asset = self.given.in_world if self.given is not None else self._own_asset
+        return asset if asset is not None and asset.shown_joints() else None
+
+    @property
+    def has_found_joints(self) -> bool:
+        """Whether it has joints that were found in its motion, whose names say nothing."""
+        return (self.is_driven or isinstance(self.scene, Articulated)) and self.rig is not None
+
     def require_scene(self) -> Scene:
         """The scene, for what no mesh can give.
 

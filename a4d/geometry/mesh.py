@@ -45,6 +45,12 @@ class Mesh:
         return torch.nn.functional.normalize(sums, dim=-1)
 
     @property
+    def vertex_areas(self) -> Tensor:
+        """(V,) square metres: a third of the faces around each vertex."""
+        shares = self.face_normals.norm(dim=1) / 6
+        return torch.zeros_like(self.vertices[:, 0]).index_add(0, self.faces.flatten(), shares.repeat_interleave(3))
+
+    @property
     def is_closed(self) -> bool:
         """Whether every edge borders exactly two faces that run along it in opposite directions."""
         directed = torch.cat([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])

@@ -66,7 +66,7 @@ def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: 
     findings = examine(workspace, record, records)
     stale = [*input_changes(record, plan.inputs), *(f"{path} was removed" for path in findings.missing)]
     if stage.outdated is not None:
-        stale += stage.outdated(workspace, parse(stage.config, plan.config), [item.path for item in record.outputs])
+        stale += stage.outdated(workspace, parse(stage.config, plan.config), record)
     if record.code_version != plan.code_version:
         stale.append(f"this a4d computes {stage.name} differently")
     if stale and findings.edited:

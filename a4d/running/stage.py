@@ -13,6 +13,7 @@ from a4d.memory import Demand, require_memory
 from a4d.runtime import Runtime
 
 if TYPE_CHECKING:
+    from a4d.workspace.record import Record
     from a4d.workspace.transaction import Transaction
     from a4d.workspace.workspace import Workspace
 
@@ -34,7 +35,7 @@ class Stage:
         complete: checks the nested parts of a configuration and fills in their defaults. None has nothing to add.
         inputs: the files and folders whose content decides whether a finished result is current.
         outdated: why a finished result is out of date although its inputs are the same, by the workspace, the
-            configuration and the paths of its outputs; None has no reason.
+            configuration and its record; None has no reason.
         require: looks for what a complete configuration needs of the machine, such as weights, before anything is
             written; it raises where that is missing.
         memory: what a complete configuration asks of memory at the least, which is held against what the machine has
@@ -55,7 +56,7 @@ class Stage:
     inputs: Callable[[Workspace, Any], list[Path]]
     defaults: Callable[[Workspace, Mapping[str, Any]], dict[str, Any]] | None = None
     complete: Callable[[Any], Config] | None = None
-    outdated: Callable[[Workspace, Any, list[str]], list[str]] | None = None
+    outdated: Callable[[Workspace, Any, Record], list[str]] | None = None
     require: Callable[[Any], None] | None = None
     memory: Callable[[Any], list[Demand]] | None = None
     needs: tuple[str, ...] = ()

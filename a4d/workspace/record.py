@@ -110,6 +110,10 @@ class Record(Plan):
         """Whether this run wrote a path, or replaced the folder that it lay in."""
         return is_below(path, self.replaced_folders) or any(item.path == path for item in self.outputs)
 
+    def touches(self, path: str) -> bool:
+        """Whether this run wrote a path or something in it, or replaced the folder that it lay in."""
+        return self.took_over(path) or any(is_below(item.path, [path]) for item in self.outputs)
+
 
 def _path_of(value: FileStamp | str) -> str:
     return value if isinstance(value, str) else value.path

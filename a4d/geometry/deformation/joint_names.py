@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
+from a4d.geometry.deformation.retargeting import FEWEST, match_joints, some_names
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 
 FOUND = re.compile(r"joint_\d+")
@@ -27,7 +28,7 @@ def paired(motion: Motion, target: Skeleton, joints: Mapping[str, str]) -> Motio
         joints: the name of a joint of the motion by that of each joint it moves.
 
     Raises:
-        InvalidInputError: a joint is not there.
+        InvalidInputError: a joint is not there, or too few are paired and no others match by their names.
     """
     names = motion.skeleton.names
     _require("the body", joints, target.names)
@@ -36,7 +37,21 @@ def paired(motion: Motion, target: Skeleton, joints: Mapping[str, str]) -> Motio
         raise InvalidInputError("a joint of the motion is paired with several joints", "Give each a joint of its own")
     moved = {other: joint for joint, other in joints.items()}
     renamed = tuple(moved.get(name, f"{name} of the motion" if name in joints else name) for name in names)
-    return replace(motion, skeleton=replace(motion.skeleton, names=renamed))
+    paired_motion = replace(motion, skeleton=replace(motion.skeleton, names=renamed))
+    if len(joints) < len(target):
+        _require_enough(paired_motion.skeleton, target, names)
+    return paired_motion
+
+
+def _require_enough(source: Skeleton, target: Skeleton, names: tuple[str, ...]) -> None:
+    """Refuse too few pairs by the names that the user knows, which the source no longer has."""
+    try:
+        match_joints(source, target)
+    except InvalidInputError:
+        raise InvalidInputError(
+            f"fewer than {FEWEST} joints of the motion are paired with those of the body",
+            f"Pair {FEWEST} at least. The motion has {some_names(names)}; the body has {some_names(target.names)}",
+        ) from None
 
 
 def _require(whose: str, wanted: Iterable[str], names: tuple[str, ...]) -> None:
@@ -58,7 +73,8 @@ def require_acquainted(source: Skeleton, target: Skeleton) -> None:
     if float((own - other).square().sum(1).mean().sqrt()) > ALIKE:
         raise InvalidInputError(
             "the joints of the motion were found on another body, where the same numbers are other joints",
-            "Say which joint of the motion moves each, by lines such as `joint_03: joint_11` in --joints FILE",
+            f"Say which joint of the motion moves each, by lines such as `{target.names[0]}: {source.names[0]}` in "
+            "--joints FILE, which --formats joints begins",
         )
 
 

@@ -141,7 +141,8 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
     if len(pairs) < FEWEST:
         raise InvalidInputError(
             f"{len(pairs)} joints of the motion match those of the body by their names",
-            f"Pair them by --joints FILE. The motion has {_some(source.names)}; the body has {_some(target.names)}",
+            f"Pair them by --joints FILE, which --formats joints begins. The motion has {some_names(source.names)}; "
+            f"the body has {some_names(target.names)}",
         )
     targets = sorted(pairs)
     return Match(torch.tensor([pairs[index] for index in targets]), torch.tensor(targets))
@@ -189,7 +190,8 @@ def _paired_by_hand(source: Skeleton, target: Skeleton) -> Match | None:
     return None
 
 
-def _some(names: Sequence[str], count: int = 6) -> str:
+def some_names(names: Sequence[str], count: int = 6) -> str:
+    """The first few of names, for a message."""
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 

@@ -73,7 +73,7 @@ def extract_skeleton(loose: LooseBones) -> ExtractedSkeleton:
     """
     vertices = loose.mesh.vertices.detach().double().cpu()
     faces = first_in_place(vertices)[loose.mesh.faces.cpu()]
-    areas = _vertex_areas(Mesh(vertices, faces))
+    areas = Mesh(vertices, faces).vertex_areas
     if not float(areas.sum()) > 0:
         raise InvalidInputError("a surface without area has no skeleton")
     bones = _with_skin(loose.weights.detach().double().cpu(), areas)
@@ -106,12 +106,6 @@ def _skeleton(
     axes = torch.eye(3, dtype=torch.float64).expand(len(bones), 3, 3)
     names = tuple(f"joint_{bone:02d}" for bone in bones.tolist())
     return Skeleton(names, parents, rigid_from_parts(axes, offsets))
-
-
-def _vertex_areas(mesh: Mesh) -> Tensor:
-    """(V,) a third of the faces around each vertex."""
-    shares = mesh.face_normals.norm(dim=1) / 6
-    return mesh.vertices.new_zeros(len(mesh.vertices)).index_add(0, mesh.faces.flatten(), shares.repeat_interleave(3))
 
 
 def _with_skin(weights: Tensor, areas: Tensor) -> Tensor:

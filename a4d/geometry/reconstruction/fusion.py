@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from scipy.sparse import coo_array
 from skimage.measure import marching_cubes
 from torch import Tensor
@@ -22,6 +21,7 @@ from a4d.geometry.cameras import turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction import fusion_kernels
 from a4d.geometry.reconstruction.depth_views import DepthView, PreparedView, prepared_view, vertex_colours
+from a4d.geometry.surfaces.parts import SMALLEST, without_scraps
 
 Floats = NDArray[np.float32]
 
@@ -34,13 +34,13 @@ class FusionSettings:
         resolution: voxels along the longest side of the bounds.
         truncation: distance around the surface in which depths are averaged, in voxels.
         smoothing: rounds of Taubin smoothing; 0 leaves the surface as extracted.
-        smallest_part: parts with a smaller share of the largest part's volume are dropped.
+        smallest_part: share of the largest part's volume below which others are dropped; see `without_scraps`.
     """
 
     resolution: int = 128
     truncation: float = 3.0
     smoothing: int = 3
-    smallest_part: float = 0.01
+    smallest_part: float = SMALLEST
 
 
 def fuse(
@@ -71,6 +71,7 @@ def fuse(
     vertices, faces = _surface(field, settings)
     vertices = low + (vertices - 0.5) * spacing
     mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
+    mesh = without_scraps(mesh, settings.smallest_part)
     mesh = mesh.with_vertices(_taubin(mesh, settings.smoothing))
     colours = vertex_colours(mesh, prepared, 1.5 * spacing)
     return Mesh(mesh.vertices, mesh.faces, torch.from_numpy(colours))
@@ -97,33 +98,9 @@ def _distance_field(
     mean = np.where(weight > 0, total / np.maximum(weight, 1e-9), inside)
     # A voxel in no frame at all is no part of the object.
     field = np.where(np.isinf(outside), -inside, np.clip(np.maximum(mean, outside), inside, -inside))
-    return without_hollows(_without_specks(field, settings), settings.truncation)
-
-
-def _without_specks(field: Floats, settings: FusionSettings) -> Floats:
-    """The field without parts that are too small to belong to the object."""
-    parts, count = label(field < 0)
-    if count == 0:
+    if not (field < 0).any():
         raise InvalidInputError("the views leave nothing inside the bounds", "Check the cameras and the alpha channel")
-    volumes = np.bincount(parts.ravel())
-    volumes[0] = 0
-    is_speck = volumes < settings.smallest_part * volumes.max()
-    is_speck[0] = False
-    return np.where(is_speck[parts], np.float32(settings.truncation), field).astype(np.float32)
-
-
-def without_hollows(
-    field: Floats,  # (X, Y, Z) signed distances, negative inside
-    truncation: float,
-) -> Floats:
-    """(X, Y, Z) the field, filled where nothing connects it with the border of the box: no view can have seen that."""
-    parts, count = label(field >= 0)
-    is_hollow = np.ones(count + 1, np.bool_)
-    is_hollow[0] = False
-    for axis in range(3):
-        for end in (0, -1):
-            is_hollow[np.take(parts, end, axis)] = False
-    return np.where(is_hollow[parts], np.float32(-truncation), field).astype(np.float32)
+    return np.asarray(field, np.float32)
 
 
 def _surface(field: Floats, settings: FusionSettings) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.surfaces.differences import corner_differences
 from a4d.geometry.surfaces.isosurface.coarse_to_fine import COARSEST, find_surface
+from a4d.geometry.surfaces.parts import without_scraps
 from a4d.optimisers import Optimisers
 from a4d.render.field import RAY_CHANNELS, Marching, SamplingConfig, render_field
 from a4d.render.occupancy import CELL_BYTES, MarkedSpace, OccupancyConfig, OccupancyGrid, marked_space
@@ -243,7 +244,7 @@ class ArticulatedField(ArticulatedScene):
         def level(points: Tensor) -> Tensor:
             return torch.cat([-self.signed_distances(part.to(device)) for part in points.split(POINTS)])
 
-        surface = find_surface(level, self.bound, cells, min(COARSEST, cells)).mesh
+        surface = without_scraps(find_surface(level, self.bound, cells, min(COARSEST, cells)).mesh)
         vertices = surface.vertices.to(device)
         colours = torch.cat([self.canonical(part, self.detail)[1] for part in vertices.split(POINTS)])
         return Mesh(vertices, surface.faces.to(device), colours)

@@ -1,7 +1,6 @@
 import dataclasses
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +9,7 @@ from a4d.geometry.cameras import concatenate, turntable
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import box, icosphere, torus
 from a4d.geometry.reconstruction.depth_views import DepthView
-from a4d.geometry.reconstruction.fusion import FusionSettings, fuse, without_hollows
+from a4d.geometry.reconstruction.fusion import FusionSettings, fuse
 from a4d.metrics import psnr, surface_distances
 from a4d.render.mesh import render_mesh
 
@@ -73,24 +72,6 @@ def beside(mesh: Mesh, other: Mesh, shift: tuple[float, float, float]) -> Mesh:
         torch.cat([mesh.vertices, other.vertices + torch.tensor(shift)]),
         torch.cat([mesh.faces, other.faces + len(mesh.vertices)]),
     )
-
-
-def test_a_hat_that_floats_above_its_head_stays():
-    hatted = beside(icosphere(0.4, 4), box((0.3, 0.05, 0.3)), (0.0, 0.5, 0.0))
-    mesh = fuse(views_of(hatted), bounds_of(hatted), SETTINGS)
-    assert surface_distances(mesh, hatted, threshold=voxel(hatted)).f_score > 0.98
-    assert float((mesh.vertices[:, 1] > 0.45).float().mean()) > 0.05
-
-
-def test_hollows_are_filled_and_a_cup_stays_open():
-    places = np.stack(np.meshgrid(*[np.arange(-12.0, 13.0)] * 3, indexing="ij"), axis=-1)
-    radii = np.linalg.norm(places, axis=-1)
-    ball = np.clip(radii - 9, -3, 3).astype(np.float32)
-    hollow = np.clip(np.maximum(radii - 9, 4 - radii), -3, 3).astype(np.float32)
-    is_drilled = (np.abs(places[..., :2]) < 2).all(-1) & (places[..., 2] > 0)
-    cup = np.where(is_drilled, np.float32(3), hollow)
-    np.testing.assert_array_equal(without_hollows(hollow, 3.0) < 0, ball < 0)
-    np.testing.assert_array_equal(without_hollows(cup, 3.0), cup)
 
 
 def test_specks_are_dropped():
