@@ -9,7 +9,8 @@
 # reconstructs the film by Gaussians and bones and asks no prior. paper fits a field of signed distances and bones on a GPU, and
 # asks MVDream what the film does not show (`a4d weights fetch mvdream-2.1`); --subject says in words what the film shows. With
 # --generate "a squirrel" the same bones then carry what that text says, which needs paper. --motion gives either another motion: a
-# BVH file, the clip of a GLB, or another workspace, of whose joints --joints says which moves which where their names do not.
+# BVH file, the clip of a GLB, or another workspace, of whose joints --joints says which moves which where their names do not:
+# exports/film-joints.yaml is such a file, waiting for its pairs, and exports/film-joints.png shows the joints in it.
 # The recipe ends with exit code 7, what was made kept, where the subject's mask is in doubt in three of ten frames
 # (preprocess), no camera makes one shape of them or several do (estimate-pose), the model misses the film (fit-dynamic,
 # distill) or its skeleton the model (export). --accept goes on with all of these, each of them said.
@@ -31,7 +32,7 @@ done
 case "$motion" in
   *.bvh | *.BVH)
     [ -n "$joints" ] || {
-      echo "the joints of a film's model have numbers, which no joint of '$motion' is called; run the recipe without --motion, look at the joints of its GLB, and add --joints FILE" >&2
+      echo "the joints of a film's model have numbers, which no joint of '$motion' is called; run the recipe without --motion, pair them in a copy of exports/film-joints.yaml, as exports/film-joints.png shows them, and add --joints COPY" >&2
       exit 2
     } ;;
 esac

@@ -218,7 +218,7 @@ def _lender(config: Export, motion: Motion | None, joints: dict[str, str] | None
         return None
     from a4d.contents.joint_pairs import Lender
 
-    return Lender(config.motion.name, motion.skeleton, joints)
+    return Lender(config.motion.name, motion.skeleton, joints or {})
 
 
 def _motion(config: Export) -> Motion | None:

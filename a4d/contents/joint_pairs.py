@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,8 +15,7 @@ from a4d.config import load_yaml
 from a4d.documents import parse_yaml
 from a4d.errors import ConfigError
 from a4d.geometry.assets.skinned_surface import SkinnedSurface
-from a4d.geometry.deformation.joint_places import described_joints, outline_order
-from a4d.geometry.deformation.pairing_by_place import bone_middles, paired_by_place
+from a4d.geometry.deformation.joint_places import bone_middles, described_joints, outline_order
 from a4d.geometry.deformation.skeleton import Skeleton
 
 PLAIN = re.compile(r"[A-Za-z][\w.:-]*")
@@ -30,12 +29,12 @@ class Lender:
     Args:
         name: of its file.
         skeleton: at rest, +Y up and +Z in front.
-        pairs: the joint of the motion that moves each joint, by names, as the user has them; None where they have none.
+        pairs: the joint of the motion that moves each joint, by names, as far as the user has paired them.
     """
 
     name: str
     skeleton: Skeleton
-    pairs: Mapping[str, str] | None = None
+    pairs: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_joints(path: Path) -> dict[str, str]:
@@ -58,27 +57,16 @@ def joints_text(surface: SkinnedSurface, chart: str, lender: Lender | None = Non
     Args:
         surface: with the joints; comments say where it is that each moves, and how much of the whole.
         chart: the file that shows them.
-        lender: of the motion: its joints are listed, and those that lie alike are paired.
+        lender: of the motion: its joints are listed, and those pairs that the user has are filled in.
     """
-    names, parts = surface.skeleton.names, surface.parts
-    pairs, remark = _pairs(names, parts, lender)
-    told = described_joints(surface.skeleton, parts, _box(surface.mesh.vertices))
+    names, pairs = surface.skeleton.names, {} if lender is None else lender.pairs
+    told = described_joints(surface.skeleton, surface.parts, _box(surface.mesh.vertices))
     rows: dict[str, str] = {}
     for joint in outline_order(surface.skeleton):
         # Of joints of one name a file can have but the first.
-        share = f"; moves {float(surface.shares[joint]):.1%}"
-        rows.setdefault(names[joint], told[joint] + share + (remark if names[joint] in pairs else ""))
-    lines = [(f"{_scalar(name)}:{_filled(pairs.get(name))}", f"# {remarks}") for name, remarks in rows.items()]
+        rows.setdefault(names[joint], f"# {told[joint]}; moves {float(surface.shares[joint]):.1%}")
+    lines = [(f"{_scalar(name)}:{_filled(pairs.get(name))}", remarks) for name, remarks in rows.items()]
     return "\n".join([*(f"# {line}" for line in _head(chart, lender)), *_in_columns(lines)]) + "\n"
-
-
-def _pairs(names: Sequence[str], parts: Tensor, lender: Lender | None) -> tuple[Mapping[str, str], str]:
-    """The joint of the motion by that of the body, and what is said of each pair."""
-    if lender is None:
-        return {}, ""
-    if lender.pairs is not None:
-        return lender.pairs, ""
-    return paired_by_place(lender.skeleton, names, parts), "; suggested by place"
 
 
 def _head(chart: str, lender: Lender | None) -> list[str]:

@@ -203,7 +203,19 @@ def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Pat
     done = run_recipe(RECIPE, "bar", "--profile", "compact", "--accept", **small)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "film"
+    names = read_gltf(tmp_path / "bar.a4d/exports/film.glb").skeleton(0).names
     assert read_gltf(tmp_path / "bar.a4d/exports/film.glb").clips[0].duration > 0
+    waiting = yaml.safe_load((tmp_path / "bar.a4d/exports/film-joints.yaml").read_text())
+    assert waiting == dict.fromkeys(names)
+    assert (tmp_path / "bar.a4d/exports/film-joints.png").is_file()
+
+
+def test_joints_that_have_numbers_are_paired_before_a_motion_capture_is_asked_for(run_recipe, tmp_path: Path) -> None:
+    for name in ("cat.mp4", "walk.bvh"):
+        (tmp_path / name).touch()
+    refused = run_recipe(RECIPE, "cat.mp4", "--motion", "walk.bvh")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "a copy of exports/film-joints.yaml, as exports/film-joints.png shows them" in refused.stderr
 
 
 @pytest.fixture

@@ -123,6 +123,7 @@ def test_what_cannot_be_moved_or_moves_nothing_is_one_line(a4d, body: Path, tmp_
         (cube, ("--motion", wave), 3, "cube.obj has no skeleton that could move it"),
         (body, ("--motion", write_bvh(tmp_path / "odd.bvh", waving(stranger))), 3, "The motion has bone0"),
         (body, ("--motion", write_bvh(tmp_path / "odd.bvh", waving(stranger))), 3, "the body has pelvis"),
+        (cube, ("--formats", "joints"), 2, "cube has no joints"),
         (body, ("--motion", tmp_path / "still.glb"), 3, "still.glb holds no motion"),
         (body, ("--motion", cube), 3, "cube.a4d shows no joints that move"),
         (body, ("--motion", tmp_path / "notes.txt"), 3, "Give one of .bvh, .glb, .gltf, .npz, or a workspace"),

@@ -1,14 +1,18 @@
 """Skeletons that were found in a film, driven by the command line: on the spot, by their like, and by strangers."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from loose_scene import Loose
 
 from a4d import scenes
+from a4d.contents.joint_pairs import load_joints
 from a4d.geometry.assets.posing import pose
 from a4d.io.assets.gltf.reader import read_gltf
+from a4d.io.pictures.images import read_image
 from a4d.workspace.source import Source
 from a4d.workspace.workspace import Metadata, Workspace
 
@@ -88,3 +92,68 @@ def test_the_same_rig_drives_by_names_and_a_stranger_by_pairs(a4d, films: dict[s
     assert asset.skeleton(0).names == own.names
     moved = [pose(asset, asset.clips[0], time).positions for time in (0.0, 0.12)]
     assert float((moved[0] - moved[1]).norm(dim=1).max()) > 0.05
+
+
+def test_the_file_that_waits_for_pairs_drives_the_rig_once_it_is_filled(a4d, films: dict[str, Path], tmp_path) -> None:
+    assert a4d("export", films["loose"], "--formats", "glb").code == 0
+    own = read_gltf(films["loose"] / "exports/loose.glb").skeleton(0)
+    waiting = films["loose"] / "exports/loose-joints.yaml"
+    assert yaml.safe_load(waiting.read_text()) == dict.fromkeys(own.names)
+    root = own.names[own.parents.tolist().index(-1)]
+    (line,) = [line for line in waiting.read_text().splitlines() if line.startswith(f"{root}:")]
+    assert "the root" in line
+    rgb = read_image(films["loose"] / "exports/loose-joints.png")[..., :3]
+    assert rgb.shape[1] > 2 * 720
+    assert 0.5 < float((rgb == 1).all(-1).mean()) < 0.98
+    listing = ("--formats", "joints", "--name", "pairs", "--stem", "pairs", "--motion", films["stranger"])
+    asked = a4d("export", films["loose"], *listing)
+    assert asked.code == 0, asked.err
+    text = (films["loose"] / "exports/pairs-joints.yaml").read_text()
+    assert a4d("export", films["stranger"], "--formats", "glb").code == 0
+    other = read_gltf(films["stranger"] / "exports/stranger.glb").skeleton(0)
+    assert all(f"#   {name} " in text for name in other.names)
+    apart = torch.cdist(own.rest_world[:, :3, 3], other.rest_world[:, :3, 3])
+    pairs = {own.names[int(column.argmin())]: other.names[joint] for joint, column in enumerate(apart.T)}
+    filled = tmp_path / "pairs.yaml"
+    filled.write_text(
+        re.sub(r"^(joint_\d+):", lambda line: f"{line[0]} {pairs.get(line[1], '')}", text, flags=re.MULTILINE)
+    )
+    borrowed = ("--formats", "glb", "--name", "lent", "--stem", "lent", "--motion", films["stranger"])
+    driven = a4d("export", films["loose"], *borrowed, "--joints", filled, "--accept")
+    assert driven.code == 0, driven.err
+    asset = read_gltf(films["loose"] / "exports/lent.glb")
+    moved = [pose(asset, asset.clips[0], time).positions for time in (0.0, 0.12)]
+    assert float((moved[0] - moved[1]).norm(dim=1).max()) > 0.05
+    assert load_joints(filled) == load_joints(films["loose"] / "exports/lent-joints.yaml") == pairs
+
+
+def test_too_few_pairs_are_told_by_the_names_of_the_files(a4d, films: dict[str, Path], tmp_path: Path) -> None:
+    pairs, moved = tmp_path / "pairs.yaml", tmp_path / "moved.glb"
+    assert a4d("export", films["stranger"], "--formats", "glb").code == 0
+    other = read_gltf(films["stranger"] / "exports/stranger.glb").skeleton(0)
+    content = (films["stranger"] / "exports/stranger.glb").read_bytes()
+    moved.write_bytes(content.replace(b'"joint_', b'"bone__'))
+    renamed = other.names[0].replace("joint_", "bone__")
+    pairs.write_text(f"joint_01: {renamed}\njoint_02:\n")
+    few = a4d("export", films["loose"], "--formats", "glb", "--motion", moved, "--joints", pairs)
+    assert (few.code, len(few.err.strip().splitlines())) == (3, 1)
+    assert "fewer than 3 joints of the motion are paired" in few.err
+    assert f"The motion has {renamed}" in few.err
+    assert "the body has joint_" in few.err
+
+
+def test_files_of_another_export_are_not_written_over(a4d, films: dict[str, Path]) -> None:
+    first = ("export", films["loose"], "--formats", "glb", "--name", "first", "--stem", "cat")
+    assert a4d(*first).code == 0
+    content = (films["loose"] / "exports/cat.glb").read_bytes()
+    for formats, stem in (("glb", "cat"), ("joints", "cat"), ("glb", "cat.glb/..")):
+        second = a4d("export", films["loose"], "--formats", formats, "--name", "second", "--stem", stem)
+        assert (second.code, len(second.err.strip().splitlines())) == ((3 if "/" in stem else 2), 1), second.err
+    assert (
+        "exports/cat-joints.png is of the run 'first'"
+        in a4d("export", films["loose"], "--formats", "joints", "--name", "second", "--stem", "cat").err
+    )
+    assert (films["loose"] / "exports/cat.glb").read_bytes() == content
+    assert a4d(*first, "--force").code == 0
+    assert a4d("export", films["loose"], "--formats", "mp4", "--films", "turntable", "--frames", 2, "--size", 32,
+               "--name", "second", "--stem", "cat").code == 0  # fmt: skip

@@ -12,11 +12,9 @@ import yaml
 
 sys.path.append(str(Path(__file__).parents[1] / "io"))
 
-from a4d.stages.export import Export, outdated
 from gltf_files import GltfBuilder, two_bones
 
 from a4d.io.pictures.images import read_image
-from a4d.workspace.workspace import Metadata, Workspace
 
 SMALL = ("--views", 1, "--test-views", 0, "--size", 16, "--lighting", "unlit")
 
@@ -121,21 +119,3 @@ def test_exports_bear_the_workspace_s_present_name(a4d, mixed: Path) -> None:
     assert [path.name for path in Path("bar_2.5 b.a4d/exports").iterdir()] == ["bar_2.5 b.glb"]
     assert a4d("export", "bar_2.5 b.a4d", "--formats", "glb", "--json").json["status"] == "up to date"
     assert a4d("info", "bar_2.5 b.a4d", "--json").json["name"] == "bar_2.5 b"
-
-
-@pytest.mark.parametrize(
-    ("outputs", "is_outdated"),
-    [
-        (["fox.glb", "fox.obj", "fox.mtl", "fox_fur & eyes_base_colour.png", "fox.gif", "fox_sweep.mp4"], False),
-        (["fox_obj/frame_00000.obj", "fox_obj/materials.mtl", "fox_ply/frame_00000.ply"], False),
-        (["fox_frames/00000.png", "fox_grid_frames/00000.png", "fox_grid.webp", "fox.splat"], False),
-        (["fox-small.glb", "fox-small_sweep.mp4"], False),
-        (["fox.glb", "fox_b.glb"], True),
-        (["foxes.glb"], True),
-        (["wolf.mp4"], True),
-    ],
-)
-def test_files_of_another_name_are_out_of_date(outputs: list[str], is_outdated: bool) -> None:
-    workspace = Workspace(Path("somewhere/fox.a4d"), Metadata(name="wolf"))
-    assert bool(outdated(workspace, Export(), [f"exports/{name}" for name in outputs])) == is_outdated
-    assert not outdated(workspace, Export(stem="a.b"), ["exports/a.b.glb"])

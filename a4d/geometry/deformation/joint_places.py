@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from a4d.geometry.deformation.skeleton import Skeleton
@@ -26,6 +27,16 @@ def joints_below(skeleton: Skeleton) -> dict[int, list[int]]:
     for joint, parent in enumerate(skeleton.parents.tolist()):
         below[parent].append(joint)
     return below
+
+
+def bone_middles(skeleton: Skeleton) -> Tensor:
+    """(J, 3) float64 at rest, halfway from each joint to those that hang on it; an end goes on as its parent's bone."""
+    places, parents = skeleton.rest_world[:, :3, 3].double(), skeleton.parents
+    bones = torch.where(parents[:, None] < 0, 0.0, places - places[parents.clamp(min=0)])
+    above = parents[parents >= 0]
+    counts = torch.zeros(len(places), 1, dtype=places.dtype).index_add(0, above, places.new_ones(len(above), 1))
+    sums = torch.zeros_like(places).index_add(0, above, bones[parents >= 0])
+    return places + torch.where(counts > 0, sums / counts.clamp_min(1), bones) / 2
 
 
 def place_in_words(
