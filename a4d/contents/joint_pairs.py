@@ -66,7 +66,7 @@ def joints_text(surface: SkinnedSurface, chart: str, lender: Lender | None = Non
         # Of joints of one name a file can have but the first.
         rows.setdefault(names[joint], f"# {told[joint]}; moves {float(surface.shares[joint]):.1%}")
     lines = [(f"{_scalar(name)}:{_filled(pairs.get(name))}", remarks) for name, remarks in rows.items()]
-    return "\n".join([*(f"# {line}" for line in _head(chart, lender)), *_in_columns(lines)]) + "\n"
+    return "\n".join(map(_printable, [*(f"# {line}" for line in _head(chart, lender)), *_in_columns(lines)])) + "\n"
 
 
 def _head(chart: str, lender: Lender | None) -> list[str]:
@@ -79,13 +79,18 @@ def _head(chart: str, lender: Lender | None) -> list[str]:
         return [*lines, "A motion's joints are listed here by --motion FILE --formats joints."]
     skeleton = lender.skeleton
     told = described_joints(skeleton, bone_middles(skeleton), _box(skeleton.rest_world[:, :3, 3].double()))
-    rows = [(f"  {skeleton.names[joint]}", told[joint]) for joint in outline_order(skeleton)]
+    rows = [(f"  {_scalar(skeleton.names[joint])}", told[joint]) for joint in outline_order(skeleton)]
     return [*lines, f"{lender.name} has these joints, each for one line at most:", *_in_columns(rows)]
 
 
 def _in_columns(rows: Sequence[tuple[str, str]]) -> list[str]:
     width = max(len(first) for first, _ in rows)
     return [f"{first:{width}}  {second}" for first, second in rows]
+
+
+def _printable(line: str) -> str:
+    """A line without what would end it: names of files and joints may hold anything."""
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def _filled(name: str | None) -> str:
