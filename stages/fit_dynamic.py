@@ -259,4 +259,5 @@ STAGE = FittingStage(
         "sample.frames",
         "sample.size",
     ),
+    code_version=2,
 )
