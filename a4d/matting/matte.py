@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, UsageError
 from a4d.io.pictures.images import read_image, to_bytes
+from a4d.matting.drawing import Drawing, find_drawing
 from a4d.matting.edges import decontaminate, soft_edges
 from a4d.matting.grabcut import find_subject
 from a4d.matting.methods import Method
@@ -22,6 +23,9 @@ MIN_SIDE = 8
 
 FLOOR = "What lies flat under the subject counts as the floor and is left out: if it is a part of it, give a mask"
 """What is said of a foot or a plinth, which may look like a floor."""
+
+LINES = "The picture is taken for a line drawing, and what its lines enclose for the subject: holes need `--matting uniform`"
+"""What is said of a ring that is drawn, or of a thing of wires, which may look like a drawing."""
 
 SURE = 0.7
 """How sure GrabCut must be of a photo's subject: below, the user is told to look."""
@@ -74,7 +78,7 @@ def matte(
     elif method == "rembg":
         found = Matte(decontaminate(rgb, _ask_rembg(rgb)), "rembg")
     else:
-        found = plain_matte(image, method) or _by_looking(rgb)
+        found = _of_lines(image, method) or plain_matte(image, method) or _by_looking(rgb)
     if not must_show and not (found.rgba[..., 3] > SOLID).any():
         return Matte(nothing_of(image), found.method)
     return replace(found, notes=(*found.notes, *_notes(found.rgba[..., 3], found.method)))
@@ -104,6 +108,26 @@ def plain_matte(image: Array, method: Method) -> Matte | None:
     if method == "uniform":
         raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
     return None
+
+
+def _of_lines(image: Array, method: Method) -> Matte | None:
+    """The subject of a line drawing; None where the picture is none, or another method is chosen.
+
+    Raises:
+        InvalidInputError: there is not a line in what is said to be a drawing.
+    """
+    if method == "drawing" or (method == "auto" and not _alpha_speaks(image) and min(image.shape[:2]) >= MIN_SIDE):
+        drawing = find_drawing(image[..., :3])
+        if drawing is not None and (method == "drawing" or drawing.is_plain):
+            return Matte(_drawn(image[..., :3], drawing), "drawing", (LINES,))
+        if method == "drawing":
+            raise InvalidInputError("there are no lines in the drawing", "Choose another matting method or give a mask")
+    return None
+
+
+def _drawn(rgb: Array, drawing: Drawing) -> Array:
+    alpha = soft_edges(rgb, drawing.subject, _edge_radius(rgb), drawing.paper)
+    return decontaminate(rgb, alpha, drawing.paper)
 
 
 def outlined(
