@@ -28,11 +28,14 @@ GAP = 0.012
 LIKE_PAPER = 0.12
 """Distance in sRGB from the paper around a drawing up to which it is paper within."""
 
-EMPTY = 0.25
+EMPTY = 0.3
 """Share of a drawing that is paper between its lines, at the least."""
 
-PAINTED = 0.3
+PAINTED = 0.2
 """Share of what is no paper that lies in parts wider than a stroke, at the most."""
+
+UNEVEN = 0.6
+"""Standard deviation of the width of lines, as a share of its mean, at the most: a pen's is the same everywhere."""
 
 SMALLEST = 0.01
 """Share of the picture that a drawing covers, at the least."""
@@ -54,8 +57,8 @@ class Drawing:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is a drawing of lines: they are narrow, and there is paper between as there is around them."""
-        if self.subject.mean() < SMALLEST:
+        """Whether the lines are narrow and of one width, and between them is the paper that is around them."""
+        if self.subject.mean() < SMALLEST or _unevenness(self.ink) > UNEVEN:
             return False
         beside = dilated(self.subject, 8) & ~dilated(self.subject, 3)
         around = np.median(self.paper[beside if beside.any() else ~self.subject], axis=0)
@@ -81,8 +84,8 @@ def find_drawing(
         return None
     subject = _enclosed(ink, max(2, round(GAP * side)))
     size = rgb.shape[1::-1]
-    masks = (cv2.resize(mask.astype(np.float32), size) > 0.5 for mask in (subject, ink & subject))
-    return Drawing(*masks, cv2.resize(paper, size))
+    whole, lines = (cv2.resize(mask.astype(np.float32), size) > 0.5 for mask in (subject, ink & subject))
+    return Drawing(np.asarray(whole), np.asarray(lines), np.asarray(cv2.resize(paper, size), np.float32))
 
 
 def _paper(rgb: Array, radius: int) -> Array:
@@ -100,6 +103,13 @@ def _enclosed(ink: Mask, reach: int) -> Mask:
     subject = closed[2 * reach : -2 * reach, 2 * reach : -2 * reach]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(subject.astype(np.uint8), connectivity=8)
     return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def _unevenness(ink: Mask) -> float:
+    """Standard deviation of the width of strokes along their middle, as a share of its mean."""
+    depth = cv2.distanceTransform(ink.astype(np.uint8), cv2.DIST_L2, 5)
+    widths = depth[ink & (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)))]
+    return float(widths.std() / widths.mean()) if len(widths) else 0.0
 
 
 def _filled(mask: Mask) -> Mask:
