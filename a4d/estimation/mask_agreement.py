@@ -106,6 +106,7 @@ def _worst(cover: _Cover) -> int | None:
         return loudest
     mended = (cover.mended.sum(axis=0) - cover.mended.max(axis=0)) / (len(cover.bare) - 2)
     rival, carver = np.argsort(mended)[-2:]
-    is_most = mended[carver] > MENDED * np.delete(cover.bare, carver).mean()
+    witness = int(cover.mended[:, carver].argmax())
+    is_most = mended[carver] > MENDED * np.delete(cover.bare, [carver, witness]).mean()
     is_told = mended[carver] > CARVED and mended[rival] < RIVAL * mended[carver]
     return int(carver) if is_most and is_told else None
