@@ -86,6 +86,15 @@ def test_of_six_views_half_a_mask_is_missed_by_more_than_the_one_from_behind() -
     assert found_in(few, cameras).wrong == (3,)
 
 
+def test_of_three_views_the_one_that_carves_most_is_a_suspect() -> None:
+    cameras = orbit(torch.arange(3) * 120.0, torch.tensor([15.0, -10.0, 35.0]), 3.2, 40.0, 96, 96)
+    few = render_mesh(creature(resolution=32), cameras).alpha[..., 0].clone()
+    assert found_in(few, cameras).suspect is None
+    few[1, 48:] = 0
+    found = found_in(few, cameras)
+    assert (found.wrong, found.suspect) == ((), 1)
+
+
 def test_of_few_views_none_is_told_to_be_wrong_but_all_are_doubted(masks: Tensor) -> None:
     few = masks[: FEWEST - 1].clone()
     few[0] = few[0].roll(20, 1)
