@@ -36,10 +36,12 @@ class Contradictions:
     Args:
         wrong: the views, the worst first, without which the masks of the others agree.
         bare: mean share of the others' masks that their own hull leaves bare, in [0, 1].
+        suspect: of the others the one for whose sake most is bare, where it is told from the next.
     """
 
     wrong: tuple[int, ...]
     bare: float
+    suspect: int | None = None
 
 
 def contradictions(views: Silhouettes) -> Contradictions:
@@ -56,7 +58,9 @@ def contradictions(views: Silhouettes) -> Contradictions:
         cover = _cover(views, kept)
         worst = _worst(cover) if len(kept) >= FEWEST and len(wrong) + 1 <= MOST * len(views) else None
         if worst is None:
-            return Contradictions(tuple(wrong), float(cover.bare.mean()))
+            told = _carver(cover) if len(kept) > 2 else None
+            suspect = None if told is None else int(kept[told.view])
+            return Contradictions(tuple(wrong), float(cover.bare.mean()), suspect)
         wrong.append(int(kept[worst]))
 
 
@@ -104,8 +108,25 @@ def _worst(cover: _Cover) -> int | None:
     unexplained = cover.bare[loudest] - cover.mended[loudest].max()
     if unexplained > BARE and np.delete(cover.bare, loudest).mean() < COVERED * unexplained:
         return loudest
+    carver = _carver(cover)
+    if carver is None:
+        return None
+    others = np.delete(cover.bare, [carver.view, carver.witness])
+    return carver.view if carver.carved > MENDED * others.mean() else None
+
+
+@dataclass(frozen=True)
+class _Carver:
+    """A view that carves away what others show, which of them misses most of it, and the mean share of the rest's."""
+
+    view: int
+    witness: int
+    carved: float
+
+
+def _carver(cover: _Cover) -> _Carver | None:
+    """The view for whose sake most is bare; None where that is little, or another one's share is near."""
     mended = (cover.mended.sum(axis=0) - cover.mended.max(axis=0)) / (len(cover.bare) - 2)
-    rival, carver = np.argsort(mended)[-2:]
-    is_most = mended[carver] > MENDED * np.delete(cover.bare, carver).mean()
-    is_told = mended[carver] > CARVED and mended[rival] < RIVAL * mended[carver]
-    return int(carver) if is_most and is_told else None
+    rival, view = np.argsort(mended)[-2:]
+    is_told = mended[view] > CARVED and mended[rival] < RIVAL * mended[view]
+    return _Carver(int(view), int(cover.mended[:, view].argmax()), float(mended[view])) if is_told else None

@@ -7,6 +7,9 @@ from a4d.estimation.silhouettes import PICTURE, silhouettes
 from a4d.views import Frames
 from a4d.workspace.transaction import Transaction
 
+DOUBTED = 0.05
+"""Mean share of the masks that is bare, from which one is named though it is not told to be wrong."""
+
 
 def agreeing(work: Transaction, frames: Frames, radius: float) -> tuple[Frames, dict[str, float]]:
     """Leave out photographs whose masks the others contradict; the user is told of each.
@@ -31,6 +34,9 @@ def agreeing(work: Transaction, frames: Frames, radius: float) -> tuple[Frames, 
     if wrong:
         names = ", ".join(_named(work, frames.names[index]) for index in wrong)
         work.warn(f"the masks of all other photographs contradict that of {names}, which is left out: give it a mask")
+    elif found.suspect is not None and found.bare > DOUBTED:
+        name = _named(work, frames.names[train[found.suspect]])
+        work.warn(f"the mask of {name} contradicts those of the other photographs most: look at it")
     kept = [index for index in range(len(frames)) if index not in wrong]
     return (frames.subset(kept) if wrong else frames), {"outlines_bare": found.bare}
 

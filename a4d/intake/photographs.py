@@ -13,6 +13,7 @@ from a4d.errors import UsageError
 from a4d.intake.common import as_rgba, naming, same_size
 from a4d.intake.cutting import Cutter
 from a4d.intake.settings import CaptureSettings, PhotographSettings
+from a4d.intake.trusted_masks import trusted_masks
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import CaptureChoice, PosedCapture
 from a4d.io.captures.capture_reader import read_capture
@@ -54,7 +55,8 @@ def take_capture(work: Transaction, config: CaptureSettings) -> dict[str, Any]:
     capture = read_capture(path, choice)
     capture, masks = _as_pinholes(work, config, capture)
     if config.canonical:
-        capture = transform_capture(capture, canonical_frame(capture, masks))
+        trusted = None if masks is None else trusted_masks(capture, masks)
+        capture = transform_capture(capture, canonical_frame(capture, trusted))
     write_transforms(work.output("transforms.json"), capture)
     work.describe(frame_count=len(capture))
     facts: dict[str, Any] = {"frames": len(capture), "masks": masks is not None}

@@ -52,8 +52,8 @@ class Matting(Config):
 
     matting: MattingName = Field(
         default="auto",
-        description="how the subject is cut out of its background: auto, alpha, uniform, grabcut, rembg, person, or a "
-        "model by its name; a person, or a model's subject, only if asked",
+        description="how the subject is cut out of its background: auto, alpha, drawing, uniform, grabcut, rembg, "
+        "person, or a model by its name; a person, or a model's subject, only if asked",
     )
 
     @property

@@ -130,7 +130,7 @@ def _cutter(path: Path, config: VideoSettings, by_itself: Cutter | None, shot: r
         return lambda frame, _: by_itself(frame)
     if method == "rembg":
         return lambda frame, _: matte(frame, "rembg", must_show=False)
-    return lambda frame, _: plain_matte(frame, method)
+    return lambda frame, _: plain_matte(frame, method, is_of_film=True)
 
 
 def _cut_out(work: Transaction, path: Path, frames: Iterator[Array], video: Video, cut_out: CutOut) -> _CutFrames:

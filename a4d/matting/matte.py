@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from a4d.errors import BackendUnavailableError, InvalidInputError, UsageError
 from a4d.io.pictures.images import read_image, to_bytes
+from a4d.matting.drawing import find_drawing
 from a4d.matting.edges import decontaminate, soft_edges
 from a4d.matting.grabcut import find_subject
 from a4d.matting.methods import Method
@@ -22,6 +23,9 @@ MIN_SIDE = 8
 
 FLOOR = "What lies flat under the subject counts as the floor and is left out: if it is a part of it, give a mask"
 """What is said of a foot or a plinth, which may look like a floor."""
+
+LINES = "What the lines of this drawing enclose is taken for the subject: holes in it need `--matting uniform`"
+"""What is said of a ring that is drawn, or of a thing of wires, which may look like a drawing."""
 
 SURE = 0.7
 """How sure GrabCut must be of a photo's subject: below, the user is told to look."""
@@ -51,9 +55,9 @@ def matte(
 
     Args:
         image: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
-        method: `alpha` takes the image's own; `uniform` keys a plain backdrop out; `grabcut` looks for the most
-            prominent thing; `rembg` asks a network, where that package is installed (it fetches its weights itself);
-            `auto` is the first of alpha, uniform and grabcut that applies.
+        method: `alpha` takes the image's own; `drawing` what lines on paper enclose; `uniform` keys a plain backdrop
+            out; `grabcut` looks for the most prominent thing; `rembg` asks a network, where that package is installed
+            (it fetches its weights itself); `auto` is the first of alpha, drawing, uniform and grabcut that applies.
         mask: the answer, (H, W) in [0, 1] or the file of one (alpha, or else brightness); it overrides `method`.
         must_show: an image of which nothing is left is an error; otherwise it becomes transparent.
 
@@ -80,12 +84,13 @@ def matte(
     return replace(found, notes=(*found.notes, *_notes(found.rgba[..., 3], found.method)))
 
 
-def plain_matte(image: Array, method: Method) -> Matte | None:
-    """What an image's own alpha or a plain backdrop says; None where the subject has to be looked for.
+def plain_matte(image: Array, method: Method, *, is_of_film: bool = False) -> Matte | None:
+    """What an image's own alpha, lines or a plain backdrop say; None where the subject has to be looked for.
 
     Args:
         image: (H, W, 3) or (H, W, 4) sRGB in [0, 1].
-        method: `auto`, `alpha`, `uniform` or `grabcut`.
+        method: `auto`, `alpha`, `drawing`, `uniform` or `grabcut`.
+        is_of_film: frames of films are no drawings unless that is the method.
 
     Raises:
         InvalidInputError: the image is too small, or the method does not apply.
@@ -96,14 +101,33 @@ def plain_matte(image: Array, method: Method) -> Matte | None:
     height, width = rgb.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise InvalidInputError(f"the image is {width}x{height} pixels, too small to find a subject in", "Give a mask")
-    backdrop = None if method == "grabcut" else find_backdrop(rgb)
-    if backdrop is not None:
-        subject, has_floor = key(rgb, backdrop)
-        alpha = soft_edges(rgb, subject, _edge_radius(rgb), backdrop.colours, backdrop.noise)
-        return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", (FLOOR,) if has_floor else ())
-    if method == "uniform":
-        raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
-    return None
+    drawn = None
+    if method == "drawing" or (method == "auto" and not is_of_film):
+        drawn = _drawn_matte(rgb, is_said=method == "drawing")
+    return drawn or (None if method == "grabcut" else _keyed_matte(rgb, is_said=method == "uniform"))
+
+
+def _keyed_matte(rgb: Array, *, is_said: bool) -> Matte | None:
+    """What differs from a plain backdrop; None where there is none, unless there is said to be one."""
+    backdrop = find_backdrop(rgb)
+    if backdrop is None:
+        if is_said:
+            raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
+        return None
+    subject, has_floor = key(rgb, backdrop)
+    alpha = soft_edges(rgb, subject, _edge_radius(rgb), backdrop.colours, backdrop.noise)
+    return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", (FLOOR,) if has_floor else ())
+
+
+def _drawn_matte(rgb: Array, *, is_said: bool) -> Matte | None:
+    """What the lines of a drawing enclose; None where the picture is none, unless it is said to be one."""
+    drawing = find_drawing(rgb)
+    if drawing is None and is_said:
+        raise InvalidInputError("there are no lines in the drawing", "Choose another matting method or give a mask")
+    if drawing is None or not (is_said or drawing.is_plain):
+        return None
+    alpha = soft_edges(rgb, drawing.subject, _edge_radius(rgb), drawing.paper)
+    return Matte(decontaminate(rgb, alpha, drawing.paper), "drawing", (LINES,))
 
 
 def outlined(

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Literal
 
-Method = Literal["auto", "alpha", "uniform", "grabcut", "rembg", "mask", "person"]
+Method = Literal["auto", "alpha", "drawing", "uniform", "grabcut", "rembg", "mask", "person"]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from a4d.estimation.mask_agreement import FEWEST, contradictions
 from a4d.estimation.silhouettes import silhouettes
-from a4d.geometry.cameras import orbit
+from a4d.geometry.cameras import Cameras, orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import creature, tube_union
 from a4d.render.mesh import render_mesh
@@ -27,11 +27,11 @@ def shown(mesh: Mesh) -> Tensor:
     return render_mesh(mesh, CAMERAS).alpha[..., 0]
 
 
-def found_in(masks: Tensor):
+def found_in(masks: Tensor, cameras: Cameras = CAMERAS):
     count = len(masks)
     frames = Frames(
         list(masks[..., None].expand(-1, -1, -1, 4)),
-        [CAMERAS[index] for index in range(count)],
+        [cameras[index] for index in range(count)],
         None,
         [f"{index}" for index in range(count)],
         ["train"] * count,
@@ -76,6 +76,23 @@ def test_of_two_wrong_ones_both_are_found(masks: Tensor) -> None:
     wrong = masks.clone()
     wrong[WRONG], wrong[2] = 1 - masks[WRONG], masks[2].roll(20, 1)
     assert set(found_in(wrong).wrong) == {WRONG, 2}
+
+
+def test_of_six_views_half_a_mask_is_missed_by_more_than_the_one_from_behind() -> None:
+    """The view from behind misses almost all of it, and is one witness; the others miss less, but there are some."""
+    cameras = orbit(torch.arange(6) * 60.0, torch.tensor([15.0, -10.0, 35.0, 5.0, 15.0, -10.0]), 3.2, 40.0, 96, 96)
+    few = render_mesh(creature(resolution=32), cameras).alpha[..., 0].clone()
+    few[3] *= torch.arange(96) < 48
+    assert found_in(few, cameras).wrong == (3,)
+
+
+def test_of_three_views_the_one_that_carves_most_is_a_suspect() -> None:
+    cameras = orbit(torch.arange(3) * 120.0, torch.tensor([15.0, -10.0, 35.0]), 3.2, 40.0, 96, 96)
+    few = render_mesh(creature(resolution=32), cameras).alpha[..., 0].clone()
+    assert found_in(few, cameras).suspect is None
+    few[1, 48:] = 0
+    found = found_in(few, cameras)
+    assert (found.wrong, found.suspect) == ((), 1)
 
 
 def test_of_few_views_none_is_told_to_be_wrong_but_all_are_doubted(masks: Tensor) -> None:

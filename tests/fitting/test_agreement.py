@@ -62,6 +62,16 @@ def test_right_ones_stay_and_those_held_out_are_not_judged(alpha: torch.Tensor) 
     assert work.warnings == []
 
 
+def test_a_suspect_is_named_though_it_stays(alpha: torch.Tensor) -> None:
+    spoilt, work = alpha.clone(), Work()
+    spoilt[2, 32:] = 0
+    given = frames(spoilt, ["train", "test"] * 3)
+    left, figures = agreeing(work, given, 1.2)
+    assert left is given
+    assert figures["outlines_bare"] > 0.05
+    assert "images/00002.png" in work.warnings[0]
+
+
 def test_pictures_without_masks_tell_nothing(alpha: torch.Tensor) -> None:
     given = frames(torch.ones_like(alpha))
     assert agreeing(Work(), given, 1.2) == (given, {})

@@ -151,6 +151,61 @@ def test_backdrop_is_fitted_and_photos_have_none():
     assert find_backdrop(textured()) is None
 
 
+def line_drawing(size: int = 320, *, has_gap: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A figure of pen strokes on paper in uneven light, and all that its outline encloses."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    body = np.hypot((x - 0.5) / 0.24, (y - 0.62) / 0.26) - 1
+    head = np.hypot((x - 0.5) / 0.15, (y - 0.26) / 0.15) - 1
+    outline, pen = np.minimum(0.24 * body, 0.15 * head), 0.01
+    stroke = (np.abs(outline) < pen) | (np.abs(np.hypot(x - 0.5, y - 0.62) - 0.08) < pen)
+    if has_gap:
+        stroke &= np.hypot(x - 0.74, y - 0.62) > 0.012
+    light = (
+        0.85 - 0.15 * x + 0.04 * np.sin(7 * x) * np.sin(9 * y) + np.random.default_rng(1).normal(0, 0.008, (size, size))
+    )
+    picture = np.where(stroke[..., None], (0.2, 0.15, 0.5), light[..., None] * (1, 0.98, 0.94))
+    return np.clip(picture, 0, 1).astype(np.float32), outline < pen
+
+
+@pytest.mark.parametrize("has_gap", [False, True])
+def test_what_the_lines_of_a_drawing_enclose_is_the_subject(has_gap):
+    picture, inside = line_drawing(has_gap=has_gap)
+    found = matte(picture)
+    assert found.method == "drawing"
+    assert "--matting uniform" in found.notes[0]
+    alpha = found.rgba[..., 3]
+    assert np.minimum(alpha, inside).sum() / np.maximum(alpha, inside).sum() > 0.97
+    assert (alpha[inside] > 0.4).mean() > 0.998
+    # A keyed drawing is hollow, which who wants it can have.
+    assert matte(picture, "uniform").rgba[230:250, 130:190, 3].mean() < 0.1
+
+
+def test_rings_and_pale_things_are_no_drawings():
+    """What is wider than a stroke keeps its holes, and so does what is as pale as the paper but shaded."""
+    assert matte(composite(subject(), backdrop("white"))).rgba[75:85, 90:100, 3].max() < 0.05
+    y, x = (np.mgrid[:192, :192] + 0.5) / 192
+    across = (np.hypot(x - 0.5, y - 0.5) - 0.28) / 0.12
+    shade = 1 - 0.5 * np.clip(across, -1, 1) ** 2
+    ring = np.where(np.abs(across) < 1, shade, 1.0)[..., None] * np.ones(3)
+    found = matte(ring.astype(np.float32))
+    assert found.method == "uniform"
+    assert found.rgba[90:102, 90:102, 3].max() < 0.05
+
+
+def test_a_drawing_without_lines_is_refused():
+    with pytest.raises(InvalidInputError, match="no lines"):
+        matte(np.full((64, 64, 3), 0.9, np.float32), "drawing")
+
+
+def test_real_drawings(real_data):
+    for name, overlap in (("char1", 0.94), ("char2", 0.82)):
+        folder = real_data / "drawn_characters/characters" / name
+        found, truth = matte(read_image(folder / "texture.png")), read_image(folder / "mask.png")[..., 0]
+        assert found.method == "drawing"
+        alpha = found.rgba[..., 3]
+        assert np.minimum(alpha, truth).sum() / np.maximum(alpha, truth).sum() > overlap, name
+
+
 def textured(size: int = 192) -> np.ndarray:
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     waves = [
