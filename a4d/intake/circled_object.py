@@ -81,7 +81,7 @@ def estimate_object(work: Transaction, config: PoseSettings, runtime: Runtime) -
         sizes=capture.sizes,
         times=film_times(workspace, len(images)),
         up_axis="+y",
-        are_approximate=True,
+        are_approximate=not found.is_still,
     )
     write_transforms(
         work.output("transforms.json"), with_splits(placed, config.test_every, torch.from_numpy(found.is_whole))

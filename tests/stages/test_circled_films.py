@@ -73,7 +73,9 @@ def test_a_camera_that_is_said_to_stand_still_does_and_its_silhouettes_are_judge
     assert "confidence" not in figures
     assert figures["silhouette_iou"] < 0.5
     assert "Leave --still out" in result.err
-    ahead = read_transforms(tmp_path / "film.a4d/transforms.json").world_from_camera[:, :3, 2]
+    cameras = read_transforms(tmp_path / "film.a4d/transforms.json")
+    assert not cameras.are_approximate
+    ahead = cameras.world_from_camera[:, :3, 2]
     assert (ahead @ ahead[0]).min() > np.cos(np.radians(10))
 
 

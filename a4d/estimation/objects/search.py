@@ -155,25 +155,40 @@ def find_course(
         efforts: one after another.
         elevation: degrees, of a camera whose height is known and stays; None looks for it.
     """
-    count, flows = len(crops.rgba), crops.flows()
-    first = Appraiser(crops, flows, efforts[0])
     heights = ELEVATIONS if elevation is None else (elevation,)
-    rated = [Rated(course, first(course)) for course in plain_courses(count, heights)]
+    appraiser, rated = _changed_courses(crops, told, efforts, heights)
+    turning = _likeliest([each for each in rated if not each.course.is_still])
+    standing_still = map(partial(standing, len(crops.rgba)), heights)
+    still = min((Rated(course, appraiser(course)) for course in standing_still), key=_cost)
+    return _decided(crops, appraiser, still, turning) if turning else Search(still, 1.0)
+
+
+def _changed_courses(
+    crops: Crops,
+    told: Callable[[float], None],
+    efforts: Sequence[Effort],
+    heights: Sequence[float],  # degrees; a single one stays
+) -> tuple[Appraiser, list[Rated]]:
+    """What appraised with the last effort, and the courses that it kept."""
+    count, flows = len(crops.rgba), crops.flows()
+    appraiser = Appraiser(crops, flows, efforts[0])
+    rated = [Rated(course, appraiser(course)) for course in plain_courses(count, heights)]
     for place, effort in enumerate(efforts):
         appraiser = Appraiser(crops, flows, effort)
-        ways = [way for way in changes(count, effort.knots) if elevation is None or way.part != "elevation"]
+        ways = [way for way in changes(count, effort.knots) if len(heights) > 1 or way.part != "elevation"]
         kept = _distinct(rated, effort.kept)
         rated = []
         for done, each in enumerate(kept):
             rated.append(descend(appraiser, replace(each, cost=appraiser(each.course)), ways))
             told((place + (done + 1) / len(kept)) / len(efforts))
-    still = min((Rated(course, appraiser(course)) for course in map(partial(standing, count), heights)), key=_cost)
-    turning = _likeliest([each for each in rated if not each.course.is_still])
-    if turning is None:
-        return Search(still, 1.0)
+    return appraiser, rated
+
+
+def _decided(crops: Crops, appraiser: Appraiser, still: Rated, turning: Search) -> Search:
+    """Standing still, or turning where that saves more of the cost than gestures do and flow bears it out."""
     course = turning.best.course
     evidence = borne_out(crops, course, appraiser.surface(course), appraiser.spacing) - NEEDED
-    turns = 1 / (1 + np.exp((turning.best.cost - still.cost - evidence) / DECIDED))
+    turns = float(1 / (1 + np.exp((turning.best.cost - still.cost - evidence) / DECIDED)))
     return replace(turning, likelihood=turns * turning.likelihood) if turns > 0.5 else Search(still, 1 - turns)
 
 
