@@ -129,5 +129,5 @@ STAGE = Stage(
     defaults=defaults,
     needs=("preprocess",),
     writes=("transforms.json", "points.ply", "images", "body.npz"),
-    code_version=2,
+    code_version=3,
 )

@@ -49,7 +49,7 @@ NEEDED = 0.245
 DECIDED = 0.04
 """By so much more or less, a turn is likelier or less likely by a factor of e.
 
-Both were chosen on a fox and another by Khronos and Quaternius, a frog and a rose: films of 8 to 48 frames.
+Both were chosen on films of 8 to 48 frames of two foxes, a frog and a rose.
 """
 
 
