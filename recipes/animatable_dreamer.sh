@@ -14,6 +14,7 @@
 # The recipe ends with exit code 7, what was made kept, where the subject's mask is in doubt in three of ten frames
 # (preprocess), no camera makes one shape of them or several do (estimate-pose), the model misses the film (fit-dynamic,
 # distill) or its skeleton the model (export). --accept goes on with all of these, each of them said.
+# A camera that is known to stand still is said by A4D_ESTIMATE_POSE="--still"; else the recipe finds out whether it turns.
 # What stands in A4D_OPTIONS is added to every fit, such as "--seed 1 --device cuda:1"; what stands in A4D_PREPROCESS,
 # A4D_ESTIMATE_POSE, A4D_FIT_DYNAMIC, A4D_DISTILL and A4D_EXPORT to the one of that name, A4D_EXPORT to both exports
 # where --motion gives two. --name, --from and --stem are the recipe's own there.

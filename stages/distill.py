@@ -115,7 +115,7 @@ def run(work: Transaction, config: Distill, runtime: Runtime) -> dict[str, Any]:
         frames: Frames | None = sampled_text_views(work, config.sample, config.prompt, place, runtime)
     else:
         frames = load_frames(work.workspace) if config.resolved.reads_frames else None
-    scene = start(work.workspace, config, None if config.from_scene else _seed(config, frames), runtime)
+    scene = start(work, config, None if config.from_scene else _seed(config, frames), runtime)
     metrics: dict[str, Any] = fit(work, config, scene, frames, runtime)
     if config.sample is not None:
         assert frames is not None

@@ -22,6 +22,7 @@ APPLIES = {
     "gender": ("body",),
     "age": ("body",),
     "azimuth": ("object",),
+    "still": ("object",),
     "elevation": ("canonical", "object"),
     "radius": ("canonical",),
     "moving": ("import", "colmap"),
@@ -32,6 +33,7 @@ REMEDIES = {
     "cameras": "Leave one of them out; a source that brings cameras of its own keeps those",
     "tracks": "Leave one of them out",
     "azimuth": "Place the canonical camera by --elevation, or imported ones in their own program",
+    "still": "The cameras of other methods say themselves whether they stand still",
     "elevation": "Imported cameras and a body's tell it themselves",
     "radius": "What other methods find has a distance of its own",
     "moving": "Cameras of other methods have times wherever the subject may move",
@@ -127,5 +129,5 @@ STAGE = Stage(
     defaults=defaults,
     needs=("preprocess",),
     writes=("transforms.json", "points.ply", "images", "body.npz"),
-    code_version=2,
+    code_version=3,
 )

@@ -191,7 +191,7 @@ def run(work: Transaction, config: FitStatic, runtime: Runtime) -> dict[str, Any
             runtime.console.print(line)
     if config.proxies is not None and seed is not None and seed.mesh is not None:
         frames = frames.extended(render_proxies(seed.mesh, frames, config.proxies))
-    scene = start(work.workspace, config, seed, runtime)
+    scene = start(work, config, seed, runtime)
     metrics: dict[str, Any] = fit(work, config, scene, frames, runtime) | agreement
     if source is not None and source.kind == "image":
         metrics |= score_picture(work.workspace, scene, frames)

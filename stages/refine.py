@@ -71,7 +71,7 @@ def run(work: Transaction, config: Refine, runtime: Runtime) -> dict[str, Any]:
 
     require_another_name(work, config)
     seed = None if config.from_scene else Seed(asset=still_asset(work.workspace))
-    scene = start(work.workspace, config, seed, runtime)
+    scene = start(work, config, seed, runtime)
     frames = load_frames(work.workspace) if config.resolved.reads_frames else None
     if frames is not None and not is_moving(scene):
         frames = still_frames(frames)

@@ -228,6 +228,7 @@ def _compare_views(
     judged: tuple[Workspace, str | None], truth: Workspace, options: ViewOptions, device: str
 ) -> dict[str, Any]:
     from a4d.contents.frames import load_frames
+    from a4d.contents.learnt_cameras import require_same_cameras
     from a4d.evaluation.judges import chosen_judges, load_judges
     from a4d.evaluation.pose_refinement import refine_poses
     from a4d.evaluation.views import chosen_frames, compare_views
@@ -242,6 +243,7 @@ def _compare_views(
         frames = frames.at(0)
     if own.path.resolve() == truth.path.resolve():
         # What lens a scene has learnt, and how cameras stray, is that of its own film.
+        require_same_cameras(own, own.scene(name), scene)
         frames = frames.seen_by(scene)
     scene, facts = _posed(scene, own, truth, options.poses)
     if options.refine_poses:

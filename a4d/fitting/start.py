@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from a4d.contents.frames import load_frames
+from a4d.contents.learnt_cameras import has_other_cameras
 from a4d.errors import MissingInputError, UsageError
 from a4d.fitting.settings import Fitting
 from a4d.randomness import generator
@@ -26,11 +29,11 @@ def require_another_name(work: Transaction, config: Fitting) -> None:
         raise UsageError(f"the scene '{work.name}' cannot take its own place", "Choose another --name")
 
 
-def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Runtime) -> Scene:
+def start(work: Transaction, config: Fitting, seed: Seed | None, runtime: Runtime) -> Scene:
     """The scene to optimise, on the CPU.
 
     Args:
-        workspace: of the scene that is gone on from.
+        work: of the workspace whose scene is gone on from; is warned where its cameras have changed.
         config: complete.
         seed: what is known of the shape, from which a scene is begun; None where one is gone on from.
         runtime: whose seed decides what is new in it.
@@ -40,16 +43,25 @@ def start(workspace: Workspace, config: Fitting, seed: Seed | None, runtime: Run
     """
     draws = generator(runtime.seed, "begin")
     if config.from_scene:
-        folder = workspace.scene(config.from_scene)
+        folder = work.workspace.scene(config.from_scene)
         scene = begin_from(load_scene(folder), config.scene, draws)
-        if isinstance(scene, Lensed) and not folder.resolve().is_relative_to(workspace.path.resolve()):
-            # What it has learnt of cameras is that of another film.
+        if isinstance(scene, Lensed) and _is_of_other_cameras(work, folder, scene):
             scene.forget_cameras()
         return scene
     choice = config.resolved.scene
     assert choice is not None
     assert seed is not None
     return choice.begin(seed, draws)
+
+
+def _is_of_other_cameras(work: Transaction, folder: Path, scene: Scene) -> bool:
+    """Whether what a scene has learnt of cameras is that of another film, or of cameras that are no longer there."""
+    if not folder.resolve().is_relative_to(work.workspace.path.resolve()):
+        return True
+    is_past = has_other_cameras(work.workspace, folder, scene)
+    if is_past:
+        work.warn(f"the cameras were found anew since '{folder.name}' was fitted: how they strayed is forgotten")
+    return is_past
 
 
 def still_frames(frames: Frames) -> Frames:

@@ -16,6 +16,7 @@ import torch
 from a4d.console import progress
 from a4d.errors import MissingInputError, UsageError
 from a4d.estimation.bodies.figures import outlined
+from a4d.estimation.objects.courses import Known
 from a4d.estimation.objects.fit import REMEDY, ObjectCameras, find_cameras
 from a4d.geometry.reconstruction.hull_kernels import splat_depth
 from a4d.intake.pose_settings import PoseSettings
@@ -47,9 +48,10 @@ PREVIEWS = 6
 GATES = (
     Gate(
         "confidence", 0.8, 0.4,
-        "other courses of the camera explain the frames as well ({value:.2f}): " + REMEDY, at_least=True,
+        "other courses of the camera explain the frames as well ({value:.2f}): Say --still if it stands still, film "
+        "the subject for longer and from more sides, or give its cameras with --cameras", at_least=True,
     ),
-    Gate("silhouette_iou", 0.5, 0.4, "no shape has these silhouettes ({value:.2f}): " + REMEDY, at_least=True),
+    Gate("silhouette_iou", 0.5, 0.4, "no shape has these silhouettes ({value:.2f}): {remedy}", at_least=True),
     Gate("tracked_share", 0.8, 0.4, "only {tracked} of {frames} frames show the whole subject", at_least=True),
 )  # fmt: skip
 """A running fox's silhouettes overlap by .58 as its true cameras see it, and by .45 as one that stands still."""
@@ -70,9 +72,8 @@ def estimate_object(work: Transaction, config: PoseSettings, runtime: Runtime) -
     scale = np.tile(np.array(reduced_size(width, height)) / [width, height], 2)
     filmed = filmed_rectangle(workspace, capture).double().numpy() * scale
     with _told(runtime) as told:
-        found = find_cameras(
-            _Film(images), capture.intrinsics[0] * scale, filmed, config.azimuth, config.elevation, told
-        )
+        known = Known(config.azimuth, config.elevation, config.still)
+        found = find_cameras(_Film(images), capture.intrinsics[0] * scale, filmed, known, told)
     placed = PosedCapture(
         images=staged_names(work, images),
         world_from_camera=found.world_from_camera,
@@ -80,7 +81,7 @@ def estimate_object(work: Transaction, config: PoseSettings, runtime: Runtime) -
         sizes=capture.sizes,
         times=film_times(workspace, len(images)),
         up_axis="+y",
-        are_approximate=True,
+        are_approximate=not found.is_still,
     )
     write_transforms(
         work.output("transforms.json"), with_splits(placed, config.test_every, torch.from_numpy(found.is_whole))
@@ -88,8 +89,8 @@ def estimate_object(work: Transaction, config: PoseSettings, runtime: Runtime) -
     if said := _cut_off(found):
         work.warn(said)
     figures = _figures(found)
-    judge(work, figures, GATES)
-    if found.is_still:
+    judge(work, {**figures, "remedy": "Leave --still out if the camera turns" if config.still else REMEDY}, GATES)
+    if found.is_still and not config.still:
         logger.info("the camera does not turn around the subject: all frames are seen from one side")
     _write_previews(work, images, placed, found)
     return {"cameras": len(images), "method": "object", **figures}
@@ -166,7 +167,7 @@ def _cut_off(found: ObjectCameras) -> str:
 
 def _figures(found: ObjectCameras) -> dict[str, Any]:
     """What the cameras are, and how they can be trusted."""
-    return {
+    figures = {
         "frames": len(found.is_seen),
         "tracked": int(found.is_whole.sum()),
         "tracked_share": float(found.is_whole.mean()),
@@ -174,8 +175,8 @@ def _figures(found: ObjectCameras) -> dict[str, Any]:
         "turn_degrees": found.turn,
         "elevation_degrees": found.elevation,
         "silhouette_iou": found.overlap,
-        "confidence": found.confidence,
     }
+    return figures if found.confidence is None else {**figures, "confidence": found.confidence}
 
 
 def _write_previews(work: Transaction, images: list[Path], capture: PosedCapture, found: ObjectCameras) -> None:

@@ -38,6 +38,7 @@ class PoseSettings(Config):
         le=90,
         description="degrees that the camera is above the subject: 0 if not given, but where one that turns is found",
     )
+    still: bool = Field(default=False, description="the camera is known to stand still, of --method object")
     moving: bool = Field(
         default=False, description="the film's subject moves, so frames whose --cameras tell no time get one"
     )

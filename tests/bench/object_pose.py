@@ -22,7 +22,7 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from a4d.errors import QualityError  # noqa: E402
-from a4d.estimation.objects.courses import angles  # noqa: E402
+from a4d.estimation.objects.courses import Known, angles  # noqa: E402
 from a4d.estimation.objects.fit import find_cameras  # noqa: E402
 from a4d.geometry.assets.placement import Orientation, normalising, placed  # noqa: E402
 from a4d.geometry.assets.posing import deform  # noqa: E402
@@ -80,7 +80,7 @@ def line(film: NDArray[np.float32], cameras: Cameras) -> str:
     began = time.process_time()
     lens, filmed_box = cameras.intrinsics[0].double().numpy(), np.array([0.0, 0.0, cameras.width, cameras.height])
     try:
-        found = find_cameras(film, lens, filmed_box, 0.0, None, lambda share: None)
+        found = find_cameras(film, lens, filmed_box, Known(), lambda share: None)
     except QualityError as error:
         return str(error)
     turned = "still" if found.is_still else f"{found.turn:.0f} degrees around"

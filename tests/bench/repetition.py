@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from object_pose import DISTANCE, FOV, filmed
 from torch import Tensor
 
+from a4d.estimation.objects.courses import Known
 from a4d.estimation.objects.fit import find_cameras
 from a4d.estimation.repetition import find_cycles
 from a4d.geometry.cameras import Cameras, orbit
@@ -90,7 +91,7 @@ def line(data: Path, case: Case, count: int, size: int) -> str:
     cameras = orbit(case.azimuths(times), torch.full((count,), 15.0), DISTANCE, FOV, size, size)
     film = filmed(data, case.animal, cameras, case.cycles)
     box = np.array([0.0, 0.0, size, size])
-    found = find_cameras(film, cameras.intrinsics[0].double().numpy(), box, 0.0, None, lambda share: None)
+    found = find_cameras(film, cameras.intrinsics[0].double().numpy(), box, Known(), lambda share: None)
     placed = Cameras(torch.from_numpy(found.world_from_camera).float(), cameras.intrinsics, size, size)
     splits = ["train" if whole else "unseen" for whole in found.is_whole.tolist()]
     return f"given {counted(film, cameras, ['train'] * count)}, found {counted(film, placed, splits, are_found=True)}"

@@ -6,26 +6,26 @@ import torch
 from circled_creatures import circled_creature, turned_apart
 
 from a4d.errors import QualityError
-from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Course
+from a4d.estimation.objects import carving_kernels, fit
+from a4d.estimation.objects.courses import Course, Known, standing
 from a4d.estimation.objects.crops import look_at_subject
 from a4d.estimation.objects.fit import ObjectCameras, find_cameras
-from a4d.estimation.objects.search import Effort
+from a4d.estimation.objects.search import Appraiser, Effort
+from a4d.estimation.objects.turning import borne_out
 from a4d.geometry.cameras import orbit
 from a4d.geometry.reconstruction.visual_hull import view_weights
 
+NOTHING_KNOWN = Known()
 COARSE = (Effort(24, 24, 16, 5, 3),)
 
 
-def found_in(rgba: np.ndarray, lens: np.ndarray, azimuth: float = 0.0, elevation: float | None = None) -> ObjectCameras:
-    return find_cameras(
-        rgba, lens, np.array([0.0, 0, *rgba.shape[2:0:-1]]), azimuth, elevation, lambda share: None, COARSE
-    )
+def found_in(rgba: np.ndarray, lens: np.ndarray, known: Known = NOTHING_KNOWN) -> ObjectCameras:
+    return find_cameras(rgba, lens, np.array([0.0, 0, *rgba.shape[2:0:-1]]), known, lambda share: None, COARSE)
 
 
 def test_a_camera_that_goes_around_a_walking_creature_is_found_twice_the_same() -> None:
     film = circled_creature(360.0)
-    found = found_in(film.rgba, film.lens, azimuth=50.0)
+    found = found_in(film.rgba, film.lens, Known(azimuth=50.0))
     true = film.cameras.world_from_camera.double().numpy()
     assert turned_apart(found.world_from_camera, true) < 12
     assert not found.is_still
@@ -35,7 +35,7 @@ def test_a_camera_that_goes_around_a_walking_creature_is_found_twice_the_same() 
     assert found.overlap > 0.65
     position = found.world_from_camera[0, :3, 3]
     assert np.degrees(np.arctan2(position[0], position[2])) == pytest.approx(50, abs=6)
-    again = found_in(film.rgba, film.lens, azimuth=50.0)
+    again = found_in(film.rgba, film.lens, Known(azimuth=50.0))
     assert np.array_equal(found.world_from_camera, again.world_from_camera)
 
 
@@ -51,13 +51,28 @@ def test_the_object_is_in_the_middle_of_the_world_and_fills_the_unit_ball() -> N
 
 def test_a_camera_before_a_creature_that_walks_on_the_spot_is_found_to_stand_still() -> None:
     film = circled_creature(0.0)
-    found = found_in(film.rgba, film.lens, azimuth=30.0, elevation=15.0)
+    found = found_in(film.rgba, film.lens, Known(azimuth=30.0, elevation=15.0))
     assert found.is_still
     assert found.turn == 0
     true = film.cameras.world_from_camera.double().numpy()
     assert turned_apart(found.world_from_camera, true) < 3
     turned = np.degrees(np.arccos((true[:, :3, 2] * found.world_from_camera[:, :3, 2]).sum(1).clip(-1, 1)))
     assert turned.max() < 6
+
+
+def test_a_camera_that_is_known_to_stand_still_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "find_course", None)
+    film = circled_creature(0.0)
+    found = found_in(film.rgba, film.lens, Known(azimuth=30.0, elevation=15.0, is_still=True))
+    assert found.is_still
+    assert found.confidence is None
+    assert found.overlap > 0.5
+    true = film.cameras.world_from_camera.double().numpy()
+    assert turned_apart(found.world_from_camera, true) < 3
+    turned = np.degrees(np.arccos((true[:, :3, 2] * found.world_from_camera[:, :3, 2]).sum(1).clip(-1, 1)))
+    assert turned.max() < 6
+    circled = circled_creature(360.0)
+    assert found_in(circled.rgba, circled.lens, Known(is_still=True)).overlap < found.overlap - 0.1
 
 
 def test_a_camera_that_stands_for_long_before_it_turns_is_followed_for_the_few_frames_of_the_turn() -> None:
@@ -126,6 +141,20 @@ def test_flow_is_explained_by_a_surface_that_moves_alike_and_by_no_other() -> No
 
     shares = [explained(right) for right in (0.4, 0.2, 0.0, -0.1, -4.0)]
     assert shares == pytest.approx([1.0, 0.75, 0.0, -0.5625, -1.0], abs=1e-6)
+
+
+def test_flow_bears_out_a_turn_that_the_camera_takes_and_none_that_gestures_look_like() -> None:
+    time, level = np.linspace(0, 1, 24), np.zeros(24)
+    shares = []
+    for turned, assumed in ((90.0, 90.0), (90.0, -90.0), (0.0, 90.0)):
+        film = circled_creature(turned, cycles=2.0)
+        crops = look_at_subject(film.rgba, film.lens, np.array([0.0, 0.0, 64.0, 64.0]))
+        course = Course(assumed * time, level + 15, level)
+        appraiser = Appraiser(crops, crops.flows(), COARSE[0])
+        shares.append(borne_out(crops, course, appraiser.surface(course), appraiser.spacing))
+    assert shares[0] > 0.25
+    assert max(shares[1:]) < 0.05
+    assert borne_out(crops, standing(24), np.zeros((1, 3)), 0.1) == 0
 
 
 def test_a_crop_sees_what_the_frame_sees_along_its_rays() -> None:

@@ -24,6 +24,8 @@ from a4d.runtime import Runtime
 from a4d.scenes.articulated.gaussians import ArticulatedGaussians
 from a4d.scenes.seed import Seed
 from a4d.views import Frames, build_views
+from a4d.workspace.record import Plan
+from a4d.workspace.transaction import Transaction
 from a4d.workspace.workspace import Metadata, Workspace
 
 TOO_LONG = 1.15
@@ -208,7 +210,8 @@ def test_a_scene_brings_neither_lens_nor_course_to_another_film(tmp_path: Path, 
         parameter.data.fill_(0.1)
     scene.save(folder)
     config = Fitting.model_construct(from_scene=str(folder), scene=None)
-    begun = start(workspace, config, None, Runtime(console=Console(quiet=True)))
+    work = Transaction(workspace, "begun", config, Plan.model_construct())
+    begun = start(work, config, None, Runtime(console=Console(quiet=True)))
     for parameter in (begun.log_focal, *begun.course.parameters()):
         assert parameter.unique().tolist() == pytest.approx([learnt])
 

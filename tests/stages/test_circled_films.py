@@ -60,7 +60,26 @@ def test_cameras_that_others_rival_are_kept_but_not_gone_on_with(
     assert result.code == 7
     assert "(0.10)" in result.err
     assert "--cameras" in result.err
+    assert "--still" in result.err
     assert len(read_transforms(tmp_path / "film.a4d/transforms.json")) == 24
+
+
+def test_a_camera_that_is_said_to_stand_still_does_and_its_silhouettes_are_judged(
+    a4d, tmp_path: Path, film: CircledCreature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = circled_object.find_cameras
+    monkeypatch.setattr(circled_object, "find_cameras", lambda *asked: replace(coarse(*asked), overlap=0.45))
+    result = a4d("estimate-pose", "film.a4d", "--method", "object", "--fov", 35, "--still", "--json")
+    assert result.code == 0, result.err
+    figures = result.json["metrics"]
+    assert (figures["turns"], figures["turn_degrees"]) == (False, 0)
+    assert "confidence" not in figures
+    assert "(0.45)" in result.err
+    assert "Leave --still out" in result.err
+    cameras = read_transforms(tmp_path / "film.a4d/transforms.json")
+    assert not cameras.are_approximate
+    ahead = cameras.world_from_camera[:, :3, 2]
+    assert (ahead @ ahead[0]).min() > np.cos(np.radians(10))
 
 
 def test_frames_whose_border_cuts_the_subject_off_are_said_and_left_out(
@@ -84,8 +103,8 @@ def test_what_cannot_be_circled_is_refused(a4d, tmp_path: Path, film: CircledCre
     both = a4d("estimate-pose", "film.a4d", "--method", "object", "--cameras", "film")
     assert both.code == 2
     assert "--cameras" in both.err
-    for option in ("--elevation", "--radius"):
-        refused = a4d("estimate-pose", "film.a4d", "--method", "colmap", option, 20)
+    for option, *value in (("--elevation", 20), ("--radius", 20), ("--still",)):
+        refused = a4d("estimate-pose", "film.a4d", "--method", "colmap", option, *value)
         assert (refused.code, option in refused.err) == (2, True)
     for path in sorted((tmp_path / "film.a4d/images").glob("*.png"))[6:]:
         path.unlink()

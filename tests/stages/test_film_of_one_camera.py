@@ -25,6 +25,7 @@ from a4d.render.mesh import render_mesh
 from a4d.scenes import load_scene
 from a4d.workspace.workspace import Workspace
 
+RECIPE = Path(__file__).resolve().parents[2] / "recipes/animatable_dreamer/compact.yaml"
 COUNT, SIZE, CYCLES, TURNS = 60, 48, 5, 2.0
 QUICK = (
     "--iterations", 6, "--set", "scene.count=150", "--set", "scene.bones=3", "--set", "scene.resolution=32",
@@ -89,6 +90,29 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     assert "strayed_degrees" not in metrics
 
 
+def test_errors_of_cameras_are_not_laid_on_others_that_were_found_since(a4d, film: Path) -> None:
+    assert a4d("preprocess", film).code == 0
+    path = Path("waving.a4d/transforms.json")
+    told = {**json.loads(path.read_text()), "approximate": True}
+    path.write_text(json.dumps(told))
+    assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--cycles", CYCLES).code in (0, 7)
+    assert a4d("evaluate", "waving.a4d").code == 0
+    refine = ("refine", "waving.a4d", "--from", "fit-dynamic", "--iterations", 1, "--set", "views.film.size=32")
+    assert "forgotten" not in a4d(*refine, "--config", RECIPE).err
+    assert load_scene(Path("waving.a4d/scenes/refine")).has_learnt_cameras
+
+    told["frames"][0]["transform_matrix"][2][3] += 0.1
+    path.write_text(json.dumps(told))
+    refused = a4d("evaluate", "waving.a4d", "--scene", "fit-dynamic")
+    assert refused.code == 3
+    assert "'fit-dynamic'" in refused.err
+    assert "a4d fit-dynamic waving.a4d" in refused.err
+    anew = a4d(*refine, "--config", RECIPE, "--force")
+    assert "forgotten" in anew.err
+    assert not load_scene(Path("waving.a4d/scenes/refine")).has_learnt_cameras
+
+
+@pytest.mark.usefixtures("coarse")
 def test_how_far_cameras_stray_that_the_subject_told_is_learnt_and_said(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
     path = Path("waving.a4d/transforms.json")

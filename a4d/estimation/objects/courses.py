@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-TURNS = tuple(range(-1080, 1081, 30))
+TURNS = tuple(turn for turn in range(-1080, 1081, 30) if turn)
 """Degrees that a camera goes around at one speed: three turns at most, in steps that a descent bridges."""
 
 SWINGS = tuple(itertools.product((15, 30, 45, 60, 90, 120), (0.5, 1, 1.5, 2), (0, 90, 180, 270)))
@@ -105,6 +105,22 @@ class Course:
         return float(np.sqrt((angles(self.turns().swapaxes(-1, -2) @ other.turns()) ** 2).mean()))
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a course without looking.
+
+    Args:
+        azimuth: degrees from the front of the first view.
+        elevation: degrees above the horizon of all views; None where it is to be found: 0 of a camera that stands
+            still, which nothing else tells of.
+        is_still: whether the camera is known to stand still; else that is to be found.
+    """
+
+    azimuth: float = 0.0
+    elevation: float | None = None
+    is_still: bool = False
+
+
 def angles(
     rotations: Array,  # (..., 3, 3)
 ) -> Array:
@@ -112,8 +128,14 @@ def angles(
     return np.degrees(np.arccos(((np.trace(rotations, axis1=-2, axis2=-1) - 1) / 2).clip(-1, 1)))
 
 
+def standing(count: int, elevation: float = 0.0) -> Course:
+    """The course of a camera that stands still for so many frames, at degrees above the horizon."""
+    level = np.zeros(count)
+    return Course(level, level + elevation, level)
+
+
 def plain_courses(count: int, elevations: Sequence[float] = ELEVATIONS) -> Iterator[Course]:
-    """Courses at one height and distance: around at one speed, to and fro, or for a while.
+    """Courses that turn, at one height and distance: around at one speed, to and fro, or for a while.
 
     Args:
         count: of frames.

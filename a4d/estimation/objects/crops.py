@@ -57,10 +57,13 @@ class Crops:
     def flows(self) -> Picture:
         """(F, S, S, 2) pixels right and down that lead from each crop to the next; 0 where one is not whole."""
         flows = np.zeros((*self.rgba.shape[:3], 2), np.float32)
-        for index in np.flatnonzero(self.is_whole[:-1] & self.is_whole[1:]):
-            first, second = (composite(self.rgba[place], WHITE) for place in (index, index + 1))
-            flows[index] = inverse_search(first, second) * self.rgba[index, ..., 3:]
+        for index in np.flatnonzero(self.is_whole[:-1] & self.is_whole[1:]).tolist():
+            flows[index] = self.flow(index, index + 1) * self.rgba[index, ..., 3:]
         return flows
+
+    def flow(self, first: int, second: int) -> Picture:
+        """(S, S, 2) pixels right and down that lead from one crop to another."""
+        return inverse_search(composite(self.rgba[first], WHITE), composite(self.rgba[second], WHITE))
 
     def reduced(self, side: int, frames: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Picture]:
         """(K, s, s) masks and (K, s, s, 3) colours of some frames with fewer pixels."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from a4d.errors import QualityError
 from a4d.estimation.objects import carving_kernels
-from a4d.estimation.objects.courses import Array, Course
+from a4d.estimation.objects.courses import Array, Course, Known, standing
 from a4d.estimation.objects.crops import FILLED, Crops, look_at_subject
-from a4d.estimation.objects.search import EFFORTS, TOLERATED, Effort, Search, find_course
+from a4d.estimation.objects.search import EFFORTS, TOLERATED, Effort, find_course
 from a4d.geometry.reconstruction.visual_hull import view_weights
 from a4d.pixels import Array as Picture
 
@@ -41,7 +41,7 @@ class ObjectCameras:
         turn: degrees between the outermost azimuths, of which 360 is once around.
         elevation: degrees above the horizon, in the mean.
         overlap: of silhouettes with those of a shape that the other half of the frames made, in [0, 1].
-        confidence: in [0, 1], the share of all likely courses that agrees with this one.
+        confidence: in [0, 1], the share of all likely courses that agrees with this one; None where it was known.
         shape: (P, 3) float64 world: the surface that most frames agree on, as points.
         spacing: metres between neighbouring ones.
     """
@@ -53,7 +53,7 @@ class ObjectCameras:
     turn: float
     elevation: float
     overlap: float
-    confidence: float
+    confidence: float | None
     shape: Array
     spacing: float
 
@@ -62,8 +62,7 @@ def find_cameras(
     film: Sequence[Picture],  # F of (H, W, 4) sRGB in [0, 1], straight alpha
     lens: Array,  # (4,) fx, fy, cx, cy in pixels
     filmed: Array,  # (4,) left, top, right, bottom in pixels
-    azimuth: float,  # degrees from the front of the first view
-    elevation: float | None,  # degrees above the horizon; None where it is to be found
+    known: Known,
     told: Callable[[float], None],
     efforts: Sequence[Effort] = EFFORTS,
 ) -> ObjectCameras:
@@ -73,8 +72,7 @@ def find_cameras(
         film: is read frame by frame.
         lens: of all frames.
         filmed: what of the frames was filmed, which a crop may reach beyond.
-        azimuth: of the first view.
-        elevation: of all views; what is not told is 0 of a camera that stands still, which nothing else tells of.
+        known: of the course; nobody looks for that of a camera that is known to stand still.
         told: is told of the share that has been done.
         efforts: of the search.
 
@@ -84,8 +82,8 @@ def find_cameras(
     crops = look_at_subject(film, lens, filmed)
     if (seen := int(crops.is_whole.sum())) < FEWEST:
         raise QualityError(f"only {seen} of {len(film)} frames show the whole subject, of {FEWEST} at least", REMEDY)
-    search = find_course(crops, told, efforts, elevation)
-    course = _facing(search, azimuth, elevation)
+    found = None if known.is_still else find_course(crops, told, efforts, known.elevation)
+    course = _facing(found.best.course if found else standing(len(film)), known)
     looking = course.camera_from_object
     poses = _centred(crops, looking, _carved(crops, looking))
     shape = _carved(crops, poses)
@@ -99,19 +97,18 @@ def find_cameras(
         turn=float(np.ptp(course.azimuth)),
         elevation=float(course.elevation.mean()),
         overlap=_held_out_overlap(crops, poses),
-        confidence=search.likelihood,
+        confidence=found.likelihood if found else None,
         shape=(shape - middle) * scale,
         spacing=2 * crops.extent / VOXELS * scale,
     )
 
 
-def _facing(search: Search, azimuth: float, elevation: float | None) -> Course:
+def _facing(course: Course, known: Known) -> Course:
     """The course with its first view where it is said to be; one and the same view where the camera stands still."""
-    course = search.best.course
     if not course.is_still:
-        return replace(course, azimuth=course.azimuth - course.azimuth[0] + azimuth)
+        return replace(course, azimuth=course.azimuth - course.azimuth[0] + known.azimuth)
     level = np.zeros(len(course.azimuth))
-    return replace(course, azimuth=level + azimuth, elevation=level + (elevation or 0.0))
+    return replace(course, azimuth=level + known.azimuth, elevation=level + (known.elevation or 0.0))
 
 
 def _carved(crops: Crops, poses: Array, frames: slice = slice(None)) -> Array:

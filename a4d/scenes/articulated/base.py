@@ -112,10 +112,15 @@ class ArticulatedScene(Scene):
         strayed = self.course.parent_from_joint(self._moments(times))[:, 0].to(seen.world_from_camera)
         return replace(seen, world_from_camera=strayed @ seen.world_from_camera)
 
+    @property
+    def has_learnt_cameras(self) -> bool:
+        """Whether the lens or the course is another than the film's."""
+        return any(bool(parameter.any()) for parameter in self._of_cameras())
+
     @torch.no_grad()
     def forget_cameras(self) -> None:
         """Take the cameras of another film as they are."""
-        for parameter in (self.log_focal, *self.course.parameters()):
+        for parameter in self._of_cameras():
             parameter.zero_()
 
     @property
@@ -212,6 +217,9 @@ class ArticulatedScene(Scene):
         """(T, B, 3, 3) turns and (T, B, 3) metres of shift of each bone about its place at rest, beside the root's."""
         own = self.articulation.parent_from_joint(self._moments(times))
         return own[..., :3, :3], own[..., :3, 3]
+
+    def _of_cameras(self) -> list[nn.Parameter]:
+        return [self.log_focal, *self.course.parameters()]
 
     def _moments(self, times: Sequence[float]) -> Tensor:
         """(T,) on the scene's device."""

@@ -19,6 +19,10 @@ class Lensed(Protocol):
     def seen_from(self, cameras: Cameras, times: Sequence[float] | None) -> Cameras:
         """The cameras of frames, at times in [0, 1] if they have any, as the scene knows them; part of the graph."""
 
+    @property
+    def has_learnt_cameras(self) -> bool:
+        """Whether those are others than the cameras of frames say."""
+
     def forget_cameras(self) -> None:
         """Know no more than the cameras of frames say."""
 
