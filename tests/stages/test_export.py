@@ -117,7 +117,7 @@ def test_a_clip_without_moments_of_its_own_is_sampled_all_the_same(a4d, workspac
     path = workspace / "workspace.yaml"
     path.write_text(path.read_text().replace("frame_count: 8\n", "").replace("fps: 8.0\n", ""))
     result = a4d("export", workspace, "--formats", "png", "--films", "sweep", "--size", 16, "--json")
-    assert result.json["metrics"] == {"sweep_pictures": 24}
+    assert result.json["metrics"] == {"stem": "ring", "sweep_pictures": 24}
     assert np.all([(workspace / f"exports/ring_sweep_frames/{index:05d}.png").is_file() for index in range(24)])
 
 
