@@ -225,5 +225,5 @@ STAGE = Stage(
     ),
     memory=memory,
     memory_knobs=("size", "max_size", "frames"),
-    code_version=4,
+    code_version=5,
 )
