@@ -17,7 +17,7 @@ from a4d.geometry.deformation.arap import deformation_energy
 from a4d.geometry.transforms import invert_rigid
 from a4d.io.pictures.images import read_image
 from a4d.render.shading import decode_srgb
-from a4d.scenes.protocols import Deforming, Lensed, has_mesh, is_moving
+from a4d.scenes.protocols import Deforming, Lensed, Repeating, has_mesh, is_moving
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
 from a4d.workspace.workspace import Workspace
@@ -99,6 +99,11 @@ def rigidity(scene: Scene, frames: Frames | None) -> dict[str, float]:
     with torch.no_grad():
         paths = scene.moved_points("vertices" if has_mesh(scene) else "gaussians", times)
     return {"arap_energy": deformation_energy(paths, scene.mesh().faces if has_mesh(scene) else None)}
+
+
+def repetition(scene: Scene) -> dict[str, float]:
+    """How often a scene found its motion to repeat in the clip; empty where it does not."""
+    return {"cycles": scene.cycles} if isinstance(scene, Repeating) and scene.cycles else {}
 
 
 def lens(scene: Scene, frames: Frames | None) -> dict[str, float]:

@@ -32,6 +32,9 @@ class Lacking(Config):
     unrepeated_strayed: OtherwiseBegun = Field(
         default=OtherwiseBegun(), description="in its place where cameras, too, were found by the subject alone"
     )
+    uncounted: Otherwise = Field(
+        default=Otherwise(), description="where it was found, and not said, how often the motion repeats"
+    )
     one_sided: Otherwise = Field(default=Otherwise(), description="where the film, or each pose, is of one side")
     strayed: Otherwise = Field(default=Otherwise(), description="where cameras were found by the subject alone")
 

@@ -126,6 +126,8 @@ def of_its_cycles(
             else "No repetition of the motion was found: every pose counts as seen once; --cycles N says otherwise."
         )
     fitted = Repeating(config.changed(scene={**scene, CYCLES: facts[CYCLES]}), config.seed, frames, facts)
+    if facts[CYCLES] and "cycles_evidence" in facts:
+        fitted = replace(fitted, config=_otherwise(fitted.config, config.lacking.uncounted, "uncounted"))
     if facts[CYCLES]:
         return _begun_at_one_pose(fitted, facts[CYCLES])
     name = "unrepeated_strayed" if are_cameras_found else "unrepeated"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from a4d.errors import UsageError
 from a4d.fitting.demands import demands_of_views
-from a4d.fitting.figures import course, lens, rigidity
+from a4d.fitting.figures import course, lens, repetition, rigidity
 from a4d.fitting.files import ADAPTERS, placement
 from a4d.fitting.settings import Fitting
 from a4d.memory import require_memory
@@ -69,7 +69,7 @@ def fit(work: Transaction, config: Fitting, scene: Scene, frames: Frames | None,
         for name, trainable in learning.items():
             (adapters / name).mkdir()
             trainable.save(adapters / name)
-    return metrics | rigidity(scene, frames) | lens(scene, frames) | course(scene, frames)
+    return metrics | rigidity(scene, frames) | repetition(scene) | lens(scene, frames) | course(scene, frames)
 
 
 def _still_reduced(views: Mapping[str, Views], frames: Frames | None, iterations: int) -> list[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from a4d.config import Spec
 from a4d.errors import ConfigError, MissingInputError
+from a4d.estimation.repetition import Repetition
 from a4d.fitting import films
 from a4d.fitting.film_settings import FilmFitting
 from a4d.fitting.films import Begun, begin_film, of_its_cycles
@@ -28,6 +29,7 @@ OBJECTIVES: list[Spec] = [
 LACKING = {
     "unrepeated": {"scene": {"motion": {"harmonics": 2}}, "seed": {"tolerated": 0.5}},
     "unrepeated_strayed": {"scene": {"motion": {"harmonics": 1}}},
+    "uncounted": {"rates": {"pace": 0.3}},
     "one_sided": {"weights": {"arap": 3.0, "surface-laplacian/colours": 2.0}},
     "strayed": {"rates": {"course": 0.1}},
 }
@@ -44,7 +46,7 @@ def film(turns: float) -> Frames:
     return Frames(pictures, singles, times, [f"{index}" for index in range(COUNT)], ["train"] * COUNT)
 
 
-def settings(cycles: float, lacking: Mapping[str, Any] = LACKING, **others: Any) -> FilmFitting:
+def settings(cycles: float | None, lacking: Mapping[str, Any] = LACKING, **others: Any) -> FilmFitting:
     """Of a motion that repeats so often."""
     values = {"views": {}, "objectives": OBJECTIVES, "optimiser": {"rates": {"root": 0.2}}, **others}
     seed = {"kind": "film", "resolution": 16}
@@ -104,6 +106,15 @@ def test_cameras_that_were_found_stray_at_the_rate_that_the_user_gives_or_else_t
     assert rates(settings(3.0), True, monkeypatch) == {"root": 0.2, "course": 0.1}
     assert rates(own, True, monkeypatch) == {"root": 0.2, "course": 0.0}
     assert rates(settings(3.0), False, monkeypatch) == {"root": 0.2}
+
+
+def test_a_number_of_cycles_that_was_found_is_learnt_on_and_one_that_is_said_stands(monkeypatch):
+    monkeypatch.setattr(films, "find_cycles", lambda *args, **options: Repetition(3.0, 1.0, (), ()))
+    found, said = (of_its_cycles(settings(cycles), film(1.0), CONSOLE) for cycles in (None, 3.0))
+    assert found.config.optimiser["rates"] == {"root": 0.2, "pace": 0.3}
+    assert said.config.optimiser["rates"] == {"root": 0.2}
+    monkeypatch.setattr(films, "find_cycles", lambda *args, **options: Repetition(0.0, 0.0, (), ()))
+    assert "pace" not in of_its_cycles(settings(None), film(1.0), CONSOLE).config.optimiser["rates"]
 
 
 @pytest.mark.parametrize(("are_found", "harmonics"), [(False, 2), (True, 1)])

@@ -34,7 +34,7 @@ MOMENTS_AT_ONCE = 8
 COURSE = PoseNetworkConfig(shifted="all", layers=0, harmonics=8, falloff=1.0)
 """How the camera may stray from where the frames say: slowly over the clip, as cameras do that were found."""
 
-LATER = ("log_focal", "course.", "visibility.")
+LATER = ("log_focal", "log_pace", "course.", "visibility.")
 """How the names of tensors begin that scenes may lack: older ones were saved before these were learnt."""
 
 
@@ -62,6 +62,7 @@ class ArticulatedScene(Scene):
         self.bag.initialise(draws)
         self.articulation = PoseNetwork(_loose(len(centres)), config.paced, draws)
         self.root = PoseNetwork(_loose(1), config.paced, draws)
+        self.log_pace = nn.Parameter(torch.zeros(()))
         self.log_focal = nn.Parameter(torch.zeros(()))
         self.course = _steady()
 
@@ -86,6 +87,7 @@ class ArticulatedScene(Scene):
             device = scene.bag.centres.device
             scene.articulation = PoseNetwork(_loose(len(scene.bag)), config.paced, generator).to(device)
             scene.root = PoseNetwork(_loose(1), config.paced, generator).to(device)
+            nn.init.zeros_(scene.log_pace)
         return scene
 
     def take(self, tensors: Mapping[str, Tensor]) -> None:
@@ -94,11 +96,12 @@ class ArticulatedScene(Scene):
         self.load_state_dict({**begun, **tensors})
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Of bones at rest, their motion, that of the whole, the network of weights, and the camera's lens and way."""
+        """Of bones, their motion, the whole's, its pace, the network of weights, and the camera's lens and way."""
         return {
             "bones": [self.bag.centres, self.bag.quaternions, self.bag.log_radii],
             "articulation": list(self.articulation.parameters()),
             "root": list(self.root.parameters()),
+            "pace": [self.log_pace],
             "skinning": self.bag.network_parameters(),
             "focal": [self.log_focal],
             "course": list(self.course.parameters()),
@@ -134,6 +137,11 @@ class ArticulatedScene(Scene):
         return self.config.seconds
 
     @property
+    def cycles(self) -> float | None:
+        """How often the motion repeats in the clip, as it has been learnt; 0 or none: it does not."""
+        return None if self.config.cycles is None else self.config.cycles * float(self.log_pace.detach().exp())
+
+    @property
     def is_periodic(self) -> bool:
         """Whether the clip holds a whole number of cycles."""
         return bool(self.config.cycles) and float(self.config.cycles or 0).is_integer()
@@ -144,12 +152,12 @@ class ArticulatedScene(Scene):
 
     def root_transforms(self, times: Sequence[float]) -> Tensor:
         """(T, 4, 4) posed_from_rest of the whole."""
-        return self.root.parent_from_joint(self._moments(times))[:, 0]
+        return self.root.parent_from_joint(self._phases(times))[:, 0]
 
     def bone_transforms(self, times: Sequence[float]) -> Tensor:
         """(T, B, 4, 4) posed_from_rest of each bone, the motion of the whole included."""
         rest = self.bag.rig().world_from_bone
-        own = rest @ self.articulation.parent_from_joint(self._moments(times)) @ invert_rigid(rest)
+        own = rest @ self.articulation.parent_from_joint(self._phases(times)) @ invert_rigid(rest)
         return self.root_transforms(times)[:, None] @ own
 
     def skinning_weights(self, points: Tensor) -> Tensor:
@@ -215,11 +223,15 @@ class ArticulatedScene(Scene):
 
     def pose_changes(self, times: Sequence[float]) -> tuple[Tensor, Tensor]:
         """(T, B, 3, 3) turns and (T, B, 3) metres of shift of each bone about its place at rest, beside the root's."""
-        own = self.articulation.parent_from_joint(self._moments(times))
+        own = self.articulation.parent_from_joint(self._phases(times))
         return own[..., :3, :3], own[..., :3, 3]
 
     def _of_cameras(self) -> list[nn.Parameter]:
         return [self.log_focal, *self.course.parameters()]
+
+    def _phases(self, times: Sequence[float]) -> Tensor:
+        """(T,) at which the poses of times are read, about the middle of the clip."""
+        return (self._moments(times) - 0.5) * self.log_pace.exp() + 0.5
 
     def _moments(self, times: Sequence[float]) -> Tensor:
         """(T,) on the scene's device."""

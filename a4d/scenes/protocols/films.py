@@ -27,6 +27,15 @@ class Lensed(Protocol):
         """Know no more than the cameras of frames say."""
 
 
+@runtime_checkable
+class Repeating(Protocol):
+    """A scene whose motion may repeat, as often as a film shows."""
+
+    @property
+    def cycles(self) -> float | None:
+        """In the clip; 0 or none: it does not."""
+
+
 PLACE, FEATURES = "place", "features"
 """The channels that renders of `Followable` and `Featured` scenes have beside those of all."""
 
