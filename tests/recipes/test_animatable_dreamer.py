@@ -127,6 +127,10 @@ def tensors(folder: Path, name: str) -> bytes:
     return (folder / "bar.a4d/scenes" / name / "tensors.safetensors").read_bytes()
 
 
+def textured(path: Path) -> bool:
+    return read_gltf(path).materials[0].base_colour_map is not None
+
+
 def test_extraction_learns_shape_bones_and_features(site) -> None:
     folder, _ = site
     scene = load_scene(folder / "bar.a4d/scenes/fit-dynamic")
@@ -160,6 +164,8 @@ def test_generation_that_is_killed_and_resumed_has_the_same_bytes(site, a4d_in) 
     assert tensors(folder, "whole") != tensors(folder, "fit-dynamic")
     metrics = json.loads((folder / "bar.a4d/stages/whole/record.json").read_text())["metrics"]
     assert {"bone-displacement", "skeleton-range"} <= metrics.keys()
+    assert a4d_in(folder, "export", "bar.a4d", *told[:2], "--from", "whole", "--stem", "whole").code in (0, 7)
+    assert not textured(folder / "bar.a4d/exports/whole.glb"), "the film shows no squirrel"
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
@@ -192,6 +198,7 @@ def test_what_was_extracted_leaves_as_a_moving_asset(site, a4d_in) -> None:
     asset = read_gltf(folder / "bar.a4d/exports/bar.glb")
     assert asset.clips[0].duration > 0
     assert asset.skins
+    assert textured(folder / "bar.a4d/exports/bar.glb")
 
 
 def test_a_film_without_a_prior_becomes_a_moving_asset(run_recipe, tmp_path: Path) -> None:
