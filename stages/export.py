@@ -59,7 +59,8 @@ class Export(Config):
         default=None,
         ge=0,
         le=8192,
-        description="pixels of a baked picture, 0 for vertex colours; unset, as fine as a still scene's pictures",
+        description="pixels of a baked picture, 0 for vertex colours; unset, as fine as a still scene's pictures or a "
+        "film's frames",
     )
     animation: Literal["morph", "bones"] = Field(
         default="morph", description="how a GLB file stores a motion that is not one of joints"
@@ -235,7 +236,7 @@ def _motion(config: Export) -> Motion | None:
 
 
 def inputs(workspace: Workspace, config: Export) -> list[Path]:
-    """The scene with its cameras and the one picture of it, or the mesh that was given, and what moves it."""
+    """The scene with its cameras and the picture or film of it, or the mesh that was given, and what moves it."""
     from a4d.contents.subjects import is_given_mesh
 
     if is_given_mesh(workspace, config.from_scene, is_posed=config.motion is not None):
@@ -243,7 +244,8 @@ def inputs(workspace: Workspace, config: Export) -> list[Path]:
     else:
         source = workspace.metadata.source
         of_picture = ("images", "source") if source is not None and source.kind == "image" else ()
-        named = [workspace.path / name for name in ("transforms.json", *of_picture)]
+        of_film = ("images",) if source is not None and source.kind in ("video", "capture") else ()
+        named = [workspace.path / name for name in ("transforms.json", *of_picture, *of_film)]
         shown = [workspace.scene(config.from_scene), *named]
     if config.motion is None:
         return shown

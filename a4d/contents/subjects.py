@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from a4d.contents.assets import load_asset, world_from_source
-from a4d.contents.frames import training_cameras
+from a4d.contents.frames import load_frames, training_cameras
 from a4d.contents.front_picture import front_picture
 from a4d.contents.surfaces import as_pictures_tell, is_photographed, shows_pictures
 from a4d.errors import InvalidInputError
@@ -31,10 +31,14 @@ from a4d.io.captures.transforms_json import read_transforms
 from a4d.scenes import load_scene
 from a4d.scenes.protocols import Articulated, Moving, Posable
 from a4d.scenes.scene import Scene
+from a4d.views import Frames
 from a4d.workspace.workspace import Workspace
 
 SEEN_FROM = 32
 """Cameras of photographs, at most, from which a scene's colours are taken."""
+
+OBSERVING = ("fit-dynamic", "refine")
+"""Stages that fit a scene to the frames of its workspace."""
 
 FPS = 24.0
 MOMENTS = 24
@@ -58,7 +62,8 @@ class SubjectRequest:
         up: axis that points up in the result; None is the custom of each format.
         scale: applied in the end.
         surface: how a scene becomes a surface.
-        is_textured: whether the surface of a still scene of pictures carries one as fine as they are.
+        is_textured: whether the surface of a still scene of pictures, or of a film's model, carries one as fine as
+            they are.
     """
 
     scene: str | None = None
@@ -118,9 +123,22 @@ def _subject(workspace: Workspace, request: SubjectRequest, device: str) -> Subj
         matrix = matrix @ torch.linalg.inv(world_from_source(workspace))
     frame_from_world = None if _is_identity(matrix) else matrix
     subject = Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
+    if isinstance(scene, Articulated):
+        subject = replace(subject, film=_film(workspace, request, scene))
     if request.motion is not None and isinstance(scene, Articulated):
         return _driven(subject, workspace, request)
     return _as_pictured(workspace, request, subject) if len(moments.times) == 1 else subject
+
+
+def _film(workspace: Workspace, request: SubjectRequest, scene: Scene) -> Frames | None:
+    """The frames that a scene was fitted to, where it is to carry their looks; None where a prior says how it looks."""
+    folder = workspace.scene(request.scene)
+    made = workspace.read_records().get(folder.name) if folder.parent == workspace.path / "scenes" else None
+    if not (request.is_textured or request.surface.texture) or made is None or made.stage not in OBSERVING:
+        return None
+    frames = load_frames(workspace).seen_by(scene)
+    showing = frames.showing()
+    return frames.subset(showing) if showing and frames.times is not None else None
 
 
 def _as_pictured(workspace: Workspace, request: SubjectRequest, subject: Subject) -> Subject:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from a4d.errors import UsageError
+from a4d.export.film_texture import texel_of
 from a4d.export.given_asset import GivenAsset
 from a4d.export.made_surface import MadeSurface
 from a4d.export.moments import Moments
-from a4d.export.surface_options import SurfaceOptions
-from a4d.export.texturing import FrontPicture, textured_rig
+from a4d.export.surface_options import TEXTURED_FACES, SurfaceOptions
+from a4d.export.texturing import FrontPicture, Looks, texture_size, textured_rig
 from a4d.export.viewing import Viewing
 from a4d.geometry.assets.animation import Clip
 from a4d.geometry.assets.asset import Asset
@@ -35,6 +36,7 @@ from a4d.scenes.protocols import (
     Splatting,
 )
 from a4d.scenes.scene import Scene
+from a4d.views import Frames
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Subject:
         left_out: what the input of the workspace holds and the scene never had, as entries for a warning.
         front_picture: that the scene was fitted to.
         seen_from: single cameras of the photographs that the scene was fitted to.
+        film: frames that a scene of loose bones was fitted to, as the scene has learnt their cameras, where it is to
+            carry their looks; None of others.
         is_driven: whether joints that were found in its motion follow that of something else.
     """
 
@@ -79,6 +83,7 @@ class Subject:
     left_out: tuple[str, ...] = ()
     front_picture: FrontPicture | None = None
     seen_from: tuple[Cameras, ...] = ()
+    film: Frames | None = None
     is_driven: bool = False
 
     @property
@@ -249,17 +254,25 @@ class Subject:
 
     @cached_property
     def _own_asset(self) -> Asset | None:
+        scene, texture = self.require_scene(), self.surface_options.texture
+        is_pictured = isinstance(scene, Articulated) and (texture is not None or self.film is not None)
         options = AssetOptions(
             self.name,
-            self.surface_options.texture or 1024,
+            texture or 1024,
             self.moments.times,
             self.moments.seconds_per_frame,
             self.surface_options.animation,
+            TEXTURED_FACES if is_pictured else None,
         )
-        scene = self.require_scene()
         if isinstance(scene, Skinned):
             return scene.skinned_asset(options)
         own = scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
-        if own is None or not isinstance(scene, Articulated) or self.surface_options.texture is None:
-            return own
-        return textured_rig(own, scene, self.moments.times[0], self.surface_options.texture)
+        return own if own is None or not is_pictured else self._pictured(own, scene)
+
+    def _pictured(self, own: Asset, scene: Scene) -> Asset:
+        """A rigged surface with a picture, as large as asked for or as its film tells."""
+        size = self.surface_options.texture
+        if size is None:
+            assert self.film is not None
+            size = texture_size(deform(own).mesh, texel_of(self.film))
+        return textured_rig(own, scene, self.moments.times[0], Looks(size, film=self.film))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, normalize
 
+from a4d.export.film_texture import film_texture
+from a4d.export.projection import ProjectedColours, SurfaceView
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material
 from a4d.geometry.assets.posing import deform
@@ -20,8 +21,9 @@ from a4d.geometry.reconstruction.colouring import SeenColours
 from a4d.render.baking import SurfaceFunction, SurfacePoints, bake_texture, texture_map
 from a4d.render.mesh import render_mesh
 from a4d.scenes.extraction import cameras_around, extent, render_surface
-from a4d.scenes.protocols import Coloured
+from a4d.scenes.protocols import Articulated, Coloured
 from a4d.scenes.scene import Scene
+from a4d.views import Frames
 
 VIEW_SIZE = 512
 """Pixels of a side of the renders that a texture is made of, at most."""
@@ -30,12 +32,6 @@ LARGEST_VIEW = 800
 """Pixels of the longer side of renders from where a scene was seen."""
 
 VIEWS_PER_RING = 10
-
-FRONTALITY = 6.0
-"""Power of the cosine by which a view counts: what is seen at a slant is blurred."""
-
-SLANTED = 0.1
-"""Cosine below which a view says nothing of a point."""
 
 DEPTH_TOLERANCE = 0.02
 """Of the subject's radius: how far from the nearest surface a point may be and still count as seen."""
@@ -93,12 +89,14 @@ class Looks:
         texel: metres that a pixel of the scene's renders need not be finer than; None takes the largest renders.
         picture: what it shows is taken from there.
         cameras: single ones from which the scene was seen, and is rendered; empty takes all sides.
+        film: frames that show a scene of loose bones, with the cameras that it has learnt, where they tell its looks.
     """
 
     size: int
     texel: float | None = None
     picture: FrontPicture | None = None
     cameras: tuple[Cameras, ...] = ()
+    film: Frames | None = None
 
 
 def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, looks: Looks) -> Material:
@@ -121,10 +119,10 @@ def bake_scene(scene: Scene, unwrapped: UnwrappedMesh, time: float, looks: Looks
         if isinstance(scene, Coloured):
             image = bake_texture(unwrapped, _over(known, seen), looks.size)
         else:
-            photographs = _Photographs(scene, time, unwrapped, looks)
+            photographs = _Photographs(scene, time, unwrapped.mesh, looks).projected()
             # Renders are as smooth as their pixels: more samples per texel would show no more.
             image = bake_texture(unwrapped, _over(photographs, seen), looks.size, samples=1)
-    return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
+    return _rough(image)
 
 
 def _over(function: SurfaceFunction, seen: SeenColours | None) -> SurfaceFunction:
@@ -139,23 +137,31 @@ def _over(function: SurfaceFunction, seen: SeenColours | None) -> SurfaceFunctio
     return painted
 
 
-def textured_rig(asset: Asset, scene: Scene, time: float, size: int) -> Asset:
+def textured_rig(asset: Asset, scene: Scene, time: float, looks: Looks) -> Asset:
     """A skinned surface with a picture in place of its vertex colours.
 
     Args:
         asset: of one primitive, whose only clip begins with what the scene shows.
         scene: that it was made of.
         time: in [0, 1] at which the clip begins.
-        size: pixels of the picture along either side.
+        looks: of the picture.
     """
     (whole,) = asset.meshes[0].primitives
     assert whole.influences is not None
-    flat = unwrap(deform(asset).mesh, size)
-    posed = replace(flat, mesh=deform(asset, asset.clips[0] if asset.clips else None).mesh)
-    material = bake_scene(scene, posed, time, Looks(size))
+    flat = unwrap(deform(asset).mesh, looks.size)
+    if looks.film is not None:
+        assert isinstance(scene, Articulated)
+        material = _rough(film_texture(scene, flat, looks.film, looks.size))
+    else:
+        posed = replace(flat, mesh=deform(asset, asset.clips[0] if asset.clips else None).mesh)
+        material = bake_scene(scene, posed, time, looks)
     joints, weights = whole.influences.joints[flat.sources], whole.influences.weights[flat.sources]
     primitive = replace(flat.primitive(), influences=Influences(joints, weights))
     return replace(asset, meshes=(replace(asset.meshes[0], primitives=(primitive,)),), materials=(material,))
+
+
+def _rough(image: Tensor) -> Material:
+    return Material("surface", base_colour_map=texture_map(image), metallic=0.0, roughness=0.9)
 
 
 def _bounded(camera: Cameras) -> Cameras:
@@ -165,45 +171,30 @@ def _bounded(camera: Cameras) -> Cameras:
 
 
 class _Photographs:
-    """Renders from where a scene was seen, or from all sides, projected onto the surface.
+    """Renders from where a scene was seen, or from all sides, to be projected onto the surface.
 
     From elsewhere a scene has the colours that nobody has checked: what its harmonics happen to be there.
     """
 
-    def __init__(self, scene: Scene, time: float, unwrapped: UnwrappedMesh, looks: Looks) -> None:
-        device = next(scene.parameters()).device
+    def __init__(self, scene: Scene, time: float, mesh: Mesh, looks: Looks) -> None:
+        self.scene, self.time, self.mesh = scene, time, mesh
         self.radius = extent(scene, time)
         self.cameras = [_bounded(camera) for camera in looks.cameras] or self._all_around(looks.texel)
-        self.fallback = unwrapped.mesh.colours
-        self.views = []
-        with torch.no_grad():
-            for camera in self.cameras:
-                render = render_surface(scene, camera.to(device), torch.full((1,), time, device=device))
-                straight = render.rgb / render.alpha.clamp_min(1e-3)
-                layers = torch.cat([straight.clamp(0, 1), render.alpha, render.depth], dim=-1)
-                self.views.append(layers[0].permute(2, 0, 1).cpu().half())
+
+    @torch.no_grad()
+    def projected(self) -> ProjectedColours:
+        """What they say of the surface; a trace of its vertices' own colours decides where none sees anything."""
+        views = [self._view(camera) for camera in self.cameras]
+        return ProjectedColours(views, DEPTH_TOLERANCE * self.radius, self.mesh.colours)
 
     def _all_around(self, texel: float | None) -> list[Cameras]:
         size = VIEW_SIZE if texel is None else min(VIEW_SIZE, math.ceil(2 * self.radius / texel))
         cameras = cameras_around(self.radius, size, VIEWS_PER_RING)
         return [cameras[index] for index in range(len(cameras))]
 
-    def __call__(self, points: SurfacePoints) -> Tensor:
-        """(N, 3) sRGB: the mean of the views that see a point, those that face it most of all."""
-        positions, normals = points.positions, points.normals
-        sums, weights = torch.zeros(len(positions), 3), torch.zeros(len(positions), 1)
-        for index, layers in enumerate(self.views):
-            camera = self.cameras[index]
-            facing = (normalize(camera.positions - positions, dim=1) * normals).sum(1)
-            chosen = (facing > SLANTED).nonzero()[:, 0]
-            pixels, depth = camera.project(positions[chosen])
-            places = pixels[0] / pixels.new_tensor([camera.width, camera.height]) * 2 - 1
-            seen = grid_sample(layers.float()[None], places[None, None], align_corners=False)[0, :, 0].T
-            is_near = (seen[:, 4] - depth[0]).abs() < DEPTH_TOLERANCE * self.radius
-            weight = (facing[chosen] ** FRONTALITY * is_near * (seen[:, 3] > 0.9))[:, None]
-            sums.index_add_(0, chosen, weight * seen[:, :3])
-            weights.index_add_(0, chosen, weight)
-        if self.fallback is None:
-            return sums / weights.clamp_min(1e-12)
-        # A trace of the vertices' own colours decides where no view sees anything.
-        return (sums + 1e-6 * points.interpolate(self.fallback)) / (weights + 1e-6)
+    def _view(self, camera: Cameras) -> SurfaceView:
+        device = next(self.scene.parameters()).device
+        render = render_surface(self.scene, camera.to(device), torch.full((1,), self.time, device=device))
+        straight = (render.rgb / render.alpha.clamp_min(1e-3)).clamp(0, 1)
+        layers = torch.cat([straight, render.alpha > 0.9, render.depth], dim=-1)[0]
+        return SurfaceView(camera, self.mesh, layers.permute(2, 0, 1).cpu().half())

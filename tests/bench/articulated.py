@@ -30,6 +30,7 @@ from torch import Tensor  # noqa: E402
 
 from a4d.__main__ import main as command  # noqa: E402
 from a4d.contents.frames import load_frames  # noqa: E402
+from a4d.contents.subjects import SubjectRequest, load_subject  # noqa: E402
 from a4d.evaluation.views import compare_views  # noqa: E402
 from a4d.geometry.assets.posing import PosedMesh, deform  # noqa: E402
 from a4d.geometry.cameras import Cameras, orbit  # noqa: E402
@@ -42,6 +43,7 @@ from a4d.io.captures.capture import PosedCapture  # noqa: E402
 from a4d.io.captures.transforms_json import read_transforms, write_transforms  # noqa: E402
 from a4d.io.pictures.images import write_image  # noqa: E402
 from a4d.metrics import surface_distances  # noqa: E402
+from a4d.pixels import SOLID  # noqa: E402
 from a4d.render.asset import AssetRenderer  # noqa: E402
 from a4d.render.mesh import rasterise, render_mesh  # noqa: E402
 from a4d.scenes import load_scene  # noqa: E402
@@ -293,7 +295,7 @@ def report(film: Film, workspace: Workspace, name: str) -> str:
     shares = [100 * found / held for found, held in pairs]
     points = [sample_surface(mesh, SAMPLES, torch.Generator().manual_seed(0))[0] for mesh in meshes[:6]]
     bias = torch.stack([distance_to_mesh(each, film.mesh(SCORED[place])).mean() for place, each in enumerate(points)])
-    views = compare_views(scene, frames, "test")
+    views, held = compare_views(scene, frames, "test"), frames.subset(frames.select("test"))
     cycles = workspace.read_records()[name].metrics["cycles"]
     rows = [f"  {label:36s} {figures}" for label, figures in lines.items()]
     return "\n".join(
@@ -304,8 +306,34 @@ def report(film: Film, workspace: Workspace, name: str) -> str:
             f"  the same by the moment of reference: {', '.join(f'{share:.0f}' for share in shares)} %",
             f"  signed bias {100 * bias.mean() / film.diagonal:+.2f} % of the diagonal",
             f"  held out: IoU {views['iou']:.3f}, foreground PSNR {views['foreground_psnr']:.1f} dB",
+            f"  held out, as a GLB with a texture: {looks(workspace, name, held, is_textured=True)}",
+            f"  held out, as a GLB with vertex colours: {looks(workspace, name, held, is_textured=False)}",
         ]
     )
+
+
+@torch.no_grad()
+def looks(workspace: Workspace, name: str, frames: Frames, is_textured: bool) -> str:
+    """How near the surface that leaves as a GLB comes to frames, where both show the subject, and how sharp it is."""
+    subject = load_subject(workspace, SubjectRequest(scene=name, is_textured=is_textured))
+    assert frames.times is not None
+    renderer, when = AssetRenderer(subject.asset), torch.tensor(subject.moments.times)
+    errors, detail = list[Tensor](), torch.zeros(2)
+    for index, time_ in enumerate(frames.times):
+        seconds = int((when - time_).abs().argmin()) * subject.moments.seconds_per_frame
+        ours = renderer.render(deform(subject.asset, subject.clip, seconds), frames.cameras[index]).rgba
+        true = frames.rgba[index]
+        both = (ours[..., 3] > SOLID) & (true[..., 3] > SOLID)
+        errors.append((ours - true)[both][:, :3].square())
+        detail += torch.stack([_detail(each[..., :3], both) for each in (ours, true)])
+    decibels = -10 * float(torch.cat(errors).mean().log10())
+    return f"{decibels:.1f} dB, {100 * float(detail[0] / detail[1]):.0f} % of the frames' detail"
+
+
+def _detail(picture: Tensor, where: Tensor) -> Tensor:
+    """() squared differences between neighbouring pixels that both are somewhere."""
+    across, down = where[:, 1:] & where[:, :-1], where[1:] & where[:-1]
+    return picture.diff(dim=1)[across].square().sum() + picture.diff(dim=0)[down].square().sum()
 
 
 def into_workspace(film: Film, workspace: Workspace) -> Film:

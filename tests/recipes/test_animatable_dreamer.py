@@ -16,6 +16,7 @@ import yaml
 from bending import bend
 
 from a4d.config import overlaid, value_at
+from a4d.contents.subjects import SubjectRequest, load_subject
 from a4d.geometry.cameras import Y_UP_FROM_Z_UP, opencv_from_opengl, turntable
 from a4d.geometry.primitives import box, paint
 from a4d.io.assets.gltf.reader import read_gltf
@@ -26,6 +27,7 @@ from a4d.optimise import _Loop
 from a4d.priors.released.mvdream import multi_view_config
 from a4d.render.mesh import render_mesh
 from a4d.scenes import load_scene
+from a4d.workspace.workspace import Workspace
 
 RECIPE = "animatable_dreamer.sh"
 FILE = Path(__file__).parents[2] / "recipes" / "animatable_dreamer" / "paper.yaml"
@@ -127,6 +129,12 @@ def tensors(folder: Path, name: str) -> bytes:
     return (folder / "bar.a4d/scenes" / name / "tensors.safetensors").read_bytes()
 
 
+def carried_film(workspace: Path, scene: str) -> int:
+    """How many frames give the surface of a scene its looks when it leaves."""
+    subject = load_subject(Workspace.open(workspace), SubjectRequest(scene=scene, is_textured=True))
+    return 0 if subject.film is None else len(subject.film)
+
+
 def test_extraction_learns_shape_bones_and_features(site) -> None:
     folder, _ = site
     scene = load_scene(folder / "bar.a4d/scenes/fit-dynamic")
@@ -160,6 +168,8 @@ def test_generation_that_is_killed_and_resumed_has_the_same_bytes(site, a4d_in) 
     assert tensors(folder, "whole") != tensors(folder, "fit-dynamic")
     metrics = json.loads((folder / "bar.a4d/stages/whole/record.json").read_text())["metrics"]
     assert {"bone-displacement", "skeleton-range"} <= metrics.keys()
+    shown = {name: carried_film(folder / "bar.a4d", name) for name in ("fit-dynamic", "whole")}
+    assert shown == {"fit-dynamic": FRAMES, "whole": 0}, "the film shows no squirrel"
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)

@@ -18,6 +18,7 @@ from a4d.estimation.repetition import ENOUGH
 from a4d.geometry.cameras import orbit
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.primitives import icosphere
+from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.captures.capture import PosedCapture
 from a4d.io.captures.transforms_json import write_transforms
 from a4d.io.pictures.images import write_image
@@ -90,6 +91,7 @@ def test_a_film_becomes_a_scene_of_bones_and_the_cycles_are_said(a4d, film: Path
     assert "strayed_degrees" not in metrics
 
 
+@pytest.mark.usefixtures("coarse")
 def test_errors_of_cameras_are_not_laid_on_others_that_were_found_since(a4d, film: Path) -> None:
     assert a4d("preprocess", film).code == 0
     path = Path("waving.a4d/transforms.json")
@@ -110,6 +112,23 @@ def test_errors_of_cameras_are_not_laid_on_others_that_were_found_since(a4d, fil
     anew = a4d(*refine, "--config", RECIPE, "--force")
     assert "forgotten" in anew.err
     assert not load_scene(Path("waving.a4d/scenes/refine")).has_learnt_cameras
+
+
+@pytest.mark.usefixtures("coarse")
+def test_its_model_leaves_with_a_texture_of_the_film_or_the_colours_of_its_vertices(a4d, film: Path) -> None:
+    assert a4d("preprocess", film).code == 0
+    assert a4d("fit-dynamic", "waving.a4d", *QUICK, "--cycles", CYCLES).code in (0, 7)
+    found = {}
+    for name, chosen in (("pictured", ()), ("plain", ("--texture", 0))):
+        assert a4d("export", "waving.a4d", "--formats", "glb", "--name", name, "--stem", name, *chosen).code in (0, 7)
+        found[name] = read_gltf(Path(f"waving.a4d/exports/{name}.glb"))
+    maps = {name: asset.materials[0].base_colour_map for name, asset in found.items()}
+    colours = {name: asset.meshes[0].primitives[0].colours for name, asset in found.items()}
+    assert [maps["pictured"] is None, colours["pictured"] is None] == [False, True]
+    assert [maps["plain"] is None, colours["plain"] is None] == [True, False]
+    assert found["pictured"].skins
+    read = Workspace.open(Path("waving.a4d")).read_records()["pictured"].input_paths
+    assert "images" in read, "a texture is out of date when the frames change"
 
 
 @pytest.mark.usefixtures("coarse")

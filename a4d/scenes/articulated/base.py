@@ -18,6 +18,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.deformation.skinning import apply_per_vertex
 from a4d.geometry.mesh import Mesh
+from a4d.geometry.surfaces.decimation import decimated
 from a4d.geometry.transforms import invert_rigid
 from a4d.scenes.articulated.bones import Bones
 from a4d.scenes.articulated.config import ArticulatedConfig
@@ -207,7 +208,8 @@ class ArticulatedScene(Scene):
 
     def asset(self, options: AssetOptions) -> Asset:
         """The surface at rest on a skeleton over the bones, whose motion is the only clip."""
-        return rigged_asset(self, self.rest_mesh().to("cpu"), options)
+        surface = self.rest_mesh().to("cpu")
+        return rigged_asset(self, surface if options.faces is None else decimated(surface, options.faces), options)
 
     def placement(self, times: Sequence[float] | None) -> Placement:
         """Where the posed shape and bones are, and how large; at rest, as a single row, where there are no times."""

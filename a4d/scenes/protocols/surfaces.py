@@ -58,6 +58,7 @@ class AssetOptions:
         times: (T,) in [0, 1], evenly spaced, at which a moving scene is sampled; a single one is a still asset.
         seconds_per_frame: between two of them.
         animation: how the motion is stored.
+        faces: at most, of a surface that was made of what the scene shows; None leaves all.
     """
 
     name: str = "object"
@@ -65,6 +66,7 @@ class AssetOptions:
     times: tuple[float, ...] = (0.0,)
     seconds_per_frame: float = 1 / 24
     animation: AnimationOptions = field(default_factory=AnimationOptions)
+    faces: int | None = None
 
 
 @runtime_checkable
