@@ -112,9 +112,24 @@ def first_in_place(
 
 
 def is_closed_across_seams(mesh: Mesh) -> bool:
-    """Whether a mesh is closed where it was cut open for a picture alone: vertices at one place count as one."""
-    faces = first_in_place(mesh.vertices)[mesh.faces]
-    return Mesh(mesh.vertices, faces[(faces != faces.roll(1, dims=1)).all(1)]).is_closed
+    """Whether a mesh has no border where vertices at one place count as one: it was cut open for a picture alone.
+
+    A closed surface may touch itself along an edge, of four faces then.
+    """
+    _, surplus = _edge_surplus(first_in_place(mesh.vertices)[mesh.faces])
+    return len(mesh.faces) > 0 and not bool(surplus.any())
+
+
+def _edge_surplus(
+    corners: Tensor,  # (F, 3) int64
+) -> tuple[Tensor, Tensor]:
+    """(E, 2) int64 ends of edges, and (E,) by how many more faces run along each from its first end than back."""
+    edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    pairs, place = edges.sort(dim=1).values.unique(dim=0, return_inverse=True)
+    surplus = torch.zeros(len(pairs), dtype=torch.int64, device=corners.device)
+    surplus.index_add_(0, place, torch.where(edges[:, 0] < edges[:, 1], 1, -1))
+    surplus[pairs[:, 0] == pairs[:, 1]] = 0
+    return pairs, surplus
 
 
 def stretched_share(
@@ -137,11 +152,7 @@ def enclosed_volumes(
     It is that of `Mesh.volume` for a closed surface, and does not depend on where a surface lies.
     """
     corners = first_in_place(paths[0])[faces]
-    edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
-    pairs, place = edges.sort(dim=1).values.unique(dim=0, return_inverse=True)
-    surplus = torch.zeros(len(pairs), dtype=torch.int64, device=faces.device)
-    surplus.index_add_(0, place, torch.where(edges[:, 0] < edges[:, 1], 1, -1))
-    surplus[pairs[:, 0] == pairs[:, 1]] = 0
+    pairs, surplus = _edge_surplus(corners)
     border, count = pairs[surplus != 0], surplus[surplus != 0]
     points = paths.double()
     a, b, c = points[:, corners].unbind(2)
