@@ -32,7 +32,7 @@ read_options() {
       --*)
         name="${argument#--}"
         name="${name%%=*}"
-        case " profile weights ${own[*]-} " in *" $name "*) ;; *) usage ;; esac
+        case " profile weights ${own[*]-} " in *" $name "*) ;; *) echo "there is no option --$name" >&2; usage ;; esac
         case "$argument" in
           *=*) printf -v "${name//-/_}" %s "${argument#*=}" ;;
           *) [ $# -ge 1 ] || usage; printf -v "${name//-/_}" %s "$1"; shift ;;

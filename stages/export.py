@@ -174,8 +174,8 @@ def _stem(workspace: Workspace, config: Export, run: str) -> str:
 
 def outdated(workspace: Workspace, config: Export, record: Record) -> list[str]:
     """Files that bear the workspace's name are made anew where it has been renamed."""
-    is_named = record.metrics.get("stem") == _stem(workspace, config, record.name)
-    return [] if is_named else [f"the workspace is now called {workspace.name}"]
+    stem = _stem(workspace, config, record.name)
+    return [] if record.metrics.get("stem", stem) == stem else [f"the workspace is now called {workspace.name}"]
 
 
 def subject(

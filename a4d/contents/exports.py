@@ -83,13 +83,20 @@ class Job:
     films: tuple[Film, ...] | None = None
     lender: Lender | None = None
 
-    def path(self, suffix: str) -> Path:
+    def path(self, suffix: str, *, is_edited: bool = False) -> Path:
         """Where a file of this suffix is staged.
 
+        Args:
+            suffix: of its name.
+            is_edited: whether users write such files themselves, of which none is lost.
+
         Raises:
-            UsageError: it is another export's.
+            UsageError: it is another export's, or a user's.
         """
-        return self.work.output(self._own(f"exports/{self.stem}{suffix}"))
+        path = self._own(f"exports/{self.stem}{suffix}")
+        if is_edited and (self.work.workspace.path / path).exists() and not self._is_of_run(path):
+            raise UsageError(f"{path} is there, and no run made it", "Move it away, or choose another --stem")
+        return self.work.output(path)
 
     def folder(self, suffix: str) -> Path:
         """Where a folder of files is staged.
@@ -98,6 +105,9 @@ class Job:
             UsageError: it is another export's.
         """
         return self.work.replace(self._own(f"exports/{self.stem}_{suffix}"))
+
+    def _is_of_run(self, path: str) -> bool:
+        return any(record.touches(path) for record in self.work.workspace.read_records().values())
 
     def _own(self, path: str) -> str:
         for name, record in self.work.workspace.read_records().items():
@@ -170,8 +180,9 @@ def write_joints(job: Job) -> dict[str, Any]:
     if rig is None:
         raise UsageError(f"{job.subject.name} has no joints", "Leave joints out of --formats")
     surface, chart = SkinnedSurface.of(rig), job.path("-joints.png")
+    pairs = job.path("-joints.yaml", is_edited=True)
     write_joint_chart(chart, surface)
-    job.path("-joints.yaml").write_text(joints_text(surface, chart.name, job.lender), encoding="utf-8")
+    pairs.write_text(joints_text(surface, chart.name, job.lender), encoding="utf-8")
     return {"joints": len(surface.skeleton)}
 
 

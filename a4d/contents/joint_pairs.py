@@ -100,7 +100,7 @@ def _filled(name: str | None) -> str:
 def _scalar(name: str) -> str:
     """A name as YAML reads it back."""
     is_plain = PLAIN.fullmatch(name) and parse_yaml(name, "name") == name
-    return name if is_plain else json.dumps(name)
+    return name if is_plain else json.dumps(name, ensure_ascii=not name.isprintable())
 
 
 def _box(points: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class Subject:
     @property
     def rig(self) -> Asset | None:
         """What of it hangs on joints, in the world; None where nothing does."""
-        asset = self.given.in_world if self.given is not None else self._own_asset
+        asset = self.given.in_world if self.given is not None else self._unpictured
         return asset if asset is not None and asset.shown_joints() else None
 
     @property
@@ -139,7 +139,7 @@ class Subject:
     @cached_property
     def made(self) -> MadeSurface | None:
         """The surface that is made here; None where the asset is given, or made by a scene that knows better."""
-        if self.given is not None or self._own_asset is not None:
+        if self.given is not None or self._unpictured is not None:
             return None
         return MadeSurface(
             self.name, self.require_scene(), self.moments, self.surface_options, self.front_picture, self.seen_from
@@ -238,7 +238,7 @@ class Subject:
     @cached_property
     def viewing(self) -> Viewing:
         """What cameras of the world see of it."""
-        own = self._own_asset if self.given is None else None
+        own = self._unpictured if self.given is None else None
         shown = own if self.is_moving and isinstance(self.scene, Baking) and not self._is_rigged else None
         if self.given is not None:
             shown = self.given.in_world
@@ -254,20 +254,30 @@ class Subject:
 
     @cached_property
     def _own_asset(self) -> Asset | None:
-        scene, texture = self.require_scene(), self.surface_options.texture
-        is_pictured = isinstance(scene, Articulated) and (texture is not None or self.film is not None)
+        scene, own = self.require_scene(), self._unpictured
+        return own if own is None or not self._is_pictured else self._pictured(own, scene)
+
+    @cached_property
+    def _unpictured(self) -> Asset | None:
+        """What the scene makes itself; of loose bones without the picture, which only files of meshes carry."""
+        scene = self.require_scene()
         options = AssetOptions(
             self.name,
-            texture or 1024,
+            self.surface_options.texture or 1024,
             self.moments.times,
             self.moments.seconds_per_frame,
             self.surface_options.animation,
-            TEXTURED_FACES if is_pictured else None,
+            TEXTURED_FACES if self._is_pictured else None,
         )
         if isinstance(scene, Skinned):
             return scene.skinned_asset(options)
-        own = scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
-        return own if own is None or not is_pictured else self._pictured(own, scene)
+        return scene.asset(options) if isinstance(scene, Baking) and scene.has_mesh else None
+
+    @property
+    def _is_pictured(self) -> bool:
+        """Whether a surface on loose bones is to carry a picture."""
+        has_picture = self.surface_options.texture is not None or self.film is not None
+        return has_picture and isinstance(self.scene, Articulated)
 
     def _pictured(self, own: Asset, scene: Scene) -> Asset:
         """A rigged surface with a picture, as large as asked for or as its film tells."""

@@ -148,10 +148,10 @@ class Cameras:
         x = torch.arange(self.width, device=self.intrinsics.device, dtype=self.intrinsics.dtype) + 0.5
         y = torch.arange(self.height, device=self.intrinsics.device, dtype=self.intrinsics.dtype) + 0.5
         fx, fy, cx, cy = (part[:, None, None] for part in self.intrinsics.unbind(-1))
-        x_in_camera = ((x[None, None, :] - cx) / fx).expand(-1, self.height, -1)
-        y_in_camera = ((y[None, :, None] - cy) / fy).expand(-1, -1, self.width)
-        in_camera = torch.stack([x_in_camera, y_in_camera, torch.ones_like(x_in_camera)], dim=-1)
-        directions = torch.einsum("bij,bhwj->bhwi", self.world_from_camera[:, :3, :3], in_camera)
+        right, down, forward = self.world_from_camera[:, None, None, :3, :3].unbind(-1)
+        # Not a product of matrices, which rounds a pixel by how many there are: a patch has the rays of the whole.
+        across = ((x[None, None, :] - cx) / fx)[..., None] * right
+        directions = across + ((y[None, :, None] - cy) / fy)[..., None] * down + forward
         return self.positions[:, None, None].expand_as(directions), directions
 
 

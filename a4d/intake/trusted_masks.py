@@ -22,15 +22,18 @@ REACH = 1.5
 def trusted_masks(
     capture: PosedCapture,  # pinholes
     masks: Sequence[NDArray[np.bool_]],  # N of (H, W), true on the subject
-) -> list[NDArray[np.bool_]]:
-    """The masks, but all true where the others contradict one, so that it says nothing; of a film as they are."""
-    if capture.times is not None:
-        return list(masks)
-    seen = transform_capture(capture, canonical_frame(capture))
-    frames = _frames(seen, masks)
-    wrong = contradictions(silhouettes(frames, frames.select("train"), REACH, slack=1)).wrong
-    kept = np.setdiff1d(np.arange(len(masks)), np.array(frames.select("train"))[list(wrong)])
-    return [mask if index in kept else np.ones_like(mask) for index, mask in enumerate(masks)]
+) -> list[NDArray[np.bool_] | None]:
+    """The masks, None in place of one that the others contradict; of a film as they are."""
+    wrong = set() if capture.times is not None else _contradicted(capture, masks)
+    return [None if index in wrong else mask for index, mask in enumerate(masks)]
+
+
+def _contradicted(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]]) -> set[int]:
+    frames = _frames(transform_capture(capture, canonical_frame(capture)), masks)
+    train = frames.select("train")
+    if not train:
+        return set()
+    return {train[view] for view in contradictions(silhouettes(frames, train, REACH, slack=1)).wrong}
 
 
 def _frames(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]]) -> Frames:

@@ -58,7 +58,7 @@ class Drawing:
     @property
     def is_plain(self) -> bool:
         """Whether the lines are narrow and of one width, and between them is the paper that is around them."""
-        if self.subject.mean() < SMALLEST or _unevenness(self.ink) > UNEVEN:
+        if not SMALLEST <= self.subject.mean() < 1 or _unevenness(self.ink) > UNEVEN:
             return False
         beside = dilated(self.subject, 8) & ~dilated(self.subject, 3)
         around = np.median(self.paper[beside if beside.any() else ~self.subject], axis=0)

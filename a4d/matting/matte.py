@@ -24,6 +24,9 @@ MIN_SIDE = 8
 FLOOR = "What lies flat under the subject counts as the floor and is left out: if it is a part of it, give a mask"
 """What is said of a foot or a plinth, which may look like a floor."""
 
+OTHERS = "Parts of other colours beside the largest are left out: if they belong to the subject, give a mask"
+"""What is said of an emblem or a group, which may look like a subject among things that are not it."""
+
 LINES = "What the lines of this drawing enclose is taken for the subject: holes in it need `--matting uniform`"
 """What is said of a ring that is drawn, or of a thing of wires, which may look like a drawing."""
 
@@ -114,9 +117,10 @@ def _keyed_matte(rgb: Array, *, is_said: bool) -> Matte | None:
         if is_said:
             raise InvalidInputError("the background is not uniform", "Choose another matting method or give a mask")
         return None
-    subject, has_floor = key(rgb, backdrop)
-    alpha = soft_edges(rgb, subject, _edge_radius(rgb), backdrop.colours, backdrop.noise)
-    return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", (FLOOR,) if has_floor else ())
+    keyed = key(rgb, backdrop)
+    alpha = soft_edges(rgb, keyed.subject, _edge_radius(rgb), backdrop.colours, backdrop.noise)
+    notes = [note for note, applies in ((FLOOR, keyed.has_floor), (OTHERS, keyed.has_others)) if applies]
+    return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", tuple(notes))
 
 
 def _drawn_matte(rgb: Array, *, is_said: bool) -> Matte | None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from a4d.matting.masks import Mask, dilated, disc
-from a4d.matting.remains import with_ground, without_fragments
+from a4d.matting.remains import LARGE, with_ground, without_fragments
 from a4d.pixels import Array
 
 MAX_NOISE = 0.03
@@ -68,14 +68,26 @@ def threshold(backdrop: Backdrop) -> float:
     return max(5 * backdrop.noise, 0.03)
 
 
+@dataclass(frozen=True)
+class Keyed:
+    """What stands before a backdrop.
+
+    Args:
+        subject: (H, W) where it is, at least in part.
+        has_floor: whether anything large and flat under it counts as floor.
+        has_others: whether anything large beside it, of other colours, counts as no part of it.
+    """
+
+    subject: Mask
+    has_floor: bool
+    has_others: bool
+
+
 def key(
     rgb: Array,  # (H, W, 3)
     backdrop: Backdrop,
-) -> tuple[Mask, bool]:
-    """(H, W) where the subject is, at least in part, and whether anything large and flat under it counts as floor.
-
-    All that differs from the backdrop, without the ground, specks, and what shows through holes.
-    """
+) -> Keyed:
+    """All that differs from the backdrop, without the ground, specks, and what shows through holes."""
     away = distance(rgb, backdrop)
     limit = threshold(backdrop)
     plain = away <= limit
@@ -91,7 +103,10 @@ def key(
         if (is_large or touches) and np.median(away[region]) < max(2 * backdrop.noise, 0.008):
             outside |= region
     outside, has_floor = with_ground(rgb, backdrop.colours, outside)
-    return without_fragments(rgb, ~outside, away > 2 * limit), has_floor
+    certain = away > 2 * limit
+    subject = without_fragments(rgb, ~outside, certain)
+    others = ~outside & ~subject & certain
+    return Keyed(subject, has_floor, bool(others.sum() > LARGE * subject.sum()))
 
 
 def _flooded(plain: Mask, open_: Mask) -> Mask:

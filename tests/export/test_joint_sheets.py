@@ -15,7 +15,7 @@ from a4d.geometry.deformation.skeleton import Skeleton
 from a4d.geometry.primitives import box
 from a4d.io.pictures.images import read_image
 
-ODD = ("hips", "mixamorig:Hips", "a: b", "no", "1e3", "tail\nupper: hips", "Knochen ü # 2", "- end")
+ODD = ("hips", "mixamorig:Hips", "a: b", "no", "1e3", "tail\nupper: hips", "Knochen ü # 2", "- end", "左足", "😀arm")
 
 
 def chain(names: tuple[str, ...]) -> Skeleton:

@@ -112,6 +112,17 @@ def test_the_sole_of_a_shoe_and_a_white_belly_are_the_subjects():
     assert matte(animal).rgba[..., 3][belly].mean() > 0.95
 
 
+def test_whoever_wants_an_emblem_of_two_colours_hears_that_a_part_is_left_out():
+    picture = np.ones((96, 96, 3), np.float32)
+    picture[20:76, 10:50] = (0.8, 0.1, 0.1)
+    alone = matte(picture)
+    picture[40:60, 64:84] = (0.1, 0.1, 0.8)
+    both = matte(picture)
+    assert alone.notes == ()
+    assert both.rgba[50, 74, 3] == 0
+    assert "other colours" in both.notes[0]
+
+
 def test_whoever_wants_a_plinth_hears_that_it_counts_as_the_floor():
     y, x = (np.mgrid[:192, :192] + 0.5) / 192
     picture = np.ones((192, 192, 3), np.float32)

@@ -127,6 +127,18 @@ def test_the_file_that_waits_for_pairs_drives_the_rig_once_it_is_filled(a4d, fil
     assert load_joints(filled) == load_joints(films["loose"] / "exports/lent-joints.yaml") == pairs
 
 
+def test_pairs_that_a_user_wrote_are_not_written_over(a4d, films: dict[str, Path]) -> None:
+    own = films["loose"] / "exports/mine-joints.yaml"
+    own.parent.mkdir()
+    own.write_text("joint_01: Hips\n")
+    refused = a4d("export", films["loose"], "--formats", "glb", "--stem", "mine")
+    assert (refused.code, own.read_text()) == (2, "joint_01: Hips\n")
+    assert "no run made it" in refused.err
+    own.unlink()
+    for _ in range(2):
+        assert a4d("export", films["loose"], "--formats", "glb", "--stem", "mine", "--force").code == 0
+
+
 def test_too_few_pairs_are_told_by_the_names_of_the_files(a4d, films: dict[str, Path], tmp_path: Path) -> None:
     pairs, moved = tmp_path / "pairs.yaml", tmp_path / "moved.glb"
     assert a4d("export", films["stranger"], "--formats", "glb").code == 0

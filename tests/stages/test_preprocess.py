@@ -274,6 +274,20 @@ def test_masks_of_a_capture_become_alpha(a4d, tmp_path: Path) -> None:
     assert np.abs(misses("shoot.a4d")).max() < 0.5
 
 
+def test_photographs_of_which_but_some_have_masks_are_told_of(a4d, tmp_path: Path) -> None:
+    taken = photograph(tmp_path / "shoot")
+    Image.fromarray(samples(disc(120, 160, (80, 60), 40))).save(tmp_path / "shoot/mask.png")
+    fx, fy, cx, cy = taken[0].intrinsics
+    entries = [each.entry(**({"mask_path": "mask.png"} if index % 2 else {})) for index, each in enumerate(taken)]
+    document = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "frames": entries}
+    (tmp_path / "shoot/transforms.json").write_text(json.dumps(document))
+    result = a4d("preprocess", "shoot", "--json")
+    assert result.code == 0, result.err
+    assert result.json["metrics"]["masks"] is False
+    assert "2 of 4 photographs do not tell the subject" in result.err
+    assert "photo_0.png" in result.err
+
+
 def test_a_capture_with_images_missing_says_so_and_goes_on_without_them_on_request(a4d, tmp_path: Path) -> None:
     write_nerfstudio(tmp_path / "shoot")
     (tmp_path / "shoot/photo_2.png").unlink()

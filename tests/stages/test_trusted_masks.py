@@ -56,7 +56,7 @@ def masks() -> list[np.ndarray]:
 def test_a_wrong_mask_says_nothing_of_the_place(capture: PosedCapture, masks: list[np.ndarray], spoilt) -> None:
     given = [spoilt(mask) if index == WRONG else mask for index, mask in enumerate(masks)]
     trusted = trusted_masks(capture, given)
-    assert [index for index, mask in enumerate(trusted) if mask.all()] == [WRONG]
+    assert [index for index, mask in enumerate(trusted) if mask is None] == [WRONG]
     right, found = canonical_frame(capture, masks), canonical_frame(capture, trusted)
     np.testing.assert_allclose(found[:3, 3], right[:3, 3], atol=0.08)
     assert found[0, 0] == pytest.approx(right[0, 0], rel=0.08)
@@ -69,6 +69,7 @@ def test_a_capture_beside_its_origin_is_centred_and_loses_no_view(
     poses, away = capture.world_from_camera.copy(), shift * np.array([1.0, 0.3, -0.7])
     poses[:, :3, 3] += away
     moved = replace(capture, world_from_camera=poses)
-    assert not any(mask.all() for mask in trusted_masks(moved, masks))
+    assert all(mask is not None for mask in trusted_masks(moved, masks))
+    assert trusted_masks(replace(moved, splits=("test",) * COUNT), masks) == masks
     found, right = canonical_frame(moved, trusted_masks(moved, masks)), canonical_frame(capture, masks)
     np.testing.assert_allclose(found[:3, :3] @ away + found[:3, 3], right[:3, 3], atol=1e-3)

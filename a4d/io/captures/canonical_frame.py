@@ -36,7 +36,7 @@ class _Ball:
 
 def canonical_frame(
     capture: PosedCapture,  # pinholes
-    masks: Sequence[NDArray[np.bool_]] | None = None,  # N of (H, W), true on the subject
+    masks: Sequence[NDArray[np.bool_] | None] | None = None,  # N of (H, W), true on the subject
 ) -> NDArray[np.float64]:
     """The similarity that brings the subject into the unit ball.
 
@@ -113,7 +113,7 @@ def _points(points: PointCloud, seen: _Ball) -> _Ball | None:
     return _Ball(centre, max(float(np.percentile(np.linalg.norm(inside - centre, axis=1), 99)), 1e-9))
 
 
-def _hull(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball) -> _Ball | None:
+def _hull(capture: PosedCapture, masks: Sequence[NDArray[np.bool_] | None], seen: _Ball) -> _Ball | None:
     """The ball around the visual hull, found on a grid and once more on a grid around the first answer."""
     ball, extent = seen, 1.5 * seen.radius
     for _ in range(2):
@@ -128,10 +128,12 @@ def _hull(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball
     return ball
 
 
-def _across(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]], seen: _Ball) -> _Ball | None:
+def _across(capture: PosedCapture, masks: Sequence[NDArray[np.bool_] | None], seen: _Ball) -> _Ball | None:
     """The ball around the outlines, as far away as the middle of what is seen."""
     corners = []
     for pose, (fx, fy, cx, cy), mask in zip(capture.world_from_camera, capture.intrinsics, masks, strict=True):
+        if mask is None:
+            continue
         rows, columns = mask.nonzero()
         depth = float((seen.centre - pose[:3, 3]) @ pose[:3, 2])
         if len(rows) and depth > 0:
@@ -162,22 +164,23 @@ def _is_film(capture: PosedCapture) -> bool:
 def _is_inside(
     grid: NDArray[np.float64],  # (M, 3) in the world of the capture
     capture: PosedCapture,
-    masks: Sequence[NDArray[np.bool_]],
+    masks: Sequence[NDArray[np.bool_] | None],
 ) -> NDArray[np.bool_]:
     """(M,) whether no camera sees past the subject at a point, and at least half of them see the point.
 
     Of a film a few may see past it.
     """
     passed_by, seen_by = np.zeros(len(grid), int), np.zeros(len(grid), int)
-    for pose, (fx, fy, cx, cy), mask in zip(capture.world_from_camera, capture.intrinsics, masks, strict=True):
+    views = zip(capture.world_from_camera, capture.intrinsics, capture.sizes, masks, strict=True)
+    for pose, (fx, fy, cx, cy), (width, height), mask in views:
         in_camera = (grid - pose[:3, 3]) @ pose[:3, :3]
         depth = np.where(in_camera[:, 2] > 0, in_camera[:, 2], np.nan)
-        height, width = mask.shape
         x = np.nan_to_num(in_camera[:, 0] / depth * fx + cx, nan=-1.0)
         y = np.nan_to_num(in_camera[:, 1] / depth * fy + cy, nan=-1.0)
         is_seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        column, row = x.clip(0, width - 1).astype(int), y.clip(0, height - 1).astype(int)
-        passed_by += is_seen & ~mask[row, column]
+        if mask is not None:
+            column, row = x.clip(0, width - 1).astype(int), y.clip(0, height - 1).astype(int)
+            passed_by += is_seen & ~mask[row, column]
         seen_by += is_seen
     return (passed_by <= (MOVING if _is_film(capture) else 0) * seen_by) & (2 * seen_by >= len(masks))
 

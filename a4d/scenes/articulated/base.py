@@ -145,7 +145,8 @@ class ArticulatedScene(Scene):
     @property
     def is_periodic(self) -> bool:
         """Whether the clip holds a whole number of cycles."""
-        return bool(self.config.cycles) and float(self.config.cycles or 0).is_integer()
+        cycles = self.cycles or 0.0
+        return cycles > 0 and float(cycles).is_integer()
 
     def bones(self) -> BoneRig:
         """The B bones at rest."""

@@ -63,6 +63,22 @@ def test_masks_find_the_subject():
     assert 0.85 < 0.4 * 7.5 * np.cbrt(np.linalg.det(found[:3, :3])) <= 1.0
 
 
+@pytest.mark.parametrize("shared", [12, 2], ids=["all around", "nearly one side"])
+def test_a_mask_that_is_not_there_says_nothing_of_the_place(shared: int):
+    capture, source_from_world = foreign_capture()
+    capture = replace(
+        capture,
+        images=capture.images[:shared],
+        world_from_camera=capture.world_from_camera[:shared],
+        intrinsics=capture.intrinsics[:shared],
+        sizes=capture.sizes[:shared],
+    )
+    masks = masks_of_ball(capture, source_from_world[:3, 3], 0.4 * 7.5)
+    whole, partial = canonical_frame(capture, masks), canonical_frame(capture, [*masks[:-1], None])
+    ratio = np.cbrt(np.linalg.det(partial[:3, :3]) / np.linalg.det(whole[:3, :3]))
+    assert ratio == pytest.approx(1, abs=0.1)
+
+
 def test_points_find_the_subject_among_strays():
     capture, source_from_world = foreign_capture()
     generator = np.random.default_rng(1)
