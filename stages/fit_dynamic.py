@@ -259,5 +259,5 @@ STAGE = FittingStage(
         "sample.frames",
         "sample.size",
     ),
-    code_version=2,
+    code_version=3,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -14,6 +13,7 @@ from torch import Tensor
 from a4d.geometry.cameras import Cameras
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction import fusion_kernels
+from a4d.geometry.reconstruction.outlines import outline_distance
 
 Floats = NDArray[np.float32]
 
@@ -55,15 +55,9 @@ def prepared_view(view: DepthView) -> PreparedView:
     lens = view.camera.intrinsics[0].double().cpu().numpy()
     trust = np.empty_like(depth)
     fusion_kernels.pixel_trust(depth, alpha, lens[0], trust)
-    # Signed distance to the outline in pixels, positive inside; the soft edge places it between pixel centres.
-    inside = np.pad(alpha > 0.5, 1).astype(np.uint8)
-    within = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    beyond = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    silhouette = np.where(within > 0, within - 0.5, 0.5 - beyond)
-    silhouette = np.where(np.abs(silhouette) < 0.75, np.clip(alpha - 0.5, -0.5, 0.5), silhouette)
     rgb = np.clip(rgb / np.maximum(alpha, 0.5)[..., None], 0, 1)
     pose = view.camera.camera_from_world[0].double().cpu().numpy()
-    return PreparedView(depth, trust, silhouette.astype(np.float32), rgb, np.ascontiguousarray(pose), lens)
+    return PreparedView(depth, trust, outline_distance(alpha), rgb, np.ascontiguousarray(pose), lens)
 
 
 def vertex_colours(mesh: Mesh, views: Sequence[PreparedView], tolerance: float) -> Floats:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 from skimage.measure import marching_cubes
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from a4d.geometry.mesh import Mesh
 from a4d.geometry.reconstruction import fusion_kernels
 from a4d.geometry.reconstruction.depth_views import DepthView, PreparedView, prepared_view, vertex_colours
 from a4d.geometry.surfaces.parts import SMALLEST, without_scraps
+from a4d.geometry.surfaces.smoothing import taubin
 
 Floats = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def fuse(
     vertices = low + (vertices - 0.5) * spacing
     mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
     mesh = without_scraps(mesh, settings.smallest_part)
-    mesh = mesh.with_vertices(_taubin(mesh, settings.smoothing))
+    mesh = taubin(mesh, settings.smoothing)
     colours = vertex_colours(mesh, prepared, 1.5 * spacing)
     return Mesh(mesh.vertices, mesh.faces, torch.from_numpy(colours))
 
@@ -109,18 +109,6 @@ def _surface(field: Floats, settings: FusionSettings) -> tuple[NDArray[np.float6
     closed[np.abs(closed) < 1e-4] = 1e-4
     vertices, faces, _, _ = marching_cubes(closed, 0.0, gradient_direction="descent")
     return vertices.astype(np.float64), faces.astype(np.int64)
-
-
-def _taubin(mesh: Mesh, rounds: int) -> Tensor:
-    """Vertices after Taubin's (1995) smoothing: a step to the neighbours' mean, then one that undoes the shrinkage."""
-    edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]).numpy()
-    count = len(mesh.vertices)
-    neighbours = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
-    degree = np.maximum(neighbours.sum(axis=1), 1)[:, None]
-    vertices = mesh.vertices.double().numpy()
-    for step in (0.5, -0.53) * rounds:
-        vertices = vertices + step * (neighbours @ vertices / degree - vertices)
-    return torch.from_numpy(vertices.astype(np.float32))
 
 
 def warm_up() -> None:
