@@ -128,6 +128,7 @@ STAGE = Stage(
     inputs=inputs,
     defaults=defaults,
     needs=("preprocess",),
+    makes="transforms.json",
     writes=("transforms.json", "points.ply", "images", "body.npz"),
     code_version=3,
 )

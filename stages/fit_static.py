@@ -230,6 +230,7 @@ STAGE = FittingStage(
     inputs=inputs,
     memory=memory,
     needs=("preprocess", "estimate-pose"),
+    makes="scenes/*/scene.yaml",
     memory_knobs=(
         "scene.count",
         "scene.encoding.table",

@@ -219,6 +219,7 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     require=require,
+    makes="images",
     writes=(
         *("images", "depth", "normal", "visibility", "flow", "features", "tracks.npz", "keypoints.npz"),
         *("transforms.json", "points.ply", "ground_truth"),

@@ -113,6 +113,13 @@ class Place:
             return Workspace.open(self.path)
         return Workspace(self.path, Metadata(name=self.raw.stem, source=self.raw.describe()))
 
+    def origin(self, workspace: Workspace) -> str:
+        """What its workspace is made from: a path, relative to the workspace where that is what is named, or a text."""
+        if self.raw is not None:
+            return str(self.raw.path or self.raw.text)
+        source = workspace.metadata.source
+        return "" if source is None else source.path or source.text
+
 
 def merge_values(settings: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """A stage's settings from a file and flags, the latter winning."""
@@ -148,7 +155,7 @@ def _resolved(stage: Stage, workspace: Workspace, options: Options) -> Config:
 
 
 def execute(stage: Stage, target: str, options: Options, console: Console, find_stage: StageFinder) -> Outcome:
-    """Run a stage, and before it those that a raw input needs.
+    """Run a stage, and before it those that it needs of a raw input, or of the workspace of one picture.
 
     Args:
         stage: what to run.
@@ -169,7 +176,7 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
     options = replace(options, name=name)
     place = locate(target)
     if options.dry_run:
-        return _foresee(stage, place, options)
+        return _foresee(stage, place, options, find_stage)
     workspace = place.workspace()
     with naming_the_run(workspace), naming_the_disk(place.path):
         # A mistake in the settings should show before anything is written or a needed stage is run.
@@ -180,19 +187,20 @@ def execute(stage: Stage, target: str, options: Options, console: Console, find_
         return _run_in_new_workspace(stage, place, place.raw, options, console, find_stage)
 
 
-def _foresee(stage: Stage, place: Place, options: Options) -> Outcome:
+def _foresee(stage: Stage, place: Place, options: Options, find_stage: StageFinder) -> Outcome:
     workspace = place.workspace()
     name = options.name or stage.name
     config = _resolved(stage, workspace, options)
     writes = [*stage.writes, *([f"scenes/{name}/"] if stage.writes_scene else []), f"stages/{name}/"]
-    if place.exists():
+    steps = [] if place.exists() else [f"make {place.path}"]
+    if needed := _needed(stage, place, workspace, find_stage):
+        steps.append(f"run {', '.join(each.name for each in needed)} first")
+    if steps:
+        decision, inputs = Decision("run", f"would {' and '.join(steps)}"), [place.origin(workspace)]
+    else:
         plan = make_plan(stage, workspace, config, options.seed)
         decision = decide(stage, workspace, name, plan, force=options.force)
         inputs = plan.input_paths
-    else:
-        first = f" and run {', '.join(stage.needs)} first" if stage.needs else ""
-        decision = Decision("run", f"would make {place.path}{first}")
-        inputs = [str(place.raw.path or place.raw.text)] if place.raw else []
     status = decision.action if decision.action == "up to date" else f"would {decision.action}"
     outputs = [str(place.path / path) for path in writes]
     return Outcome(stage.name, name, status, decision.reason, str(place.path), inputs, outputs)
@@ -210,8 +218,7 @@ def _run_in_place(stage: Stage, place: Place, options: Options, console: Console
         workspace = place.workspace()
         with logging_to(console, options.level):
             complete_interrupted_commits(workspace)
-            if place.raw is not None:
-                _run_needs(stage, workspace, options, console, find_stage)
+            _run_needs(stage, place, workspace, options, console, find_stage)
             return _run(stage, workspace, options, console)
     finally:
         lock.release()
@@ -227,10 +234,24 @@ def _outcome_if_current(stage: Stage, workspace: Workspace, options: Options) ->
     return _outcome_of(workspace, record, decision) if record and decision.action == "up to date" else None
 
 
-def _run_needs(stage: Stage, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder) -> None:
-    for name in stage.needs:
-        if name not in workspace.read_records():
-            _run_first(find_stage(name), workspace, options, console)
+def _needed(stage: Stage, place: Place, workspace: Workspace, find_stage: StageFinder) -> list[Stage]:
+    """What is to be run first: of the stages that another needs those behind the last that has been run.
+
+    Of a workspace that is named itself nothing is run unasked, unless it is one picture's, whose camera has no say.
+    """
+    source = workspace.metadata.source
+    if place.raw is None and (source is None or source.kind != "image"):
+        return []
+    needs = [find_stage(name) for name in stage.needs]
+    made = [index for index, need in enumerate(needs, start=1) if need.has_been_run(workspace)]
+    return needs[max(made, default=0) :]
+
+
+def _run_needs(
+    stage: Stage, place: Place, workspace: Workspace, options: Options, console: Console, find_stage: StageFinder
+) -> None:
+    for need in _needed(stage, place, workspace, find_stage):
+        _run_first(need, workspace, options, console)
 
 
 def _run_in_new_workspace(
@@ -245,7 +266,7 @@ def _run_in_new_workspace(
         temporary = workspace.path
         _run_first(first, workspace, options, console)
         _rename(workspace, place.path, lock)
-        _run_needs(stage, workspace, options, console, find_stage)
+        _run_needs(stage, place, workspace, options, console, find_stage)
         try:
             return _run(stage, workspace, options, console)
         except BackendUnavailableError:

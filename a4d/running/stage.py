@@ -40,7 +40,8 @@ class Stage:
             written; it raises where that is missing.
         memory: what a complete configuration asks of memory at the least, which is held against what the machine has
             before anything is written.
-        needs: the stages that are run first, with defaults, when the target is a raw input.
+        needs: the stages that are run first, with defaults, when the target is a raw input or one picture's workspace.
+        makes: what none can do without that needs it, as a pattern of paths in the workspace; empty where nothing is.
         writes: what it writes beside its scene, relative to the workspace, for `--dry-run`.
         writes_scene: it makes `scenes/NAME`.
         resumable: it writes checkpoints and looks at `runtime.stop`; another stage is stopped where it stands.
@@ -60,11 +61,17 @@ class Stage:
     require: Callable[[Any], None] | None = None
     memory: Callable[[Any], list[Demand]] | None = None
     needs: tuple[str, ...] = ()
+    makes: str = ""
     writes: tuple[str, ...] = ()
     writes_scene: bool = False
     resumable: bool = False
     memory_knobs: tuple[str, ...] = field(default=())
     code_version: int = 1
+
+    def has_been_run(self, workspace: Workspace) -> bool:
+        """Whether a workspace has what this stage makes for others, by a run of any name, or from elsewhere."""
+        is_there = bool(self.makes) and any(workspace.path.glob(self.makes))
+        return is_there or any(record.stage == self.name for record in workspace.read_records().values())
 
     def require_all(self, config: Config, device: str) -> None:
         """Look for what a complete configuration needs of the machine; nothing is written and no weights are read.

@@ -81,6 +81,7 @@ TAKE = Stage(
     config=TakeConfig,
     run=take,
     inputs=lambda workspace, config: [workspace.path / "source"],
+    makes="images",
     writes=("images/", "transforms.json"),
 )
 COUNT = Stage(

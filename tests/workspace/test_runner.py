@@ -45,6 +45,27 @@ def test_a_raw_input_becomes_a_workspace_with_what_the_stage_needs(picture, run)
     assert metadata["source"]["kind"] == "image"
 
 
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_of_workspaces_one_picture_s_alone_gets_what_a_stage_needs_unasked(picture, run, kind):
+    source = recognise("picture.png").copy_into(picture.parent / "picture.a4d").model_copy(update={"kind": kind})
+    root = Workspace.create(picture.parent / "picture.a4d", Metadata(name="picture", source=source)).path
+    foreseen = run(target=root, dry_run=True)
+    assert ("run take first" in foreseen.reason) == (kind == "image")
+    assert run(target=root).status == "done"
+    assert (root / "images").is_dir() == (kind == "image")
+
+
+def test_what_was_made_under_another_name_or_by_hand_is_not_made_anew(picture, run):
+    run("take", name="mine", copies=3)
+    assert run().status == "done"
+    root = picture.parent / "picture.a4d"
+    assert sorted(os.listdir(root / "stages")) == ["count", "mine"]
+    for name in ("count", "mine"):
+        (root / "stages" / name / "record.json").unlink()
+    assert run(target=root, force=True).status == "done"
+    assert len(os.listdir(root / "images")) == 3
+
+
 def test_the_record_tells_how_the_result_was_made(picture, run):
     run(iterations=3, seed=4, command=("a4d", "count"))
     record = json.loads((picture.parent / "picture.a4d/stages/count/record.json").read_text())
