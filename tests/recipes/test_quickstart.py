@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 STAGE = """#!/bin/sh
@@ -56,3 +58,48 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
 
 def test_nothing_made_is_the_failure_of_the_last(tmp_path: Path) -> None:
     assert quickstart(tmp_path, "bad.png", "bad2.png").returncode == 3
+
+
+def test_what_the_subject_is_can_be_said(tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in ("cat.png", "cat.tail.png", "horse.jpg"):
+        (masks / name).touch()
+    ended = quickstart(tmp_path, "--mask", "masks", "own/cat.jpg", "owl.png", "horse.png", "--accept")
+    assert ended.returncode == 4
+    assert "there is no mask 'owl.png' in masks" in ended.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "preprocess own/cat.jpg --mask masks/cat.png", "fit-static own/cat.jpg --accept", "export ./cat.a4d --accept",
+        "preprocess horse.png --mask masks/horse.jpg", "fit-static horse.png --accept", "export ./horse.a4d --accept",
+    ]  # fmt: skip
+
+
+def test_of_one_picture_the_mask_is_a_file_and_a_network_may_find_it(tmp_path: Path) -> None:
+    (tmp_path / "mask.png").touch()
+    folder, weights = tmp_path / "one", "birefnet=w"
+    folder.mkdir()
+    quickstart(folder, "cat.jpg", "--mask", "../mask.png", "--matting=birefnet", f"--weights={weights}")
+    assert (folder / "calls").read_text().splitlines()[:2] == [
+        f"preprocess cat.jpg --mask ../mask.png --matting birefnet --weights {weights}",
+        f"fit-static cat.jpg --weights {weights}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--size", "512", "cat.png"], 2, "there is no option --size"),
+        (["cat.png", "--profile", "paper"], 2, "there is no option --profile"),
+        (["--mask", __file__, "cat.png", "dog.png"], 2, "give a folder of masks"),
+        (["--mask", "absent.png", "cat.png"], 4, "there is no mask 'absent.png'"),
+    ],
+)
+def test_what_it_does_not_take_is_named(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    ended = quickstart(tmp_path, *arguments)
+    assert (ended.returncode, said in ended.stderr) == (code, True)
+    assert not (tmp_path / "calls").exists()
+
+
+def test_behind_two_dashes_all_are_pictures(tmp_path: Path) -> None:
+    quickstart(tmp_path, "--", "--size.png")
+    assert (tmp_path / "calls").read_text().splitlines() == ["fit-static ./--size.png", "export ./--size.a4d"]
