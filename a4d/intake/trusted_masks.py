@@ -14,6 +14,7 @@ from a4d.geometry.cameras import Cameras
 from a4d.io.captures.canonical_frame import canonical_frame, transform_capture
 from a4d.io.captures.capture import PosedCapture
 from a4d.views import Frames
+from a4d.views.recent import Made
 
 REACH = 1.5
 """Radii of what all cameras look at, within which masks are compared: a subject may lie beside it."""
@@ -37,7 +38,7 @@ def _contradicted(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]]) -> 
 
 
 def _frames(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]]) -> Frames:
-    """Masks as the alpha of pictures that show nothing else."""
+    """Masks as the alpha of pictures that show nothing else, each made when it is asked for."""
     cameras = [
         Cameras(pose[None], lens[None], int(width), int(height))
         for pose, lens, (width, height) in zip(
@@ -48,7 +49,7 @@ def _frames(capture: PosedCapture, masks: Sequence[NDArray[np.bool_]]) -> Frames
         )
     ]
     return Frames(
-        [torch.from_numpy(mask).float()[..., None].expand(-1, -1, 4) for mask in masks],
+        Made(len(masks), lambda index: torch.from_numpy(masks[index]).float()[..., None].expand(-1, -1, 4)),
         cameras,
         None,
         [f"{index:05d}" for index in range(len(masks))],
