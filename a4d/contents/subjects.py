@@ -98,12 +98,12 @@ def load_subject(workspace: Workspace, request: SubjectRequest, device: str = "c
         UsageError: the given mesh has no clip of that name.
         InvalidInputError: another motion is asked for, or one on the spot, and there are no joints, or too few match.
     """
-    if request.stays and request.motion is None:
-        moved = _subject(workspace, request, device)
-        if moved.posable is None:
-            raise InvalidInputError(f"{workspace.path} shows no joints that could stay", "Leave --motion-root out")
-        request = replace(request, motion=moved.posable.motion(moved.moments.times))
-    return _subject(workspace, request, device)
+    subject = _subject(workspace, request, device)
+    if not request.stays or request.motion is not None or subject.is_driven:
+        return subject
+    if subject.posable is None:
+        raise InvalidInputError(f"{workspace.path} shows no joints that could stay", "Leave --motion-root out")
+    return _subject(workspace, replace(request, motion=subject.posable.motion(subject.moments.times)), device)
 
 
 def _subject(workspace: Workspace, request: SubjectRequest, device: str) -> Subject:
@@ -129,8 +129,8 @@ def _subject(workspace: Workspace, request: SubjectRequest, device: str) -> Subj
     subject = Subject(name, scene, None, moments, request.surface, frame_from_world, request.up, _left_out(workspace))
     if isinstance(scene, Articulated):
         subject = replace(subject, film=_film(workspace, request, scene))
-    if request.motion is not None and isinstance(scene, Articulated):
-        return _driven(subject, workspace, request)
+        if request.motion is not None or (request.stays and subject.rig is not None):
+            return _driven(subject, workspace, request)
     return _as_pictured(workspace, request, subject) if len(moments.times) == 1 else subject
 
 
@@ -168,6 +168,8 @@ def _driven(subject: Subject, workspace: Workspace, request: SubjectRequest) -> 
     rig = subject.posable
     if rig is None:
         raise InvalidInputError("a scene of loose bones without a surface has no skeleton", "Leave --motion out")
+    if request.motion is None:
+        request = replace(request, motion=rig.motion(subject.moments.times))
     moved = rig.with_motion(_lent(request, rig.skeleton))
     assert isinstance(moved, GivenAsset)
     matrix = subject.mesh_from_world

@@ -92,19 +92,6 @@ def texel_of(frames: Frames) -> float:
     return float(pixel_sizes(camera))
 
 
-@dataclass(frozen=True)
-class FilmView:
-    """A frame as it would be if the model, posed as it is there, were right.
-
-    Args:
-        ground: its softened colours.
-        detail: what its colours differ from these by.
-    """
-
-    ground: SurfaceView
-    detail: SurfaceView
-
-
 @torch.no_grad()
 def film_texture(
     scene: Articulated,
@@ -138,7 +125,7 @@ def film_texture(
     texture = bake_texture(unwrapped, lambda points: points.interpolate(own), size, samples=1)
     for _ in range(ROUNDS):
         views = [_view(*frames.reduced(index, LARGEST_FRAME), mesh, texture) for index, mesh in enumerate(meshes)]
-        texture = bake_texture(unwrapped, _blended(views, unwrapped, own), size, samples=1)
+        texture = bake_texture(unwrapped, _blended(views, own), size, samples=1)
     return texture
 
 
@@ -147,24 +134,20 @@ def _evenly(frames: Frames) -> Frames:
     return frames.subset(chosen.tolist())
 
 
-def _view(rgba: Tensor, camera: Cameras, posed: UnwrappedMesh, texture: Tensor) -> FilmView:
+def _view(rgba: Tensor, camera: Cameras, posed: UnwrappedMesh, texture: Tensor) -> SurfaceView:
+    """A frame as it would be if the model, posed as it is there, were right: softened, and what it differs by."""
     model = _seen_model(posed, texture, camera)
     colours, weights = aligned(rgba.numpy(), model)
     ground = _smoothed(colours, weights > 0, DETAIL * max(weights.shape))
-
-    def view(values: Array) -> SurfaceView:
-        layers = np.concatenate([values, weights[..., None], model.depth[..., None]], axis=-1)
-        return SurfaceView(camera, posed.mesh, torch.from_numpy(layers).permute(2, 0, 1).half())
-
-    return FilmView(view(ground), view(colours - ground))
+    layers = np.concatenate([ground, colours - ground, weights[..., None], model.depth[..., None]], axis=-1)
+    return SurfaceView(camera, posed.mesh, torch.from_numpy(layers).permute(2, 0, 1).half())
 
 
-def _blended(views: Sequence[FilmView], unwrapped: UnwrappedMesh, own: Tensor) -> SurfaceFunction:
+def _blended(views: Sequence[SurfaceView], own: Tensor) -> SurfaceFunction:
     """(N, 3) sRGB at points: what frames agree on, with the detail of the best of them."""
-    ground = ProjectedColours([view.ground for view in views], OFF_SURFACE, own, TRACE)
-    details = [view.detail for view in views]
-    detail = ProjectedColours(details, OFF_SURFACE, torch.zeros_like(own), TRACE, SHARPEST)
-    return lambda points: (ground(points) + detail(points)).clamp(0, 1)
+    otherwise = torch.cat([own, torch.zeros_like(own)], dim=-1)
+    both = ProjectedColours(views, OFF_SURFACE, otherwise, TRACE, (1.0, SHARPEST))
+    return lambda points: both(points).unflatten(1, (2, 3)).sum(1).clamp(0, 1)
 
 
 def _seen_model(posed: UnwrappedMesh, texture: Tensor, camera: Cameras) -> ModelView:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from loose_scene import Loose
 
 from a4d import scenes
 from a4d.contents.joint_pairs import load_joints
+from a4d.export.texturing import textured_rig
+from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.posing import pose
 from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.pictures.images import read_image
@@ -59,6 +62,23 @@ def test_the_film_s_motion_leaves_with_its_way_or_on_the_spot(a4d, films: dict[s
     assert float(ways["way"][-1, 2] - ways["way"][0, 2]) == pytest.approx(0.5, abs=0.02)
     assert float((ways["spot"] - ways["spot"][:1])[:, [0, 2]].abs().max()) < 2e-3
     torch.testing.assert_close(ways["spot"][:, 1], ways["way"][:, 1], atol=2e-3, rtol=0)
+
+
+def test_a_motion_on_the_spot_bakes_the_picture_once(
+    a4d, films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baked: list[Asset] = []
+
+    def counted(asset: Asset, *arguments: Any) -> Asset:
+        baked.append(textured_rig(asset, *arguments))
+        return baked[-1]
+
+    monkeypatch.setattr("a4d.export.subject.textured_rig", counted)
+    options = ("--formats", "glb", "--texture", 64, "--motion-root", "stay")
+    result = a4d("export", films["walking"], *options)
+    assert result.code == 0, result.err
+    assert len(baked) == 1
+    assert read_gltf(films["walking"] / "exports/walking.glb").materials[0].base_colour_map is not None
 
 
 def test_the_same_rig_drives_by_names_and_a_stranger_by_pairs(a4d, films: dict[str, Path], tmp_path: Path) -> None:
