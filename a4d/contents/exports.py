@@ -93,8 +93,9 @@ class Job:
         Raises:
             UsageError: it is another export's, or a user's.
         """
-        path = self._own(f"exports/{self.stem}{suffix}")
-        if is_edited and (self.work.workspace.path / path).exists() and not self._is_of_run(path):
+        path = f"exports/{self.stem}{suffix}"
+        is_made = self._is_made(path)
+        if is_edited and not is_made and (self.work.workspace.path / path).exists():
             raise UsageError(f"{path} is there, and no run made it", "Move it away, or choose another --stem")
         return self.work.output(path)
 
@@ -104,18 +105,22 @@ class Job:
         Raises:
             UsageError: it is another export's.
         """
-        return self.work.replace(self._own(f"exports/{self.stem}_{suffix}"))
+        path = f"exports/{self.stem}_{suffix}"
+        self._is_made(path)
+        return self.work.replace(path)
 
-    def _is_of_run(self, path: str) -> bool:
-        return any(record.touches(path) for record in self.work.workspace.read_records().values())
+    def _is_made(self, path: str) -> bool:
+        """Whether an earlier run of this name made a file or folder, or shared it, as exports once did.
 
-    def _own(self, path: str) -> str:
-        for name, record in self.work.workspace.read_records().items():
-            if name != self.work.name and record.touches(path):
-                raise UsageError(
-                    f"{path} is of the run '{name}'", f"Choose another --stem, or the same run by --name {name}"
-                )
-        return path
+        Raises:
+            UsageError: others made it, and this one had no part in it.
+        """
+        makers = [name for name, record in self.work.workspace.read_records().items() if record.touches(path)]
+        if makers and self.work.name not in makers:
+            raise UsageError(
+                f"{path} is of the run '{makers[0]}'", f"Choose another --stem, or the same run by --name {makers[0]}"
+            )
+        return bool(makers)
 
 
 def write_glb(job: Job) -> dict[str, Any]:

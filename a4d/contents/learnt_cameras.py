@@ -7,7 +7,6 @@ from pathlib import Path
 from a4d.errors import WorkspaceError
 from a4d.scenes.protocols import Lensed
 from a4d.scenes.scene import Scene
-from a4d.workspace.files import is_as_recorded
 from a4d.workspace.remedies import command_of
 from a4d.workspace.workspace import Workspace
 
@@ -23,8 +22,7 @@ def has_other_cameras(workspace: Workspace, folder: Path, scene: Scene) -> bool:
     record = workspace.read_records().get(folder.name)
     if record is None or not isinstance(scene, Lensed) or not scene.has_learnt_cameras:
         return False
-    read = [item for item in record.inputs if item.path == "transforms.json"]
-    return not all(is_as_recorded(workspace.path / item.path, item) for item in read)
+    return not record.has_read(workspace.path, ["transforms.json"])
 
 
 def require_same_cameras(workspace: Workspace, folder: Path, scene: Scene) -> None:

@@ -33,7 +33,7 @@ from a4d.scenes import load_scene
 from a4d.scenes.protocols import Articulated, Moving, Posable
 from a4d.scenes.scene import Scene
 from a4d.views import Frames
-from a4d.workspace.files import is_as_recorded, is_below
+from a4d.workspace.files import is_below
 from a4d.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -140,10 +140,9 @@ def _film(workspace: Workspace, request: SubjectRequest, scene: Scene) -> Frames
     made = workspace.read_records().get(folder.name) if folder.parent == workspace.path / "scenes" else None
     if not (request.is_textured or request.surface.texture) or made is None or made.stage not in OBSERVING:
         return None
-    observed = [item for item in made.inputs if is_below(item.path, ("images", "transforms.json"))]
-    if not any(is_below(item.path, ("images",)) for item in observed):
+    if not any(is_below(item.path, ["images"]) for item in made.inputs):
         return None
-    if not all(is_as_recorded(workspace.path / item.path, item) for item in observed):
+    if not made.has_read(workspace.path, ["images", "transforms.json"]):
         logger.warning("the film of %s has changed since: its colours stay as the scene has them", folder.name)
         return None
     frames = load_frames(workspace).seen_by(scene)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,7 +15,7 @@ from a4d.errors import InvalidInputError, MissingInputError, WorkspaceError
 from a4d.io.containment import require_inner
 from a4d.io.files import read_json
 from a4d.workspace.entries import require_output
-from a4d.workspace.files import FileStamp, is_below, write_whole
+from a4d.workspace.files import FileStamp, is_as_recorded, is_below, write_whole
 
 RECORD = "record.json"
 
@@ -109,6 +110,16 @@ class Record(Plan):
     def took_over(self, path: str) -> bool:
         """Whether this run wrote a path, or replaced the folder that it lay in."""
         return is_below(path, self.replaced_folders) or any(item.path == path for item in self.outputs)
+
+    def has_read(self, root: Path, names: Sequence[str]) -> bool:
+        """Whether what this run read of some files and folders is still there as it was, whatever else is there.
+
+        Args:
+            root: of the workspace.
+            names: paths in it.
+        """
+        read = [item for item in self.inputs if is_below(item.path, names)]
+        return all(is_as_recorded(root / item.path, item) for item in read)
 
     def touches(self, path: str) -> bool:
         """Whether this run wrote a path or something in it, or replaced the folder that it lay in."""

@@ -1,6 +1,8 @@
 """Skeletons that were found in a film, driven by the command line: on the spot, by their like, and by strangers."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,22 @@ def test_too_few_pairs_are_told_by_the_names_of_the_files(a4d, films: dict[str, 
     assert "fewer than 3 joints of the motion are paired" in few.err
     assert f"The motion has {renamed}" in few.err
     assert "the body has joint_" in few.err
+
+
+def test_a_file_that_two_exports_once_shared_is_made_anew_by_either(a4d, films: dict[str, Path]) -> None:
+    written = ("export", films["loose"], "--formats", "mp4", "--films", "turntable", "--frames", 2, "--size", 32)
+    assert a4d(*written).code == 0
+    runs = films["loose"] / "stages"
+    shutil.copytree(runs / "export", runs / "early")
+    record = json.loads((runs / "early/record.json").read_text())
+    record["name"] = "early"
+    del record["metrics"]["stem"]
+    (runs / "early/record.json").write_text(json.dumps(record))
+    assert a4d("export", films["loose"], *written[2:], "--name", "third", "--stem", "loose").code == 2
+    assert a4d(*written, "--force").code == 0
+    early = a4d(*written, "--name", "early", "--force")
+    assert early.code == 0, early.err
+    assert {path.name for path in (films["loose"] / "exports").iterdir()} == {"loose.mp4", "loose-early.mp4"}
 
 
 def test_files_of_another_export_are_not_written_over(a4d, films: dict[str, Path]) -> None:
