@@ -180,11 +180,14 @@ def write_joints(job: Job) -> dict[str, Any]:
     from a4d.contents.joint_pairs import joints_text
     from a4d.export.joint_chart import write_joint_chart
     from a4d.geometry.assets.skinned_surface import SkinnedSurface
+    from a4d.geometry.deformation.joint_names import require_pairs
 
     rig = job.subject.rig
     if rig is None:
         raise UsageError(f"{job.subject.name} has no joints", "Leave joints out of --formats")
     surface, chart = SkinnedSurface.of(rig), job.path("-joints.png")
+    if job.lender is not None:
+        require_pairs(job.lender.skeleton, surface.skeleton, job.lender.pairs)
     pairs = job.path("-joints.yaml", is_edited=True)
     write_joint_chart(chart, surface)
     pairs.write_text(joints_text(surface, chart.name, job.lender), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Skeletons that were found in a film, driven by the command line: on the spot, by their like, and by strangers."""
 
+import itertools
 import json
 import re
 import shutil
@@ -20,6 +21,13 @@ from a4d.io.assets.gltf.reader import read_gltf
 from a4d.io.pictures.images import read_image
 from a4d.workspace.source import Source
 from a4d.workspace.workspace import Metadata, Workspace
+
+WRONG_PAIRS = (
+    ("joint_99: joint_01\n", "the body has no joint joint_99"),
+    ("joint_01: Hips\n", "the motion has no joint Hips"),
+    ("joint_01: joint_03\njoint_02: joint_03\n", "paired with several joints"),
+    ("", "pairs no joints"),
+)
 
 
 class Walking(Loose):
@@ -94,10 +102,10 @@ def test_the_same_rig_drives_by_names_and_a_stranger_by_pairs(a4d, films: dict[s
     assert "--joints FILE" in odd.err
     own = read_gltf(films["loose"] / "exports/loose.glb").skeleton(0)
     pairs = tmp_path / "pairs.yaml"
-    for text, said in (("joint_99: joint_01\n", "the body has no joint joint_99"), ("", "pairs no joints")):
+    for (text, said), formats in itertools.product(WRONG_PAIRS, ("glb", "joints")):
         pairs.write_text(text)
         wrong = a4d(
-            "export", films["loose"], "--formats", "glb", "--force", "--motion", films["stranger"], "--joints", pairs
+            "export", films["loose"], "--formats", formats, "--force", "--motion", films["stranger"], "--joints", pairs
         )
         assert wrong.code == 3
         assert said in wrong.err

@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from a4d.errors import InvalidInputError
-from a4d.geometry.deformation.retargeting import FEWEST, match_joints, some_names
+from a4d.geometry.deformation.retargeting import fewest_matched, match_joints, some_names
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 
 FOUND = re.compile(r"joint_\d+")
@@ -31,10 +31,7 @@ def paired(motion: Motion, target: Skeleton, joints: Mapping[str, str]) -> Motio
         InvalidInputError: a joint is not there, or too few are paired and no others match by their names.
     """
     names = motion.skeleton.names
-    _require("the body", joints, target.names)
-    _require("the motion", joints.values(), names)
-    if len(set(joints.values())) < len(joints):
-        raise InvalidInputError("a joint of the motion is paired with several joints", "Give each a joint of its own")
+    require_pairs(motion.skeleton, target, joints)
     moved = {other: joint for joint, other in joints.items()}
     renamed = tuple(moved.get(name, f"{name} of the motion" if name in joints else name) for name in names)
     paired_motion = replace(motion, skeleton=replace(motion.skeleton, names=renamed))
@@ -43,14 +40,27 @@ def paired(motion: Motion, target: Skeleton, joints: Mapping[str, str]) -> Motio
     return paired_motion
 
 
+def require_pairs(source: Skeleton, target: Skeleton, joints: Mapping[str, str]) -> None:
+    """Refuse pairs of joints that are not there, and of one joint with several; see `paired`.
+
+    Raises:
+        InvalidInputError: there are such.
+    """
+    _require("the body", joints, target.names)
+    _require("the motion", joints.values(), source.names)
+    if len(set(joints.values())) < len(joints):
+        raise InvalidInputError("a joint of the motion is paired with several joints", "Give each a joint of its own")
+
+
 def _require_enough(source: Skeleton, target: Skeleton, names: tuple[str, ...]) -> None:
     """Refuse too few pairs by the names that the user knows, which the source no longer has."""
     try:
         match_joints(source, target)
     except InvalidInputError:
+        fewest = fewest_matched(source, target)
         raise InvalidInputError(
-            f"fewer than {FEWEST} joints of the motion are paired with those of the body",
-            f"Pair {FEWEST} at least. The motion has {some_names(names)}; the body has {some_names(target.names)}",
+            f"fewer than {fewest} joints of the motion are paired with those of the body",
+            f"Pair {fewest} at least. The motion has {some_names(names)}; the body has {some_names(target.names)}",
         ) from None
 
 

@@ -50,7 +50,7 @@ LIMBS = {"thigh": "shin", "shin": "foot", "upperarm": "forearm", "forearm": "han
 """Parts whose bones both bodies have, from one joint to the next: they are laid along each other."""
 
 FEWEST = 3
-"""Matched joints below which nothing can be said to move alike."""
+"""Matched joints below which nothing can be said to move alike, of skeletons that have more."""
 
 LEGS = ("thigh", "shin", "foot")
 
@@ -113,6 +113,11 @@ def body_parts(skeleton: Skeleton) -> list[tuple[str, str]]:
     return parts
 
 
+def fewest_matched(source: Skeleton, target: Skeleton) -> int:
+    """How many joints of two skeletons have to stand for each other: `FEWEST`, or all where there are fewer."""
+    return min(FEWEST, len(source), len(target))
+
+
 def match_joints(source: Skeleton, target: Skeleton) -> Match:
     """Pair joints of the same name, and of those that are left the joints of the same part of the body.
 
@@ -120,7 +125,7 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
     other joints, are paired by hand.
 
     Raises:
-        InvalidInputError: fewer than three joints match.
+        InvalidInputError: too few joints match.
     """
     by_hand = _paired_by_hand(source, target)
     if by_hand is not None:
@@ -138,7 +143,7 @@ def match_joints(source: Skeleton, target: Skeleton) -> Match:
         if index not in pairs and other is not None and other not in taken:
             pairs[index] = other
             taken.add(other)
-    if len(pairs) < FEWEST:
+    if len(pairs) < fewest_matched(source, target):
         raise InvalidInputError(
             f"{len(pairs)} joints of the motion match those of the body by their names",
             f"Pair them by --joints FILE, which --formats joints begins. The motion has {some_names(source.names)}; "

@@ -10,6 +10,7 @@ from a4d.errors import InvalidInputError
 from a4d.geometry.assets.animation import Channel, Clip, Curve
 from a4d.geometry.assets.posing import deform, pose
 from a4d.geometry.assets.reposing import motion_of, reposed
+from a4d.geometry.deformation.joint_names import paired
 from a4d.geometry.deformation.retargeting import body_part, body_parts, match_joints, retargeted, rotations_of
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.io.assets.bvh import read_bvh
@@ -86,6 +87,20 @@ def test_bodies_without_common_joints_are_told_apart():
     stranger = skeleton(names={name: f"bone {index}" for index, name in enumerate(BODY)})
     with pytest.raises(InvalidInputError, match=r"0 joints.*match"):
         match_joints(waving(skeleton()).skeleton, stranger)
+
+
+def test_a_rig_of_two_joints_is_moved_by_two():
+    arm = ("LeftArm", "LeftForeArm")
+    motion, whole = waving(skeleton()), skeleton()
+    joints = [whole.names.index(name) for name in arm]
+    rest = torch.stack([whole.rest_world[joints[0]], whole.rest[joints[1]]])
+    lever = Skeleton(("base", "tip"), torch.tensor([-1, 0]), rest)
+    moved = retargeted(paired(motion, lever, {"base": arm[0], "tip": arm[1]}), lever)
+    own, lent = (rotations_of(world.double()) for world in (moved.world_from_joint, motion.world_from_joint[:, joints]))
+    torch.testing.assert_close(own, lent)
+    with pytest.raises(InvalidInputError, match="Pair 2 at least") as caught:
+        paired(motion, lever, {"base": arm[0]})
+    assert "fewer than 2" in str(caught.value)
 
 
 def test_the_same_rig_takes_a_motion_as_it_is():
