@@ -40,6 +40,15 @@ UNEVEN = 0.6
 SMALLEST = 0.01
 """Share of the picture that a drawing covers, at the least."""
 
+SOFT = 0.005
+"""How far a line's edge reaches beside it, as a share of the longer side."""
+
+AROUND = (0.0075, 0.02)
+"""From where to where the paper is that is around a drawing, as shares of the longer side."""
+
+MARGIN = 0.1
+"""Share of the picture's width and height along each border within which a frame is drawn."""
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -47,25 +56,15 @@ class Drawing:
 
     Args:
         subject: (H, W) what the lines enclose, and they themselves.
-        ink: (H, W) the lines.
         paper: (H, W, 3) sRGB of the paper, under the lines too.
+        is_plain: whether the lines are narrow and of one width, and between them is the paper that is around them.
+        has_frame: whether there is a frame around it that is none of the subject.
     """
 
     subject: Mask
-    ink: Mask
     paper: Array
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the lines are narrow and of one width, and between them is the paper that is around them."""
-        if not SMALLEST <= self.subject.mean() < 1 or _unevenness(self.ink) > UNEVEN:
-            return False
-        beside = dilated(self.subject, 8) & ~dilated(self.subject, 3)
-        around = np.median(self.paper[beside if beside.any() else ~self.subject], axis=0)
-        within = self.subject & ~dilated(self.ink, 2)
-        is_paper = np.linalg.norm(self.paper - around, axis=-1) < LIKE_PAPER
-        empty, painted = (within & is_paper).sum(), (within & ~is_paper).sum()
-        return bool(empty > EMPTY * self.subject.sum() and painted < PAINTED * (painted + self.ink.sum()))
+    is_plain: bool
+    has_frame: bool
 
 
 def find_drawing(
@@ -79,13 +78,55 @@ def find_drawing(
     side = max(small.shape[:2])
     paper = _paper(small, max(2, round(STROKE * side)))
     contrast = (paper - small).max(-1)
-    ink = contrast > max(CONTRAST, FAINTEST * float(np.quantile(contrast, 0.995)))
+    ink, reach = _ink(contrast, np.ones(contrast.shape, bool)), max(2, round(GAP * side))
     if not ink.any():
         return None
-    subject = _enclosed(ink, max(2, round(GAP * side)))
-    size = rgb.shape[1::-1]
-    whole, lines = (cv2.resize(mask.astype(np.float32), size) > 0.5 for mask in (subject, ink & subject))
-    return Drawing(np.asarray(whole), np.asarray(lines), np.asarray(cv2.resize(paper, size), np.float32))
+    frame = _frame(ink, reach)
+    if frame.any():
+        # A frame may be of darker ink than what is drawn in it.
+        ink = _ink(contrast, ~dilated(frame, _pixels(SOFT, frame)))
+    subject = _enclosed(ink, reach)
+    is_plain, size = _is_plain(subject, ink & subject, paper), rgb.shape[1::-1]
+    whole = cv2.resize(subject.astype(np.float32), size) > 0.5
+    return Drawing(np.asarray(whole), np.asarray(cv2.resize(paper, size), np.float32), is_plain, bool(frame.any()))
+
+
+def _ink(
+    contrast: Array,  # (H, W)
+    where: Mask,  # (H, W)
+) -> Mask:
+    """(H, W) what is darker than its paper, by as much as the darkest ink there tells."""
+    return where & (contrast > max(CONTRAST, FAINTEST * float(np.quantile(contrast[where], 0.995))))
+
+
+def _pixels(share: float, of: Mask) -> int:
+    """A share of the longer side."""
+    return max(1, round(share * max(of.shape)))
+
+
+def _is_plain(subject: Mask, ink: Mask, paper: Array) -> bool:
+    """Whether lines are those of a drawing; see `Drawing`."""
+    if not SMALLEST <= subject.mean() < 1 or _unevenness(ink) > UNEVEN:
+        return False
+    soft, near, far = (_pixels(share, ink) for share in (SOFT, *AROUND))
+    beside = dilated(subject, far) & ~dilated(subject, near)
+    around = np.median(paper[beside if beside.any() else ~subject], axis=0)
+    within = subject & ~dilated(ink, soft)
+    is_paper = np.linalg.norm(paper - around, axis=-1) < LIKE_PAPER
+    empty, painted = (within & is_paper).sum(), (within & ~is_paper).sum()
+    return bool(empty > EMPTY * subject.sum() and painted < PAINTED * (painted + ink.sum()))
+
+
+def _frame(ink: Mask, reach: int) -> Mask:
+    """(H, W) strokes along the border of the picture that enclose all others; empty where these are no drawing."""
+    rows, columns = (max(1, round(MARGIN * side)) for side in ink.shape)
+    middle = np.zeros_like(ink)
+    middle[rows:-rows, columns:-columns] = True
+    _, labels = cv2.connectedComponents(ink.astype(np.uint8), connectivity=8)
+    rest = ink & np.isin(labels, np.unique(labels[middle & ink]))
+    frame = ink & ~rest
+    is_around = rest.any() and frame.any() and bool(_enclosed(frame, reach)[middle].all())
+    return frame if is_around and _enclosed(rest, reach).mean() >= SMALLEST else np.zeros_like(ink)
 
 
 def _paper(rgb: Array, radius: int) -> Array:

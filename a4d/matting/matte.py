@@ -30,6 +30,9 @@ OTHERS = "Parts of other colours beside the largest are left out: if they belong
 LINES = "What the lines of this drawing enclose is taken for the subject: holes in it need `--matting uniform`"
 """What is said of a ring that is drawn, or of a thing of wires, which may look like a drawing."""
 
+FRAME = "The frame that is drawn around the drawing is left out: if it is a part of it, give a mask"
+"""What is said of a window or a screen, which may look like a frame."""
+
 SURE = 0.7
 """How sure GrabCut must be of a photo's subject: below, the user is told to look."""
 
@@ -131,7 +134,8 @@ def _drawn_matte(rgb: Array, *, is_said: bool) -> Matte | None:
     if drawing is None or not (is_said or drawing.is_plain):
         return None
     alpha = soft_edges(rgb, drawing.subject, _edge_radius(rgb), drawing.paper)
-    return Matte(decontaminate(rgb, alpha, drawing.paper), "drawing", (LINES,))
+    notes = (LINES, FRAME) if drawing.has_frame else (LINES,)
+    return Matte(decontaminate(rgb, alpha, drawing.paper), "drawing", notes)
 
 
 def outlined(

@@ -1,6 +1,6 @@
 """Cut-outs of line drawings on paper, and of the same subjects in colour on the same paper.
 
-    python tests/bench/drawings.py [DATA] [--chosen] [--views N] [--save FOLDER]
+    python tests/bench/drawings.py [DATA] [--chosen] [--views N] [--frame] [--save FOLDER]
 
 Meshes become drawings: their outlines, creases and edges of what covers another part, by a trembling pen that leaves
 gaps, on paper with grain, uneven light and the traces of compression. What a drawing's outline encloses is the truth;
@@ -36,6 +36,9 @@ CREASE, JUMP = 0.6, 0.06
 
 GAPS = 3
 """Places at which the pen leaves the paper, in every other drawing."""
+
+FRAMES = (0.02, 0.04, 0.06)
+"""How far from the border a frame is drawn, of the picture's side."""
 
 Random = np.random.Generator
 
@@ -82,7 +85,9 @@ def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return padded[1:-1, 1:-1] != 2
 
 
-def drawn(subject: Subject, azimuth: float, elevation: float, index: int) -> Iterator[tuple[str, Array, Array]]:
+def drawn(
+    subject: Subject, azimuth: float, elevation: float, index: int, *, has_frame: bool = False
+) -> Iterator[tuple[str, Array, Array]]:
     """The kind of picture, the picture (N, N, 3) and its true alpha (N, N): a drawing, and the same in colour."""
     random = np.random.default_rng(index)
     render = render_mesh(framed(subject.mesh, azimuth, elevation), cameras(), shaded=True)
@@ -90,6 +95,9 @@ def drawn(subject: Subject, azimuth: float, elevation: float, index: int) -> Ite
     outline, inner = lines(render.channels["normal"][0].numpy(), render.depth[0, ..., 0].numpy(), covered)
     for place in random.permutation(np.argwhere(outline))[: GAPS * (index % 2)]:
         cv2.circle(outline, (int(place[1]), int(place[0])), int(random.integers(2, 6)), 0, -1)
+    if has_frame:
+        first = round(FRAMES[index % len(FRAMES)] * SIZE)
+        cv2.rectangle(inner, (first, first), (SIZE - 1 - first, SIZE - 1 - first), 1)
     pen, bend = int(random.integers(2, 8)), 1.5 * smooth_noise(random, 30, 2)
     nib = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
     stroke = trembling(cv2.dilate(outline | inner, nib), bend)[..., None]
@@ -124,6 +132,7 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path, default=beside)
     parser.add_argument("--chosen", action="store_true", help="the meshes that the constants were chosen on")
     parser.add_argument("--views", type=int, default=3, help="of each mesh")
+    parser.add_argument("--frame", action="store_true", help="draw a frame around each, too")
     parser.add_argument("--save", type=Path, help="folder of the pictures with their cut-outs")
     options = parser.parse_args()
     scores: dict[str, list[tuple[float, bool]]] = {"drawn": [], "in colour": []}
@@ -133,7 +142,8 @@ def main() -> None:
             continue
         for view in range(options.views):
             index += 1
-            shown = drawn(subject, 360 * view / options.views + 25, (0, 20, 40)[index % 3], index)
+            azimuth, elevation = 360 * view / options.views + 25, (0, 20, 40)[index % 3]
+            shown = drawn(subject, azimuth, elevation, index, has_frame=options.frame)
             for kind, picture, truth in shown:
                 found = matte(picture, must_show=False)
                 scores[kind].append((overlap(found.rgba[..., 3], truth), found.method == "drawing"))

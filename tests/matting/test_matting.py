@@ -3,6 +3,7 @@
 import sys
 import types
 
+import cv2
 import numpy as np
 import pytest
 
@@ -189,6 +190,38 @@ def test_what_the_lines_of_a_drawing_enclose_is_the_subject(has_gap):
     assert (alpha[inside] > 0.4).mean() > 0.998
     # A keyed drawing is hollow, which who wants it can have.
     assert matte(picture, "uniform").rgba[230:250, 130:190, 3].mean() < 0.1
+
+
+@pytest.mark.parametrize("size", [128, 1600])
+def test_a_hatched_drawing_is_cut_out_alike_at_any_size(size):
+    picture, inside = line_drawing(400)
+    picture[inside & (np.add.outer(np.arange(400), np.arange(400)) % 30 < 8)] = (0.2, 0.15, 0.5)
+    found = matte(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if size < 400 else cv2.INTER_LINEAR))
+    assert found.method == "drawing"
+    alpha = cv2.resize(found.rgba[..., 3], (400, 400), interpolation=cv2.INTER_AREA)
+    assert np.minimum(alpha, inside).sum() / np.maximum(alpha, inside).sum() > 0.95
+
+
+def framed(picture: np.ndarray, place: int = 12, thickness: int = 6) -> np.ndarray:
+    """A picture with a black frame along its border."""
+    corner = picture.shape[1] - 1 - place
+    return cv2.rectangle(picture.copy(), (place, place), (corner, corner), (0.0, 0.0, 0.0), thickness)
+
+
+def test_a_frame_that_is_drawn_around_a_drawing_is_none_of_it():
+    picture, inside = line_drawing()
+    found = matte(framed(0.6 * picture + 0.3))
+    assert (found.method, len(found.notes)) == ("drawing", 2)
+    assert "frame" in found.notes[1]
+    alpha = found.rgba[..., 3]
+    assert np.minimum(alpha, inside).sum() / np.maximum(alpha, inside).sum() > 0.97
+
+
+def test_a_drawn_window_with_little_in_it_is_no_frame():
+    paper = np.full((320, 320, 3), 0.9, np.float32)
+    found = matte(framed(cv2.circle(paper, (200, 160), 6, (0.1, 0.1, 0.1), 2)))
+    assert (found.method, len(found.notes)) == ("drawing", 1)
+    assert found.rgba[20:300, 20:300, 3].min() > 0.9
 
 
 def test_rings_and_pale_things_are_no_drawings():
