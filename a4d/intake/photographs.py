@@ -101,11 +101,10 @@ def _told_of_all(
     work: Transaction, capture: PosedCapture, masks: list[NDArray[np.bool_] | None]
 ) -> list[NDArray[np.bool_]] | None:
     """The masks, where all photographs have one; the user is told where but some of them have."""
-    known = [mask for mask in masks if mask is not None and not mask.all()]
-    if len(known) == len(masks):
-        return known
-    if known:
-        bare = [path.name for path, mask in zip(capture.images, masks, strict=True) if mask is None or mask.all()]
+    bare = [path.name for path, mask in zip(capture.images, masks, strict=True) if mask is None or mask.all()]
+    if not bare:
+        return [mask for mask in masks if mask is not None]
+    if len(bare) < len(masks):
         work.warn(
             f"{len(bare)} of {len(masks)} photographs do not tell the subject from what is around it, first of all "
             f"{bare[0]}: give masks to all, or to none"
