@@ -87,7 +87,7 @@ def moving_asset(name: str, primitive: Primitive, motion: Motion, material: Mate
     asset = static_asset(name, primitive, material)
     clip = clip_of_motion("motion", motion, MotionTolerance())
     root = replace(motion.skeleton, names=(name,))
-    return replace(asset, nodes=root, parts=_parts(root.rest), clips=(clip,))
+    return replace(asset, nodes=root, parts=parts_of(root.rest), clips=(clip,))
 
 
 def _morphing(primitive: Primitive, shapes: Tensor, normals: Tensor | None) -> Primitive:
@@ -228,10 +228,10 @@ def _asset(name: str, nodes: Skeleton, primitives: tuple[Primitive, ...], materi
     """An asset whose only mesh is shown at node 0."""
     unmorphed = torch.zeros(0, dtype=torch.float64)
     mesh = CompositeMesh(name, primitives, (), unmorphed)
-    return Asset(name, nodes, _parts(nodes.rest), (Instance(0, 0, None, unmorphed),), (mesh,), (), materials, ())
+    return Asset(name, nodes, parts_of(nodes.rest), (Instance(0, 0, None, unmorphed),), (mesh,), (), materials, ())
 
 
-def _parts(
+def parts_of(
     matrices: Tensor,  # (..., 4, 4) affine
 ) -> TransformParts:
     """Translation, rotation and scale; mirroring is a negative scale along x.
@@ -254,7 +254,7 @@ def _parts(
 
 def _channels(motion: Motion, first_node: int, tolerance: MotionTolerance) -> tuple[Channel, ...]:
     """The tracks that the motion needs: those that only hold the rest pose are left out."""
-    parts, rest = _parts(motion.parent_from_joint), _parts(motion.skeleton.rest)
+    parts, rest = parts_of(motion.parent_from_joint), parts_of(motion.skeleton.rest)
     times = torch.arange(len(motion), dtype=torch.float64) * motion.seconds_per_frame
     tracks: tuple[tuple[Target, Tensor, Tensor, float], ...] = (
         ("translation", parts.translations, rest.translations, tolerance.metres),

@@ -107,7 +107,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class TransformParts:
-    """Rest translation, rotation and scale of N nodes; the identity for a node that is given by a matrix.
+    """Rest translation, rotation and scale of N nodes; the identity for a node whose matrix shears.
 
     Args:
         translations: (N, 3) float64.

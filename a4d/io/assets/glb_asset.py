@@ -53,8 +53,9 @@ def write_asset(path: Path, asset: Asset, pictures: PictureOptions | None = None
         _add_skin(builder, skin)
     shown = {instance.node: instance for instance in asset.instances if instance.mesh in mesh_indices}
     children = _children(asset)
+    moved = {channel.node for clip in asset.clips for channel in clip.channels if channel.target != "weights"}
     for node in range(len(asset.nodes)):
-        item = _described_node(asset, node)
+        item = _described_node(asset, node, is_moved=node in moved)
         if children[node]:
             item["children"] = children[node]
         if node in shown:
@@ -85,13 +86,13 @@ def _children(asset: Asset) -> dict[int, list[int]]:
     return children
 
 
-def _described_node(asset: Asset, node: int) -> dict[str, Any]:
-    """The name and the transform of a node; parts that do nothing are left out."""
+def _described_node(asset: Asset, node: int, *, is_moved: bool) -> dict[str, Any]:
+    """The name and the transform of a node; parts that do nothing are left out. One that a clip moves has no matrix."""
     item: dict[str, Any] = {"name": asset.nodes.names[node]} if asset.nodes.names[node] else {}
     parts = asset.parts
     translation, rotation, scale = parts.translations[node], parts.rotations[node], parts.scales[node]
     composed = rigid_from_parts(rotation_from_quaternion(rotation) * scale, translation)
-    if not torch.allclose(composed, asset.nodes.rest[node], rtol=0, atol=1e-9):
+    if not is_moved and not torch.allclose(composed, asset.nodes.rest[node], rtol=0, atol=1e-9):
         return {**item, "matrix": asset.nodes.rest[node].T.reshape(-1).tolist()}
     if translation.any():
         item["translation"] = translation.tolist()

@@ -22,7 +22,8 @@ from a4d.geometry.assets.assembly import (
 )
 from a4d.geometry.assets.asset import Asset
 from a4d.geometry.assets.material import Material, TextureMap
-from a4d.geometry.assets.posing import PosedMesh, deform
+from a4d.geometry.assets.posing import PosedMesh, deform, pose
+from a4d.geometry.assets.reposing import reposed, rig_of
 from a4d.geometry.deformation.influences import Influences
 from a4d.geometry.deformation.skeleton import Motion, Skeleton
 from a4d.geometry.deformation.skinning_decomposition import decompose_skinning
@@ -282,3 +283,26 @@ def test_the_official_validator_finds_no_error(real_data: Path, tmp_path: Path) 
         paths.append(tmp_path / f"{number} {path.stem}.glb")
         write_asset(paths[-1], read_gltf(path))
     assert errors(script, paths) == {}
+
+
+def test_a_joint_whose_place_is_a_matrix_takes_a_motion(tmp_path: Path) -> None:
+    file = two_bones()
+    noise = np.random.default_rng(0).normal(0, 1e-7, (4, 3))
+    lower = np.eye(4)
+    lower[:, :3] += noise
+    lower[3, :3] = (0.0, 0.4, 0.0)
+    file.json["nodes"][1]["matrix"] = lower.ravel().tolist()
+    asset = read(file, tmp_path)
+    rig = rig_of(asset)
+    turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    local = rig.rest.double().repeat(2, 1, 1, 1)
+    local[1, rig.names.index("lower"), :3, :3] = turn
+    motion = Motion(rig, local, 0.5)
+    lent = reposed(asset, motion)
+    back, document, _ = rewritten(lent, tmp_path)
+    assert not any("matrix" in node for node in document["nodes"] if node.get("name") == "lower")
+    joints = [lent.nodes.names.index(name) for name in rig.names]
+    for time, world in zip((0.0, 0.5), motion.world_from_joint, strict=True):
+        for each in (lent, back):
+            posed = pose(each, each.clips[0], time)
+            torch.testing.assert_close(posed.positions[joints], world[:, :3, 3], atol=1e-5, rtol=0)

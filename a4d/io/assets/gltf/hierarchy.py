@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from a4d.errors import UsageError
+from a4d.geometry.assets.assembly import parts_of
 from a4d.geometry.assets.asset import TransformParts
 from a4d.geometry.deformation.skeleton import Skeleton, joint_in_loop
 from a4d.geometry.transforms import rigid_from_parts, rotation_from_quaternion
@@ -80,6 +83,10 @@ def read_hierarchy(accessors: Accessors) -> Hierarchy:
     for index, node in enumerate(nodes):
         if node.matrix is not None:
             rest[index] = affine(torch.tensor(node.matrix, dtype=torch.float64).reshape(4, 4).T)
+            with suppress(UsageError):  # what shears has no parts
+                own = parts_of(rest[index])
+                parts.translations[index], parts.rotations[index] = own.translations, own.rotations
+                parts.scales[index] = own.scales
     return Hierarchy(Skeleton(tuple(names), torch.tensor(parents, dtype=torch.int64), rest), parts, places)
 
 
