@@ -240,5 +240,5 @@ STAGE = FittingStage(
         "proxies.count",
         "proxies.size",
     ),
-    code_version=2,
+    code_version=3,
 )

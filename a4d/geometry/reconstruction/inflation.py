@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, label, map_coordinates
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label, map_coordinates
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 from skimage.measure import marching_cubes
@@ -42,6 +42,12 @@ lies is deeper: the least loss over 29 meshes of animals, people and things, eac
 
 LIMBS = 0.75
 """Of the round balloon's depth that limbs keep: in a long strip it is 1.41 times as deep as the strip is wide."""
+
+HOLE = 0.08
+"""Share of all within a ring's outline that its holes are, at the least."""
+
+ROUND, ROUNDEST = 0.08, 0.05
+"""Share by which the area within an outline that is hardly, and surely, round differs from that of a disc as wide."""
 
 
 @dataclass(frozen=True)
@@ -239,28 +245,40 @@ class _Outline:
         height: likewise.
         radius: of a disc of its area.
         widest: half the depth of the round balloon in it.
+        ring: how surely it is a ring seen along its axis, in [0, 1].
     """
 
     width: float
     height: float
     radius: float
     widest: float
+    ring: float
 
 
 def _outline_of(height: Array, inside: NDArray[np.bool_]) -> _Outline:
     widest = float(np.sqrt(height[inside].max()))
     rows, columns = (np.ptp(places) + 1 for places in np.nonzero(inside & (height > (0.06 * widest) ** 2)))
-    return _Outline(float(columns), float(rows), float(np.sqrt(inside.sum() / np.pi)), widest)
+    return _Outline(float(columns), float(rows), float(np.sqrt(inside.sum() / np.pi)), widest, _ring_share(inside))
+
+
+def _ring_share(inside: NDArray[np.bool_]) -> float:
+    """How surely a part is a ring seen along its axis, in [0, 1]: round, with holes."""
+    within = binary_fill_holes(inside).sum()
+    side = max(np.ptp(places) + 1 for places in np.nonzero(inside))
+    away = abs(within / (np.pi * side**2 / 4) - 1)
+    is_round = np.clip((ROUND - away) / (ROUND - ROUNDEST), 0, 1)
+    return float(is_round * np.clip((1 - inside.sum() / within) / HOLE, 0, 1))
 
 
 def _likely(outline: _Outline) -> float:
     """How much deeper than round a trunk is, for all that its outline says.
 
     A thing is about as deep as a disc of its outline's area is wide. One that lies is deeper than one that stands: what
-    is low has two long sides more often than what is tall.
+    is low has two long sides more often than what is tall. A ring that is seen as a circle is flat: all of it is limb.
     """
     lying = max(outline.width / outline.height, 1.0)
-    return DEPTH * outline.radius * lying**LYING / outline.widest
+    trunk = DEPTH * outline.radius * lying**LYING / outline.widest
+    return trunk + outline.ring * (LIMBS - trunk)
 
 
 def _given(outline: _Outline, thickness: float) -> float:

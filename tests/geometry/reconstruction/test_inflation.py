@@ -76,6 +76,13 @@ def test_limbs_are_about_as_deep_as_they_are_wide():
     assert float(np.ptp(low[:, 2].numpy())) == pytest.approx(12 * metres_per_pixel(FAR), rel=0.2)
 
 
+@pytest.mark.parametrize("strand", [8, 20, 30])
+def test_a_ring_seen_as_a_circle_is_as_deep_as_its_strand_is_wide(strand):
+    ring = disc(96, 96, 80) - disc(96, 96, 80 - strand)
+    assert depth_of(ring) == pytest.approx(strand, rel=0.25)
+    assert depth_of(ring * (X < 96)) > 2 * strand
+
+
 MASKS = {
     "disc": disc(96, 96, 70),
     "two discs": torch.maximum(disc(60, 90, 35), disc(140, 110, 22)),
