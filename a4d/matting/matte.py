@@ -22,7 +22,10 @@ MIN_SIDE = 8
 """Pixels below which a picture shows nothing that could be told from its background."""
 
 FLOOR = "What lies flat under the subject counts as the floor and is left out: if it is a part of it, give a mask"
-"""What is said of a foot or a plinth, which may look like a floor."""
+"""What is said of a foot or a low base, which may look like a floor."""
+
+PLINTH = "What the subject stands on counts as a part of it: if it is the floor, give a mask"
+"""What is said of a block under a subject, which may be a floor seen from the side."""
 
 OTHERS = "Parts of other colours beside the largest are left out: if they belong to the subject, give a mask"
 """What is said of an emblem or a group, which may look like a subject among things that are not it."""
@@ -122,8 +125,9 @@ def _keyed_matte(rgb: Array, *, is_said: bool) -> Matte | None:
         return None
     keyed = key(rgb, backdrop)
     alpha = soft_edges(rgb, keyed.subject, _edge_radius(rgb), backdrop.colours, backdrop.noise)
-    notes = [note for note, applies in ((FLOOR, keyed.has_floor), (OTHERS, keyed.has_others)) if applies]
-    return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", tuple(notes))
+    doubts = {FLOOR: keyed.has_floor, PLINTH: keyed.has_plinth, OTHERS: keyed.has_others}
+    notes = tuple(note for note, applies in doubts.items() if applies)
+    return Matte(decontaminate(rgb, alpha, backdrop.colours), "uniform", notes)
 
 
 def _drawn_matte(rgb: Array, *, is_said: bool) -> Matte | None:

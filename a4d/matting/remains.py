@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,17 @@ DARKEST = 0.35
 TINT = 0.04
 """Distance in sRGB from the backdrop, darkened, up to which a pixel may be its shadow."""
 
-SOFT = 0.03
-"""Contrast between neighbours of 512 pixels up to which a shadow fades; an outline is sharper."""
+SOFT = 0.025
+"""Contrast between neighbours of 512 pixels up to which a shadow fades whatever its form."""
 
-COLOURLESS = 0.02
-"""Share of tinted pixels below which a picture has no colours, which tell a shadow from a grey subject."""
+BLUR = 3.0
+"""Pixels, of 512 and at the least, by which a picture is blurred to see what of it was sharp."""
+
+SHARP = 1.4
+"""Times as steep as in the blurred picture is an outline at the least; what fades is hardly steeper."""
+
+LEAK = 0.3
+"""Of its width, that a part has at most in the highest row of what lies low: a leak into a subject goes on above."""
 
 LOWER_PART = 0.6
 """Share of the subject's height, from the top, above which nothing is a shadow."""
@@ -36,6 +44,12 @@ LEVEL = 0.08
 STICKING_OUT = 0.05
 """Of a slab's width, by which it is seen beside what stands on it, at the least; the sole of a shoe is less."""
 
+ENTERED = 0.2
+"""Of a slab's height, to which what stands in it reaches down at the least."""
+
+FOOT, UPRIGHT = 0.85, 0.9
+"""A plinth's share of its height, from the top, at which it has this share of its largest width at the least."""
+
 SMALL = 1e-3
 """Share of the largest part below which another is a speck."""
 
@@ -49,42 +63,75 @@ NEAR = 0.01
 """Share of the longer side across which parts hang together."""
 
 
-def with_ground(
+@dataclass(frozen=True)
+class Ground:
+    """What is around a subject and under it.
+
+    Args:
+        outside: (H, W) all that is not the subject.
+        has_floor: whether anything large and flat under it counts as floor.
+        has_plinth: whether anything large that it stands on counts as a part of it.
+    """
+
+    outside: Mask
+    has_floor: bool
+    has_plinth: bool
+
+
+def find_ground(
     rgb: Array,  # (H, W, 3)
     backdrop: Array,  # (H, W, 3)
     outside: Mask,  # (H, W)
-) -> tuple[Mask, bool]:
-    """(H, W) the outside, the shadows that fade into it below the subject, and floors with an edge; are these large?
+) -> Ground:
+    """The outside with the shadows that fade into it below the subject and with floors that have an edge.
 
     Ground has the tint of the backdrop and no edges within. A shadow is darker, and without an edge on the way to the
-    backdrop. A slab sticks out on both sides of what stands on it, or lies between feet, as low as these.
+    backdrop. A slab sticks out on both sides of what stands in it, or lies between feet, as low as these.
     """
     rows = np.flatnonzero((~outside).any(1))
     if not len(rows):
-        return outside, False
+        return Ground(outside, has_floor=False, has_plinth=False)
     light = (rgb * backdrop).sum(-1) / np.maximum((backdrop**2).sum(-1), 1e-6)
-    tint = np.linalg.norm(rgb - light[..., None] * backdrop, axis=-1)
-    if float((tint[~outside] > TINT).mean()) < COLOURLESS:
-        return outside, False
-    plain = (light > DARKEST) & (tint < TINT) & _is_soft(rgb)
+    is_tinted = np.linalg.norm(rgb - light[..., None] * backdrop, axis=-1) < TINT
+    plain = (light > DARKEST) & is_tinted & _is_soft(rgb)
     highest = round(rows[0] + LOWER_PART * (rows[-1] - rows[0]))
-    found = _shadows(plain & (light < 1.02), outside, highest)
-    slabs = _slabs(plain & (light < BRIGHTEST), outside | found, highest)
-    found |= slabs
-    # The seam between ground and the subject is as steep as an outline: what is left of it is thin.
-    opened = cv2.morphologyEx((~(outside | found)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return outside | found | (_beside(found) & (opened == 0) & (tint < TINT)), bool(
-        slabs.sum() > LARGE * (~outside).sum()
-    )
+    shadows = _shadows(plain & (light < 1.02), outside, highest)
+    slabs, plinths = _slabs(plain & (light < BRIGHTEST), outside | shadows, highest)
+    ground = shadows | slabs
+    edges = _edges(ground, ~(outside | ground), is_tinted)
+    least = LARGE * (~outside).sum()
+    return Ground(outside | ground | edges, bool(slabs.sum() > least), bool(plinths.sum() > least))
+
+
+def _edges(ground: Mask, rest: Mask, is_tinted: Mask) -> Mask:
+    """What is thin and of the ground's tint beside it: seams, which are as steep as an outline, and what lies flat."""
+    reach = max(2, round(NEAR * max(ground.shape)))
+    lying = _flat_parts(_beside(ground, reach) & _is_thin(rest, 2 * reach) & is_tinted)
+    return (_beside(ground) & _is_thin(rest, 3) & is_tinted) | lying
+
+
+def _is_thin(mask: Mask, width: int) -> Mask:
+    """Where a mask is less wide than so many pixels."""
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    return mask & (opened == 0)
 
 
 def _is_soft(rgb: Array) -> Mask:
-    """(H, W) where neighbours differ no more than in what fades."""
-    smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)
+    """(H, W) where neighbours differ little, or hardly more than in the blurred picture; outlines are sharper."""
+    scale = max(rgb.shape[:2]) / 512
+    fine, coarse = _steps(rgb, 1.0), _steps(rgb, BLUR * max(scale, 1.0))
+    is_steep = fine > SOFT / scale
+    # What is steep beside a sharp place belongs to its outline, so that none has gaps.
+    return ~(is_steep & _beside(is_steep & (fine > SHARP * coarse)))
+
+
+def _steps(rgb: Array, blur: float) -> Array:
+    """(H, W) the largest difference between neighbours of a blurred picture."""
+    smooth = cv2.GaussianBlur(rgb, (0, 0), blur)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     # Pixels on both sides of a step belong to it: else what is beyond it would reach the outside.
     steps = np.maximum(cv2.dilate(smooth, cross) - smooth, smooth - cv2.erode(smooth, cross))
-    return np.asarray(steps.max(-1) < SOFT * 512 / max(rgb.shape[:2]))
+    return np.asarray(steps.max(-1))
 
 
 def _shadows(plain: Mask, outside: Mask, highest: int) -> Mask:
@@ -93,27 +140,42 @@ def _shadows(plain: Mask, outside: Mask, highest: int) -> Mask:
     may_be[:highest] = False
     _, labels = cv2.connectedComponents((may_be | outside).astype(np.uint8), connectivity=4)
     reached = np.unique(labels[outside])
-    return _flat_parts(np.isin(labels, reached[reached > 0]) & may_be & ~outside)
+    return _flat_parts(np.isin(labels, reached[reached > 0]) & may_be & ~outside, highest)
 
 
-def _slabs(plain: Mask, outside: Mask, highest: int) -> Mask:
-    """Plain parts, each all below a row and as low as the subject, that stick out from under it or lie between feet."""
-    subject, found = ~outside, np.zeros_like(outside)
+def _slabs(plain: Mask, outside: Mask, highest: int) -> tuple[Mask, Mask]:
+    """Slabs that are ground, and plinths.
+
+    Both are plain parts, each all below a row and as low as the subject. Ground sticks out from under it or lies
+    between feet; a plinth sticks out, too, but is upright and carries the subject on top.
+    """
+    subject, found, plinths = ~outside, np.zeros_like(outside), np.zeros_like(outside)
     rows = np.flatnonzero(subject.any(1))
     if not len(rows):
-        return found
+        return found, plinths
     reach, level = max(2, round(NEAR * max(outside.shape))), round(LEVEL * (rows[-1] + 1 - rows[0]))
     _, labels, stats, _ = cv2.connectedComponentsWithStats((plain & subject).astype(np.uint8), connectivity=4)
     _, top, width, tall, area = stats.T
     is_low = (top >= highest) & (top + tall > rows[-1] - level)
     is_candidate = is_low & (area > SMALL * subject.sum()) & (width >= FLAT * tall)
-    for label in np.flatnonzero(is_candidate[1:]) + 1:
+    candidates = np.flatnonzero(is_candidate[1:]) + 1
+    for label in candidates[np.argsort(-(top + tall)[candidates])]:
         part = labels == label
         rest = subject & ~_beside(part, reach)
         beside, below = (rest[max(0, row) :] for row in (top[label] - level, top[label] + tall[label] - level))
-        if _sticks_out(part, beside) or _lies_between(part, below, reach):
+        is_wider = _sticks_out(part, beside)
+        if is_wider and _is_upright(part) and not _is_entered(part, plain, reach):
+            plinths |= part
+        elif (is_wider and not (part & _beside(plinths, reach)).any()) or _lies_between(part, below, reach):
             found |= part
-    return found
+    return found, plinths
+
+
+def _is_upright(part: Mask) -> bool:
+    """Whether a part is as wide near its foot as anywhere."""
+    rows = np.flatnonzero(part.any(1))
+    widths = [np.ptp(np.flatnonzero(row)) + 1 if row.any() else 0 for row in part[rows[0] : rows[-1] + 1]]
+    return bool(widths[round(FOOT * (len(widths) - 1))] >= UPRIGHT * max(widths))
 
 
 def _sticks_out(part: Mask, others: Mask) -> bool:
@@ -121,6 +183,16 @@ def _sticks_out(part: Mask, others: Mask) -> bool:
     own, taken = np.flatnonzero(part.any(0)), np.flatnonzero(others.any(0))
     least = STICKING_OUT * (own[-1] + 1 - own[0])
     return len(taken) > 0 and bool(min(taken[0] - own[0], own[-1] - taken[-1]) > least)
+
+
+def _is_entered(part: Mask, plain: Mask, reach: int) -> bool:
+    """Whether something stands in a part rather than on top of it: what is plain is interrupted there."""
+    rows, width = np.flatnonzero(part.any(1)), part.shape[1]
+    deep = slice(rows[0] + round(ENTERED * (rows[-1] + 1 - rows[0])), rows[-1] + 1)
+    own, columns = part[deep], np.arange(width)
+    is_within = (columns > own.argmax(1)[:, None]) & (columns < width - 1 - own[:, ::-1].argmax(1)[:, None])
+    gaps = is_within & own.any(1, keepdims=True) & ~plain[deep]
+    return bool((gaps & ~_is_thin(gaps, reach + 1)).any())
 
 
 def _lies_between(part: Mask, others: Mask, reach: int) -> bool:
@@ -164,10 +236,11 @@ def _bins(rgb: Array) -> NDArray[np.int64]:
     return np.asarray((parts[..., 0] * BINS + parts[..., 1]) * BINS + parts[..., 2], np.int64)
 
 
-def _flat_parts(mask: Mask) -> Mask:
-    """The components that lie on the ground: what leaks into a subject is as high as that."""
+def _flat_parts(mask: Mask, highest: int = 0) -> Mask:
+    """The components that lie on the ground: what leaks into a subject is as high as that, or wide at a highest row."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     is_flat = stats[:, cv2.CC_STAT_WIDTH] >= FLAT * stats[:, cv2.CC_STAT_HEIGHT]
+    is_flat &= np.bincount(labels[highest], minlength=len(stats)) <= LEAK * stats[:, cv2.CC_STAT_WIDTH]
     is_flat[0] = False
     return np.asarray(is_flat[labels])
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from a4d.matting.masks import Mask, dilated, disc
-from a4d.matting.remains import LARGE, with_ground, without_fragments
+from a4d.matting.remains import LARGE, find_ground, without_fragments
 from a4d.pixels import Array
 
 MAX_NOISE = 0.03
@@ -75,11 +75,13 @@ class Keyed:
     Args:
         subject: (H, W) where it is, at least in part.
         has_floor: whether anything large and flat under it counts as floor.
+        has_plinth: whether anything large that it stands on counts as a part of it.
         has_others: whether anything large beside it, of other colours, counts as no part of it.
     """
 
     subject: Mask
     has_floor: bool
+    has_plinth: bool
     has_others: bool
 
 
@@ -102,11 +104,11 @@ def key(
         touches = bool((cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & outside).any())
         if (is_large or touches) and np.median(away[region]) < max(2 * backdrop.noise, 0.008):
             outside |= region
-    outside, has_floor = with_ground(rgb, backdrop.colours, outside)
+    ground = find_ground(rgb, backdrop.colours, outside)
     certain = away > 2 * limit
-    subject = without_fragments(rgb, ~outside, certain)
-    others = ~outside & ~subject & certain
-    return Keyed(subject, has_floor, bool(others.sum() > LARGE * subject.sum()))
+    subject = without_fragments(rgb, ~ground.outside, certain)
+    others = ~ground.outside & ~subject & certain
+    return Keyed(subject, ground.has_floor, ground.has_plinth, bool(others.sum() > LARGE * subject.sum()))
 
 
 def _flooded(plain: Mask, open_: Mask) -> Mask:

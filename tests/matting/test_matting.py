@@ -124,12 +124,49 @@ def test_whoever_wants_an_emblem_of_two_colours_hears_that_a_part_is_left_out():
     assert "other colours" in both.notes[0]
 
 
-def test_whoever_wants_a_plinth_hears_that_it_counts_as_the_floor():
-    y, x = (np.mgrid[:192, :192] + 0.5) / 192
-    picture = np.ones((192, 192, 3), np.float32)
-    picture[(np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.8) < 0.05)] = 0.75
-    picture[(np.abs(x - 0.5) < 0.1) & (np.abs(y - 0.45) < 0.3)] = 0.8, 0.15, 0.1
-    assert "floor" in matte(picture).notes[0]
+def statue(size: int, *, sunk: float) -> tuple[np.ndarray, np.ndarray]:
+    """A red bar on a grey block, so far within it, before white; and where the block is seen."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    picture = np.ones((size, size, 3), np.float32)
+    block, bar = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.8) < 0.05), (np.abs(x - 0.5) < 0.1) & (y > 0.15)
+    bar &= y < 0.75 + sunk
+    picture[block], picture[bar] = 0.75, (0.8, 0.15, 0.1)
+    return picture, block & ~bar
+
+
+@pytest.mark.parametrize("size", [192, 512])
+def test_a_plinth_carries_its_subject_and_a_floor_surrounds_it(size):
+    picture, block = statue(size, sunk=0)
+    carried = matte(picture)
+    assert carried.rgba[..., 3][block].mean() > 0.95
+    assert "stands on counts as a part of it" in carried.notes[0]
+    picture, block = statue(size, sunk=0.05)
+    surrounded = matte(picture)
+    assert surrounded.rgba[..., 3][block].mean() < 0.05
+    assert "counts as the floor" in surrounded.notes[0]
+
+
+def compressed(picture: np.ndarray) -> np.ndarray:
+    coded = cv2.imencode(".jpg", np.rint(255 * picture), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    return cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("colour", [(0.7, 0.2, 0.1), (0.35, 0.35, 0.35)])
+def test_a_shadow_that_fades_within_few_pixels_is_background_whatever_the_subjects_colour(colour):
+    y, x = (np.mgrid[:384, :384] + 0.5) / 384
+    light = 1 - 0.55 * np.exp(-(((x - 0.62) / 0.25) ** 2) - ((y - 0.8) / 0.018) ** 2)
+    truth = table(384)
+    truth[..., :3] = colour
+    alpha = matte(compressed(composite(truth, (np.ones(3) * light[..., None]).astype(np.float32)))).rgba[..., 3]
+    assert np.minimum(alpha, truth[..., 3]).sum() / np.maximum(alpha, truth[..., 3]).sum() > 0.95
+
+
+def test_the_rim_of_a_floor_goes_with_it():
+    y, x = (np.mgrid[:384, :384] + 0.5) / 384
+    away, truth = np.hypot((x - 0.5) / 0.42, (y - 0.79) / 0.08), table(384)
+    light = np.where(away < 0.94, 0.88, np.where(away < 1, 0.6, 1.0))
+    alpha = matte(composite(truth, (np.ones(3) * light[..., None]).astype(np.float32))).rgba[..., 3]
+    assert alpha[(away < 1.1) & (truth[..., 3] == 0)].mean() < 0.03
 
 
 def test_a_pale_outline_does_not_let_the_background_in():
