@@ -162,6 +162,8 @@ def _slabs(plain: Mask, outside: Mask, highest: int) -> tuple[Mask, Mask]:
     for label in candidates[np.argsort(-(top + tall)[candidates])]:
         part = labels == label
         rest = subject & ~_beside(part, reach)
+        if _lies_above(part, rest):
+            continue
         beside, below = (rest[max(0, row) :] for row in (top[label] - level, top[label] + tall[label] - level))
         is_wider = _sticks_out(part, beside)
         if is_wider and _is_upright(part) and not _is_entered(part, plain, reach):
@@ -169,6 +171,13 @@ def _slabs(plain: Mask, outside: Mask, highest: int) -> tuple[Mask, Mask]:
         elif (is_wider and not (part & _beside(plinths, reach)).any()) or _lies_between(part, below, reach):
             found |= part
     return found, plinths
+
+
+def _lies_above(part: Mask, others: Mask) -> bool:
+    """Whether there is something below most of a part, as there is below the top of a foot but not below ground."""
+    below = len(part) - 1 - part[::-1].argmax(0)
+    columns = part.any(0)
+    return bool((len(part) - 1 - others[::-1].argmax(0) > below)[columns & others.any(0)].sum() > columns.sum() / 2)
 
 
 def _is_upright(part: Mask) -> bool:

@@ -161,6 +161,15 @@ def test_a_shadow_that_fades_within_few_pixels_is_background_whatever_the_subjec
     assert np.minimum(alpha, truth[..., 3]).sum() / np.maximum(alpha, truth[..., 3]).sum() > 0.95
 
 
+def test_the_pale_top_of_a_foot_is_the_subjects():
+    y, x = (np.mgrid[:384, :384] + 0.5) / 384
+    animal = composite(table(384), (1.0, 1.0, 1.0))
+    animal[(np.abs(np.abs(x - 0.5) - 0.24) < 0.12) & (np.abs(y - 0.78) < 0.03)] = 0.3, 0.35, 0.5
+    top = (np.abs(x - 0.74) < 0.08) & (np.abs(y - 0.775) < 0.015)
+    animal[top] = 0.85
+    assert matte(animal).rgba[..., 3][top].mean() > 0.95
+
+
 def test_the_rim_of_a_floor_goes_with_it():
     y, x = (np.mgrid[:384, :384] + 0.5) / 384
     away, truth = np.hypot((x - 0.5) / 0.42, (y - 0.79) / 0.08), table(384)
