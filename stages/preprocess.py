@@ -226,5 +226,5 @@ STAGE = Stage(
     ),
     memory=memory,
     memory_knobs=("size", "max_size", "frames"),
-    code_version=6,
+    code_version=7,
 )
