@@ -104,6 +104,11 @@ class Schedule(Config):
             fraction = 0.5 - 0.5 * math.cos(math.pi * fraction)
         return self.start + (self.end - self.start) * fraction
 
+    @property
+    def largest(self) -> float:
+        """The largest value that it takes."""
+        return max(self.start, self.end, self.start if self.then is None else self.then.largest)
+
 
 def _read_schedule(value: Any) -> Any:
     return Schedule.model_validate(value) if isinstance(value, Mapping) and "from" in value else value
@@ -116,6 +121,11 @@ Number = Annotated[float | Schedule, BeforeValidator(_read_schedule)]
 def value_at(number: float | Schedule, step: int) -> float:
     """The value of a number or schedule at an iteration counted from 0."""
     return number.at(step) if isinstance(number, Schedule) else number
+
+
+def largest_value(number: float | Schedule) -> float:
+    """The largest value of a number or schedule."""
+    return number.largest if isinstance(number, Schedule) else number
 
 
 def united(name: str, *parts: type[Config]) -> type[Config]:

@@ -10,7 +10,7 @@ import torch
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
-from a4d.config import Config, Number, Schedule, value_at, within
+from a4d.config import Config, Number, Schedule, largest_value, value_at, within
 from a4d.errors import ConfigError, MissingInputError
 from a4d.geometry.cameras import Cameras, concatenate
 from a4d.randomness import generator
@@ -215,16 +215,14 @@ class ObservedViews(Views):
         return value_at(self.reduce, step) < value_at(self.reduce, max(step - 1, 0))
 
     def pixels_per_step(self, frames: Frames | None) -> int:
-        """Those of as many of the smallest frames; 0 where their size changes over the steps."""
+        """Those of as many of the smallest frames, in the step that sees them largest."""
         if frames is None:
             return 0
         cameras = [frames.cameras[index] for index in frames.select(self.split)]
         pixels = min((camera.width * camera.height for camera in cameras), default=0)
-        if isinstance(self.size, float):
+        if self.size is not None:
             longest = max((max(camera.width, camera.height) for camera in cameras), default=1)
-            pixels = int(pixels * min(self.size / longest, 1) ** 2)
-        elif self.size is not None:
-            return 0
+            pixels = int(pixels * min(self._whole(largest_value(self.size)) / longest, 1) ** 2)
         return self.batch * min(pixels, pixels if self.patch is None else self.patch**2)
 
     def every_frame(self, frames: Frames | None) -> Iterator[ViewBatch]:
@@ -253,9 +251,10 @@ class ObservedViews(Views):
 
     def _whole_size(self, step: int) -> int | None:
         """Pixels of the longer side of what is not reduced; None keeps an image's own."""
-        if self.size is None:
-            return None
-        size = value_at(self.size, step)
+        return None if self.size is None else self._whole(value_at(self.size, step))
+
+    def _whole(self, size: float) -> int:
+        """A value of `size` in whole pixels."""
         return _stepped(size) if isinstance(self.size, Schedule) else round(size)
 
     def _batch(

@@ -24,7 +24,7 @@ from full_size import PRIORS  # noqa: E402
 from prior_memory import GIGA, TensorMemory, step_memory  # noqa: E402
 
 from a4d.commands.table import RUNS, STAGES, find_stage  # noqa: E402
-from a4d.config import Spec, load_yaml, overlaid  # noqa: E402
+from a4d.config import Spec, largest_value, load_yaml, overlaid  # noqa: E402
 from a4d.fitting.settings import Fitting, complete_fitting  # noqa: E402
 from a4d.geometry.cameras import turntable  # noqa: E402
 from a4d.objectives.asking import PriorObjective  # noqa: E402
@@ -107,7 +107,7 @@ def images_asked(config: Fitting, prior: str, otherwise: int) -> int:
 def pixels(config: Fitting, name: str) -> int:
     """Of a step of a view set; an observed one is a single square picture."""
     views = config.resolved.views[name]
-    return views.pixels_per_step(None) or int(getattr(views, "size", 0) or 0) ** 2 * views.batch
+    return views.pixels_per_step(None) or round(largest_value(getattr(views, "size", None) or 0)) ** 2 * views.batch
 
 
 def bytes_of_render(scene: FieldScene, config: Fitting, name: str) -> float:

@@ -52,10 +52,23 @@ def test_a_step_shows_as_many_pixels_as_a_view_set_says_at_the_least() -> None:
     assert views(kind="observed", batch=2).pixels_per_step(frames) == 2 * 8**2
     assert views(kind="observed", patch=8).pixels_per_step(mixed(32, 16)) == 8**2
     assert views(kind="observed", size=8).pixels_per_step(mixed(16)) == 8**2
-    growing = {"from": 8, "to": 16, "steps": 10}
-    unknown = [views(kind="observed", size=growing), views(kind="moments"), views(kind="observed")]
+    unknown = [views(kind="observed", size=8), views(kind="moments"), views(kind="observed")]
     assert [each.pixels_per_step(None if each.kind == "observed" else frames) for each in unknown] == [0, 0, 0]
-    assert unknown[0].pixels_per_step(frames) == 0
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"from": 32, "to": 64, "steps": 10},
+        {"from": 64, "to": 32, "steps": 10},
+        {"from": 32, "to": 32, "steps": 1, "then": {"from": 40, "to": 64, "steps": 10}},
+    ],
+)
+def test_of_a_size_that_changes_over_the_steps_the_largest_counts(size: dict[str, object]) -> None:
+    changing, frames = views(kind="observed", batch=2, size=size), mixed(96, 96)
+    assert changing.pixels_per_step(frames) == 2 * 64**2
+    assert max(changing.sample(step, 0, frames).rgba.shape[1] for step in range(12)) == 64
+    assert changing.pixels_per_step(mixed(16)) == 2 * 16**2
 
 
 def test_only_what_is_observed_comes_frame_by_frame() -> None:
