@@ -84,7 +84,7 @@ def find_drawing(
     frame = _frame(ink, reach)
     if frame.any():
         # A frame may be of darker ink than what is drawn in it.
-        ink = _ink(contrast, ~dilated(frame, _pixels(SOFT, frame)))
+        ink = _ink(contrast, ink & ~frame | ~dilated(frame, _pixels(SOFT, frame)))
     subject = _enclosed(ink, reach)
     is_plain, size = _is_plain(subject, ink & subject, paper), rgb.shape[1::-1]
     whole = cv2.resize(subject.astype(np.float32), size) > 0.5

@@ -9,6 +9,7 @@ import pytest
 
 from a4d.errors import A4DError, BackendUnavailableError, InvalidInputError, UsageError
 from a4d.io.pictures.images import read_image, write_image
+from a4d.matting.drawing import find_drawing
 from a4d.matting.edges import decontaminate
 from a4d.matting.matte import matte
 from a4d.matting.prominence import barrier_distance
@@ -261,6 +262,17 @@ def test_a_frame_that_is_drawn_around_a_drawing_is_none_of_it():
     assert "frame" in found.notes[1]
     alpha = found.rgba[..., 3]
     assert np.minimum(alpha, inside).sum() / np.maximum(alpha, inside).sum() > 0.97
+
+
+def test_a_frame_may_fill_a_strip_but_for_what_is_drawn_in_it():
+    strip = np.full((10, 1000, 3), 0.95, np.float32)
+    strip[[0, -1]] = strip[:, [0, -1]] = 0
+    strip[3:7, 300:600] = 0.3
+    drawing = find_drawing(strip)
+    assert drawing is not None
+    assert drawing.has_frame
+    assert drawing.subject[4:6, 310:590].all()
+    assert not drawing.subject[:, 700:].any()
 
 
 def test_a_drawn_window_with_little_in_it_is_no_frame():
