@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from a4d.config import Config, parse, set_value
 from a4d.memory import Demand, require_memory
 from a4d.runtime import Runtime
+from a4d.workspace.files import name_in
 
 if TYPE_CHECKING:
     from a4d.workspace.record import Record
@@ -69,9 +70,16 @@ class Stage:
     code_version: int = 1
 
     def has_been_run(self, workspace: Workspace) -> bool:
-        """Whether a workspace has what this stage makes for others, by a run of any name, or from elsewhere."""
-        is_there = bool(self.makes) and any(workspace.path.glob(self.makes))
-        return is_there or any(record.stage == self.name for record in workspace.read_records().values())
+        """Whether a workspace has what this stage makes for others, by a run of any name, or from elsewhere.
+
+        What a stage wrote that this one needs is none of it: cameras that came with images say nothing of a body.
+        """
+        records = workspace.read_records().values()
+        if any(record.stage == self.name for record in records):
+            return True
+        before = [record for record in records if record.stage in self.needs]
+        found = [name_in(workspace.path, path) for path in workspace.path.glob(self.makes)] if self.makes else []
+        return any(not any(record.touches(path) for record in before) for path in found)
 
     def require_all(self, config: Config, device: str) -> None:
         """Look for what a complete configuration needs of the machine; nothing is written and no weights are read.

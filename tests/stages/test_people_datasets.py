@@ -75,6 +75,14 @@ def test_the_open_body_takes_the_poses_of_a_sequence(a4d, tmp_path: Path) -> Non
     assert a4d("validate", "person.a4d").code == 0
 
 
+def test_cameras_that_came_with_a_sequence_do_not_stand_for_its_body(a4d, tmp_path: Path) -> None:
+    people_folders.instant_avatar(tmp_path / "person", Filmed(is_moving=False))
+    assert a4d("preprocess", "person").code == 0
+    assert "run estimate-pose first" in a4d("fit-static", "person", "--dry-run", "--json").json["reason"]
+    assert a4d("estimate-pose", "person", "--name", "mine").code == 0
+    assert "first" not in a4d("fit-static", "person", "--dry-run", "--json").json["reason"]
+
+
 def test_subjects_of_people_snapshot_have_the_splits_of_the_papers(tmp_path: Path) -> None:
     from a4d.io.people.splits import named_splits, snapshot_splits
 
