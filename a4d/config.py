@@ -174,7 +174,8 @@ def parse(model: type[ConfigType], values: Mapping[str, Any], where: str = "") -
         path = ".".join([*([where] if where else []), *(str(part) for part in first["loc"])])
         if first["type"] == "extra_forbidden":
             raise unknown_key(path, str(first["loc"][-1]), _valid_keys(model, first["loc"][:-1])) from None
-        raise ConfigError(f"{path or model.__name__}: {first['msg'].lower()} (got {first['input']!r:.80})") from None
+        problem = first["msg"].lower().removeprefix("value error, ")
+        raise ConfigError(f"{path or model.__name__}: {problem} (got {first['input']!r:.80})") from None
 
 
 def unknown_key(path: str, key: str, valid: Iterable[str]) -> ConfigError:

@@ -21,6 +21,7 @@ if [ -f "$mask" ] && [ ${#images[@]} -gt 1 ]; then
   echo "--mask $mask is that of one image; give a folder of masks that are called like the workspaces" >&2
   exit 2
 fi
+[ -w . ] || { echo "nothing can be written to the current folder; work in another" >&2; exit 3; }
 ready_environment
 
 if [ ${#images[@]} -eq 0 ]; then

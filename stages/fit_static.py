@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from a4d.console import format_size
-from a4d.errors import UsageError
+from a4d.errors import MissingInputError, UsageError
 from a4d.fitting.demands import demands
 from a4d.fitting.files import files_read, image_files, placement, require_weights
 from a4d.fitting.seed_settings import ProxyConfig, SeedConfig, shape_model
@@ -128,12 +128,15 @@ def complete(config: FitStatic) -> FitStatic:
 
 
 def require(config: FitStatic) -> None:
-    """Look for the weights of all models.
+    """Look for the weights of all models, and for a shape that is given.
 
     Raises:
-        BackendUnavailableError: some are missing; the remedy is the command that fetches them.
+        BackendUnavailableError: weights are missing; the remedy is the command that fetches them.
+        MissingInputError: there is no such shape.
     """
     require_weights(config)
+    if config.shape is not None and not config.shape.is_file():
+        raise MissingInputError(f"--shape: there is no file '{config.shape}'")
     if config.seed.kind == MODELS and not config.from_scene:
         locate(shape_model(config.seed), weight_overrides(config.weights))
 

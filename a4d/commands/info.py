@@ -66,7 +66,7 @@ def gather(workspace: Workspace) -> dict[str, Any]:
         "runs": runs,
         "scenes": [_scene_facts(folder) for folder in workspace.scenes()],
         "bytes": _size(workspace.path),
-        "held_by": str(holder) if holder else None,
+        "held_by": str(holder) if holder and not holder.is_dead() else None,
     }
 
 

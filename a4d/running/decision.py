@@ -71,13 +71,13 @@ def decide(stage: Stage, workspace: Workspace, name: str, plan: Plan, *, force: 
         stale.append(f"this a4d computes {stage.name} differently")
     if stale and findings.edited:
         raise WorkspaceError(
-            f"'{name}' in {workspace.path} is out of date ({_few(stale)}), and {_few(findings.edited)} "
+            f"'{name}' in {workspace.path} is out of date ({few(stale)}), and {few(findings.edited)} "
             "was edited by hand",
             "Save your edit, then make it anew with --force",
         )
     if stale:
-        return Decision(fresh, f"is out of date: {_few(stale)}")
-    edited = f"kept the edits by hand in {_few(findings.edited)}; --force makes it anew" if findings.edited else ""
+        return Decision(fresh, f"is out of date: {few(stale)}")
+    edited = f"kept the edits by hand in {few(findings.edited)}; --force makes it anew" if findings.edited else ""
     return Decision("up to date", "is up to date", edited)
 
 
@@ -90,5 +90,6 @@ def _completed(stage: Stage, record: Record) -> dict[str, object]:
     return {**config, "--seed": record.seed}
 
 
-def _few(items: list[str]) -> str:
+def few(items: list[str]) -> str:
+    """The first of several things, and how many more there are."""
     return ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")

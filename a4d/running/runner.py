@@ -15,7 +15,7 @@ from a4d.config import Config, plain, to_yaml
 from a4d.console import format_metrics
 from a4d.errors import A4DError, BackendUnavailableError, UsageError, WorkspaceError
 from a4d.naming import MOST_BYTES, bounded
-from a4d.running.decision import Decision, decide, make_plan
+from a4d.running.decision import Decision, decide, few, make_plan
 from a4d.running.environment import library_versions, peak_gpu_memory_bytes
 from a4d.running.failures import guarded, naming_the_disk
 from a4d.running.logs import logging_into, logging_to
@@ -339,7 +339,7 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
         logger.info("%s %s", name, decision.reason)
     runtime = Runtime(resolve_device(options.device), options.seed, console)
     stage.require_all(config, runtime.device)
-    again = record is not None and decision.action == "run"
+    before = record if decision.action == "run" else None
     transaction = Transaction.begin(workspace, name, config, plan)
     with guarded(stage, transaction), logging_into(transaction.folder / "log.txt"):
         with runtime.stop.listening(at_once=not stage.resumable):
@@ -352,9 +352,15 @@ def _run(stage: Stage, workspace: Workspace, options: Options, console: Console)
             peak_memory_mb=peak_memory_bytes() / 2**20,
             peak_gpu_memory_mb=peak_gpu_memory_bytes() / 2**20,
         )
-    if again:
-        logger.info("%s was %s", name, decision.reason.removeprefix("is "))
+    if before is not None:
+        logger.info("%s was %s", name, decision.reason.removeprefix("is ") + _gone(workspace, before))
     return _outcome_of(workspace, record, replace(decision, reason=""), status="done")
+
+
+def _gone(workspace: Workspace, before: Record) -> str:
+    """What a run had made before, and has not made again."""
+    missing = [item.path for item in before.outputs if not (workspace.path / item.path).exists()]
+    return f"; gone with what was there before: {few(missing)}" if missing else ""
 
 
 def _outcome_of(workspace: Workspace, record: Record, decision: Decision, status: str = "up to date") -> Outcome:

@@ -120,7 +120,11 @@ _AWAY = "Move what stands there away, then run the same command again"
 _STORAGE_ERRORS = {
     errno.ENOSPC: ("cannot write", "the disk is full", _FREE),
     errno.EDQUOT: ("cannot write", "the disk quota is used up", _FREE),
-    errno.EROFS: ("cannot write", "the file system is read-only", "Copy the workspace to a place where you may write"),
+    errno.EROFS: (
+        "cannot write",
+        "the file system is read-only",
+        "Work in, or copy the workspace to, a place where you may write",
+    ),
     errno.ENAMETOOLONG: ("cannot write", "the name is too long", "Choose a shorter one"),
     errno.EFBIG: ("cannot write", "it is larger than the system allows", "Raise `ulimit -f`, or use another disk"),
     errno.EACCES: ("cannot read or write", "permission denied", _OWNED),

@@ -20,7 +20,8 @@ from a4d.workspace.files import files_below, is_below
 
 Kind = Literal["image", "images", "video", "mesh", "capture", "text"]
 
-MESH_SUFFIXES = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".fbx", ".bvh")
+READABLE = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".bvh")
+MESH_SUFFIXES = (*READABLE, ".fbx")
 SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(PICTURE_SUFFIXES, "image"),
     **dict.fromkeys(FILM_SUFFIXES, "video"),
@@ -256,7 +257,7 @@ def recognise(target: str) -> RawInput:
     kind = _kind_of_file(path)
     if kind is None:
         raise InvalidInputError(
-            f"{target} is no image, video, mesh or capture", f"Known are pictures, films, and {' '.join(MESH_SUFFIXES)}"
+            f"{target} is no image, video, mesh or capture", f"Known are pictures, films, and {' '.join(READABLE)}"
         )
     return RawInput(kind=kind, path=path)
 

@@ -154,6 +154,7 @@ def test_a_second_writer_is_told_of_the_first_and_takes_over_when_that_is_dead(a
     assert f"is being written by process {first.pid}" in second.err
     first.kill()
     first.communicate()
+    assert "being written" not in a4d("info", site.workspace).out
     again = a4d("fit-static", site.workspace, "--name", "other", "--iterations", 1, "--set", "scene.count=100", "-q")
     assert (again.code, again.err) == (0, "")
 

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -12,6 +13,7 @@ from a4d.geometry.assets.posing import deform
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.transforms import rotation_from_axis_angle
 from a4d.io.assets.asset_reader import read_asset
+from a4d.io.pictures.images import write_image
 from a4d.metrics import surface_distances
 from a4d.priors import loading
 from a4d.scenes import load_scene
@@ -88,6 +90,12 @@ def test_a_shape_that_does_not_exist_is_one_line(a4d, no_weights):
     result = a4d("fit-static", prepared(a4d, 0.0, 64), "--shape", "nowhere.glb")
     assert result.code == 4
     assert "nowhere.glb" in result.err
+
+
+def test_a_shape_that_does_not_exist_is_seen_before_anything_is_made(a4d, no_weights, tmp_path):
+    write_image(tmp_path / "plain.png", np.zeros((8, 8, 4), np.float32))
+    assert a4d("fit-static", tmp_path / "plain.png", "--shape", "nowhere.glb").code == 4
+    assert not Path("plain.a4d").exists()
 
 
 def distance_to_truth(a4d, workspace, truth):

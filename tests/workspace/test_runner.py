@@ -170,6 +170,14 @@ def test_outputs_that_the_new_result_lacks_are_removed(picture, run):
     assert Workspace.open(root).metadata.frame_count == 1
 
 
+def test_what_goes_with_an_older_result_is_named(picture, run, capsys):
+    run("take", copies=3)
+    run("take", "picture.a4d", copies=1, force=True)
+    said = capsys.readouterr().err
+    assert "images/00001.png, images/00002.png" in said
+    assert "images/00000.png" not in said
+
+
 def test_an_output_that_a_later_run_took_over_is_not_called_edited(picture, run):
     run(name="take2", stage="take", copies=3)
     root = picture.parent / "picture.a4d"

@@ -35,7 +35,7 @@ def reconstruct_cameras(images: Path, scratch: Path) -> Path:
     except (ImportError, OSError) as error:
         raise BackendUnavailableError(
             f"structure from motion needs pycolmap ({error})",
-            f"Run `pip install a4d[colmap]`, or give --cameras. {SINGLE}",
+            f"{SINGLE}. Of several photographs of one thing, run `pip install a4d[colmap]`, or give --cameras",
         ) from None
     database = scratch / "database.db"
     with muted_terminal():
