@@ -266,5 +266,5 @@ STAGE = Stage(
     writes=("exports",),
     memory=memory,
     memory_knobs=("resolution", "size", "texture"),
-    code_version=10,
+    code_version=11,
 )

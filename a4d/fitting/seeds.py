@@ -55,6 +55,9 @@ it sees from before by 3 %, and from its side by 13 %.
 COARSE, WIDE = 64, 128
 """Cells along the cube, and pixels along the longer side, of the hull and the outline whose sizes are compared."""
 
+LIMBS = 256
+"""Pixels of the longer side of outlines among which that is chosen which shows most limbs beside a trunk."""
+
 OUTLINE = 1024
 """Pixels of the longer side of outlines that carve a hull, which are all held at once: a cell is wider than theirs."""
 
@@ -179,8 +182,10 @@ def _filmed(known: Known) -> Seed:
 def _limbed(train: Frames, config: SeedConfig, tolerated: float) -> Occupancy:
     """A trunk, and in one piece with it what the outline that shows most beside it has there."""
     trunk = _trunk(train, config, tolerated)
-    views = [train.reduced(index, WIDE) for index in range(len(train))]
-    areas = [area_beside(trunk, rgba[..., 3], camera) for rgba, camera in views]
+    areas = []
+    for index in range(len(train)):
+        rgba, camera = train.reduced(index, LIMBS)
+        areas.append(area_beside(trunk, rgba[..., 3], camera))
     rgba, camera = train.reduced(areas.index(max(areas)), OUTLINE)
     return with_limbs(trunk, rgba[..., 3], camera).largest_part()
 

@@ -1,8 +1,8 @@
 """A surface brought to images of what it was extracted from, by the gradients of its own images.
 
 Fusion and simplification place a surface within a cell or so. Outlines and colours in images tell where it belongs more
-exactly: each vertex moves, held by its neighbours, until these agree. Munkberg et al. 2022 (nvdiffrec) do so from a
-shape that is to be found; here it is nearly right, and its faces stay.
+exactly: it goes to its outlines first, and then each vertex moves, held by its neighbours, until colours agree as well.
+Munkberg et al. 2022 (nvdiffrec) do so from a shape that is to be found; here it is nearly right, and its faces stay.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR
 
-from a4d.geometry.cameras import Cameras
+from a4d.geometry.cameras import Cameras, concatenate
 from a4d.geometry.mesh import Mesh
 from a4d.geometry.rows import rows
 from a4d.randomness import generator
 from a4d.render.footprint import pixel_sizes
 from a4d.render.mesh_gradients import view_mesh
+from a4d.render.outline_refinement import brought_to_outlines
 
 ROUNDS = 3
 """How often every image is looked at."""
@@ -30,8 +31,11 @@ STEP, COLOUR_STEP = 0.2, 0.03
 LAST = 0.05
 """Of these, in the end."""
 
-STIFFNESS = 0.02
-"""Weight of the mean square of how much farther than a neighbour a vertex moves, in pixels, against that of colours."""
+STIFFNESS = 0.1
+"""Weight of the mean square of how much farther than a neighbour a vertex moves, in pixels, against that of colours.
+
+A fifth of it lets vertices make up for what their colours are too coarse to show: a smooth head looks hammered.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ def refined(mesh: Mesh, views: Sequence[WantedView]) -> Mesh:
         mesh: with colours, nearly right: within a few pixels.
         views: from all sides, of pixels that are equally wide where the surface is.
     """
+    cameras = concatenate([view.camera for view in views])
+    mesh = brought_to_outlines(mesh, [view.image[..., 3] for view in views], cameras)
     assert mesh.colours is not None
     pixel = float(pixel_sizes(views[0].camera))
     moves = torch.zeros_like(mesh.vertices).requires_grad_()

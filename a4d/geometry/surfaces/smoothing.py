@@ -10,14 +10,15 @@ from a4d.geometry.mesh import Mesh
 
 
 def adjacency(mesh: Mesh) -> csr_array:
-    """(V, V) 1 where two vertices of a closed mesh share an edge, else 0."""
+    """(V, V) 1 where two vertices share an edge, else 0."""
     edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]).cpu().numpy()
     count = len(mesh.vertices)
-    return coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
+    forth = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
+    return ((forth + forth.T) > 0).astype(np.float64)
 
 
 def taubin(mesh: Mesh, rounds: int) -> Mesh:
-    """A closed mesh, smoothed by steps to the neighbours' mean and steps that undo the shrinkage (Taubin 1995)."""
+    """A mesh, smoothed by steps to the neighbours' mean and steps that undo the shrinkage (Taubin 1995)."""
     neighbours = adjacency(mesh)
     degree = np.maximum(neighbours.sum(axis=1), 1)[:, None]
     vertices = mesh.vertices.double().cpu().numpy()
